@@ -1,0 +1,240 @@
+/* The segment: one file on tmpfs in which a process that runs on memdebug keeps everything that a
+ * person may want to see of its memory.  Trace lines, profiles, charts and post-mortems are
+ * readings of it, made by the same code inside the process and outside it.
+ *
+ * This header is the format and nothing else: the writer (src/segment, src/prof, src/gc) and the
+ * readers (src/view) include it and share no other knowledge.
+ *
+ * Rules of the format:
+ *  - Fixed-width fields, explicit padding, little endian, offsets instead of pointers.
+ *  - Tables only grow: an entry's place never moves.  `count` of a section says how many entries
+ *    from the start may be in use; bytes behind it may not even exist in the file.
+ *  - The writer never waits.  Where a record can be rewritten it carries `seq`, odd while it is
+ *    being written; a reader that sees odd or a changed `seq` tries again, then skips the record.
+ *  - A reader trusts nothing in here: every offset, count and string is checked before use.
+ *  - All times ending in _ns are CLOCK_MONOTONIC of the writer's machine unless the name says
+ *    `realtime`.
+ */
+#ifndef MEMDEBUG_SEGMENT_H
+#define MEMDEBUG_SEGMENT_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
+#define MD_SEGMENT_VERSION 1u
+#define MD_SEGMENT_SUFFIX ".mdseg" /* files are named PID-STARTTIME.mdseg */
+
+enum md_section_id {
+    MD_SECTION_CYCLES,  /* struct md_cycle, a ring: cycle n lies at n % capacity */
+    MD_SECTION_MODULES, /* struct md_module */
+    MD_SECTION_STACKS,  /* uint64_t words: struct md_stack records, one behind the other */
+    MD_SECTION_BUCKETS, /* struct md_bucket */
+    MD_SECTION_SAMPLES, /* struct md_sample */
+    MD_SECTION_COUNT
+};
+
+struct md_section {
+    uint64_t offset;     /* from the start of the file, multiple of 4096 */
+    uint32_t entry_size; /* bytes */
+    uint32_t reserved;
+    uint64_t capacity; /* entries */
+    uint64_t count;    /* entries from the start that may be in use; only grows (cycles: total
+                          ever written); atomic, release */
+};
+
+/* md_header.flags */
+#define MD_FLAG_TRACKED 1u   /* the variant with the object map: counts of objects are exact */
+#define MD_FLAG_GC 2u        /* cycles are possible (gc=ready or more) */
+#define MD_FLAG_THREAD 4u    /* a thread of ours answers the control word */
+#define MD_FLAG_FORKED 8u    /* made by a forked copy: early samples are inherited */
+#define MD_FLAG_EXITED 16u   /* set at normal exit if the file could not be removed */
+
+/* What the process counts.  Bytes are usable sizes.  A thread adds its share each 64 KiB it
+ * allocates or frees, so totals lag by at most that much a thread.  All are 64-bit atomics, only
+ * ever growing but for those named otherwise. */
+struct md_counters {
+    uint64_t alloc_bytes;    /* by the program */
+    uint64_t free_bytes;     /* by the program */
+    uint64_t alloc_objects;  /* exact in the tracked variant, 0 in the plain one: there the sum over
+                                the buckets is the estimate */
+    uint64_t free_objects;   /* likewise */
+    uint64_t own_bytes;      /* memory of memdebug itself now, the segment's pages included (gauge) */
+    uint64_t samples;        /* samples taken */
+    uint64_t lost_samples;   /* samples drawn but not kept: a table or the tmpfs was full */
+    uint64_t lost_stacks;    /* samples kept without their stack: no room, or it did not unwind */
+    uint64_t lost_lines;     /* trace lines that could not be written */
+    uint64_t lost_dumps;     /* profiles that could not be written */
+    uint64_t dumps;          /* profiles written */
+    uint64_t peak_bytes;     /* highest alloc_bytes - free_bytes seen at a publication */
+    uint64_t cycles;         /* cycles done */
+    uint64_t skips;          /* cycles that could not be done */
+    uint64_t inherited_samples; /* live samples taken over from the parent at fork */
+    uint64_t publish_ns;     /* time of the last publication (gauge) */
+    uint64_t reserved[16];
+};
+
+/* Written by others (memtop), read by the process.  `request` is a futex word: change it by
+ * atomic or, then FUTEX_WAKE (shared).  The process clears the bits it takes up. */
+#define MD_REQUEST_GC 1u
+#define MD_REQUEST_DUMP 2u
+#define MD_REQUEST_SET 4u
+struct md_control {
+    uint32_t request;
+    uint32_t served;   /* grows by one each time requests have been carried out */
+    int32_t result;    /* of the last one: 0 or an errno value */
+    uint32_t set_lock; /* 0 free, else the pid that is writing `set` */
+    char set[256];     /* "key=value", NUL-terminated, for MD_REQUEST_SET */
+    uint8_t reserved[240];
+};
+
+/* First page of the file. */
+struct md_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t header_size; /* sizeof(struct md_header) */
+    uint64_t file_size;   /* as truncated: the most that the file may come to */
+    uint32_t pid;
+    uint32_t parent_pid;
+    uint64_t start_ticks; /* /proc/PID/stat field 22: tells a reused pid */
+    uint32_t uid;
+    uint32_t exec_generation; /* grows when the same process execs */
+    int64_t start_realtime_ns;
+    uint64_t start_ns; /* of the process's memdebug; cycle and sample times count from here */
+    uint32_t flags;    /* MD_FLAG_*, atomic */
+    uint32_t cpus;     /* that the process may use */
+    uint32_t page_size;
+    uint32_t section_count; /* MD_SECTION_COUNT of the writer */
+    struct md_section section[16];
+    /* in force now; numbers that readers compute with, the rest is in options[] */
+    uint64_t memprofilerate;
+    uint64_t gcpercent; /* UINT64_MAX: off */
+    uint64_t heap_goal_bytes; /* of the next cycle, 0: none */
+    uint64_t reserved[13];
+    char name[32];      /* executable's base name, blanks and commas as _ */
+    char exe[512];      /* path */
+    char cmdline[512];  /* arguments separated by blanks, cut */
+    char options[1024]; /* "key=value,key=value" of everything that differs from its default */
+    struct md_counters counters;
+    struct md_control control;
+};
+
+/* One cycle of the tracing layer, or one that could not be done. */
+#define MD_CYCLE_FORCED 1u  /* asked for: md_gc, memtop gc */
+#define MD_CYCLE_SKIPPED 2u /* not done: `reason` says why; number is 0 */
+#define MD_CYCLE_AT_EXIT 4u
+#define MD_CYCLE_TIMED 8u /* by gcinterval */
+enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
+
+struct md_cycle {
+    uint32_t seq;    /* odd while being written */
+    uint32_t flags;  /* MD_CYCLE_* */
+    uint64_t number; /* from 1, no gaps; 0 for a skip */
+    uint64_t index;  /* its place in the order of all records, from 0 */
+    uint64_t start_ns;  /* after md_header.start_ns */
+    uint64_t stop1_ns;  /* wall: first thread parked (or first attempt) until resume */
+    uint64_t mark_ns;   /* wall, concurrent */
+    uint64_t stop2_ns;  /* wall; 0 where the snapshot needs none */
+    uint64_t stop1_cpu_ns;
+    uint64_t assist_cpu_ns;
+    uint64_t mark_cpu_ns; /* background */
+    uint64_t idle_cpu_ns;
+    uint64_t stop2_cpu_ns;
+    uint64_t total_cpu_ns;        /* of all cycles so far */
+    uint32_t utilization_percent; /* the line's U%, truncated */
+    uint32_t cpus;
+    uint64_t heap_start_bytes; /* A: in use at the snapshot */
+    uint64_t heap_end_bytes;   /* B: A plus net allocation during the cycle */
+    uint64_t heap_live_bytes;  /* C: reachable */
+    uint64_t goal_bytes;
+    uint64_t stack_bytes;   /* stacks and TLS scanned */
+    uint64_t globals_bytes; /* modules' data and other mappings scanned */
+    uint64_t live_objects;
+    uint64_t unreachable_objects;
+    uint64_t unreachable_bytes;
+    uint64_t snapshot_ns; /* part of stop1_ns: the clone itself */
+    uint32_t threads;     /* stopped */
+    uint32_t attempts;    /* of the stop */
+    uint32_t engine;      /* enum md_engine */
+    uint32_t reserved0;
+    uint64_t reserved[8];
+    char reason[64]; /* of a skip, else empty */
+};
+
+/* A mapped object file, live or gone. */
+struct md_module {
+    uint64_t start;  /* of its executable mapping(s) */
+    uint64_t limit;  /* first byte behind */
+    uint64_t offset; /* in the file, of `start` */
+    uint64_t bias;   /* load bias: address in memory - address in the file's symbol tables */
+    uint32_t born;   /* stack epochs from `born` on ... */
+    uint32_t gone;   /* ... to before `gone` belong to it; 0: still loaded */
+    uint32_t build_id_size;
+    uint32_t path_size; /* without the NUL */
+    uint8_t build_id[32];
+    char path[440];
+};
+
+/* A call stack: header word(s) and depth return addresses, innermost first, each as the unwinder
+ * gave it (a return address, so subtract 1 before a look-up).  A stack's id is the index of its
+ * first word in MD_SECTION_STACKS; id 0 is the unknown stack, depth 0. */
+struct md_stack {
+    uint32_t depth;
+    uint32_t epoch; /* of the module table when first seen */
+    uint32_t hash;
+    uint32_t truncated; /* 1: outer frames were cut */
+    uint64_t pc[];
+};
+#define MD_STACK_HEADER_WORDS 2u
+#define MD_STACK_MAX_DEPTH 1024u
+
+/* What one call site did with one size.  Values are unbiased per sample before they are added:
+ * objects in 1/1024 (MD_WEIGHT_ONE), bytes whole.  inuse = alloc - free. */
+#define MD_WEIGHT_ONE 1024u
+#define MD_WEIGHT_SHIFT 10
+enum md_bucket_kind { MD_BUCKET_UNUSED, MD_BUCKET_HEAP };
+enum { MD_HEAP_ALLOC_OBJECTS, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_OBJECTS, MD_HEAP_FREE_BYTES };
+
+struct md_bucket {
+    uint32_t stack; /* id */
+    uint32_t kind;  /* enum md_bucket_kind, written last (release) */
+    uint64_t size;  /* usable bytes of each object of it */
+    uint64_t value[4];
+    uint64_t samples; /* drawn into it */
+    uint64_t reserved;
+};
+
+/* One sampled object that is alive now. */
+#define MD_SAMPLE_INHERITED 1u
+struct md_sample {
+    uint64_t addr;       /* 0: free slot; written last (release) */
+    uint64_t weight;     /* objects it stands for, in 1/1024 */
+    uint32_t bucket;     /* index */
+    uint32_t generation; /* of this slot: grows with each use */
+    uint32_t born_ds;    /* tenths of a second after md_header.start_ns */
+    uint32_t flags;
+};
+
+#ifdef __cplusplus
+#define MD_SEGMENT_ASSERT(c, m) static_assert(c, m)
+#else
+#define MD_SEGMENT_ASSERT(c, m) _Static_assert(c, m)
+#endif
+MD_SEGMENT_ASSERT(sizeof(struct md_section) == 32, "section");
+MD_SEGMENT_ASSERT(sizeof(struct md_counters) == 256, "counters");
+MD_SEGMENT_ASSERT(sizeof(struct md_control) == 512, "control");
+MD_SEGMENT_ASSERT(sizeof(struct md_header) == 3568, "header");
+MD_SEGMENT_ASSERT(sizeof(struct md_header) <= 4096, "the header fits the first page");
+MD_SEGMENT_ASSERT(sizeof(struct md_cycle) == 336, "cycle");
+MD_SEGMENT_ASSERT(sizeof(struct md_module) == 520, "module");
+MD_SEGMENT_ASSERT(sizeof(struct md_stack) == 16, "stack");
+MD_SEGMENT_ASSERT(sizeof(struct md_bucket) == 64, "bucket");
+MD_SEGMENT_ASSERT(sizeof(struct md_sample) == 32, "sample");
+
+#ifdef __cplusplus
+}
+#endif
+#endif

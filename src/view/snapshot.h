@@ -1,0 +1,66 @@
+/* A snapshot answers: what did this segment say, at one moment, as plain memory that can be
+ * trusted?  It is the only code that reads a segment.  Everything else in view/ and all of memtop
+ * read snapshots.  It works on a live writer's mapping, on a dead process's file, on a truncated or
+ * hostile file: every offset, count, index and string is checked against the mapping before it is
+ * used; a record that cannot be read whole is left out and counted in `torn`.
+ *
+ * The reader never writes to the segment, so the target does nothing because it is looked at.
+ * Memory: malloc; snapshot_fini frees it.  Not thread-safe per object, no globals. */
+#ifndef VIEW_SNAPSHOT_H
+#define VIEW_SNAPSHOT_H
+
+#include <memdebug/segment.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define VIEW_ERROR_SIZE 256
+
+/* A segment file mapped for reading. */
+struct segment_file {
+    const void *base; /* NULL: not open */
+    size_t size;      /* bytes mapped: of the file as it is, not as its header claims */
+    dev_t dev;
+    ino_t ino;
+    bool writable;
+};
+
+/* Maps `path`.  With `writable`, read-write: only for struct md_control.  A file that shrinks
+ * while mapped would raise SIGBUS: the sizes are checked by fstat and the file is refused unless it
+ * lies on a tmpfs (or is opened as a regular copy, which is then read into memory).
+ * On failure returns an errno value and one line in `error` (VIEW_ERROR_SIZE). */
+int segment_file_open(struct segment_file *file, const char *path, bool writable, char *error);
+void segment_file_close(struct segment_file *file);
+
+#define SNAPSHOT_CYCLES 1u
+#define SNAPSHOT_PROFILE 2u /* modules, stacks, buckets */
+#define SNAPSHOT_SAMPLES 4u
+#define SNAPSHOT_ALL 7u
+
+struct snapshot {
+    struct md_header header; /* checked: strings terminated, section counts within the mapping */
+    struct md_cycle *cycles; /* oldest first, skips included */
+    size_t cycle_count;
+    struct md_module *modules;
+    size_t module_count;
+    uint64_t *stack_words; /* private copy */
+    size_t stack_word_count;
+    struct md_bucket *buckets; /* same indexes as in the segment; kind MD_BUCKET_UNUSED: skip */
+    size_t bucket_count;
+    struct md_sample *samples; /* live ones only, packed */
+    size_t sample_count;
+    uint64_t torn;    /* records that could not be read whole */
+    int64_t taken_ns; /* CLOCK_MONOTONIC */
+};
+
+/* Copies what `what` (SNAPSHOT_*) names out of `size` bytes at `base`.  0, or an errno value
+ * (EINVAL: not a segment, EPROTO: another version, ENOMEM) and one line in `error`. */
+int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error);
+void snapshot_fini(struct snapshot *snap);
+
+/* The stack with this id, or NULL for 0 and for what does not hold together.  Borrowed. */
+const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id);
+/* The module that held `pc` at a stack's epoch, or NULL.  Borrowed. */
+const struct md_module *snapshot_module(const struct snapshot *snap, uint64_t pc, uint32_t epoch);
+
+#endif
