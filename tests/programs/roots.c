@@ -9,8 +9,12 @@
  * make a leak look reachable.  So objects are made in functions whose frames are overwritten
  * afterwards, and all registers that a call may leave dirty are cleared.
  *
- *   roots PLUGIN [fork|main-exits]  */
+ *   roots PLUGIN [fork|main-exits|lost]
+ *
+ * "lost" is the check of the register phases themselves: the registers get a value that is no
+ * address, and the same objects must be unreachable.  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <immintrin.h>
 #include <linux/futex.h>
 #include <malloc.h>
@@ -64,9 +68,9 @@ __attribute__((target("avx"))) static void clear_vectors(void)
 /* Overwrites the dead frames below the caller, and the registers that it does not own. */
 NOINLINE static void scrub(void)
 {
-    volatile uint64_t frames[8192];
-    for (int i = 0; i < 8192; i++)
-        frames[i] = 0;
+    uint64_t frames[8192];
+    memset(frames, 0, sizeof frames);
+    __asm__ volatile("" : : "r"(frames) : "memory");
     if (__builtin_cpu_supports("avx512f"))
         clear_high_vectors();
     if (__builtin_cpu_supports("avx"))
@@ -93,8 +97,14 @@ static int (*gc)(void);
 
 NOINLINE static void cycle(const char *phase)
 {
-    scrub();
-    int error = gc ? gc() : -1;
+    int error = -1;
+    for (int tries = 0; gc && tries < 10; tries++) {
+        scrub();
+        error = gc();
+        if (error != EAGAIN)
+            break;
+        usleep(50000); /* the stop did not succeed; its skip line says why */
+    }
     say("phase %s live=%ld leaked=%ld bytes=%ld error=%d\n", phase, live, leaked, leaked_bytes, error);
     live = leaked = leaked_bytes = 0;
 }
@@ -149,8 +159,9 @@ static struct node *ring(int length, enum fate fate)
 
 /* ---------------------------------------------------------------------------------- globals */
 
-static void *in_data = (void *)0x10; /* .data: an initial value that is not zero */
-static struct node *in_bss, *in_bss_table[100];
+/* volatile: the compiler must not see that nobody reads them. */
+static void *volatile in_data = (void *)0x10; /* .data: an initial value that is not zero */
+static struct node *volatile in_bss, *volatile in_bss_table[100];
 static char *volatile interior_small, *volatile interior_large, *volatile interior_last;
 
 NOINLINE static void make_globals(void)
@@ -183,8 +194,8 @@ NOINLINE static void make_interior(void)
 
 /* ------------------------------------------------------------------------------ heap shapes */
 
-static void **big_table;
-static struct node *shapes[4];
+static void **volatile big_table;
+static struct node *volatile shapes[4];
 
 NOINLINE static void make_heap(void)
 {
@@ -301,9 +312,11 @@ static void wait_while_holding(struct actor *a)
         futex_wait(&a->step, HOLD);
 }
 
+static uintptr_t unmask = MASK; /* 0 with "lost" */
+
 NOINLINE static uintptr_t hidden(size_t size)
 {
-    return (uintptr_t)object(size, LIVE) ^ MASK;
+    return (uintptr_t)object(size, unmask ? LIVE : LEAKED) ^ MASK;
 }
 
 NOINLINE static uintptr_t hidden_scrubbed(size_t size)
@@ -317,7 +330,7 @@ NOINLINE static uintptr_t hidden_scrubbed(size_t size)
 static void hold_in_register(struct actor *a)
 {
     uintptr_t p = hidden_scrubbed(56);
-    __asm__ volatile("movabs %[mask], %%r12\n"
+    __asm__ volatile("mov %[mask], %%r12\n"
                      "xor %[p], %%r12\n"
                      "movl $1, %[done]\n"
                      "1: pause\n"
@@ -325,14 +338,14 @@ static void hold_in_register(struct actor *a)
                      "je 1b\n"
                      "xor %%r12d, %%r12d\n"
                      : [done] "+m"(a->done)
-                     : [p] "r"(p), [mask] "i"(MASK), [step] "m"(a->step), [hold] "i"(HOLD)
+                     : [p] "r"(p), [mask] "m"(unmask), [step] "m"(a->step), [hold] "i"(HOLD)
                      : "r12", "memory", "cc");
 }
 
 /* ... in the upper half of a vector register. */
 static void hold_in_vector(struct actor *a)
 {
-    uintptr_t p = hidden_scrubbed(72), mask = MASK;
+    uintptr_t p = hidden_scrubbed(72), mask = unmask;
     __asm__ volatile("movq %[p], %%xmm9\n"
                      "movq %[mask], %%xmm10\n"
                      "pxor %%xmm10, %%xmm9\n"
@@ -352,7 +365,7 @@ static void hold_in_system_call(struct actor *a)
 {
     uintptr_t p = hidden_scrubbed(88);
     int *word = &a->step;
-    __asm__ volatile("movabs %[mask], %%rbx\n"
+    __asm__ volatile("mov %[mask], %%rbx\n"
                      "xor %[p], %%rbx\n"
                      "movl $1, %[done]\n"
                      "1: movl %[futex], %%eax\n"
@@ -365,25 +378,26 @@ static void hold_in_system_call(struct actor *a)
                      "je 1b\n"
                      "xor %%ebx, %%ebx\n"
                      : [done] "+m"(a->done)
-                     : [p] "r"(p), [mask] "i"(MASK), [word] "r"(word), [hold] "i"(HOLD),
+                     : [p] "r"(p), [mask] "m"(unmask), [word] "r"(word), [hold] "i"(HOLD),
                        [futex] "i"(SYS_futex), [wait] "i"(FUTEX_WAIT_PRIVATE)
                      : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r10", "r11", "memory", "cc");
 }
 
 static void hold_on_stack(struct actor *a)
 {
-    struct node *volatile mine[20];
+    struct node *mine[20];
     for (int i = 0; i < 20; i++)
         mine[i] = chain(2, 40, LIVE);
+    __asm__ volatile("" : : "r"(mine) : "memory");
     scrub();
     holding(a);
     wait_while_holding(a);
-    for (int i = 0; i < 20; i++)
-        mine[i] = NULL;
+    memset(mine, 0, sizeof mine);
+    __asm__ volatile("" : : "r"(mine) : "memory");
 }
 
-static __thread struct node *own_tls;
-static __thread struct node *own_tls_table[50];
+static __thread struct node *volatile own_tls;
+static __thread struct node *volatile own_tls_table[50];
 static pthread_key_t low_key, high_key;
 static void (*plugin_set_tls)(void *);
 static void **plugin_data, **plugin_zero;
@@ -626,6 +640,8 @@ int main(int argc, char **argv)
     if (argc < 2)
         return 2;
     const char *mode = argc > 2 ? argv[2] : "";
+    if (strcmp(mode, "lost") == 0)
+        unmask = 0;
     *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
     pthread_key_t filler;
     pthread_key_create(&low_key, NULL);

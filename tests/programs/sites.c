@@ -248,6 +248,15 @@ static void in_threads(uint64_t count)
     say(&t);
 }
 
+/* A new rate is in force at a thread's next sample: spends the gap that was drawn at the old one. */
+__attribute__((noinline)) static void spend_gap(void)
+{
+    for (int i = 0; i < 64; i++) {
+        void *volatile p = malloc(1 << 20);
+        free(p);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3)
@@ -261,6 +270,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "md_set: %d\n", error);
             return 3;
         }
+        spend_gap();
     }
     simple("site_malloc_16", site_malloc_16, count_of(bytes, 16), true);
     simple("site_malloc_40", site_malloc_40, count_of(bytes, 48), true);

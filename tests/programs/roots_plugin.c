@@ -1,9 +1,0 @@
-/* A library that roots.c opens at run time: its data and its TLS hold the only pointers. */
-void *plugin_data = (void *)0x10;
-void *plugin_zero[16];
-__thread void *plugin_tls;
-
-void plugin_set_tls(void *p)
-{
-    plugin_tls = p;
-}
