@@ -132,7 +132,8 @@ static void test_overflow(void)
 
     void *out = (void *)(uintptr_t)0x1234;
     is(posix_memalign(&out, 64, huge), ENOMEM, "posix_memalign(64, SIZE_MAX) returns ENOMEM");
-    is(posix_memalign(&out, 64, half + 1), ENOMEM, "posix_memalign of PTRDIFF_MAX + 1 returns ENOMEM");
+    is(posix_memalign(&out, 64, half + 1), ENOMEM,
+       "posix_memalign of PTRDIFF_MAX + 1 returns ENOMEM");
     ok(out == (void *)(uintptr_t)0x1234, "and leaves *memptr alone");
     /* After all this the allocator must still sample and serve. */
     bool served = true;
@@ -232,13 +233,14 @@ static void test_information(void)
     struct mallinfo2 full = mallinfo2();
     size_t used_before = before.uordblks + before.hblkhd, used_full = full.uordblks + full.hblkhd;
     /* Counters may lag by some KB a thread. */
-    ok(used_full >= used_before + (BLOCKS - 1) * (size_t)SIZE && used_full < used_before + 2 * BLOCKS * (size_t)SIZE,
+    ok(used_full >= used_before + (BLOCKS - 1) * (size_t)SIZE &&
+           used_full < used_before + 2 * BLOCKS * (size_t)SIZE,
        "mallinfo2 sees 64 MB in use (%zu -> %zu)", used_before, used_full);
     for (int i = 0; i < BLOCKS; i++)
         free(blocks[i]);
     struct mallinfo2 empty = mallinfo2();
-    ok(empty.uordblks + empty.hblkhd < used_full - (BLOCKS - 2) * (size_t)SIZE, "and their end (%zu)",
-       empty.uordblks + empty.hblkhd);
+    ok(empty.uordblks + empty.hblkhd < used_full - (BLOCKS - 2) * (size_t)SIZE,
+       "and their end (%zu)", empty.uordblks + empty.hblkhd);
     int trimmed = malloc_trim(0);
     ok(trimmed == 0 || trimmed == 1, "malloc_trim answers 0 or 1");
 }
@@ -303,7 +305,7 @@ static void test_jemalloc(bool ours)
         (int (*)(const char *, size_t *, size_t *))dlsym(RTLD_DEFAULT, "mallctlnametomib");
     int (*bymib_)(const size_t *, size_t, void *, size_t *, void *, size_t) =
         (int (*)(const size_t *, size_t, void *, size_t *, void *, size_t))dlsym(RTLD_DEFAULT,
-                                                                                "mallctlbymib");
+                                                                                 "mallctlbymib");
     bool all = mallocx_ && rallocx_ && xallocx_ && sallocx_ && dallocx_ && sdallocx_ && nallocx_ &&
                mallctl_ && nametomib_ && bymib_;
     if (!all) {
@@ -363,10 +365,12 @@ static void test_jemalloc(bool ours)
     ok(allocated > 0, "stats.resident is a figure (%zu)", allocated);
     const char *version = NULL;
     length = sizeof version;
-    ok(mallctl_("version", (void *)&version, &length, NULL, 0) == 0 && strncmp(version, "5.", 2) == 0,
+    ok(mallctl_("version", (void *)&version, &length, NULL, 0) == 0 &&
+           strncmp(version, "5.", 2) == 0,
        "mallctl version");
-    void (*stats)(void (*)(void *, const char *), void *, const char *) = (void (*)(
-        void (*)(void *, const char *), void *, const char *))dlsym(RTLD_DEFAULT, "malloc_stats_print");
+    void (*stats)(void (*)(void *, const char *), void *, const char *) =
+        (void (*)(void (*)(void *, const char *), void *, const char *))dlsym(RTLD_DEFAULT,
+                                                                              "malloc_stats_print");
     ok(stats != NULL && dlsym(RTLD_DEFAULT, "malloc_message") != NULL,
        "malloc_stats_print and malloc_message are there");
 }

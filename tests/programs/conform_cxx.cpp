@@ -91,14 +91,15 @@ int main()
     ::operator delete(other);
     ::operator delete(nullptr);
     ::operator delete[](nullptr);
-    ::operator delete(nullptr, std::size_t{16});
-    ::operator delete(nullptr, std::align_val_t{64});
-    ::operator delete(nullptr, std::size_t{16}, std::align_val_t{64});
+    ::operator delete (nullptr, std::size_t{16});
+    ::operator delete (nullptr, std::align_val_t{64});
+    ::operator delete (nullptr, std::size_t{16}, std::align_val_t{64});
     ok(true, "delete of nullptr does nothing");
 
-    ok(throws_bad_alloc([] { return ::operator new(too_much); }), "new that fails throws bad_alloc");
+    ok(throws_bad_alloc([] { return ::operator new(too_much); }),
+       "new that fails throws bad_alloc");
     ok(throws_bad_alloc([] { return ::operator new[](too_much); }), "new[] that fails throws");
-    ok(throws_bad_alloc([] { return ::operator new(too_much, std::align_val_t{64}); }),
+    ok(throws_bad_alloc([] { return ::operator new (too_much, std::align_val_t{64}); }),
        "aligned new that fails throws");
     ok(throws_bad_alloc([] { return ::operator new[](too_much, std::align_val_t{64}); }),
        "aligned new[] that fails throws");
@@ -106,7 +107,7 @@ int main()
     ok(sink == nullptr, "nothrow new that fails is nullptr");
     sink = ::operator new[](too_much, std::nothrow);
     ok(sink == nullptr, "nothrow new[] that fails is nullptr");
-    sink = ::operator new(too_much, std::align_val_t{64}, std::nothrow);
+    sink = ::operator new (too_much, std::align_val_t{64}, std::nothrow);
     ok(sink == nullptr, "aligned nothrow new that fails is nullptr");
 
     std::set_new_handler(give_up);

@@ -15,7 +15,8 @@
 #include <unordered_map>
 #include <vector>
 
-namespace {
+namespace
+{
 
 struct Job {
     std::string text;
@@ -23,7 +24,8 @@ struct Job {
     std::shared_ptr<std::map<std::string, int>> shared;
 };
 
-class Queue {
+class Queue
+{
   public:
     void put(std::unique_ptr<Job> job)
     {

@@ -8,8 +8,10 @@ void plugin_set_tls(void *p)
     plugin_tls = p;
 }
 
-/* victim.c opens and closes this library again and again; a profile must still name the function. */
-__attribute__((noinline)) void *plugin_allocate(unsigned long size, void *(*allocate)(unsigned long))
+/* victim.c opens and closes this library again and again; a profile must still name the function.
+ */
+__attribute__((noinline)) void *plugin_allocate(unsigned long size,
+                                                void *(*allocate)(unsigned long))
 {
     void *p = allocate(size);
     __asm__ volatile("" : "+r"(p));

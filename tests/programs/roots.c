@@ -105,7 +105,8 @@ NOINLINE static void cycle(const char *phase)
             break;
         usleep(50000); /* the stop did not succeed; its skip line says why */
     }
-    say("phase %s live=%ld leaked=%ld bytes=%ld error=%d\n", phase, live, leaked, leaked_bytes, error);
+    say("phase %s live=%ld leaked=%ld bytes=%ld error=%d\n", phase, live, leaked, leaked_bytes,
+        error);
     live = leaked = leaked_bytes = 0;
 }
 

@@ -14,7 +14,8 @@
 #include <sys/mman.h>
 
 #define SITE __attribute__((noinline, noclone, used))
-/* Keeps the compiler from turning the allocation into a tail call: the site must be on the stack. */
+/* Keeps the compiler from turning the allocation into a tail call: the site must be on the stack.
+ */
 #define STAY(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
 static unsigned serial;
@@ -151,8 +152,8 @@ static void dead(struct tally *t, void *p)
 
 static void say(const struct tally *t)
 {
-    printf("truth %s alloc_objects=%lu alloc_space=%lu inuse_objects=%lu inuse_space=%lu\n", t->name,
-           t->alloc_objects, t->alloc_space, t->inuse_objects, t->inuse_space);
+    printf("truth %s alloc_objects=%lu alloc_space=%lu inuse_objects=%lu inuse_space=%lu\n",
+           t->name, t->alloc_objects, t->alloc_space, t->inuse_objects, t->inuse_space);
 }
 
 static uint64_t count_of(uint64_t bytes, uint64_t size)
@@ -248,7 +249,8 @@ static void in_threads(uint64_t count)
     say(&t);
 }
 
-/* A new rate is in force at a thread's next sample: spends the gap that was drawn at the old one. */
+/* A new rate is in force at a thread's next sample: spends the gap that was drawn at the old one.
+ */
 __attribute__((noinline)) static void spend_gap(void)
 {
     for (int i = 0; i < 64; i++) {

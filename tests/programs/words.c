@@ -1,5 +1,5 @@
-/* Counts the words of its input as the exercise of Go's profiling workshops does: one byte per read,
- * each into a buffer of its own.  A heap profile charges it to readbyte.
+/* Counts the words of its input as the exercise of Go's profiling workshops does: one byte per
+ * read, each into a buffer of its own.  A heap profile charges it to readbyte.
  *
  *   words FILE */
 #include <ctype.h>
