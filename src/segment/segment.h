@@ -24,6 +24,8 @@ bool segment_check(void);
 /* Called with bytes allocated so far: makes the file when it is due, makes it anew if it was
  * unlinked (looked at once a second). */
 void segment_publish(uint64_t allocated_bytes);
+/* Nothing is recorded from here on, in this process and its copies. */
+void segment_disable(void);
 /* Removes the file; for normal exit. */
 void segment_fini(void);
 
@@ -43,6 +45,21 @@ void segment_set_count(enum md_section_id id, uint64_t count);
  * here.  Caller: the one cycle at a time. */
 void segment_add_cycle(struct md_cycle *cycle);
 
+/* Who we are (pid, name, start): the header that each segment begins with. */
+const struct md_header *segment_identity(void);
+/* Whether this is a forked copy that segment_check has not seen yet. */
+bool segment_forked(void);
+/* Bytes of the tables' reservation, from segment_header(). */
+size_t segment_size(void);
+/* Keeps the tables where they are while a reader in this process copies them. */
+void segment_hold(bool hold);
+/* Sets flags of the header (MD_FLAG_*), now and in segments to come. */
+void segment_set_flags(uint32_t flags);
+/* Writes the options in force into the header, after one has changed. */
+void segment_publish_options(void);
+
+/* Set by the owner of the profile tables: keeps everyone from writing to them while they move. */
+extern void (*segment_move_lock)(bool take);
 /* Called in a forked copy after the tables were made anew and empty; `inherited` is the parent's
  * mapping, still readable, NULL if there was none. */
 extern void (*segment_on_fork)(const struct md_header *inherited);
