@@ -62,7 +62,14 @@ program=$!
 tail -n +1 -f --pid=$program "$out/trace.log" &
 lines=$!
 interrupted=
-trap 'interrupted=yes; kill -TERM $program 2>/dev/null || :' INT
+looked=
+# ^C: a profile first, as a program that does not handle SIGTERM writes none at its end.
+interrupt() {
+    interrupted=yes
+    "$memtop" heap $program -o "$out/running.pb.gz" >/dev/null 2>&1 && looked=$out/running.pb.gz
+    kill -TERM $program 2>/dev/null || :
+}
+trap interrupt INT
 
 running() {
     kill -0 $program 2>/dev/null
@@ -72,7 +79,6 @@ instrumented() {
 }
 
 # Looks at it after some seconds, when there is something to see.
-looked=
 for _ in $(seq 1 50); do
     sleep 0.1
     running || break
