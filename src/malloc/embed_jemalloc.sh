@@ -1,14 +1,16 @@
 #!/bin/sh
 # Makes one relocatable object of jemalloc for the library to carry:
-#   embed_jemalloc.sh ARCHIVE OUTPUT DIRECTORY
-# from the PIC archive of jemalloc, with
+#   embed_jemalloc.sh OUTPUT DIRECTORY COMPILER...
+# from the PIC archive of jemalloc (libjemalloc_pic.a, where the compiler finds it), with
 #   - its public functions renamed to jep_NAME (the exported names are ours),
 #   - its mmap and munmap renamed to ours, so that its memory is known exactly,
 #   - the functions of its profiler that we stand in for renamed to jep_ at their definition only:
 #     the callers then find ours under the old name,
 #   - the C++ operators left out: they are ours, and libstdc++ is not needed.
 set -eu
-archive=$1 output=$(realpath -m "$2") dir=$3
+output=$(realpath -m "$1") dir=$2
+shift 2
+archive=$("$@" -print-file-name=libjemalloc_pic.a)
 rm -rf "$dir"
 mkdir -p "$dir"
 cd "$dir"
