@@ -5,6 +5,7 @@
 #define TESTS_GC_HEAP_H
 
 #include "base/options.h"
+#include "base/os.h"
 #include "gc/gc.h"
 #include "heap/extents.h"
 #include "heap/object_map.h"
@@ -27,10 +28,13 @@ static const size_t th_sizes[] = {
 #define TH_COUNT (sizeof th_sizes / sizeof th_sizes[0])
 #define TH_SMALL 35u
 
-static struct th_slab {
-    char *next, *end;
-} th_slabs[128];
-static char *th_next, *th_end; /* address space taken from heap_mmap */
+/* The allocator's own pointers, in memory that is on record as ours: no roots. */
+static struct th_state {
+    struct {
+        char *next, *end;
+    } slabs[128];
+    char *next, *end; /* address space taken from heap_mmap */
+} *th;
 static uint64_t th_in_use, th_objects;
 
 static inline uint64_t th_in_use_bytes(void)
@@ -40,17 +44,17 @@ static inline uint64_t th_in_use_bytes(void)
 
 static inline void *th_map(size_t size)
 {
-    if ((size_t)(th_end - th_next) < size) {
+    if ((size_t)(th->end - th->next) < size) {
         size_t chunk = size > (64u << 20) ? size : 64u << 20;
         void *map = heap_mmap(NULL, chunk, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (map == MAP_FAILED)
             __builtin_trap();
-        th_next = map;
-        th_end = th_next + chunk;
+        th->next = map;
+        th->end = th->next + chunk;
     }
-    void *at = th_next;
-    th_next += size;
+    void *at = th->next;
+    th->next += size;
     return at;
 }
 
@@ -61,13 +65,12 @@ static inline void *th_alloc(size_t size)
     size_t usable = object_class_size[class];
     char *block;
     if (class <= object_small_classes) {
-        struct th_slab *slab = &th_slabs[class];
-        if (slab->next == slab->end) {
-            slab->next = th_map(object_slab_size[class]);
-            slab->end = slab->next + object_slab_size[class];
+        if (th->slabs[class].next == th->slabs[class].end) {
+            th->slabs[class].next = th_map(object_slab_size[class]);
+            th->slabs[class].end = th->slabs[class].next + object_slab_size[class];
         }
-        block = slab->next;
-        slab->next += usable;
+        block = th->slabs[class].next;
+        th->slabs[class].next += usable;
     } else {
         /* As jemalloc: a random multiple of a cache line into the first page. */
         static unsigned offset;
@@ -95,6 +98,7 @@ static inline bool th_init(void (*on_cycle)(const struct md_cycle *))
     for (unsigned i = 0; i < TH_SMALL; i++)
         for (slabs[i] = 4096; slabs[i] % th_sizes[i]; slabs[i] += 4096)
             ;
+    th = own_map(sizeof *th);
     options_parse(NULL);
     if (!object_map_init(&reason) || !segment_init(0))
         return false;
