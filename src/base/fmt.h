@@ -1,0 +1,41 @@
+/* Text without stdio, locale or heap: a bounded buffer that only ever drops what does not fit.
+ * Async-signal-safe. */
+#ifndef BASE_FMT_H
+#define BASE_FMT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct fmt {
+    char *buf;
+    size_t size; /* room, with the terminating NUL */
+    size_t length;
+};
+
+static inline struct fmt fmt_on(char *buf, size_t size)
+{
+    buf[0] = 0;
+    return (struct fmt){buf, size, 0};
+}
+
+void fmt_bytes(struct fmt *f, const char *bytes, size_t length);
+void fmt_text(struct fmt *f, const char *text);
+void fmt_char(struct fmt *f, char c);
+void fmt_u64(struct fmt *f, uint64_t value);
+void fmt_i64(struct fmt *f, int64_t value);
+void fmt_hex(struct fmt *f, uint64_t value);
+/* `value` with leading zeros to at least `digits`. */
+void fmt_padded(struct fmt *f, uint64_t value, unsigned digits);
+
+/* One line "memdebug: TEXT\n" to the program's stderr in one write, if descriptor 2 is still what
+ * it was at load (message_init), at most MESSAGE_LIMIT lines a process; never blocks. */
+#define MESSAGE_LIMIT 50
+void message_init(void);
+void message(const char *text);
+/* Writes to descriptor 2 under the same guard, all or nothing where the descriptor is a pipe:
+ * 0, EBADF when it is another object now, EAGAIN when it would block. */
+int message_write(const char *bytes, size_t length);
+/* Writes `bytes` to `fd` in one write(2) that does not block, whatever the descriptor's mode. */
+int write_unblocked(int fd, const char *bytes, size_t length);
+
+#endif

@@ -1,0 +1,35 @@
+/* A mutex that may be taken inside malloc: one word, futex when it is contended, no heap, no
+ * initialisation but zero.  Locks live in private memory, so a forked child can renew them.
+ *
+ * The ranks are the lock order: a thread takes locks only in rising rank.  Debug builds check it. */
+#ifndef BASE_LOCK_H
+#define BASE_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum lock_rank {
+    LOCK_NONE,
+    LOCK_CYCLE,   /* one cycle at a time */
+    LOCK_SEGMENT, /* making, growing and dropping the segment */
+    LOCK_MODULES, /* module table */
+    LOCK_SHARD,   /* live samples by address */
+    LOCK_TABLES,  /* stacks and buckets: insertion */
+    LOCK_EXTENTS, /* where jemalloc maps */
+};
+
+struct lock {
+    uint32_t word; /* 0 free, 1 held, 2 held and waited for */
+    uint32_t rank;
+};
+
+#define LOCK_INIT(r) {0, (r)}
+
+void lock_take(struct lock *lock);
+/* Takes it only if that needs no waiting. */
+bool lock_try(struct lock *lock);
+void lock_release(struct lock *lock);
+/* Only in a forked copy, where no other thread exists. */
+void lock_renew(struct lock *lock);
+
+#endif

@@ -1,0 +1,462 @@
+#include "base/options.h"
+
+#include "base/compiler.h"
+#include "base/fmt.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+
+enum type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, SIGNAL, TEXT };
+enum when { START, RUNTIME, LATER };
+
+struct option {
+    const char *key, *initial, *accepts, *meaning;
+    enum type type;
+    enum when when;
+};
+
+static const struct option list[OPTION_COUNT] = {
+#define OPTION(id, key, type, initial, when, accepts, meaning)                                     \
+    [OPTION_##id] = {key, initial, accepts, meaning, type, when},
+#include "base/options.def"
+#undef OPTION
+};
+
+#define TEXT_POOL 8192
+static uint64_t numbers[OPTION_COUNT];
+static const char *texts[OPTION_COUNT];
+static bool given[OPTION_COUNT];
+static char pool[TEXT_POOL];
+static size_t pool_used;
+
+#define KEY_SIZE 32
+
+/* Keys ignore case, _ and -. */
+static void normalize(char *out, const char *key, size_t length)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < length && n < KEY_SIZE - 1; i++)
+        if (key[i] != '_' && key[i] != '-')
+            out[n++] = (char)tolower((unsigned char)key[i]);
+    out[n] = 0;
+}
+
+static int find(const char *normalized)
+{
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(list[i].key, normalized) == 0)
+            return i;
+    return -1;
+}
+
+/* Levenshtein distance, both at most KEY_SIZE. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[KEY_SIZE + 1];
+    size_t n = strlen(b);
+    for (size_t j = 0; j <= n; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= n; j++) {
+            unsigned replace = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = MIN(replace, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest(const char *normalized)
+{
+    int best = 0;
+    unsigned best_distance = KEY_SIZE;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        unsigned d = distance(normalized, list[i].key);
+        if (d < best_distance) {
+            best_distance = d;
+            best = i;
+        }
+    }
+    return list[best].key;
+}
+
+/* Digits at the start of `text`; false on none or overflow.  `end` is set behind them. */
+static bool parse_digits(const char *text, uint64_t *number, const char **end)
+{
+    uint64_t n = 0;
+    const char *p = text;
+    for (; isdigit((unsigned char)*p); p++)
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
+            return false;
+    *number = n;
+    *end = p;
+    return p > text;
+}
+
+static bool parse_size(const char *text, uint64_t *number)
+{
+    const char *unit;
+    if (!parse_digits(text, number, &unit))
+        return false;
+    while (*unit == ' ')
+        unit++;
+    unsigned shift = 0;
+    if (*unit) {
+        const char *units = "kmgt", *u = strchr(units, tolower((unsigned char)*unit));
+        if (u && *u) {
+            shift = 10 * (unsigned)(u - units + 1);
+            unit++;
+        }
+        if (strcasecmp(unit, "") != 0 && strcasecmp(unit, "b") != 0 &&
+            !(shift && strcasecmp(unit, "ib") == 0))
+            return false;
+    }
+    if (*number >> (62 - shift))
+        return false;
+    *number <<= shift;
+    return true;
+}
+
+static bool parse_duration(const char *text, uint64_t *number)
+{
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"", 1000000000},       {"s", 1000000000}, {"ms", 1000000},
+                 {"m", 60000000000},     {"h", 3600000000000}, {"us", 1000}};
+    const char *unit;
+    if (!parse_digits(text, number, &unit))
+        return false;
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
+        if (strcasecmp(unit, units[i].name) == 0)
+            return !__builtin_mul_overflow(*number, units[i].ns, number) && *number < INT64_MAX;
+    return false;
+}
+
+static bool parse_signal(const char *text, uint64_t *number)
+{
+    const char *end;
+    if (parse_digits(text, number, &end)) {
+        if (*end || *number == 0 || *number >= (uint64_t)SIGRTMAX)
+            return false;
+    } else {
+        if (strncasecmp(text, "SIG", 3) == 0)
+            text += 3;
+        *number = 0;
+        for (int s = 1; s < 32; s++) {
+            const char *name = sigabbrev_np(s);
+            if (name && strcasecmp(name, text) == 0)
+                *number = (uint64_t)s;
+        }
+        if (*number == 0)
+            return false;
+    }
+    /* Ones that cannot be caught, or that glibc keeps for itself. */
+    return *number != SIGKILL && *number != SIGSTOP && *number != 32 && *number != 33;
+}
+
+enum parsed { PARSED, PARSED_BAD, PARSED_LATER };
+
+/* Index of `text` among the words of `accepts`. */
+static enum parsed parse_word(const char *accepts, const char *text, uint64_t *number)
+{
+    uint64_t index = 0;
+    for (const char *word = accepts; *word; index++) {
+        size_t length = strcspn(word, "|");
+        bool later = *word == '~';
+        if (strlen(text) == length - later && strncasecmp(word + later, text, length - later) == 0) {
+            *number = index;
+            return later ? PARSED_LATER : PARSED;
+        }
+        word += length;
+        word += *word == '|';
+    }
+    return PARSED_BAD;
+}
+
+/* A switch takes what the contract writes for it (0|1, on|off) and the other pair. */
+static bool parse_switch(const char *text, uint64_t *number)
+{
+    static const char *const words[] = {"0", "1", "off", "on", "no", "yes", "false", "true"};
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        if (strcasecmp(words[i], text) == 0) {
+            *number = i & 1;
+            return true;
+        }
+    return false;
+}
+
+static bool within_range(const char *accepts, uint64_t number)
+{
+    const char *to = strstr(accepts, " to ");
+    uint64_t low, high;
+    const char *end;
+    if (!to || !parse_digits(accepts, &low, &end) || !parse_digits(to + 4, &high, &end))
+        return true;
+    return number >= low && number <= high;
+}
+
+static enum parsed parse_value(const struct option *o, const char *text, uint64_t *number)
+{
+    const char *end;
+    bool ok = false;
+    *number = 0;
+    if (o->type == WORD)
+        return parse_word(o->accepts, text, number);
+    if (o->type == TEXT)
+        return *text || !*o->initial ? PARSED : PARSED_BAD;
+    if (o->type != SWITCH && strcasecmp(text, "off") == 0 && strstr(o->accepts, "off")) {
+        *number = OPTION_OFF;
+        return PARSED;
+    }
+    if (strcasecmp(text, "auto") == 0 && strstr(o->accepts, "auto")) {
+        *number = OPTION_AUTO;
+        return PARSED;
+    }
+    switch (o->type) {
+    case SWITCH:
+        ok = parse_switch(text, number);
+        break;
+    case COUNT:
+    case PERCENT:
+        ok = parse_digits(text, number, &end) && (!*end || (o->type == PERCENT && !strcmp(end, "%"))) &&
+             *number < 1000000000 && within_range(o->accepts, *number);
+        break;
+    case SIZE:
+        ok = parse_size(text, number);
+        break;
+    case DURATION:
+        ok = parse_duration(text, number);
+        break;
+    case SIGNAL:
+        ok = parse_signal(text, number);
+        break;
+    case WORD:
+    case TEXT:
+        break;
+    }
+    return ok ? PARSED : PARSED_BAD;
+}
+
+static const char *keep_text(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    if (size > sizeof pool - pool_used)
+        return NULL;
+    char *kept = memcpy(pool + pool_used, text, size);
+    pool_used += size;
+    return kept;
+}
+
+static void say_accepts(struct fmt *f, const struct option *o)
+{
+    fmt_text(f, ", accepted: ");
+    for (const char *c = o->accepts; *c; c++)
+        if (*c == '~')
+            c += strcspn(c, "|") - 1;
+        else if (*c != '|' || c[1] != '~')
+            fmt_char(f, *c);
+}
+
+static void complain(const char *key, const char *value, const struct option *o, bool later)
+{
+    char line[600], normalized[KEY_SIZE];
+    struct fmt f = fmt_on(line, sizeof line);
+    fmt_text(&f, "MEMDEBUG: ");
+    fmt_bytes(&f, key, strnlen(key, 80));
+    if (value) {
+        fmt_char(&f, '=');
+        fmt_bytes(&f, value, strnlen(value, 160));
+    }
+    if (later) {
+        fmt_text(&f, ": not in this version");
+    } else if (o) {
+        fmt_text(&f, ": bad value");
+        say_accepts(&f, o);
+    } else {
+        normalize(normalized, key, strlen(key));
+        fmt_text(&f, ": unknown key, nearest: ");
+        fmt_text(&f, nearest(normalized));
+        fmt_text(&f, " (MEMDEBUG=help lists all)");
+    }
+    for (size_t i = 0; i < f.length; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 127)
+            line[i] = '?';
+    message(line);
+}
+
+/* One "key=value", terminated and trimmed.  `mark` is the key in the environment's own bytes. */
+static void parse_item(char *item, char *mark)
+{
+    char normalized[KEY_SIZE];
+    char *value = strchr(item, '=');
+    if (value)
+        *value++ = 0;
+    for (size_t n = strlen(item); n && isspace((unsigned char)item[n - 1]);)
+        item[--n] = 0;
+    while (value && isspace((unsigned char)*value))
+        value++;
+    bool said = isupper((unsigned char)mark[0]) == 0 && isupper((unsigned char)mark[1]);
+    normalize(normalized, item, strlen(item));
+    int id = find(normalized);
+    const struct option *o = id < 0 ? NULL : &list[id];
+    uint64_t number = 0;
+    enum parsed parsed = PARSED_BAD;
+    if (o)
+        parsed = o->when == LATER ? PARSED_LATER : parse_value(o, value ? value : "1", &number);
+    if (parsed == PARSED) {
+        const char *kept = keep_text(value ? value : "1");
+        if (kept) {
+            numbers[id] = number;
+            texts[id] = kept;
+            given[id] = true;
+        }
+        return;
+    }
+    if (!said)
+        complain(item, value, o, parsed == PARSED_LATER);
+    /* Children inherit this byte; keys ignore case, so it changes nothing else. */
+    if (mark[0])
+        mark[1] = (char)toupper((unsigned char)mark[1]);
+}
+
+bool options_parse(char *text)
+{
+    bool child = false;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        texts[i] = list[i].initial;
+        parse_value(&list[i], list[i].initial, &numbers[i]);
+        given[i] = false;
+    }
+    pool_used = 0;
+    for (char *p = text; p && *p;) {
+        char item[1024], *start = p;
+        size_t n = 0;
+        while (isspace((unsigned char)*start))
+            start++;
+        for (p = start; *p; p++) {
+            if (*p == '\\' && p[1] == ',') {
+                p++;
+            } else if (*p == ',') {
+                /* follow=fork,exec is one value. */
+                bool follow = strncasecmp(start, "follow", 6) == 0 &&
+                              strncasecmp(p + 1, "exec", 4) == 0 &&
+                              (p[5] == 0 || p[5] == ',' || isspace((unsigned char)p[5]));
+                if (!follow)
+                    break;
+            }
+            if (n < sizeof item - 1)
+                item[n++] = *p;
+        }
+        while (n && isspace((unsigned char)item[n - 1]))
+            n--;
+        item[n] = 0;
+        if (n) {
+            if (strncasecmp(start, "follow", 6) == 0) {
+                child = isupper((unsigned char)start[1]) != 0;
+                start[1] = 'O';
+            }
+            parse_item(item, start);
+        }
+        p += *p == ',';
+    }
+    return child;
+}
+
+uint64_t option_number(enum option_id id)
+{
+    return __atomic_load_n(&numbers[id], __ATOMIC_RELAXED);
+}
+
+const char *option_text(enum option_id id)
+{
+    return texts[id] ? texts[id] : "";
+}
+
+bool option_given(enum option_id id)
+{
+    return given[id];
+}
+
+int option_set(const char *key, const char *value)
+{
+    char normalized[KEY_SIZE];
+    normalize(normalized, key, strlen(key));
+    int id = find(normalized);
+    if (id < 0)
+        return EINVAL;
+    if (list[id].when != RUNTIME)
+        return list[id].when == LATER ? ENOSYS : EPERM;
+    uint64_t number;
+    enum parsed parsed = parse_value(&list[id], value, &number);
+    if (parsed != PARSED)
+        return parsed == PARSED_LATER ? ENOSYS : EINVAL;
+    __atomic_store_n(&numbers[id], number, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static void describe_number(struct fmt *f, const struct option *o, uint64_t number)
+{
+    if (number == OPTION_OFF) {
+        fmt_text(f, "off");
+    } else if (number == OPTION_AUTO) {
+        fmt_text(f, "auto");
+    } else if (o->type == WORD) {
+        const char *word = o->accepts;
+        for (; number && *word; number--)
+            word += strcspn(word, "|") + 1;
+        fmt_bytes(f, word, strcspn(word, "|"));
+    } else if (o->type == DURATION) {
+        fmt_u64(f, number / 1000000);
+        fmt_text(f, "ms");
+    } else {
+        fmt_u64(f, number);
+    }
+}
+
+void options_describe(char *buf, size_t size)
+{
+    struct fmt f = fmt_on(buf, size);
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        uint64_t initial, number = option_number((enum option_id)i);
+        parse_value(&list[i], list[i].initial, &initial);
+        if (list[i].type == TEXT ? !*option_text((enum option_id)i) : number == initial)
+            continue;
+        if (f.length)
+            fmt_char(&f, ',');
+        fmt_text(&f, list[i].key);
+        fmt_char(&f, '=');
+        if (list[i].type == TEXT)
+            fmt_text(&f, option_text((enum option_id)i));
+        else
+            describe_number(&f, &list[i], number);
+    }
+}
+
+void options_help(void (*line)(const char *text))
+{
+    char text[400];
+    line("MEMDEBUG=key=value,key=value; a lone key means key=1");
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &list[i];
+        struct fmt f = fmt_on(text, sizeof text);
+        fmt_text(&f, "  ");
+        fmt_text(&f, o->key);
+        while (f.length < 22)
+            fmt_char(&f, ' ');
+        fmt_text(&f, *o->initial ? o->initial : "-");
+        while (f.length < 33)
+            fmt_char(&f, ' ');
+        fmt_text(&f, o->when == RUNTIME ? " * " : "   ");
+        fmt_text(&f, o->meaning);
+        if (o->when == LATER)
+            fmt_text(&f, " (not in this version)");
+        line(text);
+    }
+    line("  * can be set while the program runs (md_set)");
+}

@@ -1,0 +1,44 @@
+/* The options in force, parsed from MEMDEBUG by the one list in options.def.  Reading one is a
+ * relaxed atomic load; nothing here allocates or stops the program. */
+#ifndef BASE_OPTIONS_H
+#define BASE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_id {
+#define OPTION(id, ...) OPTION_##id,
+#include "base/options.def"
+#undef OPTION
+    OPTION_COUNT
+};
+
+/* Values of a number that is a word. */
+#define OPTION_OFF UINT64_MAX
+#define OPTION_AUTO (UINT64_MAX - 1)
+
+/* Parses the whole text (NULL: defaults only).  Complaints go to message(), each once in a process
+ * tree: `text` is the environment's own bytes, and the letter after the first of a key that has been
+ * complained about is put in upper case there, which children inherit and keys ignore.
+ * Returns whether this process is the child by exec of one that has seen the text before (the key
+ * `follow` carries the same mark). */
+bool options_parse(char *text);
+
+/* Value of a number, size (bytes), duration (ns), percentage, switch, signal, or the index of a
+ * word among those accepted. */
+uint64_t option_number(enum option_id id);
+/* Value as given; "" if none.  Static, valid for ever. */
+const char *option_text(enum option_id id);
+/* Whether MEMDEBUG names it. */
+bool option_given(enum option_id id);
+
+/* 0, EINVAL unknown key or value, EPERM not at run time, ENOSYS not in this version. */
+int option_set(const char *key, const char *value);
+
+/* "key=value,key=value" of what differs from its default. */
+void options_describe(char *buf, size_t size);
+/* The table of MEMDEBUG=help, as lines through `line`. */
+void options_help(void (*line)(const char *text));
+
+#endif

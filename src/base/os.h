@@ -1,0 +1,61 @@
+/* What the operating system gives, in the few shapes that the library needs: memory of its own,
+ * clocks, the identity of the process, small files of /proc.  No heap, no stdio; every function is
+ * safe where malloc is not, and preserves errno unless it returns one. */
+#ifndef BASE_OS_H
+#define BASE_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OS_PAGE 4096u
+
+/* CLOCK_MONOTONIC, nanoseconds.  Async-signal-safe. */
+int64_t os_now_ns(void);
+/* As os_now_ns, to the last timer tick (1-10 ms), in a few nanoseconds. */
+int64_t os_coarse_ns(void);
+int64_t os_realtime_ns(void);
+/* CPU time of the calling thread. */
+int64_t os_thread_cpu_ns(void);
+
+int os_gettid(void);
+/* CPUs that this process may run on, at least 1. */
+unsigned os_cpu_count(void);
+/* Field 22 of /proc/self/stat, 0 if it cannot be read. */
+uint64_t os_start_ticks(void);
+/* Reads a small file whole into `buf` and terminates it; bytes read, or -errno. */
+long os_read_file(const char *path, char *buf, size_t size);
+/* Path of the executable into `buf`, terminated; false: "" (no /proc). */
+bool os_executable(char *buf, size_t size);
+
+/* Memory of the library's own: anonymous, zeroed, page-granular, never from the watched heap.  Its
+ * ranges are on record, so that the tracer does not take them for roots and they are counted as
+ * ours.  NULL: refused by the system. */
+void *own_map(size_t size);
+/* Puts a range mapped by other means on record (a segment, a reservation); `resident` is what it
+ * counts for.  At most OWN_RANGES ranges; beyond that false. */
+bool own_note(void *addr, size_t size, size_t resident);
+/* Unmaps and takes off the record. */
+void own_unmap(void *addr, size_t size);
+/* Takes a range off the record, if it is there. */
+void own_forget(void *addr, size_t size);
+/* Adds to what counts as ours (negative: takes off). */
+void own_count(int64_t bytes);
+uint64_t own_bytes(void);
+
+#define OWN_RANGES 256
+struct own_range {
+    uintptr_t start, end; /* start 0: free */
+};
+/* The record, for the tracer: entries are set and cleared whole (start last), order is not
+ * meaningful. */
+extern struct own_range own_ranges[OWN_RANGES];
+
+/* True on a thread of ours, or while a thread of the program does our work (a dump at exit): its
+ * allocations are not sampled and not in the object map. */
+extern _Thread_local bool own_thread __attribute__((tls_model("initial-exec")));
+#define OWN_TIDS 8
+/* Threads of ours, 0: free.  The stop leaves them out. */
+extern int own_tids[OWN_TIDS];
+
+#endif

@@ -1,0 +1,187 @@
+#include "dump.h"
+
+#include "base/compiler.h"
+#include "base/fmt.h"
+#include "base/options.h"
+#include "base/os.h"
+#include "segment/segment.h"
+#include "view/pprof.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* All used on the thread that dumps only, but for the prefix, which is set before threads. */
+static char prefix[PATH_MAX];
+static uint32_t sequence;
+static int64_t next_ns;
+static int said_error; /* the errno that was complained about last */
+/* Cause of each dump, by sequence number: what the old ones are called. */
+#define KEPT_MOST 4096u
+static const char *causes[KEPT_MOST];
+
+void dump_init(void)
+{
+    const char *given = option_text(OPTION_HEAPPROFILE);
+    char cwd[PATH_MAX];
+    struct fmt f = fmt_on(prefix, sizeof prefix);
+    if (!*given)
+        return;
+    if (*given != '/' && getcwd(cwd, sizeof cwd)) {
+        fmt_text(&f, cwd);
+        if (cwd[1])
+            fmt_char(&f, '/');
+    }
+    fmt_text(&f, given);
+}
+
+/* The prefix with {pid}, %p, {exe} and %e filled in. */
+static void expand(struct fmt *f)
+{
+    const struct md_header *who = segment_identity();
+    for (const char *c = prefix; *c;) {
+        bool pid = strncmp(c, "{pid}", 5) == 0, exe = strncmp(c, "{exe}", 5) == 0;
+        if (pid || strncmp(c, "%p", 2) == 0) {
+            fmt_u64(f, who->pid);
+            c += pid ? 5 : 2;
+        } else if (exe || strncmp(c, "%e", 2) == 0) {
+            fmt_text(f, who->name);
+            c += exe ? 5 : 2;
+        } else {
+            fmt_char(f, *c++);
+        }
+    }
+}
+
+static void name_dump(char *path, size_t size, uint32_t seq, const char *cause)
+{
+    struct fmt f = fmt_on(path, size);
+    expand(&f);
+    fmt_char(&f, '.');
+    fmt_u64(&f, segment_identity()->pid);
+    fmt_char(&f, '.');
+    fmt_padded(&f, seq, 4);
+    fmt_char(&f, '.');
+    fmt_text(&f, cause);
+    fmt_text(&f, ".pb.gz");
+}
+
+static int encode(struct profile *profile, char *error)
+{
+    struct snapshot snap;
+    segment_identity();
+    segment_hold(true);
+    int result = snapshot_take(&snap, segment_header(), segment_size(), SNAPSHOT_PROFILE, error);
+    segment_hold(false);
+    if (result)
+        return result;
+    /* What is counted is published with the next 64 KiB; a dump wants it now. */
+    snap.header.counters = *segment_counters();
+    struct symbolizer_options options = {.pid = getpid()};
+    struct symbolizer *symbolizer = symbolizer_create(&options);
+    struct profile_options how = {.kind = &profile_kind_heap, .symbolizer = symbolizer};
+    result = profile_from_snapshot(profile, &snap, &how, error);
+    symbolizer_destroy(symbolizer);
+    snapshot_fini(&snap);
+    return result;
+}
+
+int dump_write_to(const char *path)
+{
+    char temporary[PATH_MAX], error[VIEW_ERROR_SIZE] = "";
+    struct fmt f = fmt_on(temporary, sizeof temporary);
+    struct profile profile;
+    fmt_text(&f, path);
+    fmt_text(&f, ".tmp");
+    unlink(temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return errno;
+    int result = encode(&profile, error);
+    if (!result) {
+        result = pprof_write(&profile, fd, error);
+        profile_fini(&profile);
+    }
+    if (close(fd) != 0 && !result)
+        result = errno;
+    if (!result && rename(temporary, path) != 0)
+        result = errno;
+    if (result)
+        unlink(temporary);
+    return result;
+}
+
+static void complain(const char *path, int error)
+{
+    char line[600];
+    struct fmt f = fmt_on(line, sizeof line);
+    fmt_text(&f, "heapprofile: ");
+    fmt_bytes(&f, path, strnlen(path, 400));
+    fmt_text(&f, ": ");
+    const char *reason = strerrordesc_np(error);
+    fmt_text(&f, reason ? reason : "failed");
+    fmt_text(&f, " (tried again at the next dump)");
+    message(line);
+}
+
+static void drop_old(uint32_t newest)
+{
+    uint64_t keep = option_number(OPTION_HEAPPROFILEKEEP);
+    char path[PATH_MAX];
+    if (keep == 0 || keep >= KEPT_MOST || newest <= keep)
+        return;
+    uint32_t old = newest - (uint32_t)keep;
+    if (causes[old % KEPT_MOST]) {
+        name_dump(path, sizeof path, old, causes[old % KEPT_MOST]);
+        unlink(path);
+        causes[old % KEPT_MOST] = NULL;
+    }
+}
+
+int dump_write(const char *cause)
+{
+    char path[PATH_MAX];
+    if (!prefix[0])
+        return ENOENT;
+    name_dump(path, sizeof path, sequence + 1, cause);
+    int error = dump_write_to(path);
+    if (error) {
+        COUNT_ADD(lost_dumps, 1);
+        if (said_error != error)
+            complain(path, error);
+        said_error = error;
+        return error;
+    }
+    said_error = 0;
+    sequence++;
+    causes[sequence % KEPT_MOST] = cause;
+    COUNT_ADD(dumps, 1);
+    drop_old(sequence);
+    return 0;
+}
+
+int64_t dump_due(int64_t now_ns)
+{
+    uint64_t interval = option_number(OPTION_HEAPPROFILEINTERVAL);
+    if (!prefix[0] || interval == OPTION_OFF || interval == 0)
+        return INT64_MAX;
+    if (!next_ns)
+        next_ns = now_ns + (int64_t)interval;
+    if (now_ns >= next_ns) {
+        dump_write("interval");
+        next_ns = MAX(next_ns + (int64_t)interval, os_now_ns());
+    }
+    return next_ns;
+}
+
+void dump_renew(void)
+{
+    sequence = 0;
+    next_ns = 0;
+    memset(causes, 0, sizeof causes);
+}

@@ -1,0 +1,20 @@
+/* Heap profiles written by the process itself: when, under which name, and how many are kept. */
+#ifndef DUMP_H
+#define DUMP_H
+
+#include <stdint.h>
+
+/* Learns where PREFIX is: relative to the directory the program was started in, whatever it
+ * changes to later.  Before threads. */
+void dump_init(void);
+/* Writes PREFIX.PID.SEQ.CAUSE.pb.gz; failure is said once, counted, and tried again the next time.
+ * 0 or an errno value (ENOENT: no heapprofile is set).  On a thread of ours. */
+int dump_write(const char *cause);
+/* Writes a profile to `path` through a temporary name. */
+int dump_write_to(const char *path);
+/* Writes the interval's profile if it is due; returns when the next one is (CLOCK_MONOTONIC ns). */
+int64_t dump_due(int64_t now_ns);
+/* In a forked child: its own sequence. */
+void dump_renew(void);
+
+#endif

@@ -1,0 +1,222 @@
+#include "gc/clone_snapshot.h"
+
+#include "base/os.h"
+#include "gc/pages.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "heap/extents.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define CHILD_CPU_SECONDS 600
+/* Pages that turned out not to be readable, before the child takes it for an error of its own. */
+#define CHILD_FAULTS 65536
+
+void (*snapshot_on_marked)(const struct heap_index *index);
+
+static struct snapshot_result *shared; /* MAP_SHARED: the child's words come back through it */
+static int child;                      /* pid; 0: none */
+static unsigned faults;
+
+/* ---- in the child ---- */
+
+static _Noreturn void child_exit(const char *reason)
+{
+    if (reason)
+        strncpy(shared->reason, reason, sizeof shared->reason - 1);
+    shared->cpu_ns = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    __atomic_store_n(&shared->done, reason ? 2 : 1, __ATOMIC_RELEASE);
+    raw_futex_wake(&shared->done, 1, 0);
+    for (;;)
+        RAW3(SYS_exit_group, 0, 0, 0);
+}
+
+/* A page of the program that is in no copy (MADV_DONTFORK), lies behind the end of its file or has
+ * no access: it reads as zeros from here on.  Only in the child's own address space. */
+static void on_fault(int number, void *info_pointer, void *context)
+{
+    const siginfo_t *info = info_pointer;
+    uintptr_t page = (uintptr_t)info->si_addr & ~(uintptr_t)4095;
+    (void)number, (void)context;
+    if (++faults > CHILD_FAULTS || page < 65536 ||
+        raw6(SYS_mmap, (long)page, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+             0) != (long)page)
+        child_exit("the marker read what it may not");
+}
+
+__attribute__((naked, used)) static void restorer(void)
+{
+    __asm__("movq $15, %rax\n\tsyscall");
+}
+
+static void handle_faults(void)
+{
+    struct raw_sigaction action = {
+        .handler = on_fault,
+        .flags = SA_SIGINFO | RAW_SA_RESTORER,
+        .restorer = restorer,
+        .mask = ~UINT64_C(0),
+    };
+    raw_sigaction(SIGSEGV, &action, NULL);
+    raw_sigaction(SIGBUS, &action, NULL);
+    uint64_t open = UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1);
+    raw_sigmask(SIG_UNBLOCK, &open, NULL);
+}
+
+/* Steps out of the program's way.  Files of /proc that are not readable for all are opened before
+ * the child is no longer dumpable: then they are root's. */
+static void stand_back(uint32_t parent)
+{
+    RAW4(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    if (RAW3(SYS_getppid, 0, 0, 0) != (long)parent)
+        child_exit("the program has ended");
+    RAW4(SYS_prctl, PR_SET_NAME, "md-mark", 0, 0);
+    pages_open();
+    long fd = proc_self_open("oom_score_adj", O_WRONLY);
+    if (fd >= 0) {
+        RAW3(SYS_write, fd, "1000", 4);
+        RAW3(SYS_close, fd, 0, 0);
+    }
+    /* A program under a real-time policy has no use for a marker under one. */
+    struct sched_param param = {0};
+    RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
+    RAW3(SYS_setpriority, PRIO_PROCESS, 0, 5);
+    struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
+    RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
+    /* A crash of ours is no report about the program.  Of its own memory only. */
+    RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
+}
+
+static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const void *block))
+{
+    own_thread = true;
+    stand_back(parent);
+    handle_faults();
+
+    static struct heap_index index;
+    static struct mark mark;
+    int64_t t0 = os_now_ns();
+    if (!heap_index_build(&index, block_size))
+        child_exit("no memory to mark in");
+    int64_t t1 = os_now_ns();
+    /* An edge for each eighth word of the heap is more than any depth-first order needs but for
+     * heaps made of pointers; those overflow and are done in more than one pass. */
+    if (!mark_init(&mark, &index, index.bytes / 64 + 65536))
+        child_exit("no memory to mark in");
+    if (!roots_mark(&mark, &shared->roots))
+        child_exit("/proc/self/maps cannot be read");
+    int64_t t2 = os_now_ns();
+    mark_finish(&mark);
+    heap_index_count_white(&index, &shared->unreachable_objects, &shared->unreachable_bytes);
+    if (snapshot_on_marked)
+        snapshot_on_marked(&index);
+    shared->objects = index.objects;
+    shared->bytes = index.bytes;
+    shared->index_ns = t1 - t0;
+    shared->roots_ns = t2 - t1;
+    shared->finish_ns = os_now_ns() - t2;
+    child_exit(NULL);
+}
+
+/* ---- in the process ---- */
+
+const char *snapshot_prepare(void)
+{
+    if (!shared) {
+        void *page = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED)
+            return "no memory for the result";
+        own_note(page, OS_PAGE, OS_PAGE);
+        shared = page;
+    }
+    memset(shared, 0, sizeof *shared);
+    return NULL;
+}
+
+const char *snapshot_clone(size_t (*block_size)(const void *block))
+{
+    uint32_t self = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
+    /* CLONE_FILES: a copy of the descriptor table would hold sockets and locks open that the program
+     * closes meanwhile.  CLONE_UNTRACED: a debugger would take the child for a thread. */
+    long pid = raw6(SYS_clone, CLONE_FILES | CLONE_FS | CLONE_UNTRACED, 0, 0, 0, 0, 0);
+    if (pid == 0)
+        child_main(self, block_size);
+    if (pid > 0) {
+        child = (int)pid;
+        return NULL;
+    }
+    return pid == -EPERM    ? "clone is refused"
+           : pid == -EAGAIN ? "no more processes (RLIMIT_NPROC or pids.max)"
+           : pid == -ENOMEM ? "no memory for a snapshot"
+                            : "clone failed";
+}
+
+/* Whether the child still runs.  Somebody else may have reaped it; then it does not. */
+static bool child_runs(void)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    long error = raw6(SYS_waitid, P_PID, child, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL,
+                      0, 0);
+    return error == 0 && info.si_pid == 0;
+}
+
+static void reap(void)
+{
+    long error;
+    do
+        error = RAW4(SYS_wait4, child, NULL, __WALL, NULL);
+    while (error == -EINTR);
+    child = 0;
+}
+
+const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns)
+{
+    int64_t end = os_now_ns() + limit_ns;
+    const char *reason = NULL;
+    while (!__atomic_load_n(&shared->done, __ATOMIC_ACQUIRE)) {
+        if (!child_runs() && !__atomic_load_n(&shared->done, __ATOMIC_ACQUIRE)) {
+            reason = "the marker was killed";
+            break;
+        }
+        int64_t left = end - os_now_ns();
+        if (left <= 0) {
+            reason = "marking took too long";
+            snapshot_cancel();
+            break;
+        }
+        raw_futex_wait(&shared->done, 0, MIN(left, 200000000), 0);
+    }
+    *result = *shared;
+    if (!reason && result->done != 1)
+        reason = result->reason;
+    if (child)
+        reap();
+    return reason;
+}
+
+void snapshot_cancel(void)
+{
+    /* Seen to be our child and alive, so the number cannot be another process's. */
+    if (child && child_runs())
+        RAW3(SYS_kill, child, SIGKILL, 0);
+    if (child)
+        reap();
+}
+
+void snapshot_renew(void)
+{
+    if (shared) {
+        own_unmap(shared, OS_PAGE);
+        shared = NULL;
+    }
+    child = 0;
+}

@@ -1,0 +1,46 @@
+/* A frozen copy of the process to mark in: a child made by clone while all threads are parked, which
+ * shares nothing writable with the program but one page for its result.
+ *
+ * The program does not notice it: no exit signal, no descriptor, no signal handler run twice, first
+ * to go when memory is short, gone when the program ends or execs (after an exec a zombie stays until
+ * the new image ends).  A program that reaps every child with __WALL may reap it: the result is in
+ * the page before.
+ *
+ * Called by the tracer thread only. */
+#ifndef GC_CLONE_SNAPSHOT_H
+#define GC_CLONE_SNAPSHOT_H
+
+#include "gc/roots.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In memory shared between the child, which writes it, and the tracer. */
+struct snapshot_result {
+    uint32_t done;    /* futex: 1 all below is there, 2 `reason` says why not */
+    uint32_t cancel;  /* written by the tracer: the child gives up */
+    int64_t cpu_ns;   /* of the child */
+    uint64_t objects, bytes; /* in use at the snapshot */
+    uint64_t unreachable_objects, unreachable_bytes;
+    struct roots_size roots;
+    int64_t index_ns, roots_ns, finish_ns; /* wall, by phase: for tuning */
+    char reason[64];
+};
+
+/* Maps the page.  Before the stop; NULL, or why not. */
+const char *snapshot_prepare(void);
+/* With the world stopped.  NULL: the child is on its way.  `block_size` as heap_index_build's. */
+const char *snapshot_clone(size_t (*block_size)(const void *block));
+/* Waits for the child, at most `limit_ns`.  NULL: done, result in *result. */
+const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns);
+/* Ends a child whose snapshot is not wanted. */
+void snapshot_cancel(void);
+/* In a forked copy: the page belongs to the parent. */
+void snapshot_renew(void);
+
+/* Called in the child when marking is done, before the result is told; for what else wants to look
+ * at the unreachable set.  NULL: nobody. */
+extern void (*snapshot_on_marked)(const struct heap_index *index);
+
+#endif

@@ -1,0 +1,215 @@
+/* One cycle, from the decision to the record. */
+#include "gc/gc.h"
+
+#include "base/options.h"
+#include "base/os.h"
+#include "gc/clone_snapshot.h"
+#include "gc/pacer.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "gc/roots.h"
+#include "gc/tracer.h"
+#include "gc/world.h"
+#include "heap/extents.h"
+#include "segment/segment.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define ATTEMPTS 4
+#define ATTEMPT_PAUSE_NS INT64_C(20000000) /* after the first; doubled each time */
+
+static struct gc_hooks hooks;
+static struct pacer pacer;
+static uint64_t total_cpu_ns;
+static uint64_t seccomp_at_load;
+
+/* ---- on the tracer thread ---- */
+
+struct work {
+    struct md_cycle *cycle;
+    const char *reason; /* NULL: done */
+    struct snapshot_result result;
+    uint64_t in_use; /* by the counters, at the snapshot */
+};
+
+/* What forbids a cycle before it begins. */
+static const char *forbidden(void)
+{
+    static char status[4096];
+    uint64_t seccomp = 0;
+    if (proc_self_read("status", status, sizeof status) <= 0)
+        return "/proc/self/status cannot be read";
+    proc_field(status, "Seccomp:", 10, &seccomp);
+    /* A filter that came after load was made without us in mind, and may kill instead of refuse. */
+    if (seccomp > seccomp_at_load)
+        return "the program has sandboxed itself (seccomp)";
+    return NULL;
+}
+
+/* Stops, clones, resumes.  NULL: the child is on its way. */
+static const char *attempt(struct work *work, bool *again)
+{
+    struct md_cycle *cycle = work->cycle;
+    uint64_t all = ~UINT64_C(0), before;
+    raw_sigmask(SIG_SETMASK, &all, &before); /* the child inherits it */
+    int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
+    bool moved = false;
+    *again = true;
+    const char *reason = world_stop();
+    if (!reason) {
+        if (extents_stable()) {
+            int64_t clone_begin = os_now_ns();
+            reason = snapshot_clone(hooks.block_size);
+            *again = false;
+            cycle->snapshot_ns = (uint64_t)(os_now_ns() - clone_begin);
+            if (!reason && !world_unchanged()) {
+                reason = "a thread moved during the snapshot";
+                moved = *again = true;
+            }
+        } else {
+            reason = "the allocator was mapping memory";
+        }
+        work->in_use = hooks.in_use_bytes();
+        cycle->threads = world.parked + world.blocked;
+        world_resume();
+    }
+    cycle->stop1_ns += (uint64_t)(os_now_ns() - begin);
+    cycle->stop1_cpu_ns += (uint64_t)(os_thread_cpu_ns() - cpu);
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    if (moved)
+        snapshot_cancel();
+    return reason;
+}
+
+static void cycle_on_tracer(void *ctx)
+{
+    struct work *work = ctx;
+    struct md_cycle *cycle = work->cycle;
+    if ((work->reason = forbidden()) || (work->reason = snapshot_prepare()))
+        return;
+    for (int64_t wait = ATTEMPT_PAUSE_NS;; wait *= 2) {
+        bool again;
+        cycle->attempts++;
+        work->reason = attempt(work, &again);
+        if (!work->reason)
+            break;
+        if (!again || cycle->attempts == ATTEMPTS)
+            return;
+        raw_sleep_ns(wait);
+    }
+    int64_t begin = os_now_ns();
+    /* A minute, and one more for each 2 GB. */
+    work->reason =
+        snapshot_wait(&work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
+    cycle->mark_ns = (uint64_t)(os_now_ns() - begin);
+    cycle->mark_cpu_ns = (uint64_t)work->result.cpu_ns;
+}
+
+/* ---- on the caller's thread ---- */
+
+static void settings_now(struct pacer_settings *settings)
+{
+    settings->percent = option_number(OPTION_GCPERCENT);
+    settings->min_heap = option_number(OPTION_GCMINHEAP);
+    settings->interval_ns = option_number(OPTION_GCINTERVAL);
+    settings->cpus = os_cpu_count();
+}
+
+static void publish_goal(uint64_t goal)
+{
+    if (segment_check())
+        __atomic_store_n(&segment_header()->heap_goal_bytes, goal == PACER_OFF ? 0 : goal,
+                         __ATOMIC_RELAXED);
+}
+
+void gc_init(const struct gc_hooks *given)
+{
+    hooks = *given;
+    pacer_init(&pacer, os_now_ns());
+    roots_find_self();
+    char status[4096];
+    if (os_read_file("/proc/self/status", status, sizeof status) > 0)
+        proc_field(status, "Seccomp:", 10, &seccomp_at_load);
+    publish_goal(gc_goal_bytes());
+}
+
+void gc_renew(void)
+{
+    tracer_renew();
+    world_renew();
+    snapshot_renew();
+    pacer_init(&pacer, os_now_ns());
+    total_cpu_ns = 0;
+}
+
+uint64_t gc_goal_bytes(void)
+{
+    struct pacer_settings settings;
+    settings_now(&settings);
+    return pacer_goal(&pacer, &settings);
+}
+
+bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
+{
+    struct pacer_settings settings;
+    settings_now(&settings);
+    publish_goal(pacer_goal(&pacer, &settings));
+    enum pacer_due due =
+        pacer_due(&pacer, &settings, now_ns, hooks.in_use_bytes(), look_again_ns);
+    *flags = due == PACER_TIMED ? MD_CYCLE_TIMED : 0;
+    return due != PACER_WAIT;
+}
+
+static void fill_heap(struct md_cycle *cycle, const struct work *work)
+{
+    const struct snapshot_result *result = &work->result;
+    cycle->engine = MD_ENGINE_CLONE;
+    cycle->heap_start_bytes = result->bytes;
+    cycle->heap_live_bytes = result->bytes - result->unreachable_bytes;
+    cycle->live_objects = result->objects - result->unreachable_objects;
+    cycle->unreachable_objects = result->unreachable_objects;
+    cycle->unreachable_bytes = result->unreachable_bytes;
+    cycle->stack_bytes = result->roots.stack_bytes;
+    cycle->globals_bytes = result->roots.globals_bytes;
+    int64_t end = (int64_t)(result->bytes + hooks.in_use_bytes() - work->in_use);
+    cycle->heap_end_bytes = end > 0 ? (uint64_t)end : 0;
+}
+
+bool gc_cycle(uint32_t flags, struct md_cycle *out)
+{
+    struct work work = {.cycle = out};
+    struct pacer_settings settings;
+    settings_now(&settings);
+    memset(out, 0, sizeof *out);
+    int64_t begin = os_now_ns();
+    out->flags = flags & (MD_CYCLE_FORCED | MD_CYCLE_AT_EXIT | MD_CYCLE_TIMED);
+    out->cpus = settings.cpus;
+    out->start_ns = (uint64_t)begin - segment_header()->start_ns;
+    uint64_t goal = pacer_goal(&pacer, &settings);
+    out->goal_bytes = goal == PACER_OFF ? 0 : goal;
+
+    const char *reason = tracer_run(cycle_on_tracer, &work);
+    if (!reason)
+        reason = work.reason;
+    int64_t end = os_now_ns();
+    uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns;
+    total_cpu_ns += cpu;
+    out->total_cpu_ns = total_cpu_ns;
+    uint64_t lifetime = (uint64_t)end - segment_header()->start_ns;
+    out->utilization_percent = (uint32_t)(total_cpu_ns * 100 / MAX(lifetime * out->cpus, 1));
+    if (reason) {
+        out->flags |= MD_CYCLE_SKIPPED;
+        strncpy(out->reason, reason, sizeof out->reason - 1);
+    } else {
+        fill_heap(out, &work);
+        pacer_base(&pacer, out->heap_end_bytes);
+    }
+    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)out->stop1_ns);
+    if (segment_check())
+        segment_add_cycle(out);
+    publish_goal(gc_goal_bytes());
+    if (hooks.on_cycle)
+        hooks.on_cycle(out);
+    return !reason;
+}

@@ -1,0 +1,45 @@
+/* The tracing layer in observe mode: one cycle stops the world, takes a snapshot, resumes, marks
+ * what is reachable from registers, stacks, TLS, modules' data and other private memory, and tells
+ * what is not.  It frees nothing and writes nothing into the program.
+ *
+ * Needs the object map.  The work is done on a thread of its own with a descriptor table of its own
+ * (tracer.h), started at the first cycle. */
+#ifndef GC_GC_H
+#define GC_GC_H
+
+#include <memdebug/segment.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the rest of the library gives the tracing layer; set once by memdebug.c. */
+struct gc_hooks {
+    /* bytes in use now, of the counters: the pacer's input.  Also called while the program's threads
+     * are parked: takes no lock, allocates nothing. */
+    uint64_t (*in_use_bytes)(void);
+    /* a cycle or skip is complete: print it.  On the thread that called gc_cycle. */
+    void (*on_cycle)(const struct md_cycle *cycle);
+    /* usable bytes of a block of OBJECT_CLASS_HUGE.  Called in the snapshot child, where locks may
+     * be held for ever.  May be NULL: such blocks are then taken for empty. */
+    size_t (*block_size)(const void *block);
+};
+
+/* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts
+ * nothing. */
+void gc_init(const struct gc_hooks *hooks);
+/* In a forked copy: forgets the parent's cycle in flight and history. */
+void gc_renew(void);
+
+/* Runs one cycle with these MD_CYCLE_* flags, or skips it with a reason; fills `out`, which has
+ * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark is
+ * over; one at a time; not while holding a lock that a parked thread may want.  Not on a thread of
+ * the program's in a signal handler. */
+bool gc_cycle(uint32_t flags, struct md_cycle *out);
+
+/* Whether a cycle is due now, and if not, when to look again at the latest (CLOCK_MONOTONIC ns).
+ * Also publishes the goal. */
+bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns);
+/* Bytes in use at which the next cycle is due; UINT64_MAX: never by growth. */
+uint64_t gc_goal_bytes(void);
+
+#endif

@@ -1,0 +1,94 @@
+/* What the object map says, in the shape that marking needs: for each page of the heap the size
+ * class and the place within its run of equal objects, and for each granule one bit, white, that is
+ * set at the start of every block that is allocated and not yet reached.  Reaching a block is to
+ * test and clear its bit; what is white at the end is the unreachable set.
+ *
+ * The tables are indexed by address through one level of 1 GiB regions, so that a heap in several
+ * places costs nothing for the space between.  4 bytes a page and one bit a granule: 9 MB a region,
+ * of which only what lies beside blocks is ever touched.
+ *
+ * Built in the snapshot child from its frozen copy; not thread-safe. */
+#ifndef GC_HEAP_INDEX_H
+#define GC_HEAP_INDEX_H
+
+#include "base/compiler.h"
+#include "heap/object_map.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INDEX_REGION_SHIFT 30
+#define INDEX_REGIONS (1u << (47 - INDEX_REGION_SHIFT))
+#define INDEX_PAGES_SHIFT (INDEX_REGION_SHIFT - 12)
+#define INDEX_GRANULES_SHIFT (INDEX_REGION_SHIFT - GRANULE_SHIFT)
+
+/* Entry of a page: class in the low 8 bits (0: no block), above them the pages back to where its
+ * run starts: the slab of a small class, or the page that holds the start of a large block. */
+#define INDEX_BACK_SHIFT 8
+#define INDEX_BACK_MAX ((1u << (32 - INDEX_BACK_SHIFT)) - 1)
+
+struct heap_index {
+    uintptr_t lo, span;  /* a word w can only be a pointer if w - lo < span */
+    uint16_t *region;    /* address >> 30 -> number of its tables; 0: the empty ones */
+    uint32_t *page;      /* number << 18 | page in region */
+    uint64_t *white;     /* bit number << 26 | granule in region */
+    unsigned regions;    /* tables in use, the empty ones included */
+    unsigned small;      /* classes up to this one are small */
+    size_t size[128];    /* usable bytes of a class */
+    uint32_t magic[128]; /* small classes: ceil(2^32 / size) */
+    uint64_t objects, bytes; /* in the object map */
+    size_t (*block_size)(const void *block); /* of OBJECT_CLASS_HUGE; may be NULL */
+};
+
+/* Builds it for the ranges of `extents`.  False: no memory. */
+bool heap_index_build(struct heap_index *index, size_t (*block_size)(const void *block));
+
+static ALWAYS_INLINE uint32_t *index_page(const struct heap_index *index, uintptr_t address)
+{
+    return &index->page[(size_t)index->region[address >> INDEX_REGION_SHIFT] << INDEX_PAGES_SHIFT |
+                        (address >> 12 & ((1u << INDEX_PAGES_SHIFT) - 1))];
+}
+
+static ALWAYS_INLINE uint64_t *index_white(const struct heap_index *index, uintptr_t address)
+{
+    return &index->white[((size_t)index->region[address >> INDEX_REGION_SHIFT]
+                              << INDEX_GRANULES_SHIFT |
+                          (address >> GRANULE_SHIFT & ((1u << INDEX_GRANULES_SHIFT) - 1))) >>
+                         6];
+}
+
+static ALWAYS_INLINE uint64_t index_white_bit(uintptr_t address)
+{
+    return UINT64_C(1) << (address >> GRANULE_SHIFT & 63);
+}
+
+/* The large block that page entry `entry` of `address` belongs to; 0 if address lies outside it. */
+uintptr_t heap_index_large(const struct heap_index *index, uintptr_t address, size_t *size);
+
+/* The block that `address` points at or into, allocated or not; 0: none.  Its size in *size. */
+static ALWAYS_INLINE uintptr_t heap_index_resolve(const struct heap_index *index, uintptr_t address,
+                                                  size_t *size)
+{
+    if (address - index->lo >= index->span)
+        return 0;
+    uint32_t entry = *index_page(index, address);
+    unsigned class = entry & 0xff;
+    if (class == 0)
+        return 0;
+    if (UNLIKELY(class > index->small))
+        return heap_index_large(index, address, size);
+    uint32_t within = (entry >> INDEX_BACK_SHIFT) << 12 | (uint32_t)(address & 4095);
+    uint32_t number = (uint32_t)((uint64_t)within * index->magic[class] >> 32);
+    *size = index->size[class];
+    return address - (within - number * (uint32_t)*size);
+}
+
+/* Objects and bytes that are white. */
+void heap_index_count_white(const struct heap_index *index, uint64_t *objects, uint64_t *bytes);
+/* Calls `fn` for each white block in order of address; `sampled`: the profiler holds a sample. */
+void heap_index_each_white(const struct heap_index *index,
+                           void (*fn)(void *ctx, uintptr_t block, size_t size, bool sampled),
+                           void *ctx);
+
+#endif

@@ -1,0 +1,69 @@
+#include "gc/pacer.h"
+
+#include "base/compiler.h"
+
+void pacer_init(struct pacer *pacer, int64_t now_ns)
+{
+    *pacer = (struct pacer){.start_ns = now_ns, .end_ns = now_ns};
+}
+
+void pacer_cycle(struct pacer *pacer, int64_t start_ns, int64_t end_ns, int64_t cpu_ns,
+                 int64_t pause_ns)
+{
+    pacer->start_ns = start_ns;
+    pacer->end_ns = end_ns;
+    pacer->cpu_ns = cpu_ns;
+    pacer->pause_ns = pause_ns;
+}
+
+void pacer_base(struct pacer *pacer, uint64_t in_use)
+{
+    pacer->base = in_use;
+}
+
+uint64_t pacer_goal(const struct pacer *pacer, const struct pacer_settings *settings)
+{
+    if (settings->percent == PACER_OFF)
+        return PACER_OFF;
+    uint64_t growth, goal;
+    if (__builtin_mul_overflow(pacer->base, settings->percent, &growth) ||
+        __builtin_add_overflow(pacer->base, growth / 100, &goal))
+        return PACER_OFF;
+    return MAX(goal, settings->min_heap);
+}
+
+/* When a cycle by growth may start at the earliest. */
+static int64_t growth_allowed_ns(const struct pacer *pacer, const struct pacer_settings *settings)
+{
+    int64_t by_cpu = pacer->cpu_ns * PACER_CPU_DIVISOR / MAX((int64_t)settings->cpus, 1);
+    int64_t by_pause = pacer->pause_ns * PACER_PAUSE_DIVISOR;
+    return MAX(pacer->start_ns + MAX(by_cpu, by_pause), pacer->end_ns);
+}
+
+static int64_t timed_ns(const struct pacer *pacer, const struct pacer_settings *settings)
+{
+    if (settings->interval_ns == PACER_OFF)
+        return INT64_MAX;
+    if (settings->interval_ns == PACER_AUTO)
+        return pacer->end_ns +
+               MAX(PACER_AUTO_LEAST_NS, pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
+    int64_t when;
+    if (settings->interval_ns > INT64_MAX ||
+        __builtin_add_overflow(pacer->end_ns, (int64_t)settings->interval_ns, &when))
+        return INT64_MAX;
+    return when;
+}
+
+enum pacer_due pacer_due(const struct pacer *pacer, const struct pacer_settings *settings,
+                         int64_t now_ns, uint64_t in_use, int64_t *look_again_ns)
+{
+    int64_t timed = timed_ns(pacer, settings);
+    *look_again_ns = timed;
+    if (in_use >= pacer_goal(pacer, settings)) {
+        int64_t allowed = growth_allowed_ns(pacer, settings);
+        if (now_ns >= allowed)
+            return PACER_GROWN;
+        *look_again_ns = MIN(timed, allowed);
+    }
+    return now_ns >= timed ? PACER_TIMED : PACER_WAIT;
+}

@@ -1,0 +1,58 @@
+/* When the next cycle is due: arithmetic on numbers that it is given, so that it can be run on
+ * simulated heaps.
+ *
+ * By growth: when the bytes in use reach the goal, max(min_heap, in use at the end of the last cycle
+ * x (1 + percent / 100)).  By time: `interval` after the last cycle ended.
+ *
+ * A program that grows fast may not be eaten up by cycles.  A cycle by growth waits until, counted
+ * from the start of the last one, tracing has used at most a quarter of the CPUs (Go's share while
+ * its collector runs) and the program has stood still for at most a twentieth of the time.  The
+ * automatic interval is the shortest of at least 5 s in which the last cycle's CPU time is 1 % of
+ * one CPU.
+ *
+ * Bytes, and nanoseconds of any one clock. */
+#ifndef GC_PACER_H
+#define GC_PACER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PACER_OFF UINT64_MAX
+#define PACER_AUTO (UINT64_MAX - 1)
+#define PACER_AUTO_LEAST_NS INT64_C(5000000000)
+#define PACER_AUTO_CPU_DIVISOR 100 /* 1 % of a CPU */
+#define PACER_CPU_DIVISOR 4        /* a quarter of the CPUs */
+#define PACER_PAUSE_DIVISOR 20     /* a twentieth of the time */
+
+struct pacer_settings {
+    uint64_t percent;     /* PACER_OFF: never by growth */
+    uint64_t min_heap;    /* bytes */
+    uint64_t interval_ns; /* PACER_OFF, PACER_AUTO */
+    unsigned cpus;
+};
+
+struct pacer {
+    uint64_t base;    /* bytes in use at the end of the last cycle, 0 before the first */
+    int64_t start_ns; /* of the last cycle, or of the pacer */
+    int64_t end_ns;   /* of the last cycle, or of the pacer */
+    int64_t cpu_ns;   /* of the last cycle, failed attempts too */
+    int64_t pause_ns; /* likewise */
+};
+
+void pacer_init(struct pacer *pacer, int64_t now_ns);
+/* A cycle, or one that was skipped, has ended. */
+void pacer_cycle(struct pacer *pacer, int64_t start_ns, int64_t end_ns, int64_t cpu_ns,
+                 int64_t pause_ns);
+/* Bytes in use after a cycle that was done: what the next goal is counted from. */
+void pacer_base(struct pacer *pacer, uint64_t in_use);
+
+/* PACER_OFF: never by growth. */
+uint64_t pacer_goal(const struct pacer *pacer, const struct pacer_settings *settings);
+
+enum pacer_due { PACER_WAIT, PACER_GROWN, PACER_TIMED };
+/* Whether a cycle is due with `in_use` bytes; if not, *look_again_ns is when time alone may make it
+ * due (INT64_MAX: never). */
+enum pacer_due pacer_due(const struct pacer *pacer, const struct pacer_settings *settings,
+                         int64_t now_ns, uint64_t in_use, int64_t *look_again_ns);
+
+#endif

@@ -1,0 +1,134 @@
+#include "gc/pages.h"
+
+#include "base/os.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+/* <linux/fs.h> of Linux 6.7; Debian 12's headers are older. */
+struct scan_region {
+    uint64_t start, end, categories;
+};
+struct scan_arg {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
+#define SCAN_FILE (1u << 2)
+#define SCAN_PRESENT (1u << 3)
+#define SCAN_SWAPPED (1u << 4)
+#define SCAN_PFNZERO (1u << 5)
+
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+#define PAGEMAP_FILE (UINT64_C(1) << 61)
+
+int pages_way;
+
+static long pagemap_fd = -1;
+
+void pages_open(void)
+{
+    pagemap_fd = proc_self_open("pagemap", O_RDONLY);
+    if (pagemap_fd < 0)
+        pages_way = 2;
+}
+
+typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
+
+/* False: this way does not exist. */
+static bool by_scan(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    struct scan_region regions[64];
+    while (start < end) {
+        struct scan_arg arg = {
+            .size = sizeof arg,
+            .start = start,
+            .end = end,
+            .vec = (uintptr_t)regions,
+            .vec_len = ARRAY_LENGTH(regions),
+            .category_inverted = SCAN_FILE | SCAN_PFNZERO,
+            .category_mask = SCAN_FILE | SCAN_PFNZERO,
+            .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+            .return_mask = SCAN_FILE, /* the same in all: runs are not split */
+        };
+        long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
+        if (n == -EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        for (long i = 0; i < n; i++)
+            fn(ctx, regions[i].start, regions[i].end);
+        if (arg.walk_end <= start)
+            break;
+        start = arg.walk_end;
+    }
+    return true;
+}
+
+/* Collects single pages into runs. */
+struct run {
+    uintptr_t start, end;
+};
+
+static void add_page(struct run *run, uintptr_t page, range_fn *fn, void *ctx)
+{
+    if (run->end != page) {
+        if (run->end)
+            fn(ctx, run->start, run->end);
+        run->start = page;
+    }
+    run->end = page + OS_PAGE;
+}
+
+static bool by_pagemap(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    uint64_t entries[512];
+    struct run run = {0, 0};
+    while (start < end) {
+        size_t pages = MIN((end - start) / OS_PAGE, ARRAY_LENGTH(entries));
+        long n = RAW4(SYS_pread64, pagemap_fd, entries, pages * sizeof entries[0],
+                      start / OS_PAGE * sizeof entries[0]);
+        if (n <= 0)
+            return false;
+        for (size_t i = 0; i < (size_t)n / sizeof entries[0]; i++, start += OS_PAGE)
+            if ((entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) && !(entries[i] & PAGEMAP_FILE))
+                add_page(&run, start, fn, ctx);
+    }
+    if (run.end)
+        fn(ctx, run.start, run.end);
+    return true;
+}
+
+static void by_mincore(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    unsigned char resident[512];
+    struct run run = {0, 0};
+    while (start < end) {
+        size_t pages = MIN((end - start) / OS_PAGE, ARRAY_LENGTH(resident));
+        if (RAW3(SYS_mincore, start, pages * OS_PAGE, resident) < 0)
+            break; /* unmapped: nothing to read */
+        for (size_t i = 0; i < pages; i++, start += OS_PAGE)
+            if (resident[i] & 1)
+                add_page(&run, start, fn, ctx);
+    }
+    if (run.end)
+        fn(ctx, run.start, run.end);
+}
+
+void pages_each_written(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    /* A failure at the first call is a kernel without it; later ones cannot fail halfway but for
+     * unmapped ranges, which end the walk in each way alike. */
+    if (pages_way == 0 && by_scan(start, end, fn, ctx))
+        return;
+    if (pages_way == 0)
+        pages_way = 1;
+    if (pages_way == 1 && by_pagemap(start, end, fn, ctx))
+        return;
+    pages_way = 2;
+    by_mincore(start, end, fn, ctx);
+}

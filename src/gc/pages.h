@@ -1,0 +1,24 @@
+/* Which pages of a range have contents: the marker reads no other, so that looking at a sparse
+ * mapping costs the machine no memory and a mapping that cannot be faulted in no signal.
+ *
+ * In the snapshot child only. */
+#ifndef GC_PAGES_H
+#define GC_PAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Opens what is needed; before the child gives up its dumpability. */
+void pages_open(void);
+
+/* Calls `fn` for each run of pages in [start, end) (page-aligned) that the process has written to:
+ * present or swapped, not a clean page of a file, and where the kernel can tell not the zero page.
+ * By PAGEMAP_SCAN (Linux 6.7), else /proc/self/pagemap, else mincore(2) (which also reports pages
+ * of files in the cache). */
+void pages_each_written(uintptr_t start, uintptr_t end,
+                        void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+
+/* For tests: use nothing better than this way (0: best, 1: pagemap, 2: mincore). */
+extern int pages_way;
+
+#endif

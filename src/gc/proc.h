@@ -1,0 +1,37 @@
+/* Reading /proc without libc: in the pause, and in the snapshot child.  Files are opened relative
+ * to a descriptor of /proc that the tracer thread keeps in a descriptor table of its own, so that
+ * no number is ever taken from, or closed under, the program, and a chroot changes nothing. */
+#ifndef GC_PROC_H
+#define GC_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In the tracer thread: gives it an empty descriptor table of its own and opens /proc there.
+ * False: no /proc. */
+bool proc_open(void);
+/* Descriptor of /proc/self/NAME for whoever asks ("self" is the child in the child), or -errno. */
+long proc_self_open(const char *name, int flags);
+/* Reads /proc/self/NAME, at most size - 1 bytes, terminated.  Bytes, or -errno. */
+long proc_self_read(const char *name, char *buf, size_t size);
+/* Reads /proc/self/task/TID/NAME likewise. */
+long proc_task_read(int tid, const char *name, char *buf, size_t size);
+/* Number behind `key` ("Seccomp:") at a line's start in a status file, in this base; false: none. */
+bool proc_field(const char *text, const char *key, int base, uint64_t *value);
+
+/* One mapping of /proc/self/maps. */
+struct proc_mapping {
+    uintptr_t start, end;
+    bool readable, writable, executable, shared;
+    uint64_t offset;
+    uint64_t inode;
+    char path[128]; /* cut; "" if anonymous */
+};
+/* Calls `fn` for each mapping in order.  False: unreadable. */
+bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx);
+
+/* Text to number without libc; stops at the first other character, where *end is put. */
+uint64_t proc_number(const char *text, int base, const char **end);
+
+#endif

@@ -1,0 +1,249 @@
+#include "gc/roots.h"
+
+#include "base/os.h"
+#include "gc/pages.h"
+#include "gc/proc.h"
+#include "gc/world.h"
+#include "heap/extents.h"
+
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- what is no root ---- */
+
+struct hole {
+    uintptr_t start, end;
+};
+
+/* Our writable segments. */
+static struct hole self[8];
+static unsigned self_count;
+
+static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    unsigned *seen = ctx;
+    (void)size;
+    bool is_program = (*seen)++ == 0; /* the program comes first */
+    bool is_ours = false;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        is_ours |= segment->p_type == PT_LOAD && (uintptr_t)note_self - start < segment->p_memsz;
+    }
+    if (!is_ours || is_program)
+        return is_ours;
+    for (unsigned i = 0; i < info->dlpi_phnum && self_count < ARRAY_LENGTH(self); i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
+            self[self_count++] = (struct hole){start & ~(uintptr_t)4095,
+                                               (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
+    }
+    return 1;
+}
+
+void roots_find_self(void)
+{
+    unsigned seen = 0;
+    self_count = 0;
+    dl_iterate_phdr(note_self, &seen);
+}
+
+struct scan {
+    struct mark *mark;
+    struct roots_size *size;
+    struct hole *holes; /* heap and ours, sorted, apart from one another */
+    size_t hole_count;
+    uintptr_t *points; /* places in use on stacks, sorted */
+    size_t point_count;
+    uintptr_t *threads; /* thread pointers, sorted */
+    size_t thread_count;
+    uintptr_t guard_end;  /* end of the last mapping without access */
+    uint64_t *bytes;      /* of size, where the mapping at work is counted */
+    uintptr_t from;       /* of the mapping at work: nothing below is looked at */
+};
+
+/* Heap sort: no recursion, no memory, and never quadratic.  `stride` words an element, by the
+ * first. */
+static void sort_words(uintptr_t *words, size_t count, size_t stride)
+{
+#define SWAP_ELEMENTS(a, b)                                                                        \
+    for (size_t swap_i = 0; swap_i < stride; swap_i++) {                                           \
+        uintptr_t swap_word = words[(a) * stride + swap_i];                                        \
+        words[(a) * stride + swap_i] = words[(b) * stride + swap_i];                               \
+        words[(b) * stride + swap_i] = swap_word;                                                  \
+    }
+    for (size_t pass = count / 2 + count; pass-- > 1;) {
+        size_t root = pass >= count ? pass - count : 0;
+        size_t end = pass >= count ? count : pass;
+        if (pass < count)
+            SWAP_ELEMENTS(0, pass);
+        for (size_t child; (child = 2 * root + 1) < end; root = child) {
+            if (child + 1 < end && words[(child + 1) * stride] > words[child * stride])
+                child++;
+            if (words[child * stride] <= words[root * stride])
+                break;
+            SWAP_ELEMENTS(child, root);
+        }
+    }
+#undef SWAP_ELEMENTS
+}
+
+static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    if (start < end)
+        scan->holes[scan->hole_count++] = (struct hole){start, end};
+}
+
+static bool collect(struct scan *scan)
+{
+    size_t holes = extent_count + OWN_RANGES + self_count + 1;
+    size_t words = holes * 2 + (size_t)world.count * 3;
+    size_t bytes = (words * sizeof(uintptr_t) + 4095) & ~(size_t)4095;
+    uintptr_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    own_note(memory, bytes, 0);
+    scan->holes = (struct hole *)memory;
+    scan->points = memory + holes * 2;
+    scan->threads = scan->points + (size_t)world.count * 2;
+    for (unsigned i = 0; i < extent_count; i++)
+        add_hole(scan, extents[i].start, extents[i].end);
+    for (int i = 0; i < OWN_RANGES; i++)
+        if (own_ranges[i].start)
+            add_hole(scan, own_ranges[i].start, own_ranges[i].end);
+    for (unsigned i = 0; i < self_count; i++)
+        add_hole(scan, self[i].start, self[i].end);
+    add_hole(scan, (uintptr_t)object_map, (uintptr_t)object_map + OBJECT_MAP_BYTES);
+    sort_words((uintptr_t *)scan->holes, scan->hole_count, 2);
+    size_t merged = 0; /* ranges of ours may lie within one another: the map, and parts of it */
+    for (size_t i = 1; i < scan->hole_count; i++) {
+        if (scan->holes[i].start <= scan->holes[merged].end)
+            scan->holes[merged].end = MAX(scan->holes[merged].end, scan->holes[i].end);
+        else
+            scan->holes[++merged] = scan->holes[i];
+    }
+    scan->hole_count = merged + 1;
+
+    for (unsigned i = 0; i < world.count; i++) {
+        const struct world_thread *thread = &world.threads[i];
+        if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
+            continue;
+        /* The handler's frame is below the interrupted code's, or on an alternate stack. */
+        scan->points[scan->point_count++] = thread->sp - 128;
+        scan->points[scan->point_count++] = thread->frame;
+        if (thread->fs)
+            scan->threads[scan->thread_count++] = thread->fs;
+    }
+    sort_words(scan->points, scan->point_count, 1);
+    sort_words(scan->threads, scan->thread_count, 1);
+    return true;
+}
+
+/* Index of the first of `words` that is >= value. */
+static size_t lower_bound(const uintptr_t *words, size_t count, size_t stride, uintptr_t value)
+{
+    size_t low = 0;
+    while (low < count) {
+        size_t middle = low + (count - low) / 2;
+        if (words[middle * stride] < value)
+            low = middle + 1;
+        else
+            count = middle;
+    }
+    return low;
+}
+
+/* ---- looking ---- */
+
+static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct scan *scan = ctx;
+    start = MAX(start, scan->from);
+    if (start >= end)
+        return;
+    *scan->bytes += end - start;
+    mark_from(scan->mark, start, end);
+}
+
+static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    start = MAX(start, scan->from & ~(uintptr_t)4095);
+    if (start < end)
+        pages_each_written(start, end, scan_run, scan);
+}
+
+static void scan_without_holes(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    size_t i = lower_bound((uintptr_t *)scan->holes, scan->hole_count, 2, start);
+    if (i > 0) /* the one before may reach in */
+        start = MIN(MAX(start, scan->holes[i - 1].end), end);
+    for (; start < end; i++) {
+        uintptr_t until = i < scan->hole_count ? MIN(scan->holes[i].start, end) : end;
+        if (until > start)
+            scan_between(scan, start, until);
+        if (until == end)
+            break;
+        start = MAX(start, scan->holes[i].end);
+    }
+}
+
+/* A thread's own stack as libc makes it: a mapping behind a guard, with struct pthread of a thread
+ * at its top.  Nothing below the lowest place in use is alive there.  In any other mapping a place
+ * in use says nothing about the rest: there may be a dozen coroutine stacks in it. */
+static bool is_thread_stack(const struct scan *scan, const struct proc_mapping *m)
+{
+    if (strcmp(m->path, "[stack]") == 0)
+        return true;
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, m->start);
+    return scan->guard_end == m->start && i < scan->thread_count && scan->threads[i] < m->end &&
+           m->end - scan->threads[i] <= 16384 &&
+           (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end);
+}
+
+static void scan_mapping(void *ctx, const struct proc_mapping *m)
+{
+    struct scan *scan = ctx;
+    if (!m->readable) {
+        scan->guard_end = m->end;
+        return;
+    }
+    /* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
+    bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
+                  strncmp(m->path, "/dev/shm/", 9) != 0;
+    if (m->shared || device || strncmp(m->path, "[v", 2) == 0) /* vdso, vvar, vsyscall */
+        return;
+    size_t point = lower_bound(scan->points, scan->point_count, 1, m->start);
+    bool in_use = point < scan->point_count && scan->points[point] < m->end;
+    size_t thread = lower_bound(scan->threads, scan->thread_count, 1, m->start);
+    bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
+    scan->bytes =
+        in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
+    scan->from = in_use && is_thread_stack(scan, m) ? scan->points[point] : m->start;
+    scan_without_holes(scan, m->start, m->end);
+}
+
+/* Stacks that are blocks of the heap (coroutines): alive from the place in use on, and not below. */
+static void scan_heap_stacks(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->point_count; i++) {
+        size_t size;
+        uintptr_t block = heap_index_resolve(scan->mark->index, scan->points[i], &size);
+        /* Sorted, so the lowest of several in a block comes first. */
+        if (block && mark_reach(scan->mark, block)) {
+            scan->size->stack_bytes += block + size - scan->points[i];
+            mark_from(scan->mark, scan->points[i], block + size);
+        }
+    }
+}
+
+bool roots_mark(struct mark *mark, struct roots_size *size)
+{
+    struct scan scan = {.mark = mark, .size = size};
+    *size = (struct roots_size){0, 0};
+    if (!collect(&scan))
+        return false;
+    scan_heap_stacks(&scan);
+    return proc_each_mapping(scan_mapping, &scan);
+}

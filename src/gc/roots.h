@@ -1,0 +1,30 @@
+/* Where a mark begins: every private mapping of the process that is not heap, not ours and not the
+ * dead part of a stack.  That takes in registers (the stop handler's frame lies on the thread's
+ * stack), stacks, TLS and struct pthread (on top of a thread's stack, or in ld.so's own anonymous
+ * memory for the main thread), thread-specific data, the writable segments of every module whoever
+ * loaded it, brk memory, and pools and coroutine stacks that the program has mapped.  Memory shared
+ * with other processes is not looked at.
+ *
+ * In the snapshot child only. */
+#ifndef GC_ROOTS_H
+#define GC_ROOTS_H
+
+#include "gc/mark.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct roots_size {
+    uint64_t stack_bytes;   /* looked at, of stacks and TLS */
+    uint64_t globals_bytes; /* of everything else */
+};
+
+/* In the process, before the first cycle: finds the module that this code is in.  Its writable
+ * segments hold the allocator's tables and ours and are no roots, unless it is the program itself
+ * (then the program's data is in there too). */
+void roots_find_self(void);
+
+/* Marks from all roots.  False: /proc/self/maps cannot be read. */
+bool roots_mark(struct mark *mark, struct roots_size *size);
+
+#endif

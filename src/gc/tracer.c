@@ -1,0 +1,118 @@
+#include "gc/tracer.h"
+
+#include "base/os.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "gc/world.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#define STACK_BYTES ((size_t)256 << 10)
+#define STACK_MOST ((size_t)64 << 20) /* the program's static TLS lies on it */
+
+static bool started;
+static const char *unusable; /* why the thread can do nothing */
+/* Requests are numbered; one is in hand while asked != answered. */
+static uint32_t asked, answered; /* futexes */
+static void (*request)(void *ctx);
+static void *request_ctx;
+
+static void note_tid(void)
+{
+    int tid = os_gettid();
+    for (int i = 0; i < OWN_TIDS; i++) {
+        int free_slot = 0;
+        if (__atomic_compare_exchange_n(&own_tids[i], &free_slot, tid, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return;
+    }
+}
+
+static void *tracer_main(void *ctx)
+{
+    (void)ctx;
+    own_thread = true;
+    note_tid();
+    RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
+    unusable = proc_open() ? world_open() : "/proc cannot be read";
+    for (uint32_t served = 0;;) {
+        uint32_t now;
+        while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)
+            raw_futex_wait(&asked, served, -1, FUTEX_PRIVATE_FLAG);
+        if (!unusable)
+            request(request_ctx);
+        served = now;
+        __atomic_store_n(&answered, served, __ATOMIC_RELEASE);
+        raw_futex_wake(&answered, 1, FUTEX_PRIVATE_FLAG);
+    }
+    return NULL;
+}
+
+/* pthread_create with all signals but 32 and 33 blocked in the thread from its birth. */
+static int create(void *stack, size_t size)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    pthread_attr_init(&attr);
+    pthread_attr_setstack(&attr, stack, size);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    uint64_t blocked = ~(UINT64_C(3) << 31), before;
+    raw_sigmask(SIG_BLOCK, &blocked, &before);
+    bool own_before = own_thread;
+    own_thread = true; /* what libc allocates for the thread is ours */
+    int error = pthread_create(&thread, &attr, tracer_main, NULL);
+    own_thread = own_before;
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+static const char *start(void)
+{
+    int error = EINVAL;
+    for (size_t size = STACK_BYTES; error == EINVAL && size <= STACK_MOST; size *= 2) {
+        char *stack = own_map(size);
+        if (!stack)
+            return "no memory for the tracer thread";
+        /* The part that a cycle uses: a page fault in the pause may wait for the mmap lock, which a
+         * parked thread's system call may hold. */
+        for (size_t page = size - 65536; page < size; page += OS_PAGE)
+            ((volatile char *)stack)[page] = 0;
+        asked = answered = 0;
+        error = create(stack, size);
+        if (error)
+            own_unmap(stack, size);
+    }
+    started = error == 0;
+    return started ? NULL : "the tracer thread cannot be started";
+}
+
+const char *tracer_run(void (*fn)(void *ctx), void *ctx)
+{
+    if (!started) {
+        const char *reason = start();
+        if (reason)
+            return reason;
+    }
+    request = fn;
+    request_ctx = ctx;
+    uint32_t number = __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
+    raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
+    uint32_t seen;
+    while ((seen = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) != number)
+        raw_futex_wait(&answered, seen, -1, FUTEX_PRIVATE_FLAG);
+    return unusable;
+}
+
+void tracer_renew(void)
+{
+    /* The stack stays: after a raw clone libc still has its thread on a list. */
+    started = false;
+    unusable = NULL;
+}

@@ -1,0 +1,440 @@
+#include "gc/world.h"
+
+#include "base/os.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <ucontext.h>
+
+/* The stop signal is 33, glibc's SIGSETXID.  glibc keeps it open: sigfillset with pthread_sigmask,
+ * sigwait and sigaction of the program cannot reach it, where a real-time signal is blocked by
+ * every thread of GLib's, PulseAudio's or jemalloc's kind and taken by sigwait(full set); gdb passes
+ * it silently by default.  Its other user is setxid in glibc, whose signals carry SI_TKILL and never
+ * ours, and whose handler returns at once from ours (si_code is not SI_TKILL): either may stand in
+ * front, ours passes on what is not ours.  glibc 2.36 installs its own at the first pthread_create,
+ * which has happened when we run, but a static or older libc may do so later: hence the look before
+ * each stop. */
+#define STOP_SIGNAL 33
+
+/* si_value of our signals: magic, generation of the stop, slot. */
+#define TOKEN_MAGIC UINT64_C(0x6d64)
+#define TOKEN(generation, slot) \
+    (TOKEN_MAGIC << 48 | (uint64_t)((generation) & 0xffffff) << 24 | (slot))
+
+#define STATE(generation, state) ((generation) << 3 | (uint32_t)(state))
+
+struct world world;
+
+static unsigned capacity;      /* of world.threads */
+static uint32_t *slot_of;      /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
+static int task_fd = -1;       /* /proc/self/task */
+static uint32_t process;       /* pid */
+static struct raw_sigaction chained; /* what stood there before ours */
+
+/* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
+ * names, so one that arrives late does nothing.  A thread's state carries 29 bits of it: enough for
+ * a stop every 10 ms for two months, and it would have to be asleep all that time to be misled. */
+static uint32_t generation;
+static uint32_t resumed;  /* last generation that was resumed or given up; futex */
+static uint32_t answered; /* handlers parked in this generation; futex */
+static uint32_t wanted;   /* answers that the tracer waits for */
+static uint32_t deserted; /* last generation in which a thread went on by itself */
+
+/* Tasks that have the signal blocked, or cannot answer, seen in earlier stops: looked at before
+ * they are signalled, so that signals do not pile up in their queue and the stop does not wait. */
+static int silent_tids[32];
+static unsigned silent_next;
+
+/* ---- the handler: runs on the program's threads ---- */
+
+static void park(uint64_t token, const ucontext_t *context)
+{
+    uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+    unsigned slot = token & 0xffffff;
+    if ((token >> 24 & 0xffffff) != (now & 0xffffff) || slot >= capacity ||
+        __atomic_load_n(&resumed, __ATOMIC_ACQUIRE) >= now)
+        return;
+    struct world_thread *thread = &world.threads[slot];
+    uint32_t before = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
+    if (before != STATE(now, WORLD_SIGNALLED))
+        return;
+    thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+    thread->frame = (uintptr_t)__builtin_frame_address(0);
+    __asm__("mov %%fs:0, %0" : "=r"(thread->fs));
+    if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_PARKED), false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return; /* the tracer has decided otherwise in the meantime */
+    if (__atomic_add_fetch(&answered, 1, __ATOMIC_SEQ_CST) ==
+        __atomic_load_n(&wanted, __ATOMIC_SEQ_CST))
+        raw_futex_wake(&answered, 1, FUTEX_PRIVATE_FLAG);
+    uint32_t seen;
+    while ((seen = __atomic_load_n(&resumed, __ATOMIC_ACQUIRE)) < now) {
+        if (raw_futex_wait(&resumed, seen, WORLD_PARKED_NS, FUTEX_PRIVATE_FLAG) == -ETIMEDOUT &&
+            __atomic_load_n(&resumed, __ATOMIC_ACQUIRE) < now) {
+            __atomic_store_n(&deserted, now, __ATOMIC_RELEASE);
+            return;
+        }
+    }
+}
+
+static void on_stop_signal(int number, void *info_pointer, void *context)
+{
+    const siginfo_t *info = info_pointer;
+    uint64_t token = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
+    if (info->si_code == SI_QUEUE && token >> 48 == TOKEN_MAGIC) {
+        park(token, context);
+        return;
+    }
+    if ((uintptr_t)chained.handler > (uintptr_t)SIG_IGN)
+        chained.handler(number, info_pointer, context);
+}
+
+__attribute__((naked, used)) static void restorer(void)
+{
+    __asm__("movq $15, %rax\n\tsyscall"); /* rt_sigreturn; unwinders know these bytes */
+}
+
+/* Makes the handler ours again if it is not.  Between this look and the last answer another thread
+ * may still put its own there: libc's is harmless (above), and nobody else's can be. */
+static const char *take_signal(void)
+{
+    struct raw_sigaction found;
+    if (raw_sigaction(STOP_SIGNAL, NULL, &found) < 0)
+        return "rt_sigaction is refused";
+    if (found.handler == on_stop_signal)
+        return NULL;
+    chained = found;
+    struct raw_sigaction ours = {
+        .handler = on_stop_signal,
+        .flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | RAW_SA_RESTORER,
+        .restorer = restorer,
+        .mask = ~UINT64_C(0),
+    };
+    return raw_sigaction(STOP_SIGNAL, &ours, NULL) < 0 ? "rt_sigaction is refused" : NULL;
+}
+
+/* ---- tables ---- */
+
+static bool make_tables(unsigned threads)
+{
+    unsigned size = 256;
+    while (size < threads)
+        size *= 2;
+    if (size <= capacity)
+        return true;
+    /* The old tables stay: a handler that comes late may still look at them.  They are small, and
+     * doubling bounds them. */
+    struct world_thread *new_threads = own_map(size * sizeof *new_threads);
+    uint32_t *new_slots = own_map(2 * size * sizeof *new_slots);
+    if (!new_threads || !new_slots)
+        return false;
+    memset(new_threads, 0, size * sizeof *new_threads); /* faulted in now, not in the pause */
+    memset(new_slots, 0, 2 * size * sizeof *new_slots);
+    world.threads = new_threads;
+    slot_of = new_slots;
+    __atomic_store_n(&capacity, size, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* The slot of `tid`, made if there is none; NULL: full. */
+static struct world_thread *slot_for(int tid, bool *is_new)
+{
+    unsigned mask = 2 * capacity - 1;
+    unsigned at = (unsigned)tid * 2654435761u & mask;
+    for (; slot_of[at]; at = (at + 1) & mask)
+        if (world.threads[slot_of[at] - 1].tid == tid) {
+            *is_new = false;
+            return &world.threads[slot_of[at] - 1];
+        }
+    *is_new = true;
+    if (world.count == capacity)
+        return NULL;
+    slot_of[at] = ++world.count;
+    struct world_thread *thread = &world.threads[world.count - 1];
+    *thread = (struct world_thread){.tid = tid};
+    return thread;
+}
+
+static bool is_own(int tid)
+{
+    for (int i = 0; i < OWN_TIDS; i++)
+        if (__atomic_load_n(&own_tids[i], __ATOMIC_RELAXED) == tid)
+            return true;
+    return false;
+}
+
+const char *world_open(void)
+{
+    process = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
+    task_fd = (int)proc_self_open("task", O_RDONLY | O_DIRECTORY);
+    if (task_fd < 0)
+        return "/proc/self/task cannot be read";
+    return make_tables(256) ? NULL : "no memory for the thread table";
+}
+
+void world_renew(void)
+{
+    task_fd = -1; /* the table it was in belongs to the parent's tracer thread */
+    generation++; /* none of the parent's signals can be pending here; all the same */
+    resumed = generation;
+    memset(silent_tids, 0, sizeof silent_tids);
+}
+
+/* ---- one task ---- */
+
+static bool signal_task(struct world_thread *thread, const char **reason)
+{
+    uint32_t slot = (uint32_t)(thread - world.threads);
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = STOP_SIGNAL;
+    info.si_code = SI_QUEUE;
+    info.si_pid = (pid_t)process;
+    info.si_value.sival_ptr = (void *)(uintptr_t)TOKEN(generation, slot);
+    __atomic_store_n(&thread->state, STATE(generation, WORLD_SIGNALLED), __ATOMIC_SEQ_CST);
+    long error =
+        RAW4(SYS_rt_tgsigqueueinfo, process, thread->tid, STOP_SIGNAL, &info);
+    if (error == 0)
+        return true;
+    thread->state = STATE(generation, WORLD_GONE);
+    if (error == -ESRCH)
+        return true;
+    *reason = error == -EAGAIN ? "the signal queue is full (RLIMIT_SIGPENDING)"
+                               : "signals to threads are refused";
+    return false;
+}
+
+static uint64_t fingerprint_of(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
+}
+
+/* Where a task sits that is in no state to run: false if it may run. */
+static bool where_it_sits(int tid, uintptr_t *sp, uint64_t *fingerprint)
+{
+    char text[512];
+    if (proc_task_read(tid, "syscall", text, sizeof text) <= 0 || text[0] == 'r') /* running */
+        return false;
+    *fingerprint = fingerprint_of(text);
+    /* "NUMBER ARG*6 SP PC", or "-1 SP PC" if it is stopped outside a call: the word before the last. */
+    const char *word[2] = {text, text};
+    for (const char *at = text; *at; at++)
+        if (at[0] == ' ') {
+            word[0] = word[1];
+            word[1] = at + 1;
+        }
+    *sp = proc_number(word[0] + 2, 16, NULL);
+    return true;
+}
+
+/* What a task is that has not answered, or did not last time: parked for our purpose, gone, or one
+ * to wait for. */
+static enum world_state examine(struct world_thread *thread)
+{
+    char text[2048];
+    if (proc_task_read(thread->tid, "status", text, sizeof text) <= 0)
+        return WORLD_GONE;
+    const char *state = strstr(text, "\nState:");
+    char letter = state ? state[8] : 0;
+    /* The leader of a process whose main thread has called pthread_exit stays as a zombie. */
+    if (letter == 'Z' || letter == 'X')
+        return WORLD_GONE;
+    uint64_t blocked = 0;
+    proc_field(text, "SigBlk:", 16, &blocked);
+    bool deaf = blocked >> (STOP_SIGNAL - 1) & 1;
+    if (letter != 'D' && letter != 'T' && letter != 't' && !(deaf && letter == 'S'))
+        return WORLD_SIGNALLED;
+    if (!where_it_sits(thread->tid, &thread->sp, &thread->fingerprint))
+        return WORLD_SIGNALLED;
+    if (thread->sp == 0)
+        return WORLD_GONE; /* a kernel worker of io_uring's or vhost's: never in user space */
+    thread->frame = thread->sp;
+    return WORLD_BLOCKED;
+}
+
+static bool is_silent(int tid)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(silent_tids); i++)
+        if (silent_tids[i] == tid)
+            return true;
+    return false;
+}
+
+/* Files a task under what examine() says.  A handler may answer at the same time: who changes the
+ * state first has it. */
+static bool settle(struct world_thread *thread, uint32_t before)
+{
+    enum world_state state = examine(thread);
+    if (state == WORLD_SIGNALLED)
+        return false;
+    if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(generation, state), false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return false;
+    if (!is_silent(thread->tid))
+        silent_tids[silent_next++ % ARRAY_LENGTH(silent_tids)] = thread->tid;
+    return true;
+}
+
+/* ---- the stop ---- */
+
+/* Signals the tasks that are not in the table yet.  Their number; -1: failed. */
+static int signal_new_tasks(const char **reason)
+{
+    static char buf[32768];
+    int self = (int)RAW3(SYS_gettid, 0, 0, 0);
+    int signalled = 0;
+    bool seen_self = false;
+    long n;
+    if (RAW3(SYS_lseek, task_fd, 0, 0 /* SEEK_SET */) < 0) {
+        *reason = "/proc/self/task cannot be read";
+        return -1;
+    }
+    while ((n = RAW3(SYS_getdents64, task_fd, buf, sizeof buf)) > 0) {
+        for (long at = 0; at < n;) {
+            /* struct linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name */
+            uint16_t length;
+            memcpy(&length, buf + at + 16, sizeof length);
+            const char *name = buf + at + 19;
+            at += length;
+            if (name[0] < '0' || name[0] > '9')
+                continue;
+            int tid = (int)proc_number(name, 10, NULL);
+            seen_self |= tid == self;
+            if (tid == self || is_own(tid))
+                continue;
+            bool is_new;
+            struct world_thread *thread = slot_for(tid, &is_new);
+            if (!thread) {
+                *reason = "threads are born faster than they can be stopped";
+                return -1;
+            }
+            if (!is_new)
+                continue;
+            signalled++;
+            if (is_silent(tid) && settle(thread, WORLD_FREE))
+                continue;
+            if (!signal_task(thread, reason))
+                return -1;
+        }
+    }
+    if (n < 0 || !seen_self) {
+        *reason = n < 0 ? "/proc/self/task cannot be read" : "/proc is of another PID namespace";
+        return -1;
+    }
+    return signalled;
+}
+
+/* How many have not answered; with `look`, those are examined. */
+static unsigned outstanding(bool look)
+{
+    unsigned waiting = 0;
+    for (unsigned i = 0; i < world.count; i++) {
+        struct world_thread *thread = &world.threads[i];
+        uint32_t state = __atomic_load_n(&thread->state, __ATOMIC_SEQ_CST);
+        if ((state & 7) == WORLD_SIGNALLED && !(look && settle(thread, state)))
+            waiting++;
+    }
+    return waiting;
+}
+
+static bool wait_for_answers(int64_t deadline)
+{
+    /* An answer takes about 10 us on another core, and as long again to wake us from a futex:
+     * look for a moment before sleeping. */
+    int64_t now = os_now_ns(), spin_end = now + 30000, examine_at = now + 1000000;
+    for (;;) {
+        uint32_t have = __atomic_load_n(&answered, __ATOMIC_SEQ_CST);
+        unsigned waiting = outstanding(now >= examine_at);
+        if (waiting == 0)
+            return true;
+        if (now >= examine_at)
+            examine_at = now + 1000000;
+        __atomic_store_n(&wanted, have + waiting, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&answered, __ATOMIC_SEQ_CST) == have) {
+            if (now < spin_end)
+                for (int i = 0; i < 50 && __atomic_load_n(&answered, __ATOMIC_RELAXED) == have; i++)
+                    __builtin_ia32_pause();
+            else
+                raw_futex_wait(&answered, have, MIN(examine_at, deadline) - now + 1000,
+                               FUTEX_PRIVATE_FLAG);
+        }
+        now = os_now_ns();
+        if (now >= deadline)
+            return outstanding(true) == 0;
+    }
+}
+
+static const char *stop_all(unsigned expected)
+{
+    const char *reason = NULL;
+    int64_t deadline = os_now_ns() + WORLD_STOP_NS + INT64_C(20000) * expected;
+    for (;;) {
+        __atomic_store_n(&wanted, UINT32_MAX, __ATOMIC_SEQ_CST);
+        int signalled = signal_new_tasks(&reason);
+        if (signalled < 0)
+            return reason;
+        /* A pass that finds nobody new after all have parked: nobody is left who could be making
+         * threads. */
+        if (signalled == 0)
+            return NULL;
+        if (!wait_for_answers(deadline))
+            return "a thread did not stop";
+    }
+}
+
+const char *world_stop(void)
+{
+    /* The directory has a link for each task. */
+    struct stat task;
+    unsigned expected = 0;
+    if (RAW3(SYS_fstat, task_fd, &task, 0) == 0)
+        expected = (unsigned)task.st_nlink;
+    if (!make_tables(expected + expected / 2 + 64))
+        return "no memory for the thread table";
+    const char *reason = take_signal();
+    if (reason)
+        return reason;
+    memset(slot_of, 0, 2 * capacity * sizeof *slot_of);
+    world.count = world.parked = world.blocked = 0;
+    answered = 0;
+    __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
+    reason = stop_all(expected);
+    if (reason) {
+        world_resume();
+        return reason;
+    }
+    for (unsigned i = 0; i < world.count; i++) {
+        world.parked += world_state_of(&world.threads[i]) == WORLD_PARKED;
+        world.blocked += world_state_of(&world.threads[i]) == WORLD_BLOCKED;
+    }
+    return NULL;
+}
+
+bool world_unchanged(void)
+{
+    for (unsigned i = 0; i < world.count; i++) {
+        struct world_thread *thread = &world.threads[i];
+        uintptr_t sp;
+        uint64_t fingerprint;
+        if (world_state_of(thread) == WORLD_BLOCKED &&
+            (!where_it_sits(thread->tid, &sp, &fingerprint) ||
+             fingerprint != thread->fingerprint))
+            return false;
+    }
+    return __atomic_load_n(&deserted, __ATOMIC_ACQUIRE) != generation;
+}
+
+void world_resume(void)
+{
+    __atomic_store_n(&resumed, generation, __ATOMIC_SEQ_CST);
+    raw_futex_wake(&resumed, INT32_MAX, FUTEX_PRIVATE_FLAG);
+}

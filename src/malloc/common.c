@@ -1,0 +1,98 @@
+/* What both variants share: statistics, trimming, and operator new when memory is refused. */
+#include "base/fmt.h"
+#include "malloc/jemalloc.h"
+#include "malloc/variants.h"
+#include "segment/segment.h"
+#include "malloc/counts.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENAS_ALL "4096" /* MALLCTL_ARENAS_ALL */
+
+static size_t statistic(const char *name)
+{
+    size_t value = 0, size = sizeof value;
+    return jep_mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+
+static void refresh(void)
+{
+    uint64_t epoch = 1;
+    size_t size = sizeof epoch;
+    jep_mallctl("epoch", &epoch, &size, &epoch, size);
+}
+
+int common_malloc_trim(size_t pad)
+{
+    (void)pad; /* jemalloc has no top of the heap to leave room at */
+    refresh();
+    size_t before = statistic("stats.resident");
+    jep_mallctl("arena." ARENAS_ALL ".purge", NULL, NULL, NULL, 0);
+    refresh();
+    return statistic("stats.resident") < before;
+}
+
+/* glibc's fields, with what they mean here: arena, the bytes mapped; hblkhd, those of them in large
+ * blocks (not told apart: 0); uordblks and fordblks, in use and not. */
+struct mallinfo2 common_mallinfo2(void)
+{
+    struct mallinfo2 info;
+    memset(&info, 0, sizeof info);
+    refresh();
+    info.arena = statistic("stats.mapped");
+    info.uordblks = statistic("stats.allocated");
+    info.fordblks = info.arena > info.uordblks ? info.arena - info.uordblks : 0;
+    info.keepcost = statistic("stats.active") > info.uordblks
+                        ? statistic("stats.resident") - statistic("stats.active")
+                        : 0;
+    if (info.keepcost > info.fordblks)
+        info.keepcost = 0;
+    return info;
+}
+
+static int clamp(size_t n)
+{
+    return n > INT_MAX ? INT_MAX : (int)n;
+}
+
+struct mallinfo common_mallinfo(void)
+{
+    struct mallinfo2 wide = common_mallinfo2();
+    struct mallinfo info;
+    memset(&info, 0, sizeof info);
+    info.arena = clamp(wide.arena);
+    info.uordblks = clamp(wide.uordblks);
+    info.fordblks = clamp(wide.fordblks);
+    info.keepcost = clamp(wide.keepcost);
+    return info;
+}
+
+/* libstdc++ is found at run time: a C program has none, and a C++ program that allocates with
+ * operator new has one. */
+COLD void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
+                      int nothrow)
+{
+    typedef void handler(void);
+    handler *(*get_handler)(void);
+    void (*throw_bad_alloc)(void);
+    *(void **)&get_handler = dlsym(RTLD_DEFAULT, "_ZSt15get_new_handlerv");
+    *(void **)&throw_bad_alloc = dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv");
+    for (;;) {
+        handler *run = get_handler ? get_handler() : NULL;
+        if (!run)
+            break;
+        run();
+        void *ptr = again(alignment, size);
+        if (ptr)
+            return ptr;
+    }
+    if (nothrow)
+        return NULL;
+    if (throw_bad_alloc)
+        throw_bad_alloc();
+    message("operator new: out of memory, and no C++ library to throw with");
+    abort();
+}

@@ -1,0 +1,76 @@
+#include "malloc/counts.h"
+
+#include "base/os.h"
+#include "malloc/jemalloc.h"
+#include "segment/segment.h"
+
+#include <errno.h>
+
+THREAD_LOCAL struct thread_counts thread_counts;
+void (*counts_on_publish)(void);
+
+static ptrdiff_t alloc_offset, free_offset; /* in jemalloc's thread data; 0: not known yet */
+
+int counts_init(void)
+{
+    uint64_t *allocated, *freed;
+    size_t size = sizeof allocated;
+    int error = jep_mallctl("thread.allocatedp", &allocated, &size, NULL, 0);
+    if (error)
+        return error;
+    size = sizeof freed;
+    error = jep_mallctl("thread.deallocatedp", &freed, &size, NULL, 0);
+    if (error)
+        return error;
+    alloc_offset = (char *)allocated - je_tsd_tls;
+    free_offset = (char *)freed - je_tsd_tls;
+    return 0;
+}
+
+void counts_publish(void)
+{
+    if (!alloc_offset)
+        return;
+    struct thread_counts *c = &thread_counts;
+    uint64_t allocated = *(uint64_t *)(je_tsd_tls + alloc_offset);
+    uint64_t freed = *(uint64_t *)(je_tsd_tls + free_offset);
+    uint64_t new_allocated = allocated - c->alloc_seen, new_freed = freed - c->free_seen;
+    c->alloc_seen = allocated;
+    c->free_seen = freed;
+    if (own_thread)
+        return;
+    uint64_t total = COUNT_ADD(alloc_bytes, new_allocated) + new_allocated;
+    COUNT_ADD(free_bytes, new_freed);
+    if (c->alloc_objects | c->free_objects) {
+        COUNT_ADD(alloc_objects, c->alloc_objects);
+        COUNT_ADD(free_objects, c->free_objects);
+        c->alloc_objects = c->free_objects = 0;
+    }
+    segment_publish(total);
+    if (counts_on_publish)
+        counts_on_publish();
+}
+
+/* jemalloc calls these where it would call its own. */
+void je_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
+void je_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
+void je_tcache_cleanup(jemalloc_tsd *tsd);
+
+void je_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed)
+{
+    counts_publish();
+    jep_tcache_gc_event_handler(tsd, elapsed);
+}
+
+void je_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed)
+{
+    counts_publish();
+    jep_tcache_gc_dalloc_event_handler(tsd, elapsed);
+}
+
+/* The thread is ending. */
+void je_tcache_cleanup(jemalloc_tsd *tsd)
+{
+    counts_publish();
+    jep_tcache_cleanup(tsd);
+}

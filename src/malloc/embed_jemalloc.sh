@@ -1,0 +1,50 @@
+#!/bin/sh
+# Makes one relocatable object of jemalloc for the library to carry:
+#   embed_jemalloc.sh ARCHIVE OUTPUT DIRECTORY
+# from the PIC archive of jemalloc, with
+#   - its public functions renamed to jep_NAME (the exported names are ours),
+#   - its mmap and munmap renamed to ours, so that its memory is known exactly,
+#   - the functions of its profiler that we stand in for renamed to jep_ at their definition only:
+#     the callers then find ours under the old name,
+#   - the C++ operators left out: they are ours, and libstdc++ is not needed.
+set -eu
+archive=$1 output=$(realpath -m "$2") dir=$3
+rm -rf "$dir"
+mkdir -p "$dir"
+cd "$dir"
+ar x "$archive"
+rm -f jemalloc_cpp*.o
+
+public="malloc calloc realloc free posix_memalign aligned_alloc memalign valloc malloc_usable_size
+mallocx rallocx xallocx sallocx dallocx sdallocx nallocx mallctl mallctlnametomib mallctlbymib
+malloc_stats_print malloc_conf malloc_conf_2_conf_harder"
+for name in $public; do
+    echo "$name jep_$name"
+done > rename
+echo "mmap heap_mmap" >> rename
+echo "munmap heap_munmap" >> rename
+
+# definition in FILE of each function that ours stands in for
+stand_in() {
+    file=$1
+    shift
+    for name in "$@"; do
+        nm "$file" | grep -q " T je_$name\$" || {
+            echo "embed_jemalloc.sh: no je_$name in $file: another jemalloc?" >&2
+            exit 1
+        }
+        objcopy --redefine-sym "je_$name=jep_$name" "$file"
+    done
+}
+find_object() { # the archive member of this source file
+    ls "$1".*o
+}
+for object in *.o; do
+    objcopy --redefine-syms rename "$object"
+done
+stand_in "$(find_object prof)" prof_malloc_sample_object prof_free_sampled_object \
+    prof_sample_new_event_wait prof_sample_postponed_event_wait prof_tctx_create
+stand_in "$(find_object prof_sys)" prof_unwind_init prof_backtrace
+stand_in "$(find_object tcache)" tcache_gc_event_handler tcache_gc_dalloc_event_handler \
+    tcache_cleanup
+ld -r -o "$output" ./*.o

@@ -1,0 +1,17 @@
+/* The exported malloc family.  Each symbol is one indirect jump; the first call of any of them
+ * boots the library, which chooses the variant once, before the first block exists.
+ *
+ *   plain    jemalloc's own functions with its profiler's hooks redirected (plain.c)
+ *   tracked  around them: object map, exact counts, our own countdown (tracked.c)
+ */
+#ifndef MALLOC_ENTRY_H
+#define MALLOC_ENTRY_H
+
+#include <stdbool.h>
+
+/* Points every entry at its variant. */
+void entry_choose(bool tracked);
+/* Set by memdebug.c at link time: called once, by the first call of any entry. */
+void memdebug_boot(void);
+
+#endif

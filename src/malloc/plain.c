@@ -1,0 +1,134 @@
+/* The plain variant: jemalloc's own fast path, whose countdown and sampled blocks are its
+ * profiler's.  The functions of that profiler that decide and record are ours. */
+#include "base/os.h"
+#include "malloc/jemalloc.h"
+#include "malloc/variants.h"
+#include "prof/prof.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* A context that means: allocate as usual, not sampled (5.3.0 prof_inlines.h). */
+#define NOT_SAMPLED ((void *)(uintptr_t)1)
+
+void *je_prof_tctx_create(jemalloc_tsd *tsd);
+void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
+                                  void *tctx);
+void je_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable, struct jemalloc_prof_info *info);
+uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd);
+uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd);
+void je_prof_unwind_init(void);
+void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
+
+/* The countdown has ended in this allocation. */
+void *je_prof_tctx_create(jemalloc_tsd *tsd)
+{
+    if (own_thread || !prof_wanted())
+        return NOT_SAMPLED;
+    void *tctx = jep_prof_tctx_create(tsd);
+    return tctx ? tctx : NOT_SAMPLED;
+}
+
+/* jemalloc keeps the size it is told here with the block and returns it at free: it carries our
+ * handle instead.  (Its own statistics by size, prof_stats, are off.) */
+void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
+                                  void *tctx)
+{
+    jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable), usable, tctx);
+}
+
+void je_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable, struct jemalloc_prof_info *info)
+{
+    prof_free(info->alloc_size);
+    jep_prof_free_sampled_object(tsd, usable, info);
+}
+
+static THREAD_LOCAL uint64_t gaps_drawn;
+
+uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd)
+{
+    gaps_drawn++;
+    return prof_draw_gap();
+}
+
+uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd)
+{
+    gaps_drawn++;
+    return prof_draw_gap();
+}
+
+/* What jemalloc takes for the stack of every sample: its own tables stay of one entry. */
+void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt)
+{
+    bt->vec[0] = NOT_SAMPLED;
+    bt->length = 1;
+}
+
+/* jemalloc would walk a stack here to warm up an unwinder that is never used. */
+void je_prof_unwind_init(void)
+{
+}
+
+/* Nothing outside jemalloc reaches the gap in progress, so it is used up: by blocks whose memory is
+ * never touched, unsampled and not counted as the program's. */
+void plain_redraw(void)
+{
+    bool saved = own_thread;
+    own_thread = true;
+    for (uint64_t before = gaps_drawn, tries = 0; gaps_drawn == before && tries < 64; tries++) {
+        void *block = jep_malloc(8u << 20);
+        if (!block)
+            break;
+        jep_free(block);
+    }
+    own_thread = saved;
+}
+
+void *plain_reallocarray(void *ptr, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return jep_realloc(ptr, bytes);
+}
+
+void *plain_pvalloc(size_t size)
+{
+    if (size > SIZE_MAX - OS_PAGE) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t rounded = (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+    return jep_memalign(OS_PAGE, rounded ? rounded : OS_PAGE);
+}
+
+static void *again(size_t alignment, size_t size)
+{
+    return alignment ? jep_aligned_alloc(alignment, size) : jep_malloc(size);
+}
+
+void *plain_new(size_t size)
+{
+    void *ptr = jep_malloc(size);
+    return LIKELY(ptr) ? ptr : new_failed(again, 0, size, 0);
+}
+
+void *plain_new_nothrow(size_t size)
+{
+    void *ptr = jep_malloc(size);
+    return LIKELY(ptr) ? ptr : new_failed(again, 0, size, 1);
+}
+
+void *plain_new_aligned(size_t size, size_t alignment)
+{
+    void *ptr = jep_aligned_alloc(alignment, size);
+    return LIKELY(ptr) ? ptr : new_failed(again, alignment, size, 0);
+}
+
+void *plain_new_aligned_nothrow(size_t size, size_t alignment)
+{
+    void *ptr = jep_aligned_alloc(alignment, size);
+    return LIKELY(ptr) ? ptr : new_failed(again, alignment, size, 1);
+}

@@ -1,0 +1,284 @@
+/* The tracked variant: jemalloc's functions with, around them, the object map, exact counts of
+ * objects, and a countdown of our own whose samples cost no page each.
+ *
+ * Order: allocate, then record; forget, then free.  A block of the program's has its class at its
+ * byte of the object map from the end of its allocation to the start of its freeing; blocks of our
+ * own threads have none. */
+#include "base/os.h"
+#include "heap/object_map.h"
+#include "malloc/counts.h"
+#include "malloc/jemalloc.h"
+#include "malloc/variants.h"
+#include "prof/prof.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LEAST ((size_t)1 << GRANULE_SHIFT)
+#define TABLE_MOST 14336u /* jemalloc's largest small class */
+
+/* Bytes of the gap in progress that may still be allocated without a sample.  0 in a new thread: its
+ * first allocation draws a gap. */
+static THREAD_LOCAL uint64_t gap_left;
+static THREAD_LOCAL bool gap_drawn;
+
+static uint8_t class_table[TABLE_MOST / 16 + 1]; /* by (size + 15) / 16 */
+
+void tracked_init(void)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(class_table); i++)
+        class_table[i] = (uint8_t)object_class_of(i ? i * 16u : LEAST);
+}
+
+static void draw_gap(void)
+{
+    gap_left = prof_draw_gap() - 1;
+    gap_drawn = true;
+}
+
+void tracked_redraw(void)
+{
+    draw_gap();
+}
+
+/* Counts and samples a block whose byte is set.  `usable` > gap_left. */
+static COLD void gap_ended(void *ptr, size_t usable)
+{
+    if (!gap_drawn) {
+        draw_gap();
+        if (usable <= gap_left) {
+            gap_left -= usable;
+            return;
+        }
+    }
+    if (prof_wanted() && prof_alloc_at(ptr, usable))
+        *object_byte(ptr) |= OBJECT_SAMPLED;
+    draw_gap();
+}
+
+static ALWAYS_INLINE void account(void *ptr, unsigned class, size_t usable)
+{
+    *object_byte(ptr) = (uint8_t)class;
+    thread_counts.alloc_objects++;
+    if (LIKELY(usable <= gap_left))
+        gap_left -= usable;
+    else
+        gap_ended(ptr, usable);
+}
+
+/* For blocks whose class is not known from the request. */
+static NOINLINE void *track(void *ptr)
+{
+    if (ptr && !own_thread) {
+        size_t usable = jep_malloc_usable_size(ptr);
+        account(ptr, object_class_of(usable), usable);
+    }
+    return ptr;
+}
+
+/* Takes a block off the record. */
+static ALWAYS_INLINE void untrack(void *ptr)
+{
+    uint8_t *byte = object_byte(ptr), was = *byte;
+    if (UNLIKELY(was & OBJECT_SAMPLED))
+        prof_free_at(ptr);
+    *byte = 0;
+    thread_counts.free_objects += was != 0;
+}
+
+static size_t at_least(size_t size)
+{
+    return size < LEAST ? LEAST : size;
+}
+
+HOT void *tracked_malloc(size_t size)
+{
+    if (UNLIKELY(size > TABLE_MOST || own_thread))
+        return track(jep_malloc(at_least(size)));
+    unsigned class = class_table[(size + 15) / 16];
+    size_t usable = object_class_size[class];
+    void *ptr = jep_malloc(usable);
+    if (LIKELY(ptr))
+        account(ptr, class, usable);
+    return ptr;
+}
+
+HOT void tracked_free(void *ptr)
+{
+    if (UNLIKELY(!ptr))
+        return;
+    untrack(ptr);
+    jep_free(ptr);
+}
+
+void *tracked_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (UNLIKELY(bytes > TABLE_MOST || own_thread))
+        return track(jep_calloc(1, at_least(bytes)));
+    unsigned class = class_table[(bytes + 15) / 16];
+    size_t usable = object_class_size[class];
+    void *ptr = jep_calloc(1, usable);
+    if (LIKELY(ptr))
+        account(ptr, class, usable);
+    return ptr;
+}
+
+/* A moving realloc is done by hand: between jemalloc's own copy and our record of it, everything
+ * below the block would look unreachable.  The old block stays on record until the new one holds
+ * its contents. */
+static void *resize(void *ptr, size_t size, int flags)
+{
+    if (UNLIKELY(own_thread || *object_byte(ptr) == 0))
+        return track(jep_rallocx(ptr, at_least(size), flags));
+    size_t old = jep_malloc_usable_size(ptr), want = jep_nallocx(at_least(size), flags);
+    if (want == 0)
+        return NULL;
+    if (jep_xallocx(ptr, at_least(size), 0, flags) == want) {
+        /* In place: freed and allocated, as a moved one would be. */
+        untrack(ptr);
+        account(ptr, object_class_of(want), want);
+        return ptr;
+    }
+    void *fresh = jep_mallocx(at_least(size), flags);
+    if (!fresh)
+        return NULL;
+    memcpy(fresh, ptr, MIN(old, size));
+    account(fresh, object_class_of(want), want);
+    untrack(ptr);
+    jep_dallocx(ptr, flags & ~(MALLOCX_ZERO | MALLOCX_LG_ALIGN_MASK));
+    return fresh;
+}
+
+void *tracked_realloc(void *ptr, size_t size)
+{
+    if (!ptr)
+        return tracked_malloc(size);
+    if (size == 0) {
+        tracked_free(ptr);
+        return NULL;
+    }
+    void *fresh = resize(ptr, size, 0);
+    if (!fresh)
+        errno = ENOMEM;
+    return fresh;
+}
+
+void *tracked_reallocarray(void *ptr, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return tracked_realloc(ptr, bytes);
+}
+
+int tracked_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    int error = jep_posix_memalign(out, alignment, at_least(size));
+    if (!error)
+        track(*out);
+    return error;
+}
+
+void *tracked_aligned_alloc(size_t alignment, size_t size)
+{
+    return track(jep_aligned_alloc(alignment, at_least(size)));
+}
+
+void *tracked_memalign(size_t alignment, size_t size)
+{
+    return track(jep_memalign(alignment, at_least(size)));
+}
+
+void *tracked_valloc(size_t size)
+{
+    return track(jep_valloc(at_least(size)));
+}
+
+void *tracked_pvalloc(size_t size)
+{
+    return track(plain_pvalloc(size));
+}
+
+void *tracked_mallocx(size_t size, int flags)
+{
+    return track(jep_mallocx(at_least(size), flags));
+}
+
+void *tracked_rallocx(void *ptr, size_t size, int flags)
+{
+    void *fresh;
+    if (!(flags & MALLOCX_ZERO)) {
+        fresh = resize(ptr, size, flags);
+    } else {
+        size_t old = jep_malloc_usable_size(ptr);
+        fresh = resize(ptr, size, flags & ~MALLOCX_ZERO);
+        size_t now = fresh ? jep_malloc_usable_size(fresh) : 0;
+        if (now > old)
+            memset((char *)fresh + old, 0, now - old);
+    }
+    return fresh;
+}
+
+size_t tracked_xallocx(void *ptr, size_t size, size_t extra, int flags)
+{
+    size_t old = jep_malloc_usable_size(ptr);
+    size_t now = jep_xallocx(ptr, at_least(size), extra, flags);
+    if (now != old && *object_byte(ptr)) {
+        untrack(ptr);
+        account(ptr, object_class_of(now), now);
+    }
+    return now;
+}
+
+void tracked_dallocx(void *ptr, int flags)
+{
+    untrack(ptr);
+    jep_dallocx(ptr, flags);
+}
+
+void tracked_sdallocx(void *ptr, size_t size, int flags)
+{
+    untrack(ptr);
+    jep_sdallocx(ptr, at_least(size), flags);
+}
+
+size_t tracked_nallocx(size_t size, int flags)
+{
+    return jep_nallocx(at_least(size), flags);
+}
+
+static void *again(size_t alignment, size_t size)
+{
+    return alignment ? tracked_aligned_alloc(alignment, size) : tracked_malloc(size);
+}
+
+void *tracked_new(size_t size)
+{
+    void *ptr = tracked_malloc(size);
+    return LIKELY(ptr) ? ptr : new_failed(again, 0, size, 0);
+}
+
+void *tracked_new_nothrow(size_t size)
+{
+    void *ptr = tracked_malloc(size);
+    return LIKELY(ptr) ? ptr : new_failed(again, 0, size, 1);
+}
+
+void *tracked_new_aligned(size_t size, size_t alignment)
+{
+    void *ptr = tracked_aligned_alloc(alignment, size);
+    return LIKELY(ptr) ? ptr : new_failed(again, alignment, size, 0);
+}
+
+void *tracked_new_aligned_nothrow(size_t size, size_t alignment)
+{
+    void *ptr = tracked_aligned_alloc(alignment, size);
+    return LIKELY(ptr) ? ptr : new_failed(again, alignment, size, 1);
+}

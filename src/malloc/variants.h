@@ -1,0 +1,53 @@
+/* The functions behind the exported symbols that are not jemalloc's own. */
+#ifndef MALLOC_VARIANTS_H
+#define MALLOC_VARIANTS_H
+
+#include <malloc.h>
+#include <stddef.h>
+
+/* Cold: what operator new does when memory is refused: runs the new handler as long as there is
+ * one, then throws std::bad_alloc, or returns NULL where that may not be.  `again` tries once more. */
+void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
+                 int nothrow);
+
+void *plain_reallocarray(void *ptr, size_t count, size_t size);
+void *plain_pvalloc(size_t size);
+void *plain_new(size_t size);
+void *plain_new_nothrow(size_t size);
+void *plain_new_aligned(size_t size, size_t alignment);
+void *plain_new_aligned_nothrow(size_t size, size_t alignment);
+
+/* The program's share in jemalloc's statistics, and giving memory back, are the same for both. */
+int common_malloc_trim(size_t pad);
+struct mallinfo common_mallinfo(void);
+struct mallinfo2 common_mallinfo2(void);
+
+/* Once jemalloc is up and the object map has its classes. */
+void tracked_init(void);
+void *tracked_malloc(size_t size);
+void *tracked_calloc(size_t count, size_t size);
+void *tracked_realloc(void *ptr, size_t size);
+void *tracked_reallocarray(void *ptr, size_t count, size_t size);
+void tracked_free(void *ptr);
+int tracked_posix_memalign(void **out, size_t alignment, size_t size);
+void *tracked_aligned_alloc(size_t alignment, size_t size);
+void *tracked_memalign(size_t alignment, size_t size);
+void *tracked_valloc(size_t size);
+void *tracked_pvalloc(size_t size);
+void *tracked_mallocx(size_t size, int flags);
+void *tracked_rallocx(void *ptr, size_t size, int flags);
+size_t tracked_xallocx(void *ptr, size_t size, size_t extra, int flags);
+void tracked_dallocx(void *ptr, int flags);
+void tracked_sdallocx(void *ptr, size_t size, int flags);
+size_t tracked_nallocx(size_t size, int flags);
+void *tracked_new(size_t size);
+void *tracked_new_nothrow(size_t size);
+void *tracked_new_aligned(size_t size, size_t alignment);
+void *tracked_new_aligned_nothrow(size_t size, size_t alignment);
+
+/* Makes a changed sampling rate count for the calling thread at once; other threads meet it at the
+ * end of their gap. */
+void plain_redraw(void);
+void tracked_redraw(void);
+
+#endif

@@ -1,0 +1,316 @@
+/* Wiring: what happens at the first allocation, at load, at fork and at exit.  The modules below do
+ * not know each other; their hooks are set here. */
+#include "base/compiler.h"
+#include "base/fmt.h"
+#include "base/options.h"
+#include "base/os.h"
+#include "dump.h"
+#include "gc/gc.h"
+#include "heap/extents.h"
+#include "heap/object_map.h"
+#include "malloc/counts.h"
+#include "malloc/entry.h"
+#include "malloc/jemalloc.h"
+#include "malloc/variants.h"
+#include "memdebug/memdebug.h"
+#include "prof/prof.h"
+#include "segment/segment.h"
+#include "service.h"
+#include "stack/unwind.h"
+#include "view/gctrace.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Below this rate a page for each live sample, which the plain variant pays, is too dear. */
+#define PLAIN_LEAST_RATE (64u << 10)
+
+enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
+enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
+
+static bool active;  /* this process is watched: not excluded by `only` or `follow` */
+static bool tracked; /* the variant */
+static unsigned gc_mode = GC_OFF;
+
+/* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
+EXPORT __attribute__((weak)) const char *malloc_conf;
+
+static bool named_by_only(void)
+{
+    const char *list = option_text(OPTION_ONLY);
+    char exe[512];
+    if (!*list)
+        return true;
+    os_executable(exe, sizeof exe);
+    const char *base = strrchr(exe, '/');
+    base = base ? base + 1 : exe;
+    for (const char *name = list; *name;) {
+        size_t length = strcspn(name, ":");
+        if (strlen(base) == length && strncmp(base, name, length) == 0)
+            return true;
+        name += length + (name[length] == ':');
+    }
+    return false;
+}
+
+static unsigned chosen_gc(void)
+{
+    unsigned mode = (unsigned)option_number(OPTION_GC);
+    if (mode != GC_AUTO)
+        return mode;
+    return option_number(OPTION_GCTRACE) || option_given(OPTION_GCINTERVAL) ? GC_OBSERVE : GC_OFF;
+}
+
+static bool wants_tracked(void)
+{
+    uint64_t rate = option_number(OPTION_MEMPROFILERATE);
+    return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_LEAST_RATE);
+}
+
+/* The size classes, as jemalloc tells them. */
+static bool learn_classes(void)
+{
+    static size_t sizes[256], slabs[256];
+    unsigned small = 0, large = 0;
+    size_t length = sizeof small, value = sizeof(size_t), mib[4], mib_length = 4;
+    if (jep_mallctl("arenas.nbins", &small, &length, NULL, 0) != 0 ||
+        jep_mallctl("arenas.nlextents", &large, &length, NULL, 0) != 0 ||
+        small + large > ARRAY_LENGTH(sizes))
+        return false;
+    for (unsigned i = 0; i < small; i++) {
+        mib_length = 4;
+        if (jep_mallctlnametomib("arenas.bin.0.size", mib, &mib_length) != 0)
+            return false;
+        mib[2] = i;
+        jep_mallctlbymib(mib, mib_length, &sizes[i], &value, NULL, 0);
+        mib_length = 4;
+        jep_mallctlnametomib("arenas.bin.0.slab_size", mib, &mib_length);
+        mib[2] = i;
+        jep_mallctlbymib(mib, mib_length, &slabs[i], &value, NULL, 0);
+    }
+    for (unsigned i = 0; i < large; i++) {
+        mib_length = 4;
+        if (jep_mallctlnametomib("arenas.lextent.0.size", mib, &mib_length) != 0)
+            return false;
+        mib[2] = i;
+        jep_mallctlbymib(mib, mib_length, &sizes[small + i], &value, NULL, 0);
+    }
+    object_map_set_classes(sizes, small + large, slabs, small);
+    return true;
+}
+
+static void on_cycle(const struct md_cycle *cycle)
+{
+    char line[GCTRACE_JSON_SIZE];
+    const struct md_header *who = segment_identity();
+    uint64_t form = option_number(OPTION_GCTRACE);
+    if (!form)
+        return;
+    size_t length = form == 2
+                        ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
+                        : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
+    const char *path = option_text(OPTION_GCTRACEFILE);
+    int error;
+    if (*path) {
+        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+        error = fd < 0 ? errno : write_unblocked(fd, line, length);
+        if (fd >= 0)
+            close(fd);
+    } else {
+        error = message_write(line, length);
+    }
+    if (error)
+        COUNT_ADD(lost_lines, 1);
+}
+
+static uint64_t in_use_bytes(void)
+{
+    const struct md_counters *c = segment_counters();
+    uint64_t allocated = __atomic_load_n(&c->alloc_bytes, __ATOMIC_RELAXED);
+    uint64_t freed = __atomic_load_n(&c->free_bytes, __ATOMIC_RELAXED);
+    return allocated > freed ? allocated - freed : 0;
+}
+
+/* Each 64 KiB of a thread: the one place where the allocation path may wake the tracer. */
+static void on_publish(void)
+{
+    if (gc_mode == GC_OBSERVE && UNLIKELY(in_use_bytes() >= gc_goal_bytes()))
+        service_kick(SERVICE_LOOK);
+}
+
+static void after_fork(void)
+{
+    own_thread = false;
+    extents_renew();
+    gc_renew();
+    service_renew();
+    dump_renew();
+    if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
+        segment_disable();
+}
+
+/* The first call of any exported function: environ is set, there is one thread, and whatever is
+ * allocated here would come back here. */
+void memdebug_boot(void)
+{
+    static bool booted;
+    if (__atomic_exchange_n(&booted, true, __ATOMIC_ACQ_REL))
+        return;
+    int saved = errno;
+    const char *reason = NULL;
+    message_init();
+    entry_choose(false);
+    bool exec_child = options_parse(secure_getenv("MEMDEBUG"));
+    active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
+    gc_mode = active ? chosen_gc() : GC_OFF;
+    tracked = active && wants_tracked();
+    if (tracked && !object_map_init(&reason)) {
+        message(reason);
+        tracked = false;
+        gc_mode = GC_OFF;
+    }
+    jep_malloc_conf = malloc_conf;
+    jep_malloc_conf_2_conf_harder =
+        active && !tracked
+            ? "dss:disabled,zero_realloc:free,prof:true,prof_active:true,"
+              "prof_thread_active_init:true,prof_final:false,prof_leak:false,prof_gdump:false,"
+              "prof_accum:false,lg_prof_interval:-1,prof_stats:false,prof_recent_alloc_max:0"
+            : "dss:disabled,zero_realloc:free,prof:false";
+    if (tracked && !learn_classes()) {
+        message("this jemalloc does not tell its size classes: no tracing");
+        tracked = false;
+        gc_mode = GC_OFF;
+    }
+    if (active) {
+        counts_init();
+        segment_init((tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u));
+        prof_init();
+    }
+    if (tracked) {
+        static const struct gc_hooks hooks = {in_use_bytes, on_cycle};
+        tracked_init();
+        gc_init(&hooks);
+        counts_on_publish = on_publish;
+        entry_choose(true);
+    }
+    pthread_atfork(NULL, NULL, after_fork);
+    errno = saved;
+}
+
+static void say_own_malloc(void)
+{
+    void *in_program = dlsym(RTLD_DEFAULT, "malloc");
+    char line[700];
+    struct fmt f = fmt_on(line, sizeof line);
+    if (!in_program || in_program == (void *)malloc)
+        return;
+    Dl_info info;
+    if (dladdr(in_program, &info) && dladdr((void *)memdebug_boot, &info) && in_program) {
+        if ((uintptr_t)in_program - own_text_start < own_text_end - own_text_start)
+            return;
+    }
+    fmt_text(&f, segment_identity()->name);
+    fmt_text(&f, " has a malloc of its own: its memory cannot be seen");
+    message(line);
+}
+
+static void on_dump_signal(int signal)
+{
+    (void)signal;
+    service_kick(SERVICE_DUMP_SIGNAL);
+}
+
+static void install_dump_signal(void)
+{
+    uint64_t number = option_number(OPTION_HEAPPROFILESIGNAL);
+    struct sigaction action = {.sa_handler = on_dump_signal, .sa_flags = SA_RESTART};
+    if (number == OPTION_OFF)
+        return;
+    sigfillset(&action.sa_mask);
+    sigaction((int)number, &action, NULL);
+}
+
+static void help_line(const char *text)
+{
+    char line[512];
+    struct fmt f = fmt_on(line, sizeof line);
+    fmt_text(&f, text);
+    fmt_char(&f, '\n');
+    message_write(line, f.length);
+}
+
+static void at_end(void)
+{
+    static bool ended;
+    if (!active || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL) || !segment_check())
+        return;
+    const struct md_counters *c = segment_counters();
+    if (gc_mode == GC_OBSERVE && c->cycles == 0)
+        service_do(JOB_EXIT_CYCLE, NULL);
+    if (*option_text(OPTION_HEAPPROFILE) && option_number(OPTION_HEAPPROFILEEXIT))
+        service_do(JOB_EXIT_DUMP, NULL);
+    counts_publish();
+    service_end();
+    segment_fini();
+}
+
+static __attribute__((constructor)) void at_load(void)
+{
+    memdebug_boot();
+    if (!active)
+        return;
+    unwind_init();
+    say_own_malloc();
+    if (option_number(OPTION_HELP))
+        options_help(help_line);
+    dump_init();
+    install_dump_signal();
+    at_quick_exit(at_end);
+    if (gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
+        option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF)
+        service_start();
+}
+
+static __attribute__((destructor)) void at_unload(void)
+{
+    at_end();
+}
+
+EXPORT const char *md_version(void)
+{
+    return MEMDEBUG_VERSION;
+}
+
+EXPORT int md_set(const char *key, const char *value)
+{
+    int error = key && value ? option_set(key, value) : EINVAL;
+    if (error || !active)
+        return error;
+    segment_publish_options();
+    if (tracked)
+        tracked_redraw();
+    else
+        plain_redraw();
+    service_kick(SERVICE_LOOK);
+    return 0;
+}
+
+EXPORT int md_gc(void)
+{
+    if (!active || gc_mode == GC_OFF)
+        return ENOTSUP;
+    return service_do(JOB_CYCLE, NULL);
+}
+
+EXPORT int md_heap_profile(const char *path)
+{
+    if (!active)
+        return ENOTSUP;
+    return path && *path ? service_do(JOB_DUMP_TO, path) : EINVAL;
+}

@@ -1,0 +1,167 @@
+#include "prof/live.h"
+
+#include "base/compiler.h"
+#include "base/os.h"
+#include "segment/segment.h"
+
+#include <string.h>
+
+#define NO_SLOT UINT32_MAX
+#define INDEX_LEAST 4096u
+
+/* Free records form a list through `weight`.  It lies in shared memory, so what is read from it is
+ * checked. */
+static uint32_t free_head = NO_SLOT;
+static uint32_t *slots; /* open addressing by address: record + 1, 0 free */
+static uint32_t mask, used;
+
+static struct md_sample *record(uint32_t slot)
+{
+    return (struct md_sample *)segment_table(MD_SECTION_SAMPLES) + slot;
+}
+
+static uint32_t place_of(uint64_t addr)
+{
+    return (uint32_t)((addr >> 4) * 0x9e3779b97f4a7c15u >> 32) & mask;
+}
+
+static bool reserve(void)
+{
+    if (slots && used * 4 < (mask + 1) * (uint64_t)3)
+        return true;
+    uint32_t size = slots ? (mask + 1) * 2 : INDEX_LEAST, old_size = slots ? mask + 1 : 0;
+    uint32_t *old = slots, *fresh = own_map(size * sizeof *fresh);
+    if (!fresh)
+        return false;
+    slots = fresh;
+    mask = size - 1;
+    for (uint32_t i = 0; i < old_size; i++) {
+        if (!old[i])
+            continue;
+        uint32_t at = place_of(record(old[i] - 1)->addr);
+        while (slots[at])
+            at = (at + 1) & mask;
+        slots[at] = old[i];
+    }
+    if (old)
+        own_unmap(old, old_size * sizeof *old);
+    return true;
+}
+
+static void index_put(uint64_t addr, uint32_t slot)
+{
+    uint32_t at = place_of(addr);
+    while (slots[at])
+        at = (at + 1) & mask;
+    slots[at] = slot + 1;
+    used++;
+}
+
+/* Removal without tombstones: what follows in the run moves up (Knuth 6.4, algorithm R). */
+static void index_remove(uint32_t at)
+{
+    uint32_t hole = at;
+    used--;
+    for (uint32_t i = (at + 1) & mask; slots[i]; i = (i + 1) & mask) {
+        uint32_t home = place_of(record(slots[i] - 1)->addr);
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            slots[hole] = slots[i];
+            hole = i;
+        }
+    }
+    slots[hole] = 0;
+}
+
+uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32_t born_ds,
+                         bool indexed)
+{
+    uint64_t count = segment_header()->section[MD_SECTION_SAMPLES].count;
+    uint32_t slot = free_head;
+    if (indexed && !reserve())
+        return 0;
+    if (slot < count && record(slot)->addr == 0) {
+        uint64_t next = record(slot)->weight;
+        free_head = next < count ? (uint32_t)next : NO_SLOT;
+    } else {
+        if (count >= NO_SLOT || !segment_grow(MD_SECTION_SAMPLES, count + 1))
+            return 0;
+        slot = (uint32_t)count;
+        segment_set_count(MD_SECTION_SAMPLES, count + 1);
+    }
+    struct md_sample *s = record(slot);
+    s->weight = weight;
+    s->bucket = bucket;
+    s->born_ds = born_ds;
+    s->flags = 0;
+    s->generation++;
+    __atomic_store_n(&s->addr, addr, __ATOMIC_RELEASE);
+    if (indexed)
+        index_put(addr, slot);
+    return (uint64_t)s->generation << 32 | (slot + 1u);
+}
+
+static void take_out(uint32_t slot, struct md_sample *out)
+{
+    struct md_sample *s = record(slot);
+    *out = *s;
+    __atomic_store_n(&s->addr, 0, __ATOMIC_RELEASE);
+    s->weight = free_head;
+    free_head = slot;
+}
+
+bool live_remove_locked(uint64_t handle, struct md_sample *out)
+{
+    uint32_t slot = (uint32_t)handle - 1;
+    if (slot >= segment_header()->section[MD_SECTION_SAMPLES].count || !record(slot)->addr ||
+        record(slot)->generation != (uint32_t)(handle >> 32))
+        return false;
+    take_out(slot, out);
+    return true;
+}
+
+bool live_remove_at_locked(uint64_t addr, struct md_sample *out)
+{
+    if (!slots)
+        return false;
+    for (uint32_t at = place_of(addr); slots[at]; at = (at + 1) & mask) {
+        uint32_t slot = slots[at] - 1;
+        if (record(slot)->addr == addr) {
+            index_remove(at);
+            take_out(slot, out);
+            return true;
+        }
+    }
+    return false;
+}
+
+void live_renew(void)
+{
+    if (slots)
+        own_unmap(slots, (mask + 1) * sizeof *slots);
+    slots = NULL;
+    mask = used = 0;
+    free_head = NO_SLOT;
+}
+
+bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool indexed)
+{
+    if (!segment_grow(MD_SECTION_SAMPLES, slot + 1ull) || (indexed && !reserve()))
+        return false;
+    struct md_sample *s = record(slot);
+    *s = *sample;
+    if (segment_header()->section[MD_SECTION_SAMPLES].count <= slot)
+        segment_set_count(MD_SECTION_SAMPLES, slot + 1ull);
+    if (indexed)
+        index_put(sample->addr, slot);
+    return true;
+}
+
+void live_inherited_locked(void)
+{
+    uint64_t count = segment_header()->section[MD_SECTION_SAMPLES].count;
+    for (uint32_t slot = 0; slot < count; slot++)
+        if (!record(slot)->addr) {
+            record(slot)->weight = free_head;
+            free_head = slot;
+        }
+}

@@ -1,0 +1,25 @@
+/* The live samples: one record in the segment for each sampled object that has not been freed, and
+ * an index by address for the callers that keep no handle.  A handle names a record and its
+ * generation, so one that outlives its record (in a forked copy) does no harm.  The caller holds
+ * the tables lock. */
+#ifndef PROF_LIVE_H
+#define PROF_LIVE_H
+
+#include <memdebug/segment.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* 0: no room.  `indexed`: it will be looked up by address. */
+uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32_t born_ds,
+                         bool indexed);
+/* Takes the record out and copies it to `out`; false: there is none. */
+bool live_remove_locked(uint64_t handle, struct md_sample *out);
+bool live_remove_at_locked(uint64_t addr, struct md_sample *out);
+/* In a forked copy: puts a record where the parent had it. */
+bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool indexed);
+/* In a forked copy, with an empty table in the segment; before live_inherit_locked. */
+void live_renew(void);
+/* After the last live_inherit_locked: slots in between become free. */
+void live_inherited_locked(void);
+
+#endif

@@ -1,0 +1,211 @@
+#include "prof/prof.h"
+
+#include "base/compiler.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "base/os.h"
+#include "memdebug/segment.h"
+#include "prof/live.h"
+#include "prof/table.h"
+#include "segment/segment.h"
+#include "stack/modules.h"
+#include "stack/unwind.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
+
+/* Guards the stacks, buckets and live samples of the segment, and their indexes. */
+static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
+static bool by_address; /* samples are found by address (the tracked variant) */
+
+static void move_lock(bool take)
+{
+    if (take) {
+        modules_hold(true);
+        lock_take(&tables_lock);
+    } else {
+        lock_release(&tables_lock);
+        modules_hold(false);
+    }
+}
+
+static void inherit(const struct md_header *parent);
+
+void prof_init(void)
+{
+    segment_move_lock = move_lock;
+    segment_on_fork = inherit;
+}
+
+uint64_t prof_draw_gap(void)
+{
+    struct prof_thread *t = &prof_thread;
+    if (UNLIKELY(!t->seeded)) {
+        /* The address differs by thread, the time by run. */
+        rng_seed(&t->rng, (uint64_t)os_now_ns() ^ (uintptr_t)t << 16);
+        t->seeded = true;
+    }
+    uint64_t rate = option_number(OPTION_MEMPROFILERATE);
+    t->gap_rate = rate;
+    return rate ? rng_exponential(&t->rng, rate) : PROF_IDLE_GAP;
+}
+
+uint64_t prof_weight(size_t size, uint64_t rate)
+{
+    if (rate <= 1)
+        return MD_WEIGHT_ONE;
+    double x = (double)size / (double)rate;
+    return (uint64_t)(MD_WEIGHT_ONE / rng_one_minus_exp(x) + 0.5);
+}
+
+/* Bytes that `weight` objects of `size` stand for. */
+static uint64_t weighted_bytes(uint64_t weight, uint64_t size)
+{
+    return (uint64_t)(((unsigned __int128)weight * size + MD_WEIGHT_ONE / 2) >> MD_WEIGHT_SHIFT);
+}
+
+/* Readers run beside us, so each sum is one atomic store; writers hold the lock. */
+static void charge_locked(uint32_t index, unsigned objects_at, uint64_t weight)
+{
+    struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;
+    uint64_t bytes = weighted_bytes(weight, b->size);
+    __atomic_store_n(&b->value[objects_at], b->value[objects_at] + weight, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->value[objects_at + 1], b->value[objects_at + 1] + bytes, __ATOMIC_RELAXED);
+}
+
+static uint32_t now_ds(void)
+{
+    int64_t ns = os_coarse_ns() - (int64_t)segment_header()->start_ns;
+    return ns > 0 ? (uint32_t)(ns / 100000000) : 0;
+}
+
+static uint64_t record(const void *ptr, size_t size)
+{
+    uint64_t pcs[MD_STACK_MAX_DEPTH];
+    bool truncated = false;
+    unsigned depth =
+        unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated);
+    uint32_t hash = stack_hash(pcs, depth);
+    uint64_t weight = prof_weight(size, prof_thread.gap_rate);
+    uint32_t bucket;
+    uint64_t handle = 0;
+
+    if (!segment_check())
+        return 0;
+    lock_take(&tables_lock);
+    uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
+    if (UNLIKELY(!stack && depth)) {
+        lock_release(&tables_lock);
+        uint32_t epoch = modules_epoch(pcs, depth);
+        lock_take(&tables_lock);
+        stack = stack_find_locked(pcs, depth, hash);
+        if (!stack)
+            stack = stack_add_locked(pcs, depth, hash, epoch, truncated);
+    }
+    if (!stack)
+        COUNT_ADD(lost_stacks, 1);
+    if (bucket_intern_locked(stack, size, &bucket)) {
+        handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(), by_address);
+        if (handle) {
+            charge_locked(bucket, MD_HEAP_ALLOC_OBJECTS, weight);
+            ((struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + bucket)->samples++;
+        }
+    }
+    lock_release(&tables_lock);
+    if (handle)
+        COUNT_ADD(samples, 1);
+    else
+        COUNT_ADD(lost_samples, 1);
+    return handle;
+}
+
+uint64_t prof_alloc(const void *ptr, size_t size)
+{
+    if (own_thread || prof_thread.busy)
+        return 0;
+    int saved = errno;
+    prof_thread.busy = true;
+    uint64_t handle = record(ptr, size);
+    prof_thread.busy = false;
+    errno = saved;
+    return handle;
+}
+
+bool prof_alloc_at(const void *ptr, size_t size)
+{
+    by_address = true;
+    return prof_alloc(ptr, size) != 0;
+}
+
+static void forget(uint64_t handle, const void *ptr)
+{
+    struct md_sample gone;
+    if (!segment_check())
+        return;
+    lock_take(&tables_lock);
+    if (handle ? live_remove_locked(handle, &gone)
+               : live_remove_at_locked((uintptr_t)ptr, &gone))
+        charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
+    lock_release(&tables_lock);
+}
+
+void prof_free(uint64_t handle)
+{
+    if (handle)
+        forget(handle, NULL);
+}
+
+void prof_free_at(const void *ptr)
+{
+    forget(0, ptr);
+}
+
+/* A forked copy has the parent's blocks, so it takes over the parent's live samples: from the
+ * parent's segment, which goes on changing.  Samples that the parent took since are told by their
+ * time; those that it freed since are lost to us.  The copy's alloc sums begin with what it
+ * inherited, so inuse = alloc - free holds. */
+static void inherit(const struct md_header *parent)
+{
+    uint64_t pcs[MD_STACK_MAX_DEPTH];
+    lock_renew(&tables_lock);
+    modules_renew();
+    table_renew();
+    live_renew();
+    if (!parent)
+        return;
+    const struct md_section *section = parent->section;
+    const char *base = (const char *)parent;
+    const struct md_sample *samples = (const void *)(base + section[MD_SECTION_SAMPLES].offset);
+    const struct md_bucket *buckets = (const void *)(base + section[MD_SECTION_BUCKETS].offset);
+    const uint64_t *words = (const void *)(base + section[MD_SECTION_STACKS].offset);
+    uint32_t before_ds = now_ds();
+    for (uint32_t slot = 0; slot < section[MD_SECTION_SAMPLES].count; slot++) {
+        struct md_sample s = samples[slot];
+        if (!s.addr || s.born_ds > before_ds || s.bucket >= section[MD_SECTION_BUCKETS].count)
+            continue;
+        const struct md_bucket *b = &buckets[s.bucket];
+        const struct md_stack *stack = (const void *)(words + b->stack);
+        uint32_t id = 0;
+        if (b->stack && b->stack + MD_STACK_HEADER_WORDS < section[MD_SECTION_STACKS].count &&
+            stack->depth <= MD_STACK_MAX_DEPTH &&
+            b->stack + MD_STACK_HEADER_WORDS + stack->depth <= section[MD_SECTION_STACKS].count) {
+            uint32_t depth = stack->depth;
+            memcpy(pcs, stack->pc, depth * sizeof *pcs);
+            uint32_t hash = stack_hash(pcs, depth);
+            id = stack_find_locked(pcs, depth, hash);
+            if (!id)
+                id = stack_add_locked(pcs, depth, hash, modules_epoch(pcs, depth), stack->truncated);
+        }
+        s.flags |= MD_SAMPLE_INHERITED;
+        if (bucket_intern_locked(id, b->size, &s.bucket) &&
+            live_inherit_locked(slot, &s, by_address)) {
+            charge_locked(s.bucket, MD_HEAP_ALLOC_OBJECTS, s.weight);
+            COUNT_ADD(inherited_samples, 1);
+        } else {
+            COUNT_ADD(lost_samples, 1);
+        }
+    }
+    live_inherited_locked();
+}

@@ -1,0 +1,51 @@
+/* The sampled heap profile.  Allocations are sampled by bytes: a gap is drawn from an exponential
+ * distribution with mean memprofilerate, and the allocation in which it ends is a sample.  An
+ * allocation of S bytes is then sampled with probability p = 1 - exp(-S / rate), independent of
+ * everything before, so it stands for 1/p objects; each sample carries that weight with the rate
+ * its own gap was drawn with, which keeps sums unbiased when the rate changes at any time.
+ *
+ * A sample is charged to its bucket (stack, size) when it is taken and again when it is freed, in
+ * the segment, where readers find alloc and free sums.  Nothing here uses the heap; the one lock is
+ * held for some 100 ns.  Nothing is recorded on threads of ours. */
+#ifndef PROF_PROF_H
+#define PROF_PROF_H
+
+#include "base/rng.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Per thread; zero is a good start. */
+struct prof_thread {
+    uint64_t gap_rate; /* rate that the gap in progress was drawn with; 0: no sample at its end */
+    struct rng rng;
+    bool seeded;
+    bool busy; /* inside the profiler: what it calls is not sampled */
+};
+extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
+
+/* With sampling off a gap is still drawn, so that a rate set later is seen: this many bytes. */
+#define PROF_IDLE_GAP (64u << 20)
+
+void prof_init(void);
+/* Bytes to the next sample of this thread, at least 1. */
+uint64_t prof_draw_gap(void);
+/* Whether the gap that has just ended makes a sample on this thread. */
+static inline bool prof_wanted(void)
+{
+    return prof_thread.gap_rate != 0 && !prof_thread.busy;
+}
+/* Takes a sample of `ptr`, `size` usable bytes.  Returns a handle for prof_free, 0 if the sample
+ * could not be kept (counted). */
+uint64_t prof_alloc(const void *ptr, size_t size);
+void prof_free(uint64_t handle);
+/* The same by address, for callers that keep no handle: prof_alloc_at also notes the address.
+ * False: not kept. */
+bool prof_alloc_at(const void *ptr, size_t size);
+void prof_free_at(const void *ptr);
+
+/* Weight of a sample of `size` bytes drawn at `rate`, in 1/MD_WEIGHT_ONE. */
+uint64_t prof_weight(size_t size, uint64_t rate);
+
+#endif

@@ -1,0 +1,21 @@
+/* Interned stacks and buckets: which table entry does this stack, with this size, belong to?  Open
+ * addressing over indexes into the segment's tables; the index lives in private memory and is built
+ * anew after fork.  The caller holds the tables lock. */
+#ifndef PROF_TABLE_H
+#define PROF_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+uint32_t stack_hash(const uint64_t *pcs, unsigned depth);
+/* Id of the stack, 0 if it is not there. */
+uint32_t stack_find_locked(const uint64_t *pcs, unsigned depth, uint32_t hash);
+/* Adds it; 0: no room. */
+uint32_t stack_add_locked(const uint64_t *pcs, unsigned depth, uint32_t hash, uint32_t epoch,
+                          bool truncated);
+/* Index of the bucket, made if need be.  False: no room. */
+bool bucket_intern_locked(uint32_t stack, uint64_t size, uint32_t *bucket);
+/* In a forked copy, with empty tables in the segment. */
+void table_renew(void);
+
+#endif

@@ -1,0 +1,378 @@
+#include "segment/segment.h"
+
+#include "base/compiler.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "base/fmt.h"
+#include "base/os.h"
+#include "segment/place.h"
+#include "segment/tables.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MOST_BYTES (512ull << 20)
+#define FILE_DUE_BYTES (512u << 10)
+#define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
+
+void (*segment_on_fork)(const struct md_header *inherited);
+
+/* Guarded by segment_lock: which memory the tables lie in. */
+static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
+static struct tables tables;  /* in use */
+static struct tables retired; /* the ones before: readers of this process may still hold them */
+static struct place place;
+static bool is_file;
+static dev_t file_dev;
+static ino_t file_ino;
+static int64_t looked_ns;
+
+/* Counted in private memory: stays true through fork and when the file is made anew; copied to the
+ * segment at each publication. */
+static struct md_counters counters;
+static struct md_header identity; /* what each new segment starts with */
+/* Reads 0 in a forked copy, however it was made. */
+static volatile uint8_t *canary;
+static bool usable;
+
+static void name_process(void)
+{
+    char *name = identity.name;
+    if (os_executable(identity.exe, sizeof identity.exe)) {
+        const char *base = strrchr(identity.exe, '/');
+        base = base ? base + 1 : identity.exe;
+        strncpy(name, base, sizeof identity.name - 1);
+    } else {
+        os_read_file("/proc/self/comm", name, sizeof identity.name);
+        if (!*name)
+            strcpy(name, "unknown");
+    }
+    for (char *c = name; *c; c++)
+        if (*c == ' ' || *c == ',' || (unsigned char)*c < ' ')
+            *c = '_';
+    long n = os_read_file("/proc/self/cmdline", identity.cmdline, sizeof identity.cmdline);
+    for (long i = 0; i + 1 < n; i++)
+        if ((unsigned char)identity.cmdline[i] < ' ')
+            identity.cmdline[i] = ' ';
+}
+
+static void identify(uint32_t flags)
+{
+    memcpy(identity.magic, MD_SEGMENT_MAGIC, 8);
+    identity.version = MD_SEGMENT_VERSION;
+    identity.header_size = sizeof identity;
+    identity.pid = (uint32_t)getpid();
+    identity.parent_pid = (uint32_t)getppid();
+    identity.start_ticks = os_start_ticks();
+    identity.uid = geteuid();
+    identity.flags = flags;
+    identity.cpus = os_cpu_count();
+    identity.page_size = OS_PAGE;
+    identity.section_count = MD_SECTION_COUNT;
+    name_process();
+    if (tables.header) {
+        /* Private tables have had only the first part so far. */
+        memcpy(tables.header, &identity, offsetof(struct md_header, section));
+        memcpy(tables.header->name, identity.name, sizeof identity.name);
+        memcpy(tables.header->exe, identity.exe, sizeof identity.exe);
+        memcpy(tables.header->cmdline, identity.cmdline, sizeof identity.cmdline);
+    }
+}
+
+static void options_to_header(struct md_header *header)
+{
+    header->memprofilerate = option_number(OPTION_MEMPROFILERATE);
+    header->gcpercent = option_number(OPTION_GCPERCENT);
+    options_describe(header->options, sizeof header->options);
+}
+
+static bool make_canary(void)
+{
+    uint8_t *page =
+        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return false;
+    own_note(page, OS_PAGE, OS_PAGE);
+    /* Linux 4.14; where it is refused a forked copy is known by the fork handlers alone. */
+    madvise(page, OS_PAGE, MADV_WIPEONFORK);
+    *page = 1;
+    canary = page;
+    return true;
+}
+
+bool segment_init(uint32_t flags)
+{
+    int saved = errno;
+    identity.start_ns = (uint64_t)os_now_ns();
+    identity.start_realtime_ns = os_realtime_ns();
+    identity.flags = flags;
+    options_to_header(&identity);
+    usable = make_canary() && tables_create_private(&tables, MOST_BYTES);
+    if (usable)
+        memcpy(tables.header, &identity, offsetof(struct md_header, section));
+    errno = saved;
+    return usable;
+}
+
+/* Copies everything that is in use from one set of tables to another, so that ids stay. */
+static bool copy_tables(struct tables *to, const struct tables *from)
+{
+    for (int id = 0; id < MD_SECTION_COUNT; id++) {
+        uint64_t count = from->header->section[id].count;
+        uint64_t entries = id == MD_SECTION_CYCLES ? MIN(count, to->capacity[id]) : count;
+        if (id == MD_SECTION_CYCLES && to->capacity[id] != from->capacity[id])
+            return false;
+        if (!tables_grow(to, (enum md_section_id)id, entries))
+            return false;
+        memcpy(to->table[id], from->table[id], entries * to->header->section[id].entry_size);
+        to->header->section[id].count = count;
+    }
+    return true;
+}
+
+/* Makes the file and moves the tables into it.  segment_lock held, and segment_move_lock taken. */
+static void make_file_locked(void)
+{
+    struct tables fresh;
+    if (!identity.pid)
+        identify(identity.flags);
+    int fd = place_open(&place, identity.start_ticks, MOST_BYTES);
+    if (fd < 0)
+        return;
+    struct stat st;
+    bool ok = fstat(fd, &st) == 0 && tables_create_file(&fresh, fd, place.budget);
+    close(fd);
+    if (!ok) {
+        unlink(place.temporary);
+        return;
+    }
+    identity.exec_generation = place.exec_generation;
+    struct md_section sections[16];
+    memcpy(sections, fresh.header->section, sizeof sections);
+    uint64_t file_size = fresh.header->file_size;
+    memcpy(fresh.header, &identity, sizeof identity);
+    memcpy(fresh.header->section, sections, sizeof sections);
+    fresh.header->file_size = file_size;
+    options_to_header(fresh.header);
+    fresh.header->flags = tables.header->flags | identity.flags;
+    fresh.header->heap_goal_bytes = tables.header->heap_goal_bytes;
+    fresh.header->counters = counters;
+    if (!copy_tables(&fresh, &tables) || place_publish(&place) != 0) {
+        unlink(place.temporary);
+        tables_destroy(&fresh);
+        return;
+    }
+    tables_destroy(&retired);
+    retired = tables;
+    tables = fresh;
+    /* Whoever sleeps on the old request word looks up the new one. */
+    __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &retired.header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    file_dev = st.st_dev;
+    file_ino = st.st_ino;
+    is_file = true;
+    place_clean(&place, option_number(OPTION_KEEPDEAD));
+}
+
+static bool file_is_there(void)
+{
+    struct stat st;
+    return !place.path[0] ||
+           (stat(place.path, &st) == 0 && st.st_dev == file_dev && st.st_ino == file_ino);
+}
+
+static void publish_counters(struct md_header *header)
+{
+    uint64_t in_use = counters.alloc_bytes - counters.free_bytes;
+    if ((int64_t)in_use > 0 && in_use > counters.peak_bytes)
+        counters.peak_bytes = in_use;
+    counters.own_bytes = own_bytes();
+    counters.publish_ns = (uint64_t)os_coarse_ns();
+    /* Word by word: a reader may see a mixture of two publications, never half a number. */
+    const uint64_t *from = (const uint64_t *)&counters;
+    uint64_t *to = (uint64_t *)&header->counters;
+    for (size_t i = 0; i < sizeof counters / sizeof *from; i++)
+        __atomic_store_n(&to[i], __atomic_load_n(&from[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
+void (*segment_move_lock)(bool take);
+
+void segment_publish(uint64_t allocated_bytes)
+{
+    if (!segment_check())
+        return;
+    publish_counters(tables.header);
+    if (is_file ? os_coarse_ns() - looked_ns < LOOK_NS : allocated_bytes < FILE_DUE_BYTES)
+        return;
+    if (option_number(OPTION_MONITOR) == 0 || !lock_try(&segment_lock))
+        return;
+    int saved = errno;
+    int64_t now = os_coarse_ns();
+    if (now - looked_ns >= LOOK_NS) {
+        looked_ns = now;
+        if (!is_file || !file_is_there()) {
+            segment_move_lock(true);
+            make_file_locked();
+            segment_move_lock(false);
+        }
+    }
+    errno = saved;
+    lock_release(&segment_lock);
+}
+
+void segment_publish_options(void)
+{
+    lock_take(&segment_lock);
+    options_to_header(tables.header);
+    lock_release(&segment_lock);
+}
+
+/* A forked copy: everything of the parent's is forgotten, the counters go on. */
+static COLD bool start_anew(void)
+{
+    lock_renew(&segment_lock);
+    struct tables inherited = tables;
+    tables_destroy_private(&retired);
+    is_file = false;
+    looked_ns = 0;
+    identity.pid = 0;
+    identity.flags |= MD_FLAG_FORKED;
+    identity.flags &= ~MD_FLAG_THREAD;
+    if (canary)
+        *canary = 1;
+    usable = tables_create_private(&tables, MOST_BYTES);
+    if (!usable)
+        return false;
+    memcpy(tables.header, &identity, offsetof(struct md_header, section));
+    options_to_header(tables.header);
+    counters.inherited_samples = 0;
+    counters.cycles = counters.skips = counters.dumps = 0;
+    if (segment_on_fork)
+        segment_on_fork(inherited.header);
+    tables_destroy(&inherited);
+    return true;
+}
+
+bool segment_check(void)
+{
+    if (LIKELY(canary && *canary))
+        return usable;
+    if (!canary || !usable)
+        return false;
+    int saved = errno;
+    bool ok = start_anew();
+    errno = saved;
+    return ok;
+}
+
+void segment_disable(void)
+{
+    usable = false;
+    if (canary)
+        *canary = 1;
+}
+
+bool segment_forked(void)
+{
+    return canary && !*canary;
+}
+
+void segment_fini(void)
+{
+    if (is_file && !segment_forked() && (uint32_t)getpid() == identity.pid && place.path[0] &&
+        file_is_there()) {
+        publish_counters(tables.header);
+        __atomic_fetch_or(&tables.header->flags, MD_FLAG_EXITED, __ATOMIC_RELEASE);
+        unlink(place.path);
+    }
+}
+
+void segment_hold(bool hold)
+{
+    if (hold)
+        lock_take(&segment_lock);
+    else
+        lock_release(&segment_lock);
+}
+
+struct md_header *segment_header(void)
+{
+    return tables.header;
+}
+
+size_t segment_size(void)
+{
+    return tables.size;
+}
+
+struct md_counters *segment_counters(void)
+{
+    return &counters;
+}
+
+const struct md_header *segment_identity(void)
+{
+    if (!identity.pid)
+        identify(identity.flags);
+    return &identity;
+}
+
+void segment_set_flags(uint32_t flags)
+{
+    __atomic_fetch_or(&identity.flags, flags, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&tables.header->flags, flags, __ATOMIC_RELAXED);
+}
+
+void *segment_table(enum md_section_id id)
+{
+    return tables.table[id];
+}
+
+uint64_t segment_capacity(enum md_section_id id)
+{
+    return tables.capacity[id];
+}
+
+bool segment_grow(enum md_section_id id, uint64_t count)
+{
+    return LIKELY(count <= tables.grown[id]) || tables_grow(&tables, id, count);
+}
+
+void segment_set_count(enum md_section_id id, uint64_t count)
+{
+    __atomic_store_n(&tables.header->section[id].count, count, __ATOMIC_RELEASE);
+}
+
+void segment_add_cycle(struct md_cycle *cycle)
+{
+    if (!segment_check())
+        return;
+    lock_take(&segment_lock);
+    uint64_t index = tables.header->section[MD_SECTION_CYCLES].count;
+    uint64_t capacity = tables.capacity[MD_SECTION_CYCLES];
+    cycle->index = index;
+    if (cycle->flags & MD_CYCLE_SKIPPED)
+        counters.skips++;
+    else
+        cycle->number = ++counters.cycles;
+    if (tables_grow(&tables, MD_SECTION_CYCLES, MIN(index + 1, capacity))) {
+        struct md_cycle *slot =
+            (struct md_cycle *)tables.table[MD_SECTION_CYCLES] + index % capacity;
+        uint32_t seq = slot->seq | 1;
+        __atomic_store_n(&slot->seq, seq, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        memcpy((char *)slot + sizeof slot->seq, (char *)cycle + sizeof slot->seq,
+               sizeof *slot - sizeof slot->seq);
+        __atomic_store_n(&slot->seq, seq + 1, __ATOMIC_RELEASE);
+        segment_set_count(MD_SECTION_CYCLES, index + 1);
+    }
+    publish_counters(tables.header);
+    lock_release(&segment_lock);
+}

@@ -1,0 +1,70 @@
+/* The writer's side of the segment: where the file lives, how it comes and goes, and room for
+ * records in it.  Callers fill records in place; the format is <memdebug/segment.h>.
+ *
+ * Before the process has allocated 512 KiB, with monitor=off, and where no tmpfs is to be had, the
+ * same tables lie in private memory: the callers see no difference.
+ *
+ * In a forked copy segment_check() finds out (a page that the kernel wipes on fork) and starts a
+ * segment of its own.  Nothing here waits for another process, and a full tmpfs is an answer (NULL,
+ * counted), never a signal. */
+#ifndef SEGMENT_SEGMENT_H
+#define SEGMENT_SEGMENT_H
+
+#include <memdebug/segment.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Learns who we are and sets up the private tables; before threads, no file yet.  False: no memory
+ * at all, nothing can be recorded. */
+bool segment_init(uint32_t flags);
+/* Call before each series of writes.  False: nothing may be written (a fork just happened and its
+ * segment could not be made, or memory is refused).  Cheap: one load when nothing happened. */
+bool segment_check(void);
+/* Called with bytes allocated so far: makes the file when it is due, makes it anew if it was
+ * unlinked (looked at once a second). */
+void segment_publish(uint64_t allocated_bytes);
+/* Nothing is recorded from here on, in this process and its copies. */
+void segment_disable(void);
+/* Removes the file; for normal exit. */
+void segment_fini(void);
+
+/* Never NULL after segment_init. */
+struct md_header *segment_header(void);
+struct md_counters *segment_counters(void);
+/* Start of a section's table: valid until the next segment_check. */
+void *segment_table(enum md_section_id id);
+/* Entries that `id` can hold at most. */
+uint64_t segment_capacity(enum md_section_id id);
+/* Makes room for entries up to `count` (exclusive) to be written.  False: full. */
+bool segment_grow(enum md_section_id id, uint64_t count);
+/* Publishes that entries below `count` may be read. */
+void segment_set_count(enum md_section_id id, uint64_t count);
+
+/* Appends a record to the cycle ring: `cycle->index`, and `number` where it is no skip, are set
+ * here.  Caller: the one cycle at a time. */
+void segment_add_cycle(struct md_cycle *cycle);
+
+/* Who we are (pid, name, start): the header that each segment begins with. */
+const struct md_header *segment_identity(void);
+/* Whether this is a forked copy that segment_check has not seen yet. */
+bool segment_forked(void);
+/* Bytes of the tables' reservation, from segment_header(). */
+size_t segment_size(void);
+/* Keeps the tables where they are while a reader in this process copies them. */
+void segment_hold(bool hold);
+/* Sets flags of the header (MD_FLAG_*), now and in segments to come. */
+void segment_set_flags(uint32_t flags);
+/* Writes the options in force into the header, after one has changed. */
+void segment_publish_options(void);
+
+/* Set by the owner of the profile tables: keeps everyone from writing to them while they move. */
+extern void (*segment_move_lock)(bool take);
+/* Called in a forked copy after the tables were made anew and empty; `inherited` is the parent's
+ * mapping, still readable, NULL if there was none. */
+extern void (*segment_on_fork)(const struct md_header *inherited);
+
+#define COUNT_ADD(field, n) \
+    __atomic_fetch_add(&segment_counters()->field, (uint64_t)(n), __ATOMIC_RELAXED)
+
+#endif

@@ -1,0 +1,156 @@
+#include "segment/tables.h"
+
+#include "base/compiler.h"
+#include "base/os.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define CYCLES 256 /* records kept: about 20 minutes of a cycle each 5 s */
+#define GROW_LEAST (16u << 10)
+
+static const uint32_t entry_size[MD_SECTION_COUNT] = {
+    [MD_SECTION_CYCLES] = sizeof(struct md_cycle),   [MD_SECTION_MODULES] = sizeof(struct md_module),
+    [MD_SECTION_STACKS] = sizeof(uint64_t),          [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
+    [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
+};
+
+static uint64_t page_round(uint64_t n)
+{
+    return (n + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
+}
+
+/* Cycles and modules have fixed room; the rest is shared out by what each costs per sample: a live
+ * sample 32 bytes, a bucket 64, a stack some 20 words. */
+static void lay_out(struct tables *t, void *base, size_t size)
+{
+    uint64_t modules = size < (8u << 20) ? 128 : 1024;
+    uint64_t at = OS_PAGE;
+    t->header = base;
+    t->size = size;
+    uint64_t fixed = page_round(CYCLES * sizeof(struct md_cycle)) +
+                     page_round(modules * sizeof(struct md_module)) + OS_PAGE;
+    uint64_t rest = size - fixed;
+    uint64_t bytes[MD_SECTION_COUNT] = {
+        [MD_SECTION_CYCLES] = CYCLES * sizeof(struct md_cycle),
+        [MD_SECTION_MODULES] = modules * sizeof(struct md_module),
+        [MD_SECTION_STACKS] = rest / 10 * 3,
+        [MD_SECTION_BUCKETS] = rest / 10 * 2,
+        [MD_SECTION_SAMPLES] = rest / 10 * 5,
+    };
+    for (int id = 0; id < MD_SECTION_COUNT; id++) {
+        struct md_section *s = &t->header->section[id];
+        t->table[id] = (char *)base + at;
+        t->capacity[id] = bytes[id] / entry_size[id];
+        t->grown[id] = 0;
+        s->offset = at;
+        s->entry_size = entry_size[id];
+        s->capacity = t->capacity[id];
+        s->count = 0;
+        at += bytes[id] & ~(uint64_t)(OS_PAGE - 1);
+        if (bytes[id] & (OS_PAGE - 1))
+            at += id <= MD_SECTION_MODULES ? OS_PAGE : 0;
+        if (id > MD_SECTION_MODULES)
+            t->capacity[id] = s->capacity = (bytes[id] & ~(uint64_t)(OS_PAGE - 1)) / entry_size[id];
+    }
+    t->header->file_size = size;
+}
+
+static bool open_range(struct tables *t, uint64_t offset, uint64_t size)
+{
+    char *addr = (char *)t->header + offset;
+    int saved = errno;
+    bool ok = t->file ? madvise(addr, size, MADV_POPULATE_WRITE) == 0
+                      : mprotect(addr, size, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    if (ok)
+        own_count((int64_t)size);
+    return ok;
+}
+
+bool tables_create_private(struct tables *t, size_t size)
+{
+    memset(t, 0, sizeof *t);
+    void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        /* RLIMIT_AS: a small set still serves. */
+        size = 4u << 20;
+        base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base == MAP_FAILED)
+            return false;
+    }
+    t->header = base;
+    if (!open_range(t, 0, OS_PAGE)) {
+        munmap(base, size);
+        t->header = NULL;
+        return false;
+    }
+    own_note(base, size, 0);
+    lay_out(t, base, size);
+    return true;
+}
+
+bool tables_create_file(struct tables *t, int fd, size_t size)
+{
+    memset(t, 0, sizeof *t);
+    if (ftruncate(fd, (off_t)size) != 0)
+        return false;
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (base == MAP_FAILED)
+        return false;
+    madvise(base, size, MADV_DONTDUMP);
+    t->header = base;
+    t->file = true;
+    if (!open_range(t, 0, OS_PAGE)) {
+        munmap(base, size);
+        t->header = NULL;
+        return false;
+    }
+    own_note(base, size, 0);
+    lay_out(t, base, size);
+    return true;
+}
+
+bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count)
+{
+    if (count <= t->grown[id])
+        return true;
+    if (count > t->capacity[id])
+        return false;
+    uint64_t start = page_round(t->grown[id] * entry_size[id]);
+    /* A quarter more each time keeps the number of calls logarithmic. */
+    uint64_t want = MAX(count * entry_size[id], start + start / 4);
+    uint64_t end = (want + GROW_LEAST - 1) & ~(uint64_t)(GROW_LEAST - 1);
+    uint64_t most = page_round(t->capacity[id] * entry_size[id]);
+    end = MIN(end, most);
+    if (end > start && !open_range(t, t->header->section[id].offset + start, end - start))
+        return false;
+    t->grown[id] = MIN(end / entry_size[id], t->capacity[id]);
+    return count <= t->grown[id];
+}
+
+void tables_destroy(struct tables *t)
+{
+    if (!t->header)
+        return;
+    int64_t used = OS_PAGE;
+    for (int id = 0; id < MD_SECTION_COUNT; id++)
+        used += (int64_t)page_round(t->grown[id] * entry_size[id]);
+    own_count(-used);
+    own_forget(t->header, t->size);
+    munmap(t->header, t->size);
+    memset(t, 0, sizeof *t);
+}
+
+void tables_destroy_private(struct tables *t)
+{
+    if (!t->file)
+        tables_destroy(t);
+    memset(t, 0, sizeof *t);
+}

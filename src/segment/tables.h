@@ -1,0 +1,31 @@
+/* One set of the segment's tables: the header and each section at a fixed place of one reservation,
+ * grown as it is used.  Private memory and files have the same layout, so moving from one to the
+ * other is a copy and ids stay.  Guarded by the callers' locks. */
+#ifndef SEGMENT_TABLES_H
+#define SEGMENT_TABLES_H
+
+#include <memdebug/segment.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tables {
+    struct md_header *header; /* NULL: none */
+    void *table[MD_SECTION_COUNT];
+    uint64_t capacity[MD_SECTION_COUNT]; /* entries */
+    uint64_t grown[MD_SECTION_COUNT];    /* entries that there is memory for */
+    size_t size;                         /* of the whole reservation */
+    bool file;
+};
+
+/* A reservation of `size` bytes in private memory, which costs nothing until it grows. */
+bool tables_create_private(struct tables *t, size_t size);
+/* The same on a file, which is truncated to `size`; the descriptor is not needed afterwards. */
+bool tables_create_file(struct tables *t, int fd, size_t size);
+/* Memory for `count` entries.  False: beyond the capacity, or the system refused it. */
+bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count);
+void tables_destroy(struct tables *t);
+/* Destroys it only if it is private memory. */
+void tables_destroy_private(struct tables *t);
+
+#endif

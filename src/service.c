@@ -1,0 +1,220 @@
+#include "service.h"
+
+#include "base/compiler.h"
+#include "base/fmt.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "base/os.h"
+#include "dump.h"
+#include "gc/gc.h"
+#include "malloc/arena.h"
+#include "segment/segment.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK_BYTES (1u << 20)
+#define LONGEST_SLEEP_NS 60000000000
+
+static uint32_t started; /* 1: there is a thread, or one is being made */
+static bool ended;
+
+/* One job at a time, guarded by job_lock; `job_state` is the futex between the two threads. */
+static struct lock job_lock = LOCK_INIT(LOCK_NONE);
+enum { NO_JOB, JOB_WAITS, JOB_DONE };
+static uint32_t job_state;
+static enum service_job job_kind;
+static const char *job_path;
+static int job_result;
+
+static void futex_wake(uint32_t *word)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    errno = saved;
+}
+
+static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
+{
+    struct timespec timeout = {ns / 1000000000, ns % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+}
+
+void service_kick(uint32_t bits)
+{
+    uint32_t *word = &segment_header()->control.request;
+    if ((__atomic_fetch_or(word, bits, __ATOMIC_RELEASE) & bits) != bits)
+        futex_wake(word);
+}
+
+static int run_job(enum service_job job, const char *path)
+{
+    struct md_cycle cycle;
+    switch (job) {
+    case JOB_CYCLE:
+        return gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
+    case JOB_EXIT_CYCLE:
+        return gc_cycle(MD_CYCLE_AT_EXIT, &cycle) ? 0 : EAGAIN;
+    case JOB_EXIT_DUMP:
+        return dump_write("exit");
+    case JOB_DUMP_TO:
+        return dump_write_to(path);
+    }
+    return EINVAL;
+}
+
+static void set_option(struct md_control *control)
+{
+    char text[sizeof control->set];
+    memcpy(text, control->set, sizeof text);
+    text[sizeof text - 1] = 0;
+    char *value = strchr(text, '=');
+    if (value)
+        *value++ = 0;
+    control->result = value ? option_set(text, value) : EINVAL;
+    segment_publish_options();
+}
+
+static void answer(uint32_t bits)
+{
+    struct md_control *control = &segment_header()->control;
+    struct md_cycle cycle;
+    if (bits & MD_REQUEST_SET)
+        set_option(control);
+    if (bits & MD_REQUEST_GC)
+        control->result = !(segment_header()->flags & MD_FLAG_GC) ? ENOTSUP
+                          : gc_cycle(MD_CYCLE_FORCED, &cycle)     ? 0
+                                                                  : EAGAIN;
+    if (bits & MD_REQUEST_DUMP)
+        control->result = dump_write("request");
+    if (bits & SERVICE_DUMP_SIGNAL)
+        dump_write("signal");
+    if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP)) {
+        __atomic_fetch_add(&control->served, 1, __ATOMIC_RELEASE);
+        futex_wake(&control->served);
+    }
+}
+
+/* Does what is due; returns when to look again. */
+static int64_t look(void)
+{
+    int64_t now = os_now_ns(), again = now + LONGEST_SLEEP_NS, next;
+    uint32_t flags;
+    struct md_cycle cycle;
+    if (segment_header()->flags & MD_FLAG_GC) {
+        if (gc_due(now, &flags, &next))
+            gc_cycle(flags, &cycle);
+        gc_due(os_now_ns(), &flags, &next);
+        again = MIN(again, next);
+    }
+    again = MIN(again, dump_due(now));
+    return again;
+}
+
+static void *serve(void *unused)
+{
+    (void)unused;
+    own_thread = true;
+    for (int i = 0; i < OWN_TIDS; i++)
+        if (!own_tids[i]) {
+            own_tids[i] = os_gettid();
+            break;
+        }
+    prctl(PR_SET_NAME, "memdebug");
+    arena_use_own();
+    segment_set_flags(MD_FLAG_THREAD);
+    while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
+        if (!segment_check())
+            break;
+        uint32_t *word = &segment_header()->control.request;
+        uint32_t bits = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
+            job_result = run_job(job_kind, job_path);
+            __atomic_store_n(&job_state, JOB_DONE, __ATOMIC_RELEASE);
+            futex_wake(&job_state);
+        }
+        if (bits & ~SERVICE_LOOK)
+            answer(bits);
+        int64_t again = look(), now = os_now_ns();
+        /* The tables may have moved meanwhile: whoever moved them kicked the old word. */
+        if (again > now && word == &segment_header()->control.request)
+            futex_wait(word, 0, again - now);
+    }
+    return NULL;
+}
+
+bool service_start(void)
+{
+    uint32_t none = 0;
+    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) || !segment_check())
+        return false;
+    if (!__atomic_compare_exchange_n(&started, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return true;
+    /* The program's signals are not for us.  glibc keeps 32 and 33 open whatever the mask: setuid
+     * in the program works by them, and so does our own stop. */
+    sigset_t all, saved;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    bool outer = own_thread;
+    own_thread = true; /* what glibc allocates for the thread is ours */
+    int error = pthread_create(&thread, &attributes, serve, NULL);
+    own_thread = outer;
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (error)
+        __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
+    return !error;
+}
+
+int service_do(enum service_job job, const char *path)
+{
+    if (!segment_check())
+        return EAGAIN;
+    if (!service_start()) {
+        bool outer = own_thread;
+        own_thread = true;
+        int result = job == JOB_EXIT_DUMP || job == JOB_DUMP_TO ? run_job(job, path) : EAGAIN;
+        own_thread = outer;
+        return result;
+    }
+    lock_take(&job_lock);
+    job_kind = job;
+    job_path = path;
+    __atomic_store_n(&job_state, JOB_WAITS, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
+        service_kick(SERVICE_LOOK);
+        futex_wait(&job_state, JOB_WAITS, 100000000);
+    }
+    int result = job_result;
+    __atomic_store_n(&job_state, NO_JOB, __ATOMIC_RELEASE);
+    lock_release(&job_lock);
+    return result;
+}
+
+void service_renew(void)
+{
+    memset(own_tids, 0, sizeof own_tids);
+    started = 0;
+    job_state = NO_JOB;
+    lock_renew(&job_lock);
+}
+
+void service_end(void)
+{
+    __atomic_store_n(&ended, true, __ATOMIC_RELEASE);
+    if (started)
+        service_kick(SERVICE_LOOK);
+}

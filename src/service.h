@@ -1,0 +1,32 @@
+/* The one thread of ours: runs cycles, writes profiles, answers requests from outside.  It exists
+ * only in processes whose options need it, is started when they do, and is started again in a
+ * forked child when something needs it there.
+ *
+ * It sleeps on the segment's request word (a futex), so memtop, signal handlers and the allocation
+ * path wake it in the same way; the allocation path makes a system call only when a cycle is due. */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Beside MD_REQUEST_* in the request word. */
+#define SERVICE_LOOK (1u << 30)        /* something may be due */
+#define SERVICE_DUMP_SIGNAL (1u << 29) /* the dump signal has come */
+
+/* Wakes the thread; starts nothing.  Async-signal-safe. */
+void service_kick(uint32_t bits);
+/* Starts it if there is none.  False: the system refused a thread. */
+bool service_start(void);
+
+enum service_job { JOB_CYCLE, JOB_EXIT_CYCLE, JOB_EXIT_DUMP, JOB_DUMP_TO };
+/* Has a job done and waits for it; on the calling thread where there can be no thread of ours.
+ * Returns 0 or an errno value. */
+int service_do(enum service_job job, const char *path);
+
+/* In a forked child: the thread is gone. */
+void service_renew(void);
+/* Nothing more is started or written after this. */
+void service_end(void);
+
+#endif

@@ -1,0 +1,81 @@
+#include "stack/unwind.h"
+
+#include "base/compiler.h"
+#include "base/options.h"
+#include "memdebug/segment.h"
+
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+/* libunwind's own header pulls in its whole API; this is the one function that is used. */
+extern int unw_backtrace(void **buffer, int size);
+extern void *__libc_stack_end;
+
+#define LEAST_PC 4096u /* no code lies in the first page */
+
+uintptr_t own_text_start, own_text_end;
+
+/* The first byte of this library's ELF header, by the linker. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
+static void find_own_text(void)
+{
+    uintptr_t base = (uintptr_t)&__ehdr_start;
+    const ElfW(Phdr) *phdr = (const void *)(base + __ehdr_start.e_phoff);
+    for (int i = 0; i < __ehdr_start.e_phnum; i++)
+        if (phdr[i].p_type == PT_LOAD && (phdr[i].p_flags & PF_X)) {
+            own_text_start = base + phdr[i].p_vaddr;
+            own_text_end = own_text_start + phdr[i].p_memsz;
+        }
+}
+
+/* Walks saved frame pointers.  A frame must lie above the last one and below the stack's end: the
+ * thread's control block lies there in a thread's stack, __libc_stack_end in the main thread's.
+ * Anything else (a coroutine, a frame without a frame pointer) ends the walk. */
+static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
+{
+    uintptr_t end = (uintptr_t)__builtin_thread_pointer();
+    uintptr_t fp = (uintptr_t)__builtin_frame_address(0);
+    if (fp > end || end - fp > (1ull << 32))
+        end = (uintptr_t)__libc_stack_end;
+    int n = 0;
+    while (n < most && fp && (fp & 7) == 0 && fp + 16 <= end && end - fp < (1ull << 32)) {
+        uintptr_t next = ((uintptr_t *)fp)[0], pc = ((uintptr_t *)fp)[1];
+        if (pc < LEAST_PC)
+            break;
+        pcs[n++] = (void *)pc;
+        if (next <= fp)
+            break;
+        fp = next;
+    }
+    return n;
+}
+
+unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
+{
+    /* Room for our own frames, which are taken off below. */
+    enum { OWN_FRAMES = 16 };
+    void *raw[MD_STACK_MAX_DEPTH + OWN_FRAMES];
+    most = MIN(most, MD_STACK_MAX_DEPTH);
+    int asked = (int)most + OWN_FRAMES;
+    int got = option_number(OPTION_UNWIND) == 2 ? walk_frames(raw, asked) : unw_backtrace(raw, asked);
+    int first = 0;
+    while (first < got && (uintptr_t)raw[first] - own_text_start < own_text_end - own_text_start)
+        first++;
+    unsigned n = 0;
+    while (first < got && n < most && raw[first])
+        pcs[n++] = (uint64_t)(uintptr_t)raw[first++];
+    *truncated = first < got && raw[first];
+    return n;
+}
+
+void unwind_init(void)
+{
+    uint64_t pcs[8];
+    bool truncated;
+    find_own_text();
+    unwind_stack(pcs, 8, &truncated);
+}
