@@ -169,7 +169,7 @@ static void move_cursor(struct live *live, long by)
 /* memtop-PID-TIME.pb.gz and .json in the working directory. */
 static void save_both(struct live *live)
 {
-    char base[128], path[160], error[VIEW_ERROR_SIZE], stamp[32];
+    char base[64], path[96], error[VIEW_ERROR_SIZE], stamp[32];
     time_t now = time(NULL);
     struct tm local;
     localtime_r(&now, &local);

@@ -51,7 +51,7 @@ struct wish {
     int cursor;
     size_t first_row; /* the first shown */
     size_t stack_scroll;
-    char message[200]; /* in the footer's place, "" none */
+    char message[300]; /* in the footer's place, "" none */
 };
 
 #endif
