@@ -171,8 +171,8 @@ void memdebug_boot(void)
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     tracked = active && wants_tracked();
-    if (tracked && !object_map_init(&reason)) {
-        message(reason);
+    if (tracked && (!object_map_init(&reason) || !entry_can_track())) {
+        message(reason ? reason : "no tracing: the page of malloc could not be replaced (mremap)");
         tracked = false;
         gc_mode = GC_OFF;
     }
