@@ -17,6 +17,16 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#ifdef __SANITIZE_ADDRESS__
+/* LeakSanitizer of gcc 12 takes a wild pointer for the thread-local block of a library opened at
+ * run time, and dies of it. */
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+    return "use_tls=0";
+}
+#endif
+
 static char directory[] = "/tmp/test_symbolize.XXXXXX";
 
 static bool run(const char *format, ...)
@@ -467,9 +477,23 @@ static void test_profile(void)
     stop(&v);
 }
 
+/* libdw opens debuginfod's client only to ask a server. */
+static void test_no_network(void)
+{
+    char line[1024];
+    unsigned clients = 0, libdw = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && fgets(line, sizeof line, maps)) {
+        clients += strstr(line, "debuginfod") || strstr(line, "libcurl");
+        libdw += strstr(line, "libdw") != NULL;
+    }
+    if (maps)
+        fclose(maps);
+    ok(libdw > 0 && clients == 0, "libdw is there, debuginfod's client is not");
+}
+
 int main(void)
 {
-    /* If anything asked a server, it would hang here or be seen by strace. */
     setenv("DEBUGINFOD_URLS", "http://127.0.0.1:9/", 1);
     if (!symbolizer_available()) {
         tap_skip("symbols", "libdw.so.1 cannot be loaded");
@@ -491,6 +515,7 @@ int main(void)
     test_deleted_library();
     test_odd_modules();
     test_profile();
+    test_no_network();
     run("rm -rf %s", directory);
     return tap_done();
 }
