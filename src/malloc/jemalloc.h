@@ -51,6 +51,12 @@ struct jemalloc_prof_info {
     size_t alloc_size; /* the size we gave when it was sampled: our handle */
 };
 
+/* A stack as its profiler keeps it. */
+struct jemalloc_prof_bt {
+    void **vec;
+    unsigned length;
+};
+
 /* jemalloc's own, behind our stand-ins. */
 void jep_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                    void *tctx);

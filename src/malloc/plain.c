@@ -18,6 +18,7 @@ void je_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable, struct jemall
 uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd);
 uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd);
 void je_prof_unwind_init(void);
+void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
 
 /* The countdown has ended in this allocation. */
 void *je_prof_tctx_create(jemalloc_tsd *tsd)
@@ -54,6 +55,13 @@ uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd)
 {
     gaps_drawn++;
     return prof_draw_gap();
+}
+
+/* What jemalloc takes for the stack of every sample: its own tables stay of one entry. */
+void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt)
+{
+    bt->vec[0] = NOT_SAMPLED;
+    bt->length = 1;
 }
 
 /* jemalloc would walk a stack here to warm up an unwinder that is never used. */

@@ -1,0 +1,37 @@
+/* The gctrace line: how a cycle is told to people (and how it is read back from a log).  The
+ * library writes these lines with its threads barely resumed and memtop prints and reads them, so
+ * this code uses no heap, no stdio, no locale and no errno: it is async-signal-safe.
+ *
+ * Numbers follow Go's runtime to the letter: times of a cycle in ms with two significant digits, at
+ * most three decimals, truncated; bytes in MiB truncated although the line says MB; the start in
+ * seconds with three decimals.  What is read back from a line is as coarse as the line. */
+#ifndef VIEW_GCTRACE_H
+#define VIEW_GCTRACE_H
+
+#include <memdebug/segment.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define GCTRACE_LINE_SIZE 768  /* any line fits, its newline and a NUL too */
+#define GCTRACE_JSON_SIZE 2048 /* any record fits, likewise */
+#define GCTRACE_NAME_SIZE 32   /* as md_header.name */
+
+/* Writes the line of `cycle` with its newline, a "gcskip" line if it is flagged MD_CYCLE_SKIPPED,
+ * and a NUL.  Returns the length without the NUL; 0 if `size` does not do.  Blanks, commas and
+ * control characters of `name` become _. */
+size_t gctrace_format(const struct md_cycle *cycle, uint32_t pid, const char *name, char *buf,
+                      size_t size);
+
+/* The same record as one line of JSON: exact, in ns and bytes, with `version` 1 and `type` gc or
+ * gcskip. */
+#define GCTRACE_JSON_VERSION 1
+size_t gctrace_format_json(const struct md_cycle *cycle, uint32_t pid, const char *name, char *buf,
+                           size_t size);
+
+/* Reads one line of ours, or of a Go program's (1.18 and later; `pid` is then 0 and `name` empty),
+ * with or without its newline.  False, and nothing written, for every other line.
+ * `name` holds GCTRACE_NAME_SIZE bytes; longer ones are cut. */
+bool gctrace_parse(const char *line, size_t length, struct md_cycle *out, uint32_t *pid,
+                   char *name);
+
+#endif

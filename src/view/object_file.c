@@ -1,0 +1,179 @@
+#include "view/object_file.h"
+
+#include "view/libdw.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define DEBUG_ROOT "/usr/lib/debug"
+#define DELETED " (deleted)"
+
+static int open_regular(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Whether the file's build ID is the module's.  A module without one matches only a file without
+ * one. */
+static bool same_build(int fd, const struct md_module *module)
+{
+    const struct libdw *dw = libdw_get();
+    Elf *elf = dw->elf_begin(fd, ELF_C_READ_MMAP_PRIVATE, NULL);
+    if (!elf)
+        return false;
+    const void *id = NULL;
+    ssize_t size = dw->dwelf_elf_gnu_build_id(elf, &id);
+    bool same = size <= 0 ? module->build_id_size == 0
+                          : (size_t)size == module->build_id_size &&
+                                memcmp(id, module->build_id, (size_t)size) == 0;
+    dw->elf_end(elf);
+    return same;
+}
+
+static int open_same_build(const char *path, const struct md_module *module)
+{
+    int fd = open_regular(path);
+    if (fd >= 0 && !same_build(fd, module)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* The file's name without the kernel's remark; false for [vdso] and other things without one. */
+static bool real_path(const struct md_module *module, char path[sizeof module->path])
+{
+    size_t n = module->path_size;
+    memcpy(path, module->path, n);
+    path[n] = 0;
+    if (n > sizeof DELETED - 1 && strcmp(path + n - (sizeof DELETED - 1), DELETED) == 0)
+        path[n - (sizeof DELETED - 1)] = 0;
+    return path[0] == '/';
+}
+
+/* The mapping of `address` as the kernel names it below /proc/PID/map_files: the file itself, even
+ * when it has been deleted or replaced.  Needs privileges. */
+static int open_map_file(pid_t pid, const struct md_module *module)
+{
+    char path[64], line[PATH_MAX + 128];
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    int fd = -1;
+    while (maps && fgets(line, sizeof line, maps)) {
+        uint64_t start, limit;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &limit) != 2 || module->start < start ||
+            module->start >= limit)
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, start,
+                 limit);
+        fd = open_same_build(path, module);
+        break;
+    }
+    if (maps)
+        fclose(maps);
+    return fd;
+}
+
+static int open_exe(pid_t pid, const struct md_module *module, const char *name)
+{
+    char path[64], target[PATH_MAX];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n <= 0)
+        return -1;
+    target[n] = 0;
+    /* Without build IDs the name is all there is to tell it by. */
+    if (!module->build_id_size && strncmp(target, name, strlen(name)) != 0)
+        return -1;
+    return open_same_build(path, module);
+}
+
+/* /usr/lib/debug/.build-id/ab/cdef.debug, in the container first. */
+static int open_by_build_id(const struct object_place *place, const struct md_module *module,
+                            char *path, size_t size)
+{
+    char hex[2 * sizeof module->build_id + 1] = "";
+    if (module->build_id_size < 2)
+        return -1;
+    for (uint32_t i = 0; i < module->build_id_size; i++)
+        snprintf(hex + 2 * i, 3, "%02x", module->build_id[i]);
+    const char *roots[] = {place->root, ""};
+    for (unsigned i = place->root[0] ? 0 : 1; i < 2; i++) {
+        snprintf(path, size, "%s" DEBUG_ROOT "/.build-id/%.2s/%s.debug", roots[i], hex, hex + 2);
+        int fd = open_same_build(path, module);
+        if (fd >= 0)
+            return fd;
+    }
+    return -1;
+}
+
+int object_file_open(const struct object_place *place, const struct md_module *module)
+{
+    char name[sizeof module->path], path[PATH_MAX];
+    int fd = -1;
+    bool named = real_path(module, name);
+    if (named) {
+        snprintf(path, sizeof path, "%s%s", place->root, name);
+        fd = open_same_build(path, module);
+    }
+    if (fd < 0 && named && place->pid > 0)
+        fd = open_exe(place->pid, module, name);
+    if (fd < 0 && named && place->pid > 0 && module->build_id_size)
+        fd = open_map_file(place->pid, module);
+    if (fd < 0)
+        fd = open_by_build_id(place, module, path, sizeof path);
+    return fd;
+}
+
+static bool same_crc(int fd, uint32_t crc)
+{
+    uint8_t room[16384];
+    uLong sum = crc32(0, NULL, 0);
+    off_t at = 0;
+    for (ssize_t n; (n = pread(fd, room, sizeof room, at)) > 0; at += n)
+        sum = crc32(sum, room, (unsigned)n);
+    return (uint32_t)sum == crc;
+}
+
+int object_file_open_debug(const struct object_place *place, const struct md_module *module,
+                           const char *link, uint32_t crc, char **name)
+{
+    char own[sizeof module->path], path[PATH_MAX];
+    int fd = open_by_build_id(place, module, path, sizeof path);
+    if (fd < 0 && link && *link && !strchr(link, '/') && real_path(module, own)) {
+        static const char *const before[] = {"", "", DEBUG_ROOT};
+        static const char *const between[] = {"", "/.debug", ""};
+        *strrchr(own, '/') = 0;
+        for (unsigned i = 0; i < 3 && fd < 0; i++) {
+            snprintf(path, sizeof path, "%s%s%s%s/%s", place->root, before[i], own, between[i],
+                     link);
+            fd = open_regular(path);
+            /* The module's build ID stands above the link's checksum, which costs reading it all.
+             */
+            bool same =
+                fd >= 0 && same_build(fd, module) && (module->build_id_size || same_crc(fd, crc));
+            if (fd >= 0 && !same) {
+                close(fd);
+                fd = -1;
+            }
+        }
+    }
+    if (fd >= 0 && name && !(*name = strdup(path))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}

@@ -1,0 +1,62 @@
+/* pprof profiles: built from a snapshot, written as gzip'ed profile.proto, read back from any such
+ * file, ours or another program's.
+ *
+ * A kind of profile is data: which buckets it takes, which values they give, what the period is.
+ * The next kind (CPU, locks) is another table, not other code.
+ *
+ * All functions return 0 or an errno value with one line in `error` (VIEW_ERROR_SIZE, may be
+ * NULL).  Not for signal handlers: malloc, zlib. */
+#ifndef VIEW_PPROF_H
+#define VIEW_PPROF_H
+
+#include "view/profile.h"
+#include "view/snapshot.h"
+#include "view/symbolize.h"
+
+#define PROFILE_VALUES_MAX 8
+
+/* Value = (bucket.value[plus] - bucket.value[minus]) / 2^shift, rounded, never below 0: the writer
+ * may be between its two additions.  minus -1: nothing is subtracted. */
+struct profile_value_rule {
+    struct profile_value_type type;
+    int plus, minus;
+    unsigned shift;
+};
+
+struct profile_kind {
+    enum md_bucket_kind bucket_kind;
+    const struct profile_value_rule *values; /* at most PROFILE_VALUES_MAX */
+    size_t value_count;
+    struct profile_value_type period_type;
+    int64_t (*period)(const struct md_header *header);
+    const char *size_label; /* numeric label that gets md_bucket.size, or NULL */
+};
+
+/* alloc_objects alloc_space inuse_objects inuse_space, as Go's heap profile. */
+extern const struct profile_kind profile_kind_heap;
+
+struct profile_options {
+    const struct profile_kind *kind;
+    struct symbolizer *symbolizer;   /* borrowed; NULL: addresses and mappings only */
+    const char *default_sample_type; /* NULL: unset, as Go's heap profile; "alloc_space": allocs */
+    int64_t time_nanos;              /* realtime of the data; 0: now */
+};
+
+/* `snap` must hold SNAPSHOT_PROFILE.  The profile does not refer to it afterwards. */
+int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
+                          const struct profile_options *options, char *error);
+
+/* One gzip member into a buffer that the caller frees, or to a descriptor. */
+int pprof_encode(const struct profile *p, uint8_t **bytes, size_t *size, char *error);
+int pprof_write(const struct profile *p, int fd, char *error);
+
+/* Reads gzip'ed or plain profile.proto.  More than `limit` bytes once inflated are EFBIG; the
+ * memory it takes is at most about PPROF_MEMORY_FACTOR times `limit`.  Anything that is not a sound
+ * profile is EINVAL. */
+#define PPROF_LIMIT (UINT64_C(256) << 20)
+#define PPROF_MEMORY_FACTOR 8
+int pprof_decode(struct profile *p, const void *bytes, size_t size, uint64_t limit, char *error);
+/* The same from a file, of at most `limit` bytes. */
+int pprof_read(struct profile *p, const char *path, uint64_t limit, char *error);
+
+#endif

@@ -1,0 +1,369 @@
+#include "view/pprof.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t heap_period(const struct md_header *header)
+{
+    return header->memprofilerate > INT64_MAX ? INT64_MAX : (int64_t)header->memprofilerate;
+}
+
+static const struct profile_value_rule heap_values[] = {
+    {{"alloc_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, -1, MD_WEIGHT_SHIFT},
+    {{"alloc_space", "bytes"}, MD_HEAP_ALLOC_BYTES, -1, 0},
+    {{"inuse_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, MD_HEAP_FREE_OBJECTS, MD_WEIGHT_SHIFT},
+    {{"inuse_space", "bytes"}, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_BYTES, 0},
+};
+
+const struct profile_kind profile_kind_heap = {
+    .bucket_kind = MD_BUCKET_HEAP,
+    .values = heap_values,
+    .value_count = sizeof heap_values / sizeof heap_values[0],
+    .period_type = {"space", "bytes"},
+    .period = heap_period,
+    .size_label = "bytes",
+};
+
+/* Frames of this library are how the sample was taken, not who allocated. */
+#define OWN_LIBRARY "libmemdebug.so"
+#define UNKNOWN_STACK "[unknown stack]"
+
+struct builder {
+    struct profile *profile;
+    const struct snapshot *snap;
+    const struct profile_options *options;
+    struct pair_map locations; /* (address, epoch) -> location */
+    struct pair_map unique;    /* (address, module) -> location */
+    struct pair_map functions; /* (name, file), the start line hashed in -> function */
+    uint32_t *mapping_of;      /* module -> mapping */
+    bool *hidden;              /* module -> is it our own library */
+    const char *label_key;
+    uint32_t unknown_location;
+};
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static const char *hex_build_id(struct builder *b, const struct md_module *m)
+{
+    char hex[2 * sizeof m->build_id + 1];
+    for (uint32_t i = 0; i < m->build_id_size; i++) {
+        hex[2 * i] = "0123456789abcdef"[m->build_id[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[m->build_id[i] & 15];
+    }
+    return string_pool_add_bytes(&b->profile->strings, hex, 2 * (size_t)m->build_id_size);
+}
+
+static bool add_mapping(struct builder *b, size_t module)
+{
+    const struct md_module *m = &b->snap->modules[module];
+    struct profile_mapping mapping = {
+        .start = m->start,
+        .limit = m->limit,
+        .offset = m->offset,
+        .file = string_pool_add_bytes(&b->profile->strings, m->path, m->path_size),
+        .build_id = hex_build_id(b, m),
+    };
+    b->mapping_of[module] = (uint32_t)b->profile->mapping_count;
+    b->hidden[module] = strncmp(base_name(m->path), OWN_LIBRARY, sizeof OWN_LIBRARY - 1) == 0;
+    return mapping.file && mapping.build_id && profile_add_mapping(b->profile, &mapping);
+}
+
+/* The main binary comes first: pprof takes its name for the profile's. */
+static bool add_mappings(struct builder *b)
+{
+    size_t count = b->snap->module_count, first = 0;
+    if (!count)
+        return true;
+    b->mapping_of = calloc(count, sizeof *b->mapping_of);
+    b->hidden = calloc(count, sizeof *b->hidden);
+    if (!b->mapping_of || !b->hidden)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(b->snap->modules[i].path, b->snap->header.exe) == 0) {
+            first = i;
+            break;
+        }
+    if (!add_mapping(b, first))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (i != first && !add_mapping(b, i))
+            return false;
+    return true;
+}
+
+/* PROFILE_NONE: no memory. */
+static uint32_t find_function(struct builder *b, const struct symbol_frame *frame)
+{
+    struct string_pool *pool = &b->profile->strings;
+    struct profile_function f = {
+        .name = string_pool_add(pool, frame->function),
+        .system_name = string_pool_add(pool, frame->system_name),
+        .file = string_pool_add(pool, frame->file),
+        .start_line = frame->start_line,
+    };
+    if (!f.name || !f.system_name || !f.file)
+        return PROFILE_NONE;
+    /* Pooled strings: equal pointers are equal names.  Two functions of one system name in one
+     * file are one function, as far as a reader of the profile can tell. */
+    uint32_t *slot = pair_map_put(&b->functions, (uint64_t)(uintptr_t)f.system_name,
+                                  (uint64_t)(uintptr_t)f.file);
+    if (!slot)
+        return PROFILE_NONE;
+    if (*slot == PAIR_MAP_NONE) {
+        *slot = (uint32_t)b->profile->function_count;
+        if (!profile_add_function(b->profile, &f))
+            return PROFILE_NONE;
+    }
+    return *slot;
+}
+
+static bool add_lines(struct builder *b, struct profile_location *location,
+                      const struct md_module *module)
+{
+    const struct symbol_frame *frames;
+    struct symbolizer *symbolizer = b->options->symbolizer;
+    size_t count = symbolizer ? symbolizer_find(symbolizer, module, location->address, &frames) : 0;
+    location->line_first = (uint32_t)b->profile->line_count;
+    location->line_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t function = find_function(b, &frames[i]);
+        if (function == PROFILE_NONE || !profile_add_line(b->profile, function, frames[i].line))
+            return false;
+    }
+    if (count && location->mapping != PROFILE_NONE) {
+        struct profile_mapping *m = &b->profile->mappings[location->mapping];
+        m->has_functions = true;
+        if (frames[count - 1].file[0])
+            m->has_filenames = m->has_inline_frames = true;
+        if (frames[count - 1].line)
+            m->has_line_numbers = true;
+    }
+    return true;
+}
+
+/* The location of one return address, made at first sight.  PROFILE_NONE: no memory. */
+static uint32_t find_location(struct builder *b, uint64_t pc, uint32_t epoch)
+{
+    uint64_t address = pc - 1;
+    uint32_t *slot = pair_map_put(&b->locations, address, epoch);
+    if (!slot)
+        return PROFILE_NONE;
+    if (*slot != PAIR_MAP_NONE)
+        return *slot;
+    const struct md_module *module = snapshot_module(b->snap, address, epoch);
+    uint32_t number = module ? (uint32_t)(module - b->snap->modules) : PROFILE_NONE;
+    uint32_t *unique = pair_map_put(&b->unique, address, number);
+    if (!unique)
+        return PROFILE_NONE;
+    if (*unique == PAIR_MAP_NONE) {
+        struct profile_location location = {
+            .address = address,
+            .mapping = module ? b->mapping_of[number] : PROFILE_NONE,
+        };
+        *unique = (uint32_t)b->profile->location_count;
+        if (!add_lines(b, &location, module) || !profile_add_location(b->profile, &location))
+            return PROFILE_NONE;
+    }
+    return *slot = *unique;
+}
+
+/* Samples whose stack was lost still count; they need a name to be seen by. */
+static uint32_t find_unknown(struct builder *b)
+{
+    if (b->unknown_location != PROFILE_NONE)
+        return b->unknown_location;
+    struct symbol_frame frame = {UNKNOWN_STACK, UNKNOWN_STACK, "", 0, 0};
+    struct profile_location location = {
+        .mapping = PROFILE_NONE, .line_first = (uint32_t)b->profile->line_count, .line_count = 1};
+    uint32_t function = find_function(b, &frame);
+    uint32_t number = (uint32_t)b->profile->location_count;
+    if (function == PROFILE_NONE || !profile_add_line(b->profile, function, 0) ||
+        !profile_add_location(b->profile, &location))
+        return PROFILE_NONE;
+    return b->unknown_location = number;
+}
+
+static bool is_hidden(const struct builder *b, uint64_t pc, uint32_t epoch)
+{
+    const struct md_module *module = snapshot_module(b->snap, pc - 1, epoch);
+    return module && b->hidden[module - b->snap->modules];
+}
+
+static bool add_stack(struct builder *b, uint32_t id, struct profile_sample *sample)
+{
+    const struct md_stack *stack = snapshot_stack(b->snap, id);
+    uint32_t depth = stack ? stack->depth : 0, leaf = 0;
+    while (leaf < depth && is_hidden(b, stack->pc[leaf], stack->epoch))
+        leaf++;
+    if (leaf == depth)
+        leaf = 0; /* nothing but ours: better than nothing */
+    sample->location_first = (uint32_t)b->profile->location_id_count;
+    for (uint32_t i = leaf; i < depth; i++) {
+        if (!stack->pc[i])
+            continue;
+        uint32_t location = find_location(b, stack->pc[i], stack->epoch);
+        if (location == PROFILE_NONE || !profile_add_location_id(b->profile, location))
+            return false;
+    }
+    if (b->profile->location_id_count == sample->location_first) {
+        uint32_t location = find_unknown(b);
+        if (location == PROFILE_NONE || !profile_add_location_id(b->profile, location))
+            return false;
+    }
+    sample->location_count = (uint32_t)b->profile->location_id_count - sample->location_first;
+    return true;
+}
+
+static int64_t rule_value(const struct profile_value_rule *rule, const uint64_t *raw)
+{
+    uint64_t plus = raw[rule->plus], minus = rule->minus < 0 ? 0 : raw[rule->minus];
+    uint64_t value = plus > minus ? plus - minus : 0;
+    if (rule->shift)
+        value = (value >> rule->shift) + (value >> (rule->shift - 1) & 1);
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a + b < a ? UINT64_MAX : a + b;
+}
+
+static int compare_buckets(const void *a, const void *b)
+{
+    const struct md_bucket *x = *(const struct md_bucket *const *)a;
+    const struct md_bucket *y = *(const struct md_bucket *const *)b;
+    if (x->stack != y->stack)
+        return x->stack < y->stack ? -1 : 1;
+    if (x->size != y->size)
+        return x->size < y->size ? -1 : 1;
+    return 0;
+}
+
+/* One sample for all buckets of one stack and size; `first` to `last` are those. */
+static bool add_buckets(struct builder *b, const struct md_bucket **first,
+                        const struct md_bucket **last, struct profile_sample *sample)
+{
+    const struct profile_kind *kind = b->options->kind;
+    uint64_t raw[sizeof first[0]->value / sizeof first[0]->value[0]] = {0};
+    for (const struct md_bucket **one = first; one < last; one++)
+        for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++)
+            raw[i] = add_saturated(raw[i], (*one)->value[i]);
+    int64_t values[PROFILE_VALUES_MAX];
+    int64_t any = 0;
+    for (size_t i = 0; i < kind->value_count; i++)
+        any |= values[i] = rule_value(&kind->values[i], raw);
+    if (!any)
+        return true;
+    sample->label_first = (uint32_t)b->profile->label_count;
+    sample->label_count = 0;
+    if (kind->size_label) {
+        uint64_t size = first[0]->size;
+        struct profile_label label = {b->label_key, "",
+                                      size > INT64_MAX ? INT64_MAX : (int64_t)size, ""};
+        if (!profile_add_label(b->profile, &label))
+            return false;
+        sample->label_count = 1;
+    }
+    return profile_add_sample(b->profile, sample, values);
+}
+
+static bool add_samples(struct builder *b)
+{
+    const struct snapshot *snap = b->snap;
+    const struct md_bucket **order = reallocarray(NULL, snap->bucket_count + 1, sizeof *order);
+    if (!order)
+        return false;
+    size_t count = 0;
+    for (size_t i = 0; i < snap->bucket_count; i++)
+        if (snap->buckets[i].kind == (uint32_t)b->options->kind->bucket_kind)
+            order[count++] = &snap->buckets[i];
+    qsort(order, count, sizeof *order, compare_buckets);
+
+    bool done = true;
+    struct profile_sample sample = {0};
+    for (size_t i = 0, next; done && i < count; i = next) {
+        if (i == 0 || order[i]->stack != order[i - 1]->stack)
+            done = add_stack(b, order[i]->stack, &sample);
+        for (next = i + 1; next < count && compare_buckets(&order[i], &order[next]) == 0;)
+            next++;
+        done = done && add_buckets(b, &order[i], &order[next], &sample);
+    }
+    free(order);
+    return done;
+}
+
+static bool add_comments(struct builder *b)
+{
+    const struct md_counters *c = &b->snap->header.counters;
+    const struct {
+        const char *what;
+        uint64_t count;
+    } losses[] = {
+        {"lost_samples", c->lost_samples},
+        {"lost_stacks", c->lost_stacks},
+        {"torn", b->snap->torn},
+    };
+    char text[64];
+    if (!profile_add_comment(b->profile, "memdebug " MEMDEBUG_VERSION))
+        return false;
+    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
+        if (!losses[i].count)
+            continue;
+        snprintf(text, sizeof text, "memdebug %s=%llu", losses[i].what,
+                 (unsigned long long)losses[i].count);
+        if (!profile_add_comment(b->profile, text))
+            return false;
+    }
+    return true;
+}
+
+static bool add_types(struct builder *b)
+{
+    const struct profile_kind *kind = b->options->kind;
+    struct profile *p = b->profile;
+    for (size_t i = 0; i < kind->value_count; i++)
+        if (!profile_add_type(p, kind->values[i].type))
+            return false;
+    p->period_type = kind->period_type;
+    p->period = kind->period(&b->snap->header);
+    if (kind->size_label && !(b->label_key = string_pool_add(&p->strings, kind->size_label)))
+        return false;
+    if (b->options->default_sample_type &&
+        !(p->default_sample_type = string_pool_add(&p->strings, b->options->default_sample_type)))
+        return false;
+    p->time_nanos = b->options->time_nanos;
+    if (!p->time_nanos) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        p->time_nanos = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    }
+    return true;
+}
+
+int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
+                          const struct profile_options *options, char *error)
+{
+    struct builder b = {
+        .profile = p, .snap = snap, .options = options, .unknown_location = PROFILE_NONE};
+    profile_init(p);
+    bool done = add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);
+    pair_map_fini(&b.locations);
+    pair_map_fini(&b.unique);
+    pair_map_fini(&b.functions);
+    free(b.mapping_of);
+    free(b.hidden);
+    if (!done) {
+        profile_fini(p);
+        if (error)
+            snprintf(error, VIEW_ERROR_SIZE, "no memory for the profile");
+        return ENOMEM;
+    }
+    return 0;
+}

@@ -1,0 +1,360 @@
+#include "view/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+#define SEQ_TRIES 64
+#define SECTIONS_MAX 16
+/* Far above what a segment comes to; keeps a hostile count from taking the reader's memory. */
+#define SECTION_BYTES_MAX (UINT64_C(1) << 30)
+
+/* A section as far as the mapping holds it. */
+struct span {
+    const uint8_t *base;
+    uint64_t count;    /* entries to read */
+    uint64_t capacity; /* as the header says: a ring's modulus */
+    uint64_t total;    /* count as the header says */
+};
+
+static const uint32_t entry_sizes[MD_SECTION_COUNT] = {
+    [MD_SECTION_CYCLES] = sizeof(struct md_cycle),
+    [MD_SECTION_MODULES] = sizeof(struct md_module),
+    [MD_SECTION_STACKS] = sizeof(uint64_t),
+    [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
+    [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
+};
+
+static int fail(char *error, int code, const char *what)
+{
+    if (error)
+        snprintf(error, VIEW_ERROR_SIZE, "%s", what);
+    return code;
+}
+
+/* Copies whole words, each by one load: a writer that is alive changes them under us.  `to` and
+ * `from` are multiples of 8 apart from the start of what malloc and mmap give. */
+static void copy_words(void *to, const void *from, size_t bytes)
+{
+    uint64_t *t = to;
+    const uint64_t *f = from;
+    for (size_t i = 0; i < bytes / sizeof *t; i++)
+        t[i] = __atomic_load_n(&f[i], __ATOMIC_RELAXED);
+}
+
+static uint64_t load_count(const void *base, unsigned id)
+{
+    const struct md_header *live = base;
+    return __atomic_load_n(&live->section[id].count, __ATOMIC_ACQUIRE);
+}
+
+/* Brings the pages in by a call that fails where a plain load would raise SIGBUS: a file cut short
+ * after it was mapped, or a hole on a tmpfs that is full.  Kernels before 5.14 do not know the
+ * advice; there the size check at the opening has to do. */
+static bool readable(const uint8_t *start, uint64_t bytes)
+{
+    uintptr_t page = 4096, from = (uintptr_t)start & ~(page - 1);
+    uintptr_t to = ((uintptr_t)start + bytes + page - 1) & ~(page - 1);
+    if (!bytes || madvise((void *)from, to - from, MADV_POPULATE_READ) == 0)
+        return true;
+    return errno != EFAULT && errno != EHWPOISON && errno != ENOMEM;
+}
+
+/* What of a section lies in the mapping.  What is cut off counts as torn. */
+static struct span section_span(struct snapshot *snap, const void *base, size_t size, unsigned id)
+{
+    struct span span = {0};
+    const struct md_section *section = &snap->header.section[id];
+    if (id >= snap->header.section_count || !section->capacity)
+        return span;
+    span.capacity = section->capacity;
+    span.total = load_count(base, id);
+    uint64_t want = span.total < span.capacity ? span.total : span.capacity;
+    uint64_t room = 0;
+    if (section->entry_size == entry_sizes[id] && section->offset % 4096 == 0 &&
+        section->offset >= sizeof(struct md_header) && section->offset < size)
+        room = (size - section->offset) / section->entry_size;
+    if (room > SECTION_BYTES_MAX / entry_sizes[id])
+        room = SECTION_BYTES_MAX / entry_sizes[id];
+    span.count = want < room ? want : room;
+    if (span.count) {
+        span.base = (const uint8_t *)base + section->offset;
+        if (!readable(span.base, span.count * section->entry_size))
+            span.count = 0;
+    }
+    snap->torn += want - span.count;
+    return span;
+}
+
+/* Text from a segment ends up on terminals: no control characters. */
+static void tame_text(char *text, size_t size)
+{
+    text[size - 1] = 0;
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
+static int take_header(struct snapshot *snap, const void *base, size_t size, char *error)
+{
+    struct md_header *h = &snap->header;
+    if (!base || size < sizeof *h || (uintptr_t)base % sizeof(uint64_t))
+        return fail(error, EINVAL, "not a segment: too short");
+    if (!readable(base, sizeof *h))
+        return fail(error, EINVAL, "not a segment: it cannot be read");
+    copy_words(h, base, sizeof *h);
+    if (memcmp(h->magic, MD_SEGMENT_MAGIC, sizeof h->magic) != 0)
+        return fail(error, EINVAL, "not a segment: its first bytes are something else");
+    if (h->version != MD_SEGMENT_VERSION || h->header_size != sizeof *h) {
+        if (error)
+            snprintf(error, VIEW_ERROR_SIZE,
+                     "a segment of version %u, made by another memdebug; this one reads version %u",
+                     h->version, MD_SEGMENT_VERSION);
+        return EPROTO;
+    }
+    if (h->section_count > SECTIONS_MAX)
+        h->section_count = SECTIONS_MAX;
+    tame_text(h->name, sizeof h->name);
+    tame_text(h->exe, sizeof h->exe);
+    tame_text(h->cmdline, sizeof h->cmdline);
+    tame_text(h->options, sizeof h->options);
+    tame_text(h->control.set, sizeof h->control.set);
+    return 0;
+}
+
+static int compare_cycles(const void *a, const void *b)
+{
+    uint64_t x = ((const struct md_cycle *)a)->index, y = ((const struct md_cycle *)b)->index;
+    return x < y ? -1 : x > y;
+}
+
+/* A seqlock read: the same even number before and after. */
+static bool read_cycle(struct md_cycle *out, const struct md_cycle *live)
+{
+    for (unsigned try = 0; try < SEQ_TRIES; try++) {
+        uint32_t seq = __atomic_load_n(&live->seq, __ATOMIC_ACQUIRE);
+        if (seq & 1)
+            continue;
+        copy_words(out, live, sizeof *out);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&live->seq, __ATOMIC_RELAXED) != seq)
+            continue;
+        out->seq = seq;
+        tame_text(out->reason, sizeof out->reason);
+        return true;
+    }
+    return false;
+}
+
+/* Walks the slots, not the numbers: a hostile count or capacity costs no more than the file is
+ * long. */
+static int take_cycles(struct snapshot *snap, const void *base, size_t size)
+{
+    struct span span = section_span(snap, base, size, MD_SECTION_CYCLES);
+    if (!span.count)
+        return 0;
+    snap->cycles = reallocarray(NULL, span.count, sizeof *snap->cycles);
+    if (!snap->cycles)
+        return ENOMEM;
+    const struct md_cycle *live = (const struct md_cycle *)(const void *)span.base;
+    for (uint64_t slot = 0; slot < span.count; slot++) {
+        struct md_cycle *c = &snap->cycles[snap->cycle_count];
+        if (!read_cycle(c, &live[slot])) {
+            snap->torn++;
+            continue;
+        }
+        /* An index past `total` is a cycle that ended while we were reading: whole, so it stays. */
+        if (c->index % span.capacity != slot || c->index + span.capacity < span.total) {
+            snap->torn++;
+            continue;
+        }
+        snap->cycle_count++;
+    }
+    qsort(snap->cycles, snap->cycle_count, sizeof *snap->cycles, compare_cycles);
+    return 0;
+}
+
+static int take_samples(struct snapshot *snap, const void *base, size_t size)
+{
+    struct span span = section_span(snap, base, size, MD_SECTION_SAMPLES);
+    if (!span.count)
+        return 0;
+    snap->samples = reallocarray(NULL, span.count, sizeof *snap->samples);
+    if (!snap->samples)
+        return ENOMEM;
+    const struct md_sample *live = (const struct md_sample *)(const void *)span.base;
+    for (uint64_t i = 0; i < span.count; i++) {
+        struct md_sample *s = &snap->samples[snap->sample_count];
+        bool whole = false, free_slot = false;
+        for (unsigned try = 0; try < SEQ_TRIES && !whole && !free_slot; try++) {
+            uint64_t addr = __atomic_load_n(&live[i].addr, __ATOMIC_ACQUIRE);
+            if (!addr) {
+                free_slot = true;
+                break;
+            }
+            copy_words(s, &live[i], sizeof *s);
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            whole = s->addr == addr && __atomic_load_n(&live[i].addr, __ATOMIC_RELAXED) == addr &&
+                    __atomic_load_n(&live[i].generation, __ATOMIC_RELAXED) == s->generation;
+        }
+        if (whole)
+            snap->sample_count++;
+        else if (!free_slot)
+            snap->torn++;
+    }
+    return 0;
+}
+
+/* After the samples, and the stacks after the buckets: what a record points to is written before
+ * the record, so it is there when it is read later. */
+static int take_buckets(struct snapshot *snap, const void *base, size_t size)
+{
+    struct span span = section_span(snap, base, size, MD_SECTION_BUCKETS);
+    if (!span.count)
+        return 0;
+    snap->buckets = reallocarray(NULL, span.count, sizeof *snap->buckets);
+    if (!snap->buckets)
+        return ENOMEM;
+    const struct md_bucket *live = (const struct md_bucket *)(const void *)span.base;
+    for (uint64_t i = 0; i < span.count; i++) {
+        struct md_bucket *b = &snap->buckets[i];
+        if (__atomic_load_n(&live[i].kind, __ATOMIC_ACQUIRE) == MD_BUCKET_UNUSED)
+            *b = (struct md_bucket){0};
+        else
+            copy_words(b, &live[i], sizeof *b);
+    }
+    snap->bucket_count = span.count;
+    return 0;
+}
+
+static int take_stacks(struct snapshot *snap, const void *base, size_t size)
+{
+    struct span span = section_span(snap, base, size, MD_SECTION_STACKS);
+    if (!span.count)
+        return 0;
+    snap->stack_words = reallocarray(NULL, span.count, sizeof *snap->stack_words);
+    if (!snap->stack_words)
+        return ENOMEM;
+    copy_words(snap->stack_words, span.base, span.count * sizeof *snap->stack_words);
+    snap->stack_word_count = span.count;
+    return 0;
+}
+
+static int take_modules(struct snapshot *snap, const void *base, size_t size)
+{
+    struct span span = section_span(snap, base, size, MD_SECTION_MODULES);
+    if (!span.count)
+        return 0;
+    snap->modules = reallocarray(NULL, span.count, sizeof *snap->modules);
+    if (!snap->modules)
+        return ENOMEM;
+    const struct md_module *live = (const struct md_module *)(const void *)span.base;
+    for (uint64_t i = 0; i < span.count; i++) {
+        struct md_module *m = &snap->modules[snap->module_count];
+        copy_words(m, &live[i], sizeof *m);
+        if (m->start >= m->limit || m->build_id_size > sizeof m->build_id ||
+            m->path_size >= sizeof m->path || memchr(m->path, 0, m->path_size)) {
+            snap->torn++;
+            continue;
+        }
+        m->path[m->path_size] = 0;
+        snap->module_count++;
+    }
+    return 0;
+}
+
+int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error)
+{
+    *snap = (struct snapshot){0};
+    if (error)
+        error[0] = 0;
+    int result = take_header(snap, base, size, error);
+    if (result != 0) {
+        *snap = (struct snapshot){0};
+        return result;
+    }
+    if (what & SNAPSHOT_SAMPLES)
+        result = take_samples(snap, base, size);
+    if (result == 0 && what & SNAPSHOT_PROFILE)
+        result = take_buckets(snap, base, size);
+    if (result == 0 && what & SNAPSHOT_PROFILE)
+        result = take_stacks(snap, base, size);
+    if (result == 0 && what & SNAPSHOT_PROFILE)
+        result = take_modules(snap, base, size);
+    if (result == 0 && what & SNAPSHOT_CYCLES)
+        result = take_cycles(snap, base, size);
+    if (result != 0) {
+        snapshot_fini(snap);
+        return fail(error, result, "no memory for a copy of the segment");
+    }
+
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snap->taken_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+
+    /* What was not asked for has counts too: cut them to the mapping like the rest. */
+    uint64_t torn = snap->torn;
+    for (unsigned id = 0; id < SECTIONS_MAX; id++) {
+        struct md_section *section = &snap->header.section[id];
+        if (id >= snap->header.section_count || id >= MD_SECTION_COUNT)
+            *section = (struct md_section){0};
+        else if (id != MD_SECTION_CYCLES)
+            section->count = section_span(snap, base, size, id).count;
+    }
+    snap->torn = torn;
+
+    size_t kept = 0;
+    for (size_t i = 0; i < snap->sample_count; i++) {
+        if (snap->samples[i].bucket < snap->header.section[MD_SECTION_BUCKETS].count)
+            snap->samples[kept++] = snap->samples[i];
+        else
+            snap->torn++;
+    }
+    snap->sample_count = kept;
+    for (size_t i = 0; i < snap->bucket_count; i++) {
+        struct md_bucket *b = &snap->buckets[i];
+        if (b->kind != MD_BUCKET_UNUSED && b->stack && !snapshot_stack(snap, b->stack)) {
+            b->stack = 0;
+            snap->torn++;
+        }
+    }
+    return 0;
+}
+
+void snapshot_fini(struct snapshot *snap)
+{
+    free(snap->cycles);
+    free(snap->modules);
+    free(snap->stack_words);
+    free(snap->buckets);
+    free(snap->samples);
+    *snap = (struct snapshot){0};
+}
+
+const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id)
+{
+    size_t words = snap->stack_word_count;
+    if (!id || id >= words || words - id < MD_STACK_HEADER_WORDS)
+        return NULL;
+    const struct md_stack *stack = (const struct md_stack *)(const void *)&snap->stack_words[id];
+    if (stack->depth > MD_STACK_MAX_DEPTH || stack->depth > words - id - MD_STACK_HEADER_WORDS)
+        return NULL;
+    return stack;
+}
+
+const struct md_module *snapshot_module(const struct snapshot *snap, uint64_t pc, uint32_t epoch)
+{
+    for (size_t i = 0; i < snap->module_count; i++) {
+        const struct md_module *m = &snap->modules[i];
+        if (pc >= m->start && pc < m->limit && m->born <= epoch && (!m->gone || epoch < m->gone))
+            return m;
+    }
+    return NULL;
+}

@@ -1,0 +1,231 @@
+#include "view/symbolize.h"
+
+#include "view/containers.h"
+#include "view/dwarf_frames.h"
+#include "view/libdw.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Files open at the same time: a program may have thousands of modules and few descriptors. */
+#define OPEN_MAX_OBJECTS 24
+
+/* A module's file: all mappings of one path and build ID, wherever they lie. */
+struct object {
+    struct md_module module;
+    struct dwarf_object *dwarf; /* NULL: closed, or missing */
+    bool missing;
+    uint64_t last_use;
+};
+
+/* What is known of an address: a run of frames. */
+struct entry {
+    uint32_t first, count;
+};
+
+typedef char *demangle_function(const char *mangled, char *buffer, size_t *length, int *status);
+
+struct symbolizer {
+    char root[PATH_MAX];
+    struct object_place place;
+    demangle_function *demangle;
+    struct pair_map object_index; /* (path, build ID) as pooled strings -> objects */
+    struct object **objects;
+    size_t object_count, object_room, open_count;
+    struct pair_map entry_index; /* (address in the file, object) -> entries */
+    struct entry *entries;
+    size_t entry_count, entry_room;
+    struct symbol_frame *frames;
+    size_t frame_count, frame_room;
+    struct string_pool strings;
+    uint64_t clock;
+};
+
+static demangle_function *find_demangle(bool load_cxx)
+{
+    void *function = dlsym(RTLD_DEFAULT, "__cxa_demangle");
+    if (!function) {
+        /* Loaded, but not for all to see: a plug-in's. */
+        void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+        if (!library && load_cxx)
+            library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
+        function = library ? dlsym(library, "__cxa_demangle") : NULL;
+    }
+    demangle_function *result;
+    *(void **)&result = function;
+    return result;
+}
+
+bool symbolizer_available(void)
+{
+    return libdw_get() != NULL;
+}
+
+struct symbolizer *symbolizer_create(const struct symbolizer_options *options)
+{
+    struct symbolizer *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    snprintf(s->root, sizeof s->root, "%s", options->root ? options->root : "");
+    s->place = (struct object_place){s->root, options->pid};
+    if (libdw_get())
+        s->demangle = find_demangle(options->load_cxx);
+    return s;
+}
+
+void symbolizer_destroy(struct symbolizer *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->object_count; i++) {
+        dwarf_object_close(s->objects[i]->dwarf);
+        free(s->objects[i]);
+    }
+    free(s->objects);
+    free(s->entries);
+    free(s->frames);
+    pair_map_fini(&s->object_index);
+    pair_map_fini(&s->entry_index);
+    string_pool_fini(&s->strings);
+    free(s);
+}
+
+/* PAIR_MAP_NONE: no memory. */
+static uint32_t find_object(struct symbolizer *s, const struct md_module *module)
+{
+    /* The build ID's bytes may hold zeros, so it goes in as hex. */
+    char hex[2 * sizeof module->build_id + 1];
+    uint32_t id_size = module->build_id_size;
+    if (id_size > sizeof module->build_id || module->path_size >= sizeof module->path)
+        return PAIR_MAP_NONE;
+    for (uint32_t i = 0; i < id_size; i++) {
+        hex[2 * i] = "0123456789abcdef"[module->build_id[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[module->build_id[i] & 15];
+    }
+    const char *path = string_pool_add_bytes(&s->strings, module->path, module->path_size);
+    const char *id = string_pool_add_bytes(&s->strings, hex, 2 * (size_t)id_size);
+    uint32_t *slot = path && id ? pair_map_put(&s->object_index, (uint64_t)(uintptr_t)path,
+                                               (uint64_t)(uintptr_t)id)
+                                : NULL;
+    if (!slot)
+        return PAIR_MAP_NONE;
+    if (*slot == PAIR_MAP_NONE) {
+        struct object *o = calloc(1, sizeof *o);
+        if (!o || !array_reserve(&s->objects, &s->object_room, s->object_count + 1,
+                                 sizeof(struct object *))) {
+            free(o);
+            return PAIR_MAP_NONE;
+        }
+        o->module = *module;
+        s->objects[s->object_count] = o;
+        *slot = (uint32_t)s->object_count++;
+    }
+    return *slot;
+}
+
+static void close_oldest(struct symbolizer *s)
+{
+    struct object *oldest = NULL;
+    for (size_t i = 0; i < s->object_count; i++)
+        if (s->objects[i]->dwarf && (!oldest || s->objects[i]->last_use < oldest->last_use))
+            oldest = s->objects[i];
+    if (oldest) {
+        dwarf_object_close(oldest->dwarf);
+        oldest->dwarf = NULL;
+        s->open_count--;
+    }
+}
+
+static struct dwarf_object *get_dwarf(struct symbolizer *s, struct object *o)
+{
+    o->last_use = ++s->clock;
+    if (o->dwarf || o->missing)
+        return o->dwarf;
+    if (s->open_count >= OPEN_MAX_OBJECTS)
+        close_oldest(s);
+    o->dwarf = dwarf_object_open(&s->place, &o->module);
+    o->missing = !o->dwarf;
+    s->open_count += o->dwarf != NULL;
+    return o->dwarf;
+}
+
+/* What the compiler split off or specialized is still the function that the source has: "f.isra.0",
+ * "f(int) [clone .constprop.0]". */
+static size_t without_clone(const char *function)
+{
+    static const char *const marks[] = {" [clone ",    ".isra.", ".part.",
+                                        ".constprop.", ".cold",  ".lto_priv."};
+    size_t length = strlen(function);
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        const char *at = strstr(function, marks[i]);
+        if (at && at > function && (size_t)(at - function) < length)
+            length = (size_t)(at - function);
+    }
+    return length;
+}
+
+static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
+{
+    const char *system = from->linkage_name ? from->linkage_name : from->name ? from->name : "";
+    const char *function = from->name && !from->linkage_name ? from->name : system;
+    char *demangled = NULL;
+    int status = 0;
+    if (s->demangle && system[0] == '_' && system[1] == 'Z')
+        demangled = s->demangle(system, NULL, NULL, &status);
+    if (demangled)
+        function = demangled;
+    else if (from->name)
+        function = from->name; /* the source's name is nearer to readable */
+    struct symbol_frame frame = {
+        .function = string_pool_add_bytes(&s->strings, function, without_clone(function)),
+        .system_name = string_pool_add(&s->strings, system),
+        .file = string_pool_add(&s->strings, from->file ? from->file : ""),
+        .line = from->line,
+        .start_line = from->start_line,
+    };
+    free(demangled);
+    if (!frame.function || !frame.system_name || !frame.file ||
+        !array_reserve(&s->frames, &s->frame_room, s->frame_count + 1, sizeof *s->frames))
+        return false;
+    s->frames[s->frame_count++] = frame;
+    return true;
+}
+
+static void resolve(struct symbolizer *s, struct object *o, uint64_t address, struct entry *entry)
+{
+    struct dwarf_frame found[DWARF_FRAMES_MAX];
+    struct dwarf_object *dwarf = get_dwarf(s, o);
+    size_t count = dwarf ? dwarf_object_find(dwarf, address, found) : 0;
+    *entry = (struct entry){(uint32_t)s->frame_count, 0};
+    for (size_t i = 0; i < count; i++) {
+        if (!add_frame(s, &found[i]))
+            return;
+        entry->count++;
+    }
+}
+
+size_t symbolizer_find(struct symbolizer *s, const struct md_module *module, uint64_t address,
+                       const struct symbol_frame **frames)
+{
+    *frames = NULL;
+    uint32_t number = module && libdw_get() ? find_object(s, module) : PAIR_MAP_NONE;
+    if (number == PAIR_MAP_NONE)
+        return 0;
+    address -= module->bias;
+    uint32_t *slot = pair_map_put(&s->entry_index, address, number);
+    if (!slot)
+        return 0;
+    if (*slot == PAIR_MAP_NONE) {
+        if (!array_reserve(&s->entries, &s->entry_room, s->entry_count + 1, sizeof *s->entries))
+            return 0;
+        resolve(s, s->objects[number], address, &s->entries[s->entry_count]);
+        *slot = (uint32_t)s->entry_count++;
+    }
+    const struct entry *entry = &s->entries[*slot];
+    if (entry->count)
+        *frames = &s->frames[entry->first];
+    return entry->count;
+}

@@ -1,0 +1,61 @@
+/* The table "who allocates": flat and cum of each function, with the arithmetic of
+ * `go tool pprof -top`, so that the two print the same numbers.  The live view and `memtop heap`
+ * read it from the same profile.
+ *
+ * flat: of samples whose leaf is the function; cum: of samples that have it anywhere in the stack,
+ * each counted once.  Functions are told apart by name, as pprof's default granularity. */
+#ifndef VIEW_TOP_H
+#define VIEW_TOP_H
+
+#include "view/profile.h"
+
+#include <stdio.h>
+
+enum top_inline { TOP_NOT_INLINED, TOP_PARTLY_INLINED, TOP_INLINED };
+
+struct top_row {
+    const char *name; /* the profile's string, or "[module]" where there is no symbol */
+    int64_t flat, cum;
+    enum top_inline inlined;
+};
+
+struct top_options {
+    double node_fraction; /* leave out functions whose cum is below this share; pprof: 0.005 */
+    double edge_fraction; /* and calls, which only tell what is inlined; pprof: 0.001 */
+    size_t count;         /* rows at most, 0: all */
+    bool cum;             /* sort by cum */
+};
+#define TOP_OPTIONS_PPROF ((struct top_options){0.005, 0.001, 0, false})
+
+struct top {
+    struct top_row *rows;
+    size_t row_count;
+    size_t node_count;   /* functions before `count` cut them */
+    size_t dropped;      /* functions below node_fraction */
+    int64_t dropped_cum; /* the bound they were below */
+    int64_t total;
+    const char *type, *unit; /* of the sample type: the profile's strings */
+    const char *output_unit; /* that values are shown in, static */
+    struct string_pool names;
+};
+
+/* Reads sample type `index` of `p`, which must outlive the table.  False: no memory or no such
+ * type.  top_fini may follow either way. */
+bool top_build(struct top *top, const struct profile *p, int index,
+               const struct top_options *options);
+void top_fini(struct top *top);
+
+/* A value in the table's unit, as pprof prints it: "1.50MB", "512.03kB", "0", "42".  Any locale. */
+#define TOP_TEXT_SIZE 32
+void top_value_text(const struct top *top, int64_t value, char text[TOP_TEXT_SIZE]);
+/* "  100%", "12.34%", " 0.05%": six characters or more. */
+void top_percent_text(int64_t value, int64_t total, char text[TOP_TEXT_SIZE]);
+
+/* What `go tool pprof -top` prints, from "Showing nodes" on; with `header` also what comes before
+ * it (file, comments, type, time). */
+void top_print(const struct top *top, const struct profile *p, bool header, FILE *out);
+
+/* Chooses output_unit, the way pprof's unit "minimum" does.  top_build calls it. */
+void top_select_unit(struct top *top);
+
+#endif
