@@ -63,7 +63,7 @@ struct layout layout_make(int rows, int cols, struct layout_wish wish)
         layout.detail = cut_bottom(&rest, stack < 4 ? least(4, rest.rows / 2) : stack);
     }
     /* a heading and at least three sites */
-    int charts = rest.rows - 4 < 3 ? 0 : rest.rows * 2 / 5;
+    int charts = rest.rows - 4 < 3 ? 0 : rest.rows * 9 / 20;
     if (charts < 3)
         charts = rest.rows - 4 >= 3 ? 3 : 0;
     if (charts > 16)
