@@ -53,10 +53,9 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     const struct history_point *last = history_last(model->history);
     figure(figures, STYLE_BOLD, "heap", units_bytes(text, last ? last->value[HISTORY_HEAP] : NAN));
     if (model->growth_seconds >= 1) {
-        char age[UNITS_SIZE];
         double share = model->growth_bytes / fmax(last ? last->value[HISTORY_HEAP] : NAN, 1);
-        snprintf(line, sizeof line, "%s in %s", units_growth(text, model->growth_bytes),
-                 units_age(age, model->growth_seconds));
+        snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
+                 model->growth_seconds);
         figure(figures, share >= 0.1 ? STYLE_BAD : share >= 0.01 ? STYLE_WARN : STYLE_NORMAL, "grew",
                line);
     }
@@ -231,6 +230,7 @@ struct layout panels_layout(int rows, int cols, const struct model *model, const
     return layout_make(rows, cols,
                        (struct layout_wish){.sites = model->sites != NULL,
                                             .cycles = model->trace->kept_count > 0,
+                                            .rate = model->sites != NULL,
                                             .detail = wish->pane == PANE_STACK});
 }
 
