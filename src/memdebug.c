@@ -147,6 +147,7 @@ static void on_publish(void)
 static void after_fork(void)
 {
     own_thread = false;
+    message_release();
     extents_renew();
     gc_renew();
     service_renew();
@@ -170,8 +171,8 @@ void memdebug_boot(void)
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     tracked = active && wants_tracked();
-    if (tracked && !object_map_init(&reason)) {
-        message(reason);
+    if (tracked && (!object_map_init(&reason) || !entry_can_track())) {
+        message(reason ? reason : "no tracing: the page of malloc could not be replaced (mremap)");
         tracked = false;
         gc_mode = GC_OFF;
     }
@@ -251,6 +252,7 @@ static void at_end(void)
     if (!active || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL) || !segment_check())
         return;
     const struct md_counters *c = segment_counters();
+    message_ending();
     if (gc_mode == GC_OBSERVE && c->cycles == 0)
         service_do(JOB_EXIT_CYCLE, NULL);
     if (*option_text(OPTION_HEAPPROFILE) && option_number(OPTION_HEAPPROFILEEXIT))
@@ -260,15 +262,22 @@ static void at_end(void)
     segment_fini();
 }
 
-static __attribute__((constructor)) void at_load(void)
+/* Before jemalloc's own constructor, which would initialise it without our settings. */
+static __attribute__((constructor(101))) void boot_first(void)
 {
     memdebug_boot();
+}
+
+static __attribute__((constructor)) void at_load(void)
+{
     if (!active)
         return;
     unwind_init();
     say_own_malloc();
     if (option_number(OPTION_HELP))
         options_help(help_line);
+    if (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE))
+        message_keep();
     dump_init();
     install_dump_signal();
     at_quick_exit(at_end);

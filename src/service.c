@@ -23,6 +23,7 @@
 
 #define STACK_BYTES (1u << 20)
 #define LONGEST_SLEEP_NS 60000000000
+#define KEPT_CHECK_NS 1000000000
 
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;
@@ -109,6 +110,10 @@ static int64_t look(void)
     int64_t now = os_now_ns(), again = now + LONGEST_SLEEP_NS, next;
     uint32_t flags;
     struct md_cycle cycle;
+    if (message_kept()) {
+        message_check();
+        again = now + KEPT_CHECK_NS;
+    }
     if (segment_header()->flags & MD_FLAG_GC) {
         if (gc_due(now, &flags, &next))
             gc_cycle(flags, &cycle);

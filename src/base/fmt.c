@@ -71,6 +71,8 @@ static bool stderr_known;
 static dev_t stderr_dev;
 static ino_t stderr_ino;
 static unsigned message_count;
+static int kept = -1;
+static bool ending;
 
 void message_init(void)
 {
@@ -122,14 +124,56 @@ out:
     return result;
 }
 
-int message_write(const char *bytes, size_t length)
+static bool is_stderr(int fd)
 {
     struct stat st;
     int saved = errno;
-    bool same = stderr_known && fstat(2, &st) == 0 && st.st_dev == stderr_dev &&
+    bool same = stderr_known && fstat(fd, &st) == 0 && st.st_dev == stderr_dev &&
                 st.st_ino == stderr_ino;
     errno = saved;
-    return same ? write_unblocked(2, bytes, length) : EBADF;
+    return same;
+}
+
+void message_keep(void)
+{
+    int saved = errno;
+    if (kept < 0 && is_stderr(2))
+        kept = fcntl(2, F_DUPFD_CLOEXEC, 500);
+    errno = saved;
+}
+
+bool message_kept(void)
+{
+    return kept >= 0;
+}
+
+void message_release(void)
+{
+    int saved = errno, fd = kept;
+    kept = -1;
+    if (fd >= 0 && is_stderr(fd)) /* the program may have closed it and have another there now */
+        close(fd);
+    errno = saved;
+}
+
+void message_check(void)
+{
+    if (kept >= 0 && !ending && !is_stderr(2))
+        message_release();
+}
+
+void message_ending(void)
+{
+    ending = true;
+}
+
+int message_write(const char *bytes, size_t length)
+{
+    if (is_stderr(2))
+        return write_unblocked(2, bytes, length);
+    if (ending && kept >= 0 && is_stderr(kept))
+        return write_unblocked(kept, bytes, length);
+    return EBADF;
 }
 
 void message(const char *text)

@@ -3,6 +3,7 @@
 #ifndef BASE_FMT_H
 #define BASE_FMT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,16 @@ void fmt_padded(struct fmt *f, uint64_t value, unsigned digits);
 #define MESSAGE_LIMIT 50
 void message_init(void);
 void message(const char *text);
+/* Programs close descriptor 2 on their way out (coreutils do, from atexit), before what there is to
+ * say at exit is known.  message_keep holds on to it by a high descriptor of our own;
+ * message_check, called about once a second, lets go as soon as the program has closed or replaced
+ * its own, so that whoever waits at the other end of a pipe is not kept; message_ending says that
+ * from now on the kept one may be used. */
+void message_keep(void);
+bool message_kept(void);
+void message_check(void);
+void message_release(void); /* in a forked copy: lets go in any case */
+void message_ending(void);
 /* Writes to descriptor 2 under the same guard, all or nothing where the descriptor is a pipe:
  * 0, EBADF when it is another object now, EAGAIN when it would block. */
 int message_write(const char *bytes, size_t length);

@@ -48,7 +48,8 @@ static void name_process(void)
     if (os_executable(identity.exe, sizeof identity.exe)) {
         const char *base = strrchr(identity.exe, '/');
         base = base ? base + 1 : identity.exe;
-        strncpy(name, base, sizeof identity.name - 1);
+        struct fmt f = fmt_on(name, sizeof identity.name);
+        fmt_text(&f, base);
     } else {
         os_read_file("/proc/self/comm", name, sizeof identity.name);
         if (!*name)

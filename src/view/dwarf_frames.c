@@ -2,6 +2,7 @@
 
 #include "view/containers.h"
 #include "view/libdw.h"
+#include "view/symbol_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ struct dwarf_object {
     Dwfl_Module *mod;
     GElf_Addr bias; /* session address - file address */
     bool has_dwarf;
+    struct symbol_table symbols;
     struct pair_map unit_index; /* offset of the unit -> units */
     struct unit *units;
     size_t unit_count, unit_room;
@@ -109,6 +111,7 @@ void dwarf_object_close(struct dwarf_object *o)
     free(o->units);
     free(o->unit_ranges);
     pair_map_fini(&o->unit_index);
+    symbol_table_fini(&o->symbols);
     if (o->dwfl)
         o->dw->dwfl_end(o->dwfl);
     free(o);
@@ -355,13 +358,18 @@ size_t dwarf_object_find(struct dwarf_object *o, uint64_t address,
 {
     address += o->bias;
     size_t count = o->has_dwarf ? dwarf_find(o, address, frames) : 0;
-    if (count && (frames[count - 1].name || frames[count - 1].linkage_name))
+    struct dwarf_frame *outer = count ? &frames[count - 1] : NULL;
+    if (outer && outer->linkage_name)
         return count;
-    GElf_Off offset;
-    GElf_Sym symbol;
-    const char *name =
-        o->dw->dwfl_module_addrinfo(o->mod, address, &offset, &symbol, NULL, NULL, NULL);
-    if (!name || !*name)
+    const char *name = symbol_table_find(&o->symbols, o->dw, o->mod, address);
+    /* gcc gives no linkage name to what is static or in an anonymous namespace; the symbol has its
+     * namespace and arguments.  A C function's symbol says no more than DWARF ("f.isra.0"). */
+    if (outer && outer->name) {
+        if (name && name[0] == '_' && name[1] == 'Z')
+            outer->linkage_name = name;
+        return count;
+    }
+    if (!name)
         return 0;
     if (!count)
         frames[count++] = (struct dwarf_frame){0};

@@ -28,9 +28,10 @@
     F(dwfl_begin)                                                                                  \
     F(dwfl_end)                                                                                    \
     F(dwfl_module_addrdie)                                                                         \
-    F(dwfl_module_addrinfo)                                                                        \
     F(dwfl_module_getdwarf)                                                                        \
     F(dwfl_module_getelf)                                                                          \
+    F(dwfl_module_getsym_info)                                                                     \
+    F(dwfl_module_getsymtab)                                                                       \
     F(dwfl_module_info)                                                                            \
     F(dwfl_module_nextcu)                                                                          \
     F(dwfl_report_begin)                                                                           \

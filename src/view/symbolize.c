@@ -152,6 +152,21 @@ static struct dwarf_object *get_dwarf(struct symbolizer *s, struct object *o)
     return o->dwarf;
 }
 
+/* What the compiler split off or specialized is still the function that the source has: "f.isra.0",
+ * "f(int) [clone .constprop.0]". */
+static size_t without_clone(const char *function)
+{
+    static const char *const marks[] = {" [clone ",    ".isra.", ".part.",
+                                        ".constprop.", ".cold",  ".lto_priv."};
+    size_t length = strlen(function);
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        const char *at = strstr(function, marks[i]);
+        if (at && at > function && (size_t)(at - function) < length)
+            length = (size_t)(at - function);
+    }
+    return length;
+}
+
 static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
 {
     const char *system = from->linkage_name ? from->linkage_name : from->name ? from->name : "";
@@ -165,7 +180,7 @@ static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
     else if (from->name)
         function = from->name; /* the source's name is nearer to readable */
     struct symbol_frame frame = {
-        .function = string_pool_add(&s->strings, function),
+        .function = string_pool_add_bytes(&s->strings, function, without_clone(function)),
         .system_name = string_pool_add(&s->strings, system),
         .file = string_pool_add(&s->strings, from->file ? from->file : ""),
         .line = from->line,
