@@ -139,7 +139,6 @@ static int view(struct logs *logs, const struct options *options)
     struct wish wish = live_wish(options);
     struct model model;
     size_t shown = 0;
-    bool span_chosen = false;
     tracelog_init(&trace);
     trace_init(&nothing, 0, "");
     history_init(&empty, 1);
@@ -156,7 +155,7 @@ static int view(struct logs *logs, const struct options *options)
                 wake = log->fd;
         }
         fill_model(&model, &trace, shown, logs, &nothing, &empty);
-        if (!span_chosen)
+        if (!wish.span_chosen)
             wish.span_seconds = whole_span(&model);
         int rows, cols;
         term_size(&rows, &cols);
@@ -171,8 +170,6 @@ static int view(struct logs *logs, const struct options *options)
             key = TERM_NONE;
             continue;
         }
-        if (key == '[' || key == ']')
-            span_chosen = true;
         live_common_key(&wish, &screen.charset, key, model.now_ns);
         if ((key == '\t' || key == TERM_RIGHT || key == TERM_DOWN) && trace.count > 0)
             shown = (shown + 1) % trace.count;

@@ -12,6 +12,7 @@
 
 struct layout_wish {
     bool sites;  /* there are call sites to show (not so for a trace log) */
+    bool rate;   /* the allocation rate is known */
     bool cycles; /* there are cycles: pauses and trace lines */
     bool detail; /* the selected site's stack is open */
 };

@@ -27,6 +27,7 @@ struct model {
     double alloc_rate, free_rate;     /* bytes a second, NAN not known */
     double alloc_objects_rate;
     double live_objects;
+    double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
     bool objects_exact;
     uint64_t torn;
     const char *hint; /* an empty view's: what to do next; or NULL */
@@ -45,6 +46,7 @@ struct wish {
     char filter[64];
     double interval_seconds;
     double span_seconds;
+    bool span_chosen; /* by the user; else the view fits it to what is known */
     /* The sites in the order shown, filtered; the cursor is a place in it, -1 none. */
     const uint32_t *rows;
     size_t row_count;

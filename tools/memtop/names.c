@@ -81,6 +81,16 @@ static bool is_plumbing(const struct name_frame *frame)
     return false;
 }
 
+/* What stands before every main and every thread. */
+static bool is_beginning(const struct name_frame *frame)
+{
+    static const char *const names[] = {"_start", "start_thread", "clone", "clone3"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(frame->function, names[i]) == 0)
+            return true;
+    return strncmp(frame->function, "__libc_start", 12) == 0;
+}
+
 /* A function without its arguments: the label has many to name. */
 static void short_function(const struct name_frame *frame, char *buffer, size_t size)
 {
@@ -111,8 +121,12 @@ char *names_label(const struct name_frame *frames, size_t count)
         n += snprintf(label + n, sizeof label - (size_t)n, " %.120s:%" PRIu32,
                       base_name(frames[first].file), frames[first].line);
     for (size_t i = first + 1; i < count && n + 270 < (int)sizeof label; i++) {
+        if (is_beginning(&frames[i]))
+            break;
         short_function(&frames[i], function, sizeof function);
         n += snprintf(label + n, sizeof label - (size_t)n, " \xe2\x86\x90 %s", function);
+        if (frames[i].line > 0) /* tells apart two calls from one function */
+            n += snprintf(label + n, sizeof label - (size_t)n, ":%" PRIu32, frames[i].line);
     }
     return clean_copy(label);
 }

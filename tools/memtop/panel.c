@@ -52,6 +52,13 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     const struct md_counters *counters = &model->header->counters;
     const struct history_point *last = history_last(model->history);
     figure(figures, STYLE_BOLD, "heap", units_bytes(text, last ? last->value[HISTORY_HEAP] : NAN));
+    if (model->growth_seconds >= 1) {
+        double share = model->growth_bytes / fmax(last ? last->value[HISTORY_HEAP] : NAN, 1);
+        snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
+                 model->growth_seconds);
+        figure(figures, share >= 0.1 ? STYLE_BAD : share >= 0.01 ? STYLE_WARN : STYLE_NORMAL, "grew",
+               line);
+    }
     figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
     figure(figures, STYLE_NORMAL, "rss", units_bytes(text, last ? last->value[HISTORY_RSS] : NAN));
     char count[UNITS_SIZE];
@@ -96,17 +103,21 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
     }
     uint64_t cycles = model->header ? model->header->counters.cycles : trace->cycles;
     figure(figures, STYLE_NORMAL, "cycles", units_count(text, (double)cycles));
-    figure(figures, STYLE_NORMAL, "pause", units_pause(text, trace->pause_last_ns));
-    figure(figures, STYLE_NORMAL, "p99", units_pause(text, model->pauses.p99_ns));
-    figure(figures, STYLE_NORMAL, "max", units_pause(text, model->pauses.max_ns));
-    snprintf(line, sizeof line, "%" PRIu32 "%%", trace->utilization_percent);
-    figure(figures, STYLE_NORMAL, "gc cpu", line);
+    figure(figures, STYLE_NORMAL, "reachable", units_bytes(text, (double)trace->reachable_last));
+    double goal = model->header ? (double)model->header->heap_goal_bytes : (double)trace->goal_last;
+    if (goal > 0 && goal < 0x1p50)
+        figure(figures, STYLE_NORMAL, "goal", units_bytes(text, goal));
     if (trace->unreachable_known) {
         snprintf(line, sizeof line, "%s (%s)", units_count(text, (double)trace->unreachable_objects),
                  units_bytes(other, (double)trace->unreachable_bytes));
         figure(figures, trace->unreachable_objects > 0 ? STYLE_WARN : STYLE_NORMAL, "unreachable",
                line);
     }
+    figure(figures, STYLE_NORMAL, "pause", units_pause(text, trace->pause_last_ns));
+    figure(figures, STYLE_NORMAL, "p99", units_pause(text, model->pauses.p99_ns));
+    figure(figures, STYLE_NORMAL, "max", units_pause(text, model->pauses.max_ns));
+    snprintf(line, sizeof line, "%" PRIu32 "%%", trace->utilization_percent);
+    figure(figures, STYLE_NORMAL, "gc cpu", line);
     if (trace->skips > 0)
         figure(figures, STYLE_WARN, "skipped", units_count(text, (double)trace->skips));
 }
@@ -219,6 +230,7 @@ struct layout panels_layout(int rows, int cols, const struct model *model, const
     return layout_make(rows, cols,
                        (struct layout_wish){.sites = model->sites != NULL,
                                             .cycles = model->trace->kept_count > 0,
+                                            .rate = model->sites != NULL,
                                             .detail = wish->pane == PANE_STACK});
 }
 

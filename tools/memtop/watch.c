@@ -122,6 +122,10 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     }
     if (alive || watch->ticks == 0)
         push_point(watch, watch->ticks == 0 ? 0 : added);
+    if (!frozen)
+        watch->model.growth_bytes =
+            history_change(&watch->history, HISTORY_HEAP, (int64_t)SITES_WINDOW_SECONDS * 1000000000,
+                           &watch->model.growth_seconds);
     describe_state(watch);
     watch->ticks++;
     return 0;
