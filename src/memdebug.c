@@ -37,6 +37,8 @@ enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 static bool active;  /* this process is watched: not excluded by `only` or `follow` */
 static bool tracked; /* the variant */
 static unsigned gc_mode = GC_OFF;
+/* gctracefile, absolute: the program may change its directory. */
+static char trace_path[512];
 
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
 EXPORT __attribute__((weak)) const char *malloc_conf;
@@ -111,6 +113,31 @@ static bool learn_classes(void)
     return true;
 }
 
+/* The trace's own file, opened for each line, so that whoever rotates it may move it away. */
+static int write_trace_file(const char *line, size_t length)
+{
+    static bool said;
+    char path[512];
+    struct fmt f = fmt_on(path, sizeof path);
+    const struct md_header *who = segment_identity();
+    fmt_path(&f, trace_path, who->pid, who->name);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    int error = fd < 0 ? errno : write_unblocked(fd, line, length);
+    if (fd >= 0)
+        close(fd);
+    if (error && !said) {
+        char text[700];
+        f = fmt_on(text, sizeof text);
+        fmt_text(&f, "gctracefile: ");
+        fmt_text(&f, path);
+        fmt_text(&f, ": ");
+        fmt_text(&f, strerrordesc_np(error));
+        message(text);
+    }
+    said = error != 0;
+    return error;
+}
+
 static void on_cycle(const struct md_cycle *cycle)
 {
     char line[GCTRACE_JSON_SIZE];
@@ -121,17 +148,7 @@ static void on_cycle(const struct md_cycle *cycle)
     size_t length = form == 2
                         ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
                         : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
-    const char *path = option_text(OPTION_GCTRACEFILE);
-    int error;
-    if (*path) {
-        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-        error = fd < 0 ? errno : write_unblocked(fd, line, length);
-        if (fd >= 0)
-            close(fd);
-    } else {
-        error = message_write(line, length);
-    }
-    if (error)
+    if (*trace_path ? write_trace_file(line, length) : message_write(line, length))
         COUNT_ADD(lost_lines, 1);
 }
 
@@ -222,7 +239,9 @@ void memdebug_boot(void)
 /* The executable's own malloc comes before ours for everybody. */
 static void say_own_malloc(void)
 {
-    uintptr_t first = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
+    /* By the program's own scope: this library is linked -Bsymbolic and would find itself. */
+    void *program = dlopen(NULL, RTLD_LAZY);
+    uintptr_t first = program ? (uintptr_t)dlsym(program, "malloc") : 0;
     char line[200];
     struct fmt f = fmt_on(line, sizeof line);
     if (!first || first - own_text_start < own_text_end - own_text_start)
@@ -289,6 +308,7 @@ static __attribute__((constructor)) void at_load(void)
         options_help(help_line);
     if (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE))
         message_keep();
+    fmt_absolute(trace_path, sizeof trace_path, option_text(OPTION_GCTRACEFILE));
     dump_init();
     install_dump_signal();
     at_quick_exit(at_end);

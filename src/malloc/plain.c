@@ -84,6 +84,15 @@ void plain_redraw(void)
     own_thread = saved;
 }
 
+/* jemalloc's leaves errno alone. */
+void *plain_realloc(void *ptr, size_t size)
+{
+    void *fresh = jep_realloc(ptr, size);
+    if (UNLIKELY(!fresh) && size)
+        errno = ENOMEM;
+    return fresh;
+}
+
 void *plain_reallocarray(void *ptr, size_t count, size_t size)
 {
     size_t bytes;
@@ -91,7 +100,7 @@ void *plain_reallocarray(void *ptr, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return jep_realloc(ptr, bytes);
+    return plain_realloc(ptr, bytes);
 }
 
 /* glibc takes any alignment and rounds it up; jemalloc's own leaves errno alone. */
