@@ -73,6 +73,8 @@ static bool drop_brackets(const char *name, char *out)
             memcpy(out, at, keep);
             out += keep;
             at += keep;
+        } else if (*at == '(' && (at[1] == '*' || at[1] == '&')) {
+            return false; /* returns a function or an array: the name is inside */
         } else if (*at == '(' || *at == '<') {
             at = closing(name, at);
             if (!at)
