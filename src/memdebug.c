@@ -41,22 +41,28 @@ static unsigned gc_mode = GC_OFF;
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
 EXPORT __attribute__((weak)) const char *malloc_conf;
 
+static bool in_list(const char *list, const char *name)
+{
+    while (*list) {
+        size_t length = strcspn(list, ":");
+        if (strlen(name) == length && strncmp(list, name, length) == 0)
+            return true;
+        list += length + (list[length] == ':');
+    }
+    return false;
+}
+
+/* By the name it was started by, or by the executable's own. */
 static bool named_by_only(void)
 {
     const char *list = option_text(OPTION_ONLY);
-    char exe[512];
+    char name[256], exe[512];
     if (!*list)
         return true;
+    os_program_name(name, sizeof name);
     os_executable(exe, sizeof exe);
-    const char *base = strrchr(exe, '/');
-    base = base ? base + 1 : exe;
-    for (const char *name = list; *name;) {
-        size_t length = strcspn(name, ":");
-        if (strlen(base) == length && strncmp(base, name, length) == 0)
-            return true;
-        name += length + (name[length] == ':');
-    }
-    return false;
+    const char *slash = strrchr(exe, '/');
+    return in_list(list, name) || in_list(list, slash ? slash + 1 : exe);
 }
 
 static unsigned chosen_gc(void)
@@ -144,6 +150,14 @@ static void on_publish(void)
         service_kick(SERVICE_LOOK);
 }
 
+/* A main thread that ends by pthread_exit: the process lives on until its last thread ends, and ours
+ * must not be that. */
+static void on_thread_end(void)
+{
+    if (os_gettid() == getpid())
+        service_outlives_main();
+}
+
 static void after_fork(void)
 {
     own_thread = false;
@@ -171,8 +185,8 @@ void memdebug_boot(void)
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     tracked = active && wants_tracked();
-    if (tracked && !object_map_init(&reason)) {
-        message(reason);
+    if (tracked && (!object_map_init(&reason) || !entry_can_track())) {
+        message(reason ? reason : "no tracing: the page of malloc could not be replaced (mremap)");
         tracked = false;
         gc_mode = GC_OFF;
     }
@@ -193,6 +207,7 @@ void memdebug_boot(void)
         segment_init((tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u));
         prof_init();
     }
+    counts_on_thread_end = on_thread_end;
     if (tracked) {
         static const struct gc_hooks hooks = {in_use_bytes, on_cycle};
         tracked_init();
@@ -204,18 +219,14 @@ void memdebug_boot(void)
     errno = saved;
 }
 
+/* The executable's own malloc comes before ours for everybody. */
 static void say_own_malloc(void)
 {
-    void *in_program = dlsym(RTLD_DEFAULT, "malloc");
-    char line[700];
+    uintptr_t first = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
+    char line[200];
     struct fmt f = fmt_on(line, sizeof line);
-    if (!in_program || in_program == (void *)malloc)
+    if (!first || first - own_text_start < own_text_end - own_text_start)
         return;
-    Dl_info info;
-    if (dladdr(in_program, &info) && dladdr((void *)memdebug_boot, &info) && in_program) {
-        if ((uintptr_t)in_program - own_text_start < own_text_end - own_text_start)
-            return;
-    }
     fmt_text(&f, segment_identity()->name);
     fmt_text(&f, " has a malloc of its own: its memory cannot be seen");
     message(line);

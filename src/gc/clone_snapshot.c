@@ -101,25 +101,30 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     stand_back(parent);
     handle_faults();
 
-    static struct heap_index index;
-    static struct mark mark;
+    /* In memory on record as ours: the index holds the address of the first block, and where we are
+     * linked into a program our static data are roots. */
+    struct {
+        struct heap_index index;
+        struct mark mark;
+    } *state = own_map(sizeof *state);
     int64_t t0 = os_now_ns();
-    if (!heap_index_build(&index, block_size))
+    if (!state || !heap_index_build(&state->index, block_size))
         child_exit("no memory to mark in");
     int64_t t1 = os_now_ns();
     /* An edge for each eighth word of the heap is more than any depth-first order needs but for
      * heaps made of pointers; those overflow and are done in more than one pass. */
-    if (!mark_init(&mark, &index, index.bytes / 64 + 65536))
+    if (!mark_init(&state->mark, &state->index, state->index.bytes / 64 + 65536))
         child_exit("no memory to mark in");
-    if (!roots_mark(&mark, &shared->roots))
+    if (!roots_mark(&state->mark, &shared->roots))
         child_exit("/proc/self/maps cannot be read");
     int64_t t2 = os_now_ns();
-    mark_finish(&mark);
-    heap_index_count_white(&index, &shared->unreachable_objects, &shared->unreachable_bytes);
+    mark_finish(&state->mark);
+    heap_index_count_white(&state->index, &shared->unreachable_objects,
+                           &shared->unreachable_bytes);
     if (snapshot_on_marked)
-        snapshot_on_marked(&index);
-    shared->objects = index.objects;
-    shared->bytes = index.bytes;
+        snapshot_on_marked(&state->index);
+    shared->objects = state->index.objects;
+    shared->bytes = state->index.bytes;
     shared->index_ns = t1 - t0;
     shared->roots_ns = t2 - t1;
     shared->finish_ns = os_now_ns() - t2;

@@ -88,18 +88,16 @@ static HOT NOINLINE void drain_edges(struct mark *mark)
     uintptr_t incoming[RING] = {0};
     struct reached outgoing[RING] = {{0, 0}};
     unsigned in = 0, out = 0;
-    unsigned idle = 0; /* turns without a new edge: after two rounds both rings are empty */
+    unsigned in_flight = 0; /* entries of both rings in use */
 
-    while (idle < 2 * RING) {
+    while (top > base || in_flight) {
         /* 1: take an edge, fetch the index entries of its target */
         uintptr_t fresh = 0;
         if (LIKELY(top > base)) {
             fresh = *--top;
             __builtin_prefetch(index_page(index, fresh));
             __builtin_prefetch(index_white(index, fresh), 1);
-            idle = 0;
-        } else {
-            idle++;
+            in_flight++;
         }
         uintptr_t word = incoming[in % RING];
         incoming[in++ % RING] = fresh;
@@ -107,6 +105,7 @@ static HOT NOINLINE void drain_edges(struct mark *mark)
         /* 2: resolve an earlier one; if it reaches a block for the first time, fetch the block */
         struct reached next = {0, 0};
         if (word) {
+            in_flight--;
             size_t size;
             uintptr_t block = heap_index_resolve(index, word, &size);
             if (block) {
@@ -118,10 +117,11 @@ static HOT NOINLINE void drain_edges(struct mark *mark)
                     if (size > 64)
                         __builtin_prefetch((void *)(block + 64));
                     next = (struct reached){block, size};
+                    in_flight++;
                 }
             }
         }
-        if (!next.start && idle == 0)
+        if (!next.start && top > base)
             continue;
 
         /* 3: look into a block reached earlier */
@@ -129,6 +129,7 @@ static HOT NOINLINE void drain_edges(struct mark *mark)
         outgoing[out++ % RING] = next;
         if (!now.start)
             continue;
+        in_flight--;
         if (UNLIKELY(now.size > MARK_CHUNK))
             push_range(mark, now.start, now.start + now.size);
         else if (UNLIKELY(top >= limit))

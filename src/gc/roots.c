@@ -164,7 +164,16 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     if (start >= end)
         return;
     *scan->bytes += end - start;
-    mark_from(scan->mark, start, end);
+    /* Where we are linked into the program, our list of ranges lies among its data: the end of one
+     * may be the address of the first block. */
+    uintptr_t list = (uintptr_t)own_ranges, list_end = list + sizeof own_ranges;
+    if (start < list_end && list < end) {
+        if (start < list)
+            mark_from(scan->mark, start, list);
+        start = list_end;
+    }
+    if (start < end)
+        mark_from(scan->mark, start, end);
 }
 
 static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
@@ -202,6 +211,23 @@ static bool is_thread_stack(const struct scan *scan, const struct proc_mapping *
            (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end);
 }
 
+/* libc keeps the stacks of threads that have ended, for the next ones: a mapping behind a guard with
+ * a struct pthread at its top (its first and third word point at itself) that is no live thread's.
+ * What is on it is dead; struct pthread itself may hold the result for pthread_join, or the argument
+ * of a thread about to be born.  Its address, or the mapping's start if this is something else. */
+static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct proc_mapping *m)
+{
+    if (scan->guard_end != m->start || !m->writable || m->inode)
+        return m->start;
+    uintptr_t last = m->end - m->start > 16384 ? m->end - 16384 : m->start;
+    for (uintptr_t at = m->end - 64; at >= last; at -= 64) {
+        const uintptr_t *word = (const uintptr_t *)at;
+        if (word[0] == at && word[2] == at)
+            return at;
+    }
+    return m->start;
+}
+
 static void scan_mapping(void *ctx, const struct proc_mapping *m)
 {
     struct scan *scan = ctx;
@@ -220,7 +246,11 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
     scan->bytes =
         in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
-    scan->from = in_use && is_thread_stack(scan, m) ? scan->points[point] : m->start;
+    scan->from = m->start;
+    if (in_use && is_thread_stack(scan, m))
+        scan->from = scan->points[point];
+    else if (!in_use && !has_thread)
+        scan->from = dead_thread(scan, m);
     scan_without_holes(scan, m->start, m->end);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes one relocatable object of jemalloc for the library to carry:
-#   embed_jemalloc.sh OUTPUT DIRECTORY COMPILER...
+#   embed_jemalloc.sh OUTPUT ENTRIES DIRECTORY COMPILER...
 # from the PIC archive of jemalloc (libjemalloc_pic.a, where the compiler finds it), with
 #   - its public functions renamed to jep_NAME (the exported names are ours),
 #   - its mmap and munmap renamed to ours, so that its memory is known exactly,
@@ -8,8 +8,9 @@
 #     the callers then find ours under the old name,
 #   - the C++ operators left out: they are ours, and libstdc++ is not needed.
 set -eu
-output=$(realpath -m "$1") dir=$2
-shift 2
+here=$(dirname "$(realpath "$0")")
+output=$(realpath -m "$1") entries=$(realpath -m "$2") dir=$3
+shift 3
 archive=$("$@" -print-file-name=libjemalloc_pic.a)
 rm -rf "$dir"
 mkdir -p "$dir"
@@ -49,4 +50,5 @@ stand_in "$(find_object prof)" prof_malloc_sample_object prof_free_sampled_objec
 stand_in "$(find_object prof_sys)" prof_unwind_init prof_backtrace
 stand_in "$(find_object tcache)" tcache_gc_event_handler tcache_gc_dalloc_event_handler \
     tcache_cleanup
+python3 "$here/copy_entries.py" "$(find_object jemalloc)" > "$entries"
 ld -r -o "$output" ./*.o

@@ -1,8 +1,32 @@
 #include "malloc/entry.h"
 
 #include "base/compiler.h"
+#include "base/os.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
+
+#include <sys/mman.h>
+
+extern char entry_page[] __attribute__((visibility("hidden")));
+extern char entry_page_tracked[] __attribute__((visibility("hidden")));
+
+/* malloc and free are jemalloc's own code (copy_entries.py); their slots are used only once their page
+ * has been replaced. */
+extern void *slot_malloc __attribute__((visibility("hidden")));
+extern void *slot_free __attribute__((visibility("hidden")));
+void *slot_malloc, *slot_free;
+
+/* Where jemalloc's malloc goes when its fast path does not do: the first call among them. */
+void *je_malloc_default(size_t size);
+void *entry_malloc_slow(size_t size);
+
+void *entry_malloc_slow(size_t size)
+{
+    if (LIKELY(slot_malloc))
+        return je_malloc_default(size);
+    memdebug_boot();
+    return ((void *(*)(size_t))slot_malloc)(size);
+}
 
 /* Slots begin at a stub that saves the arguments, boots, and goes on through the slot again. */
 #define ENTRY(name, plain, tracked)                                                                \
@@ -22,8 +46,10 @@
             ".p2align 3\n"                                                                         \
             "slot_" #name ": .quad boot_" #name "\n"                                               \
             ".text\n");
+#define ENTRY_OWN_PAGE(name, plain, tracked)
 #include "malloc/entry_points.def"
 #undef ENTRY
+#undef ENTRY_OWN_PAGE
 
 /* On entry the stack is 16-byte aligned: two return addresses lie on it. */
 __asm__(".text\n"
@@ -44,10 +70,20 @@ __asm__(".text\n"
         "  pop %rdi\n"
         "  ret\n");
 
+bool entry_can_track(void)
+{
+    /* Both are code of this library, mapped from its file: nothing becomes writable, and no policy
+     * against that stands in the way.  No other thread exists yet. */
+    return mremap(entry_page_tracked, OS_PAGE, OS_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                  entry_page) == (void *)entry_page;
+}
+
 void entry_choose(bool tracked)
 {
+#define ENTRY_OWN_PAGE ENTRY
 #define ENTRY(name, plain_function, tracked_function)                                              \
     slot_##name = tracked ? (void *)(tracked_function) : (void *)(plain_function);
 #include "malloc/entry_points.def"
 #undef ENTRY
+#undef ENTRY_OWN_PAGE
 }

@@ -1,5 +1,6 @@
-/* The exported malloc family.  Each symbol is one indirect jump; the first call of any of them
- * boots the library, which chooses the variant once, before the first block exists.
+/* The exported malloc family.  Each symbol is one indirect jump, but malloc and free, which are
+ * jemalloc's own code.  The first call of any of them boots the library, which chooses the variant
+ * once, before the first block exists.
  *
  *   plain    jemalloc's own functions with its profiler's hooks redirected (plain.c)
  *   tracked  around them: object map, exact counts, our own countdown (tracked.c)
@@ -9,6 +10,9 @@
 
 #include <stdbool.h>
 
+/* Replaces the page of malloc and free by one of jumps: to be called before the tracked variant is
+ * chosen.  False: the system refused, and only the plain variant can be had. */
+bool entry_can_track(void);
 /* Points every entry at its variant. */
 void entry_choose(bool tracked);
 /* Set by memdebug.c at link time: called once, by the first call of any entry. */

@@ -1,0 +1,116 @@
+"""Running one program once and saying what it took; medians and spreads of many."""
+
+import math
+import os
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = Path(os.environ.get('MEMDEBUG_BUILD', ROOT / 'build')).resolve()
+LIB = BUILD / 'libmemdebug.so'
+JEMALLOC = Path('/usr/lib/x86_64-linux-gnu/libjemalloc.so.2')
+
+
+def environment(extra=None):
+    env = {key: os.environ[key] for key in ('HOME', 'TMPDIR') if key in os.environ}
+    env.update(PATH='/usr/sbin:/usr/bin:/sbin:/bin', LANG='C.UTF-8')
+    env.update(extra or {})
+    return env
+
+
+def ours(memdebug=None):
+    return {'LD_PRELOAD': str(LIB)} | ({'MEMDEBUG': memdebug} if memdebug else {})
+
+
+def jemalloc(conf=None):
+    return {'LD_PRELOAD': str(JEMALLOC)} | ({'MALLOC_CONF': conf} if conf else {})
+
+
+class Cost:
+    """What one run took: CPU seconds (user and system, children that it waited for included), wall
+    seconds, peak resident MB."""
+
+    def __init__(self, cpu, wall, rss, err=''):
+        self.cpu, self.wall, self.rss, self.err = cpu, wall, rss, err
+
+
+def measure(command, extra=None, stdin=None):
+    """Runs `command` to its end.  Raises if it fails: a figure of a failed run is none."""
+    with tempfile.TemporaryFile() as err:
+        start = time.monotonic()
+        process = subprocess.Popen([str(part) for part in command], env=environment(extra),
+                                   stdin=open(stdin, 'rb') if stdin else subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        err.seek(0)
+        text = err.read().decode(errors='replace')
+    if process.returncode != 0:
+        raise RuntimeError(f'{command[0]} ended with {process.returncode}: {text[-500:]}')
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, text)
+
+
+def measure_redis(load, extra=None):
+    """CPU seconds and peak RSS of a redis-server under redis-benchmark."""
+    with tempfile.TemporaryDirectory() as directory:
+        server_program = Path(directory) / 'redis-server'
+        server_program.symlink_to('/usr/bin/redis-check-rdb')  # Debian: one program, two names
+        socket = f'{directory}/socket'
+        start = time.monotonic()
+        server = subprocess.Popen([server_program, '--port', '0', '--unixsocket', socket, '--save', '',
+                                   '--dir', directory], env=environment(extra),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            while subprocess.run(['redis-cli', '-s', socket, 'ping'], capture_output=True,
+                                 env=environment(), check=False).stdout != b'PONG\n':
+                if server.poll() is not None or time.monotonic() > start + 20:
+                    raise RuntimeError('redis-server does not start')
+                time.sleep(0.02)
+            subprocess.run(['redis-benchmark', '-s', socket, '-q', '-P', '16', '-r', '100000', '-d', '100',
+                            '-n', str(load), '-t', 'set,get,lpush,hset,zadd'], check=True,
+                           env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run(['redis-cli', '-s', socket, 'shutdown', 'nosave'], env=environment(),
+                           capture_output=True, check=False)
+            _, status, usage = os.wait4(server.pid, 0)
+            server.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            if server.returncode is None:
+                server.send_signal(signal.SIGKILL)
+                server.wait()
+    if server.returncode != 0:
+        raise RuntimeError(f'redis-server ended with {server.returncode}')
+    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - start, usage.ru_maxrss / 1024)
+
+
+def rounds(variants, count):
+    """Interleaved runs: {name: [Cost]} of `count` rounds in which each of {name: function} runs once,
+    in an order that turns from round to round."""
+    names, costs = list(variants), {name: [] for name in variants}
+    for i in range(count):
+        for name in names[i % len(names):] + names[:i % len(names)]:
+            costs[name].append(variants[name]())
+    return costs
+
+
+def ratios(costs, base, what='cpu'):
+    """{name: [ratio of each round to the base of the same round]}."""
+    return {name: [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in zip(runs, costs[base])]
+            for name, runs in costs.items() if name != base}
+
+
+def spread(values):
+    """(median, lower quartile, upper quartile)."""
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method='inclusive')
+    return middle, low, high
+
+
+def geomean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))

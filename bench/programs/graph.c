@@ -1,0 +1,131 @@
+/* A live graph of 64-byte nodes, collected a number of times while a second thread writes into it.
+ * Built twice: with malloc, where the cycles are memdebug's and their lines have the figures, and
+ * with -DWITH_BDWGC on bdwgc, which prints its own times.
+ *
+ *   graph MEGABYTES CYCLES [tree|random] [nowriter] */
+#ifdef WITH_BDWGC
+#define GC_THREADS
+#include <gc.h>
+#define ALLOCATE(size) GC_MALLOC(size)
+#else
+#include <dlfcn.h>
+#define ALLOCATE(size) calloc(1, size)
+#endif
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct node {
+    struct node *left, *right;
+    uint64_t payload[6];
+};
+
+static struct node *root;
+static volatile int stop;
+static uint64_t random_state = 88172645463325252ull;
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+/* A tree of `count` nodes, each allocated before those below it. */
+static struct node *make(size_t count)
+{
+    if (count == 0)
+        return NULL;
+    struct node *node = ALLOCATE(sizeof *node);
+    if (node == NULL)
+        abort();
+    node->left = make((count - 1) / 2);
+    node->right = make(count - 1 - (count - 1) / 2);
+    return node;
+}
+
+/* The same nodes linked at random: each points at the next of a permutation and at any other. */
+static struct node *make_random(size_t count)
+{
+    struct node **all = ALLOCATE(count * sizeof *all);
+    for (size_t i = 0; i < count; i++)
+        all[i] = ALLOCATE(sizeof **all);
+    for (size_t i = count - 1; i > 0; i--) {
+        size_t j = next_random(&random_state) % (i + 1);
+        struct node *t = all[i];
+        all[i] = all[j];
+        all[j] = t;
+    }
+    for (size_t i = 0; i + 1 < count; i++) {
+        all[i]->left = all[i + 1];
+        all[i]->right = all[next_random(&random_state) % count];
+    }
+    struct node *first = all[0];
+    memset(all, 0, count * sizeof *all);
+#ifdef WITH_BDWGC
+    GC_FREE(all);
+#else
+    free(all);
+#endif
+    return first;
+}
+
+/* Walks down at random and writes, all the time. */
+static void *writer(void *unused)
+{
+    uint64_t state = 2463534242ull;
+    while (!stop) {
+        struct node *node = root;
+        uint64_t path = next_random(&state);
+        for (int i = 0; i < 64 && node; i++, path >>= 1) {
+            node->payload[i % 6]++;
+            node = path & 1 ? node->left : node->right;
+        }
+    }
+    return unused;
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+int main(int argc, char **argv)
+{
+    size_t count = (argc > 1 ? (size_t)atol(argv[1]) : 100) * ((1 << 20) / sizeof(struct node));
+    int cycles = argc > 2 ? atoi(argv[2]) : 10;
+    int is_random = argc > 3 && strcmp(argv[3], "random") == 0;
+    int writes = !(argc > 4 && strcmp(argv[4], "nowriter") == 0);
+    pthread_t thread;
+#ifdef WITH_BDWGC
+    GC_INIT();
+#else
+    int (*gc)(void);
+    *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
+#endif
+    root = is_random ? make_random(count) : make(count);
+    if (writes)
+        pthread_create(&thread, NULL, writer, NULL);
+    for (int i = 0; i < cycles; i++) {
+        usleep(100000);
+        double start = now_ms();
+#ifdef WITH_BDWGC
+        GC_gcollect();
+        printf("collected %.3f ms\n", now_ms() - start);
+#else
+        int error = gc ? gc() : -1;
+        printf("cycle %.3f ms error %d\n", now_ms() - start, error);
+#endif
+        fflush(stdout);
+    }
+    stop = 1;
+    if (writes)
+        pthread_join(thread, NULL);
+    return 0;
+}

@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""The benchmarks: each a ratio against a peer that ran in the same minutes, interleaved, with the peer
+against itself beside it as the noise floor.  See run.sh."""
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import (BUILD, LIB, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
+from workloads import compile_program, prepare
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'support'))
+from scenario import split_trace  # noqa: E402
+
+PLAIN, AGAIN = 'jemalloc', 'jemalloc again'
+
+
+class Report:
+    """Rows of the table, kept for bench.json."""
+
+    def __init__(self):
+        self.rows = []
+
+    def row(self, bench, what, value, unit='', low=None, high=None, runs=None, limit=None, noise=None,
+            note=''):
+        """One figure.  `limit` is the bound that it has to keep, `noise` the (quartiles of the) peer
+        against itself."""
+        self.rows.append({'bench': bench, 'what': what, 'value': value, 'unit': unit, 'low': low,
+                          'high': high, 'runs': runs, 'limit': limit, 'noise': noise, 'note': note,
+                          'kept': None if limit is None else value <= limit})
+        print(self.text(self.rows[-1]), flush=True)
+
+    @staticmethod
+    def text(row):
+        def number(value):
+            return '' if value is None else f'{value:.4g}' if abs(value) < 100 else f'{value:.0f}'
+        spread_text = f'({number(row["low"])}-{number(row["high"])})' if row['low'] is not None else ''
+        verdict = '' if row['kept'] is None else \
+            f'{"<=" if row["kept"] else "ABOVE"} {number(row["limit"])}'
+        noise = row['noise']
+        noise_text = '' if noise is None else f'A/A {number(noise[0])} ({number(noise[1])}-{number(noise[2])})'
+        return (f'{row["bench"]:13} {row["what"]:44} {number(row["value"]):>7} {row["unit"]:3} '
+                f'{spread_text:17} {verdict:12} {noise_text:26} {row["note"]}').rstrip()
+
+    def save(self, quick):
+        path = BUILD / 'bench.json'
+        cpu = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text())
+        path.write_text(json.dumps({
+            'machine': {'cpu': cpu[1] if cpu else '', 'cpus': os.cpu_count(),
+                        'kernel': platform.release(),
+                        'memory_mb': os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') >> 20},
+            'quick': quick, 'rows': self.rows}, indent=1) + '\n')
+        return path
+
+
+def with_environment(run, extra):
+    return lambda: run(extra)
+
+
+def compare(report, bench, programs, variants, count, limits, rss_limits=None, rss_delta=None):
+    """Each program under each of {variant: environment}, against plain jemalloc.  `limits` and
+    `rss_limits` are {variant: (geometric mean at most, each at most)}, `rss_delta` {variant: MB}."""
+    medians = {name: {} for name in list(variants) + [AGAIN]}
+    rss = {name: {} for name in variants}
+    for program, run in programs.items():
+        table = {PLAIN: with_environment(run, jemalloc()), AGAIN: with_environment(run, jemalloc())}
+        table |= {name: with_environment(run, extra) for name, extra in variants.items()}
+        costs = rounds(table, count)
+        relative = ratios(costs, PLAIN)
+        noise = spread(relative[AGAIN])
+        medians[AGAIN][program] = noise[0]
+        base_rss = statistics.median(cost.rss for cost in costs[PLAIN])
+        base = statistics.median(cost.cpu for cost in costs[PLAIN])
+        for name in variants:
+            middle, low, high = spread(relative[name])
+            medians[name][program] = middle
+            own_rss = statistics.median(cost.rss for cost in costs[name])
+            rss[name][program] = (own_rss, base_rss)
+            report.row(bench, f'{program}, {name}', middle, 'x', low, high, count,
+                       limits.get(name, (None, None))[1], noise,
+                       f'CPU of {base:.2f} s; RSS {own_rss:.1f} of {base_rss:.1f} MB')
+    noise = geomean(list(medians[AGAIN].values()))
+    for name in variants:
+        report.row(bench, f'geometric mean of {len(programs)}, {name}', geomean(list(medians[name].values())),
+                   'x', runs=count, limit=limits.get(name, (None, None))[0], noise=(noise, noise, noise))
+        if rss_limits and name in rss_limits:
+            worst = max(a / b for a, b in rss[name].values())
+            report.row(bench, f'RSS, worst of {len(programs)}, {name}', worst, 'x',
+                       limit=rss_limits[name])
+        if rss_delta and name in rss_delta:
+            worst = max(a - b for a, b in rss[name].values())
+            report.row(bench, f'RSS more than jemalloc, worst, {name}', worst, 'MB',
+                       limit=rss_delta[name])
+
+
+# --------------------------------------------------------------------------------- benchmarks
+
+
+def instructions(command, extra):
+    """Instructions that cachegrind counts for one run."""
+    with tempfile.NamedTemporaryFile() as out:
+        done = subprocess.run(['valgrind', '--tool=cachegrind', '--cache-sim=no',
+                               f'--cachegrind-out-file={out.name}', *map(str, command)],
+                              env=environment(extra), capture_output=True, text=True, check=True)
+    return int(re.search(r'I\s+refs:\s+([\d,]+)', done.stderr)[1].replace(',', ''))
+
+
+def bench_instructions(report, quick):
+    bt = compile_program('bt')
+    deep = 12 if quick else 14
+    small = 8
+
+    def counts(extra):
+        return instructions([bt, deep], extra), instructions([bt, small], extra)
+
+    base, again = counts(jemalloc()), counts(jemalloc())
+    noise = again[0] / base[0]
+    slope_noise = (again[0] - again[1]) / (base[0] - base[1])
+    for name, extra, limit in (('MEMDEBUG unset', ours(), 1.01),
+                               ('memprofilerate=4096', ours('memprofilerate=4096'), None),
+                               ('gc=ready', ours('gc=ready'), None),
+                               ('jemalloc lg_prof_sample:19', jemalloc('prof:true,lg_prof_sample:19'), None),
+                               ('jemalloc lg_prof_sample:12', jemalloc('prof:true,lg_prof_sample:12'), None)):
+        total, start = counts(extra)
+        report.row('instructions', f'bt {deep}, {name}', total / base[0], 'x', limit=limit,
+                   noise=(noise, noise, noise), note=f'{base[0] / 1e6:.0f} M instructions')
+        report.row('instructions', f'bt {deep}, start-up taken out, {name}',
+                   (total - start) / (base[0] - base[1]), 'x',
+                   noise=(slope_noise, slope_noise, slope_noise))
+
+
+def bench_programs(report, quick):
+    programs, _ = prepare(quick)
+    name = 'MEMDEBUG unset'
+    compare(report, 'programs', programs, {name: ours()}, 3 if quick else 11, {name: (1.02, None)},
+            rss_delta={name: 2.0})
+
+
+def bench_rate4096(report, quick):
+    programs, _ = prepare(quick)
+    name = 'memprofilerate=4096'
+    compare(report, 'rate4096', programs,
+            {name: ours(name), 'jemalloc lg_prof_sample:12': jemalloc('prof:true,lg_prof_sample:12')},
+            3 if quick else 7, {name: (1.20, 1.40)}, rss_limits={name: 1.3})
+
+
+def bench_rate1(report, quick):
+    _, small = prepare(quick)
+    count = 2 if quick else 5
+    with tempfile.TemporaryDirectory() as directory:
+        source = small.args[0]
+        cc1 = subprocess.run(['gcc', '-print-prog-name=cc1'], capture_output=True, text=True, check=True,
+                             env=environment()).stdout.strip()
+
+        def heaptrack():
+            return measure(['heaptrack', '--record-only', '-o', f'{directory}/h', cc1, '-quiet', '-O2',
+                            '-fpreprocessed', source, '-o', '/dev/null'])
+
+        costs = rounds({PLAIN: with_environment(small, jemalloc()),
+                        AGAIN: with_environment(small, jemalloc()),
+                        'memprofilerate=1': with_environment(small, ours('memprofilerate=1')),
+                        'heaptrack': heaptrack,
+                        'jemalloc lg_prof_sample:0': with_environment(
+                            small, jemalloc('prof:true,lg_prof_sample:0'))}, count)
+    relative = ratios(costs, PLAIN)
+    base = statistics.median(cost.cpu for cost in costs[PLAIN])
+    base_rss = statistics.median(cost.rss for cost in costs[PLAIN])
+    for name, values in relative.items():
+        if name != AGAIN:
+            middle, low, high = spread(values)
+            own_rss = statistics.median(cost.rss for cost in costs[name])
+            report.row('rate1', f'cc1, {name}', middle, 'x', low, high, count,
+                       4.0 if name == 'memprofilerate=1' else None, spread(relative[AGAIN]),
+                       f'CPU of {base:.2f} s; RSS {own_rss:.0f} of {base_rss:.0f} MB')
+
+
+def bench_gctrace(report, quick):
+    programs, _ = prepare(quick)
+    outside = 'gc=ready (as gctrace=1 outside cycles)'
+    within = 'gctrace=1, cycles included'
+    compare(report, 'gctrace', programs, {outside: ours('gc=ready'), within: ours('gctrace=1')},
+            3 if quick else 7, {outside: (1.10, None)})
+
+
+def graph_cycles(megabytes, cycles, shape='tree'):
+    """Lines of a run on the malloc graph with a writer."""
+    graph = compile_program('graph', '-pthread')
+    done = subprocess.run([graph, str(megabytes), str(cycles), shape],
+                          env=environment(ours('gctrace=1,gc=ready')), capture_output=True, text=True,
+                          check=True, stdin=subprocess.DEVNULL)
+    lines, skips, rest = split_trace(done.stderr)
+    if rest or len(lines) < cycles * 0.8:
+        raise RuntimeError(f'{len(lines)} lines for {cycles} cycles, skips {skips}, {rest}')
+    return lines, skips
+
+
+def bench_pause(report, quick):
+    cycles = 6 if quick else 13
+    for megabytes, limit in ((100, 2.0),) if quick else ((100, 2.0), (1024, 15.0)):
+        lines, skips = graph_cycles(megabytes, cycles)
+        pauses = [line.stop1 + line.stop2 for line in lines[1:]]
+        middle, low, high = spread(pauses)
+        report.row('pause', f'{megabytes} MB of 64-byte nodes, second thread writing', middle, 'ms', low,
+                   high, len(pauses), limit, note=f'maximum {max(pauses):.2f} ms, the first '
+                   f'{lines[0].stop1:.2f}; {len(skips)} skipped')
+
+
+def bench_mark(report, quick):
+    megabytes, cycles = (100, 4) if quick else (1024, 6)
+    bdwgc = compile_program('graph', '-DWITH_BDWGC', '-pthread', '-lgc', output='graph-bdwgc')
+    shapes = ('tree',) if quick else ('tree', 'random')
+    for shape in shapes:
+        marks, cpus, theirs, both = [], [], [], []
+        for _ in range(1 if quick else 3):
+            lines, _ = graph_cycles(megabytes, cycles, shape)
+            marks += [line.mark for line in lines[1:]]
+            cpus += [sum(line.cpu[1:4]) for line in lines[1:]]
+            for markers, times in (('1', theirs), (str(os.cpu_count()), both)):
+                done = subprocess.run([bdwgc, str(megabytes), str(cycles), shape, 'nowriter'],
+                                      env=environment({'GC_MARKERS': markers}), capture_output=True,
+                                      text=True, check=True, stdin=subprocess.DEVNULL)
+                times += list(map(float, re.findall(r'collected ([\d.]+) ms', done.stdout)))[1:]
+        nodes = megabytes * (1 << 20) / 64
+        base = statistics.median(theirs)
+        for name, times in (('wall', marks), ('CPU', cpus)):
+            middle, low, high = (value / base for value in spread(times))
+            report.row('mark', f'{megabytes} MB {shape}, {name}, to bdwgc with one marker', middle, 'x',
+                       low, high, len(times), 1.5 if (name, shape) == ('wall', 'tree') else None,
+                       tuple(value / base for value in spread(theirs)),
+                       f'{statistics.median(times) * 1e6 / nodes:.0f} ns a node, bdwgc '
+                       f'{base * 1e6 / nodes:.0f}, with {os.cpu_count()} markers '
+                       f'{statistics.median(both) * 1e6 / nodes:.0f}')
+
+
+def bench_startup(report, quick):
+    count = 40 if quick else 300
+    costs = rounds({PLAIN: lambda: measure(['/bin/true'], jemalloc()),
+                    AGAIN: lambda: measure(['/bin/true'], jemalloc()),
+                    'MEMDEBUG unset': lambda: measure(['/bin/true'], ours()),
+                    'gctrace=1': lambda: measure(['/bin/true'], ours('gctrace=1')),
+                    'no library': lambda: measure(['/bin/true'])}, count)
+    base = statistics.median(cost.wall for cost in costs[PLAIN])
+    again = [cost.wall / base for cost in costs[AGAIN]]
+    for name in ('MEMDEBUG unset', 'gctrace=1', 'no library'):
+        middle, low, high = spread([cost.wall / base for cost in costs[name]])
+        report.row('startup', f'/bin/true, {name}', middle, 'x', low, high, count,
+                   1.0 if name == 'MEMDEBUG unset' else None, spread(again), f'{base * 1e3:.2f} ms')
+
+
+BENCHES = {'instructions': bench_instructions, 'programs': bench_programs, 'rate4096': bench_rate4096,
+           'rate1': bench_rate1, 'gctrace': bench_gctrace, 'pause': bench_pause, 'mark': bench_mark,
+           'startup': bench_startup}
+
+
+def main():
+    quick = '--quick' in sys.argv
+    names = [word for word in sys.argv[1:] if word != '--quick'] or list(BENCHES)
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.exit(f'no benchmark {", ".join(unknown)}; there are {", ".join(BENCHES)}')
+    if not LIB.exists():
+        sys.exit(f'{LIB} is not built')
+    report, failed = Report(), 0
+    for name in names:
+        try:
+            BENCHES[name](report, quick)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            failed += 1
+            print(f'{name:13} could not be measured: {error}', flush=True)
+    path = report.save(quick)
+    above = sum(row['kept'] is False for row in report.rows)
+    print(f'{len(report.rows)} figures, {above} above their limit, {failed} not measured; {path}')
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+    main()

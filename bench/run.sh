@@ -1,0 +1,14 @@
+#!/bin/sh
+# Every benchmark, each as a ratio against its peer in the same run; a table, and build/bench.json.
+#
+#   bench/run.sh [--quick] [NAME...]     names: instructions programs rate4096 rate1 gctrace pause
+#                                        mark startup
+# Nothing else should run on the machine meanwhile.
+set -eu
+cd "$(dirname "$0")/.."
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+tools/install-deps.sh build bench
+[ -f build/build.ninja ] || meson setup build
+meson compile -C build
+exec python3 bench/run.py "$@"

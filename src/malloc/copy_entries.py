@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Writes, as assembler, the exported malloc and free: jemalloc's own two functions, byte by byte with
+their relocations, from the object file of jemalloc.c given.
+
+They are what the speed of the whole program hangs on, and any forwarding function would cost more
+than all the rest of the plain variant.  They lie together in one page.  A second page holds, at the
+same places, jumps through slots: for the tracked variant it is moved over the first (entry.c), so its
+jumps are linked for there.  Where a function leaves itself (jemalloc's slow path) it goes to ours.
+
+Fails if the functions are not of the shape known from jemalloc 5.3.0: one relative jump out of each,
+to its slow path, as the only way out but `ret`.
+"""
+import re
+import subprocess
+import sys
+
+PAGE = 4096
+FUNCTIONS = {  # exported name: name in the object, its slow path there, ours
+    "malloc": ("jep_malloc", "je_malloc_default", "entry_malloc_slow"),
+    "free": ("jep_free", "je_free_default", "je_free_default"),
+}
+
+
+def run(*command):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def fail(why):
+    sys.exit(f"copy_entries.py: {why}: another jemalloc?")
+
+
+def symbols(path):
+    table = {}
+    for line in run("readelf", "-sW", path).splitlines():
+        field = line.split()
+        if len(field) >= 8 and field[3] == "FUNC":
+            table[field[7]] = (int(field[1], 16), int(field[2], 0))
+    return table
+
+
+def relocations(path):
+    """[(offset, type, symbol and addend)] of .text"""
+    found, in_text = [], False
+    for line in run("objdump", "-r", path).splitlines():
+        if line.startswith("RELOCATION RECORDS FOR"):
+            in_text = line.endswith("[.text]:")
+        field = line.split()
+        if in_text and len(field) == 3 and re.fullmatch("[0-9a-f]{8,16}", field[0]):
+            found.append((int(field[0], 16), field[1], field[2]))
+    return found
+
+
+def text_bytes(path, start, size):
+    data = bytearray()
+    listing = run("objdump", "-s", "-j", ".text", f"--start-address={start}",
+                  f"--stop-address={start + size}", path)
+    for line in listing.splitlines():
+        match = re.match(r" ([0-9a-f]+) ((?:[0-9a-f]{2,8} ){1,4})", line)
+        if match:
+            data += bytes.fromhex(match.group(2).replace(" ", ""))
+    if len(data) != size:
+        fail(f"{len(data)} bytes of code where {size} are expected")
+    return data
+
+
+def way_out(path, start, size, slow):
+    """Offset of the one jump to `slow`."""
+    out = []
+    listing = run("objdump", "-d", "--no-show-raw-insn", f"--start-address={start}",
+                  f"--stop-address={start + size}", path)
+    for line in listing.splitlines():
+        match = re.match(r"\s+([0-9a-f]+):\s+(j\w+|call\w*)\s+([0-9a-f]+)", line)
+        if match and not start <= int(match.group(3), 16) < start + size:
+            out.append((int(match.group(1), 16), match.group(2), int(match.group(3), 16)))
+        elif re.match(r"\s+[0-9a-f]+:\s+(j\w+|call\w*)\s+\*", line):
+            fail("an indirect jump")
+    if len(out) != 1 or out[0][1] != "jmp" or out[0][2] != slow:
+        fail(f"ways out {out}")
+    return out[0][0]
+
+
+def emit(name, path, table, relocs):
+    inside, slow, ours = FUNCTIONS[name]
+    start, size = table[inside]
+    data = text_bytes(path, start, size)
+    jump = way_out(path, start, size, table[slow][0]) - start
+    if data[jump] != 0xE9:
+        fail("a short jump to the slow path")
+    data[jump + 1:jump + 5] = bytes(4)
+    print(f".globl {name}\n.type {name}, @function\n.p2align 6\n{name}:")
+    for at in range(0, size, 16):
+        print("  .byte " + ", ".join(f"0x{b:02x}" for b in data[at:at + 16]))
+    print(f".size {name}, . - {name}")
+    print(f".reloc {name} + {jump + 1}, R_X86_64_PLT32, {ours} - 4")
+    for offset, kind, value in relocs:
+        if start <= offset < start + size:
+            if kind not in ("R_X86_64_REX_GOTPCRELX", "R_X86_64_GOTTPOFF", "R_X86_64_GOTPCREL"):
+                fail(f"relocation {kind} of {value}")
+            print(f".reloc {name} + {offset - start}, {kind}, {value}")
+
+
+def main():
+    path = sys.argv[1]
+    table, relocs = symbols(path), relocations(path)
+    print(".text\n.p2align 12\n.globl entry_page\n.hidden entry_page\nentry_page:")
+    for name in FUNCTIONS:
+        emit(name, path, table, relocs)
+    print(".p2align 12, 0xcc\n.globl entry_page_tracked\n.hidden entry_page_tracked")
+    print("entry_page_tracked:")
+    for name in FUNCTIONS:
+        print(f".org entry_page_tracked + ({name} - entry_page), 0xcc")
+        print(f"  jmp *slot_{name} + {PAGE}(%rip)")
+    print(".p2align 12, 0xcc\n.hidden je_tsd_tls\n.type je_tsd_tls, @tls_object")
+    print('.section .note.GNU-stack, "", @progbits')
+
+
+if __name__ == "__main__":
+    main()

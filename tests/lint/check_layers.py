@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""The layer rule: a folder may include itself, those below it, and include/.
+
+Reads the project's own #include "folder/file.h" lines.  memdebug.c stands above all; src/view and
+tools/memtop read what the library writes and share no code with the writers but src/base.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+from lint import ROOT, Tap, sources
+
+LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
+READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}}
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+LINES = 600
+
+
+def level(folder):
+    return next((i for i, layer in enumerate(LAYERS) if folder in layer), None)
+
+
+def folder_of(path):
+    parts = path.relative_to(ROOT).parts
+    if parts[0] == 'src':
+        return parts[1] if len(parts) > 2 else 'top'
+    return parts[1] if parts[0] == 'tools' and len(parts) > 2 else None
+
+
+def allowed(source, target):
+    """Whether a file of folder `source` may include one of folder `target`."""
+    if source == 'top' or source == target:
+        return True
+    if source in READERS:
+        return target in READERS[source]
+    if level(source) is None or level(target) is None:
+        return False
+    # Siblings of the layer of memory and stacks may see each other; prof and gc may not.
+    same = level(source) == level(target) and source not in LAYERS[2]
+    return level(target) < level(source) or same
+
+
+def violations(path, text):
+    source = folder_of(path)
+    found = []
+    for name in INCLUDE.findall(text):
+        if '/' not in name:
+            if not (path.parent / name).exists() and not name.endswith('.pb-c.h'):
+                found.append(f'{path}: "{name}" is not in its own folder')
+            continue
+        target = name.split('/')[0]
+        if target == 'memdebug':
+            continue
+        if source is not None and not allowed(source, target):
+            found.append(f'{path}: {source} includes {name}')
+    return found
+
+
+with Tap() as t:
+    # The check itself, on lines that must pass and lines that must not.
+    sample = ROOT / 'src' / 'prof' / 'x.c'
+    t.equal(violations(sample, '#include "base/os.h"\n#include "segment/segment.h"\n'
+                       '#include <memdebug/segment.h>\n'), [], 'downward is allowed')
+    for line, where in (('gc/gc.h', 'src/prof'), ('malloc/entry.h', 'src/gc'), ('prof/prof.h', 'src/base'),
+                        ('segment/segment.h', 'src/view'), ('prof/prof.h', 'tools/memtop'),
+                        ('view/pprof.h', 'src/segment')):
+        t.equal(len(violations(ROOT / where / 'x.c', f'#include "{line}"\n')), 1,
+                f'{where} may not include {line}')
+    files = sources('.c', '.h', '.def', folders=('src', 'tools'))
+    found = [fault for path in files for fault in violations(path, path.read_text())]
+    t.ok(len(files) > 10 and not found, f'{len(files)} files keep the layers', '\n'.join(found))
+    for path in sources('.c', '.cpp', '.h', '.py'):
+        lines = path.read_text().count('\n')
+        if lines > LINES:
+            print(f'# warning: {path.relative_to(ROOT)} has {lines} lines: what second reason does it '
+                  'have to change?')

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""The README's table of options is the one of src/base/options.def.
+
+    check_readme.py            checks it
+    check_readme.py --write    writes it between the markers
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+from lint import ROOT, Tap
+
+BEGIN, END = '<!-- options: begin (from src/base/options.def) -->', '<!-- options: end -->'
+STRING = r'"((?:[^"\\]|\\.)*)"'
+WHEN = {'START': 'no', 'RUNTIME': 'yes', 'LATER': 'not in this version'}
+
+
+def options(text):
+    """(key, default, when, accepts, meaning) of each OPTION(...) of options.def."""
+    names = dict(re.findall(rf'^#define (\w+) {STRING}$', text, re.M))
+    text = re.sub(r'/\*.*?\*/', '', text, flags=re.S)
+    found = []
+    for call in re.findall(r'^OPTION\((.*?)\)$', text, re.M | re.S):
+        for name, value in names.items():
+            call = re.sub(rf'\b{name}\b', lambda _, value=value: f'"{value}"', call)
+        call = re.sub(r'"\s*\n\s*"', '', call)  # strings side by side are one
+        match = re.fullmatch(rf'(\w+), {STRING}, (\w+), {STRING}, (\w+), {STRING},\s*{STRING}', call)
+        if match is None:
+            raise ValueError(f'OPTION({call})')
+        found.append((match[2], match[4], match[5], match[6], match[7]))
+    return found
+
+
+def table(rows):
+    lines = ['| key | default | at run time | accepts | meaning |', '|---|---|---|---|---|']
+    for key, default, when, accepts, meaning in rows:
+        accepts = ', '.join(word for word in accepts.split('|') if not word.startswith('~'))
+        lines.append(f'| `{key}` | {f"`{default}`" if default else "-"} | {WHEN[when]} | '
+                     f'{accepts or "-"} | {meaning} |')
+    return '\n'.join(lines)
+
+
+def main():
+    readme = ROOT / 'README.md'
+    made = table(options((ROOT / 'src/base/options.def').read_text()))
+    text = readme.read_text() if readme.exists() else ''
+    parts = re.search(re.escape(BEGIN) + r'\n(.*?)\n' + re.escape(END), text, re.S)
+    if '--write' in sys.argv:
+        if parts is None:
+            sys.exit(f'README.md has no section between\n{BEGIN}\nand\n{END}')
+        readme.write_text(text[:parts.start(1)] + made + text[parts.end(1):])
+        return
+    with Tap() as t:
+        t.ok(made.count('\n') > 20, f'options.def has {made.count(chr(10)) - 1} keys')
+        if t.ok(parts is not None, 'README.md has the section of options', f'{BEGIN}\n{END}'):
+            t.equal(parts[1].splitlines(), made.splitlines(),
+                    'the table equals options.def (tests/lint/check_readme.py --write)')
+        # What the README tells to run must be there.
+        for command in sorted(set(re.findall(r'\b((?:tools|tests|bench)/[\w./-]+\.(?:sh|py))\b', text))):
+            t.ok((ROOT / command).exists(), f'README.md: {command} exists')
+        private = re.findall(r'/(?:root|work|home/\w+)/\S*', text)
+        t.equal(private, [], 'README.md names no path of one machine')
+
+
+main()

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Builds and runs every test.  The last line is `N passed, N failed, N skipped`, in test points; the
+# exit status says whether all passed.  On a fresh Debian 12 it installs what it needs first.
+#
+#   tests/run.sh [--quick]     --quick leaves the sanitizer builds out
+set -u
+cd "$(dirname "$0")/.." || exit 1
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+quick=
+[ "${1:-}" != --quick ] || quick=yes
+tools/install-deps.sh build test || exit 1
+
+# build NAME [meson options]: configures if need be, and compiles.
+build() {
+    directory=$1
+    shift
+    if [ ! -f "$directory/build.ninja" ]; then
+        [ "${CI:-}" != true ] || set -- "$@" --werror
+        meson setup "$directory" "$@" || return 1
+    fi
+    meson compile -C "$directory"
+}
+
+status=0
+logs=
+# run_tests NAME [meson test options]
+run_tests() {
+    directory=$1
+    shift
+    rm -f "$directory/meson-logs/testlog.json"
+    meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || status=1
+    logs="$logs $directory/meson-logs/testlog.json"
+}
+
+build build || {
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+}
+run_tests build
+
+if [ -z "$quick" ]; then
+    # Everything but the interposed symbols, with the mistakes that only a sanitizer sees.  LeakSanitizer
+    # is off: it needs ptrace, which containers refuse.
+    for kind in address,undefined thread; do
+        directory=build-asan
+        [ $kind != thread ] || directory=build-tsan
+        if build $directory -Db_sanitize=$kind -Db_lundef=false; then
+            ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+                run_tests $directory --no-suite lint --no-suite scenario
+        else
+            status=1
+        fi
+    done
+fi
+
+# shellcheck disable=SC2086  # words
+python3 tests/support/summary.py $logs || status=1
+exit $status

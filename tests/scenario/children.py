@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Children of every kind: fork, vfork, _Fork, raw clone, exec.  Each has its own segment and its own
+cycle numbers, the parent's stay whole, and `follow` and `only` say who takes part."""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+VICTIM = s.PROGRAMS / 'victim'
+EXPECTED = {'fork-exit': '11', 'fork-_exit': '12', '_Fork': '13', 'clone': '14', 'vfork-exec': '7',
+            'vfork-_exit': '15'}
+
+
+def statuses(result):
+    return dict(re.findall(r'^(\S+) pid=\d+ status=(-?\d+)$', result.out, re.M))
+
+
+with s.Tap() as t:
+    for memdebug in (None, 'gctrace=1', 'memprofilerate=1', 'gctrace=1,memprofilerate=4096',
+                     'gctrace=1,follow=none', 'monitor=off', 'gctrace=1,monitor=off'):
+        for _ in range(3):
+            result = s.run([VICTIM, 'children'], memdebug)
+            name = memdebug or 'MEMDEBUG unset'
+            t.equal((result.status, statuses(result)), (0, EXPECTED), f'{name}: all children end well',
+                    result)
+            t.equal(s.trace_faults(result.lines), [], f'{name}: each child counts its own cycles')
+            t.equal(result.rest, ['hello on stderr'], f'{name}: nothing else on stderr')
+        if memdebug and 'gctrace' in memdebug:
+            pids = {line.pid for line in result.lines}
+            t.ok(result.pid in pids, f'{name}: the parent has its lines', result)
+            t.equal(len(pids) > 1, 'none' not in memdebug, f'{name}: children have lines, or none do',
+                    result)
+    # Those that left by _exit left a segment behind, as a killed one does: clean up after ourselves.
+    for pid in re.findall(r'pid=(\d+)', result.out):
+        for path in s.segments(pid):
+            path.unlink()
+
+    result = s.run([VICTIM, 'exec', '4'], 'gctrace=1')
+    t.equal((result.status, result.out, result.rest), (5, 'end of the chain\n', []), 'a chain of execs')
+    t.equal([line.number for line in result.lines], [1], 'its last image has its line at exit', result)
+    t.equal(s.segments(result.pid), [], 'and leaves no segment')
+    result = s.run([VICTIM, 'exec', '2'], 'gctrace=1,follow=fork')
+    t.equal((result.status, result.lines), (5, []), 'follow=fork: no line after exec')
+    result = s.run([VICTIM, 'exec', '2'], 'gctrace=1,follow=none')
+    t.equal((result.status, result.lines), (5, []), 'follow=none: no line after exec')
+
+    # bash, not dash: that ends by _exit, where no cycle can be done.
+    shell = f'"{VICTIM}" hello; exit 0'
+    for memdebug, lines in (('gctrace=1', {'bash', 'victim'}), ('gctrace=1,only=victim', {'victim'}),
+                            ('gctrace=1,only=bash:none', {'bash'}), ('gctrace=1,only=none', set()),
+                            ('gctrace=1,only=none:victim', {'victim'})):
+        result = s.run(['/bin/bash', '-c', shell], memdebug)
+        t.equal({line.name for line in result.lines}, lines, f'{memdebug}: who prints lines', result)
+
+    # A shell that forks a pipeline; make, which vforks.
+    result = s.run(['/bin/sh', '-c', 'for i in 1 2 3 4 5; do seq 1 2000 | sort -n | tail -1; done'],
+                   'gctrace=1')
+    t.equal((result.status, result.out, result.rest), (0, '2000\n' * 5, []), 'pipelines of a shell')
+    t.equal(s.trace_faults(result.lines), [], 'with sane lines')
+
+    # Python's multiprocessing by fork, threads running in the parent.
+    program = ('import multiprocessing as m, threading, time\n'
+               'stop = False\n'
+               'def busy():\n'
+               '    while not stop: [str(i) for i in range(1000)]\n'
+               'def f(n): return len([str(i) for i in range(n)])\n'
+               't = [threading.Thread(target=busy) for _ in range(3)]\n'
+               '[x.start() for x in t]\n'
+               'with m.get_context("fork").Pool(4) as p: print(sum(p.map(f, [20000] * 40)))\n'
+               'stop = True\n')
+    for memdebug in (None, 'gctrace=1,gcinterval=50ms', 'memprofilerate=1'):
+        result = s.run(['/usr/bin/python3', '-c', program], memdebug, timeout=60,
+                       env={'PYTHONMALLOC': 'malloc'})
+        t.equal((result.status, result.out, result.rest), (0, '800000\n', []),
+                f'{memdebug or "MEMDEBUG unset"}: forks beside running threads', result)
+        t.equal(s.trace_faults(result.lines), [], 'with sane lines')
+
+    # The parent's profile is the parent's.
+    if not t.missing('profile beside children', 'go'):
+        with tempfile.TemporaryDirectory() as directory:
+            prefix = Path(directory) / 'p'
+            result = s.run([VICTIM, 'children'], f'memprofilerate=1,heapprofile={prefix}')
+            own = [path for path in s.dumps(prefix) if f'.{result.pid}.' in path.name]
+            t.equal(len(own), 1, 'one profile of the parent', s.dumps(prefix))
+            if own:
+                churned = s.read_profile(own[0]).by_function(lambda name: name == 'churn')
+                space = churned.get('churn', [0] * 4)[1]
+                t.ok(8 << 20 <= space < 10 << 20,
+                     f'it has what the parent allocated, no child more ({space >> 20} MB of 8)')
+            forked = [path for path in s.dumps(prefix) if path not in own]
+            t.ok(len(forked) >= 2, 'children by fork + exit and by vfork + exec wrote theirs',
+                 s.dumps(prefix))
+
+    result = s.run([VICTIM, 'forkserver', '30'], 'memprofilerate=4096,keepdead=5')
+    t.equal((result.status, result.out), (0, '30 children\n'), '30 children killed by SIGKILL')
+    for how, status in (('exit', 21), ('quick_exit', 22), ('_exit', 23), ('return', 24),
+                        ('pthread_exit', 0), ('abort', -6)):
+        for memdebug in (None, 'gctrace=1', 'memprofilerate=4096'):
+            result = s.run([VICTIM, 'exits', how], memdebug, timeout=20)
+            t.equal((result.status, result.rest), (status, []), f'{memdebug}: ends by {how}', result)
+            if how in ('exit', 'quick_exit', 'return', 'pthread_exit'):
+                t.equal(s.segments(result.pid), [], f'{memdebug}: no segment after {how}')
+                if memdebug == 'gctrace=1':
+                    t.ok(result.lines, f'{memdebug}: a line at {how}', result)
+            for path in s.segments(result.pid):
+                path.unlink()

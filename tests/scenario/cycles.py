@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""When cycles run, and what their lines say of the heap."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+VICTIM = s.PROGRAMS / 'victim'
+
+
+def held(memdebug, megabytes, seconds=0.0):
+    """Lines of a process that grew to `megabytes`, looked at after `seconds` at rest."""
+    with s.running([VICTIM, 'hold', str(megabytes)], memdebug, ready='ready') as process:
+        if seconds:
+            s.wait_for(lambda: False, seconds, process)
+        _, err = process.text()
+        return s.split_trace(err)
+
+
+with s.Tap() as t:
+    # At exit of a program too short for any.
+    for command in (['/bin/true'], [VICTIM, 'hello'], ['/usr/bin/python3', '-c', 'pass']):
+        result = s.run(command, 'gctrace=1,gcminheap=1g')
+        t.equal([line.number for line in result.lines], [1], f'{Path(command[0]).name}: one line at exit',
+                result)
+        t.equal(s.trace_faults(result.lines, None, result.pid), [], 'which is sane')
+        t.ok(result.lines and not result.lines[0].forced, 'and not forced')
+
+    # By growth: each goal twice the heap of the last cycle, not below gcminheap.
+    cycles, skips, rest = held('gctrace=1,gcinterval=off', 200, 1.0)
+    t.equal((rest, skips), ([], []), 'growth: nothing but lines')
+    t.equal(s.trace_faults(cycles, 'victim'), [], f'growth: {len(cycles)} sane lines')
+    t.ok(4 <= len(cycles) <= 9, f'growth: about one line for each doubling from 4 to 200 MB '
+         f'({len(cycles)})', [line.text for line in cycles])
+    t.ok(cycles and cycles[0].goal == 4, 'growth: the first goal is gcminheap')
+    t.ok(all(b.goal >= a.before for a, b in zip(cycles, cycles[1:])), 'growth: goals grow with the heap',
+         [line.text for line in cycles])
+    t.ok(all(line.before >= line.goal - 1 for line in cycles), 'growth: no cycle below its goal',
+         [line.text for line in cycles])
+    t.ok(cycles and cycles[-1].live >= 90, 'growth: what is held is reachable',
+         cycles and cycles[-1].text)
+    t.ok(all(line.unreachable == 0 for line in cycles), 'growth: a list that is held leaks nothing',
+         [line.text for line in cycles if line.unreachable])
+    smaller, _, _ = held('gctrace=1,gcinterval=off,gcpercent=20', 200, 1.0)
+    t.ok(len(smaller) > len(cycles), f'gcpercent=20 has more cycles ({len(smaller)})')
+    none, _, _ = held('gctrace=1,gcinterval=off,gcpercent=off', 50, 0.5)
+    t.equal(none, [], 'gcpercent=off: none by growth')
+    large, _, _ = held('gctrace=1,gcinterval=off,gcminheap=1g', 50, 0.5)
+    t.equal(large, [], 'gcminheap=1g: none below it')
+
+    # By time.
+    timed, _, _ = held('gctrace=1,gcpercent=off,gcinterval=200ms', 5, 2.5)
+    t.ok(6 <= len(timed) <= 14, f'gcinterval=200ms: about 12 in 2.5 s ({len(timed)})')
+    t.ok(all(not line.forced for line in timed), 'not forced')
+
+    # On request.
+    result = s.run([VICTIM, 'cycles', '20'], 'gctrace=1,gc=ready')
+    t.equal((result.out, [line.number for line in result.lines]),
+            ('done=20 last=0\n', list(range(1, 21))), 'md_gc: a line each', result)
+    t.ok(all(line.forced for line in result.lines), 'md_gc: forced')
+    result = s.run([VICTIM, 'cycles', '3'], 'gc=ready')
+    t.equal((result.out, result.err), ('done=3 last=0\n', ''), 'gc=ready without gctrace prints nothing')
+    result = s.run([VICTIM, 'cycles', '3'], None)
+    t.equal((result.out, result.err), ('done=0 last=95\n', ''), 'MEMDEBUG unset: md_gc says ENOTSUP')
+
+    # 64 threads that all allocate.
+    result = s.run([s.PROGRAMS / 'crowd', '64', '2000'], 'gctrace=1,gcinterval=50ms')
+    t.equal((result.status, result.rest), (0, []), '64 threads: runs as before', result)
+    t.equal(s.trace_faults(result.lines, 'crowd', result.pid), [],
+            f'64 threads: {len(result.lines)} sane lines')
+    t.ok(len(result.lines) >= 3 and len(result.skips) * 5 <= len(result.lines),
+         f'64 threads: few cycles skipped ({len(result.skips)} of {len(result.lines)})', result)
+    # Objects in the hands of a queue's two ends may be in flight, no more.
+    t.ok(all(line.unreachable <= line.objects * 0.002 for line in result.lines),
+         '64 threads: what is in use is reachable',
+         [line.text for line in result.lines if line.unreachable > line.objects * 0.002])
+
+    result = s.run([s.PROGRAMS / 'hello'], 'gctrace=1', env={'MALLOC_CONF': 'stats_print:false'})
+    t.ok(re.match(r'^sum -?\d+\n$', result.out) and not result.rest, 'MALLOC_CONF is read beside it',
+         result)
+    result = s.run([s.PROGRAMS / 'hello'], None, env={'MALLOC_CONF': 'prof:true,lg_prof_sample:3,'
+                                                                     'prof_final:true'},
+                   cwd='/tmp')
+    t.ok(result.status == 0 and not list(Path('/tmp').glob(f'jeprof.{result.pid}.*')),
+         "jemalloc's prof keys are ours", result)

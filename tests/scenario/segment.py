@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""The segment: after kill -9 it still gives a profile; unlinked it is made anew; dead ones are
+bounded; a tmpfs that is full, missing or read-only is a counted loss and no more."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+VICTIM = s.PROGRAMS / 'victim'
+
+
+def memtop(*arguments):
+    return subprocess.run([s.MEMTOP, *map(str, arguments)], capture_output=True, timeout=60,
+                          env=s.environment(preload=False), stdin=subprocess.DEVNULL, check=False)
+
+
+def unshared(script, memdebug):
+    """Runs a shell script as root of a mount namespace of its own, with the library for $VICTIM."""
+    env = s.environment(preload=False, extra={'VICTIM': str(VICTIM), 'LIB': str(s.LIB),
+                                              'OPTIONS': memdebug or ''})
+    return subprocess.run(['unshare', '-m', '/bin/sh', '-c', 'mount --make-rprivate /\n' + script],
+                          capture_output=True, text=True, env=env, timeout=120, check=False)
+
+
+def can_unshare():
+    return subprocess.run(['unshare', '-m', 'true'], capture_output=True, check=False).returncode == 0
+
+
+with s.Tap() as t:
+    private = Path(tempfile.mkdtemp(prefix='mdtest-', dir='/dev/shm'))
+    try:
+        # kill -9, in both variants, at the default rate and a fine one.
+        for memdebug in ('', 'memprofilerate=4096', 'gc=ready'):
+            name = memdebug or 'default'
+            with s.running([VICTIM, 'hold', '40'], f'dir={private},{memdebug}',
+                           ready='ready') as process:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+            found = s.segments(process.pid, [private])
+            if not t.equal(len(found), 1, f'{name}: killed, its segment is there', list(private.iterdir())):
+                continue
+            if not s.MEMTOP.exists() or t.missing(f'{name}: profile of the dead', 'go'):
+                continue
+            out = private / 'dead.pb.gz'
+            done = memtop('heap', found[0], '-o', out)
+            if t.equal(done.returncode, 0, f'{name}: memtop heap reads it', done.stderr):
+                held = s.read_profile(out).by_function(lambda function: function == 'keep_blocks')
+                space = held.get('keep_blocks', [0] * 4)[3]
+                t.ok(30 << 20 < space < 55 << 20,
+                     f'{name}: 40 MB are charged to keep_blocks ({space / 1048576:.1f})')
+                out.unlink()
+            found[0].unlink()
+
+        # Unlinked while it runs.
+        with s.running([VICTIM, 'work', '60'], f'dir={private}', ready='ready') as process:
+            s.wait_for(lambda: s.segments(process.pid, [private]), 10, process)
+            for path in s.segments(process.pid, [private]):
+                path.unlink()
+            t.ok(s.wait_for(lambda: s.segments(process.pid, [private]), 10, process),
+                 'unlinked, it is made anew')
+            time.sleep(0.5)
+            t.equal(len(s.segments(process.pid, [private])), 1, 'once')
+            t.ok(process.poll() is None, 'and the program goes on')
+        for path in private.iterdir():
+            path.unlink()
+
+        # Dead ones are bounded.
+        s.run([VICTIM, 'forkserver', '12'], f'dir={private},keepdead=3')
+        dead = len(s.segments(None, [private]))
+        t.ok(1 <= dead <= 4, f'keepdead=3 keeps 3 of 12 dead ones, and the last ({dead})')
+        s.run([VICTIM, 'hello'], f'dir={private},keepdead=0')
+        t.equal(s.segments(None, [private]), [], 'keepdead=0 keeps none')
+        (private / 'not-ours.txt').write_text('x')
+        (private / '99999999-1.mdseg').write_bytes(b'garbage')
+        s.run([VICTIM, 'hello'], f'dir={private},keepdead=0')
+        t.ok((private / 'not-ours.txt').exists(), "a file that is no segment is nobody's to remove")
+
+        # A directory that is none; one on a disk; a symlink.
+        for target, what in (('/nowhere/at/all', 'missing'), ('/etc/passwd', 'no directory')):
+            result = s.run([VICTIM, 'hello'], f'dir={target}')
+            t.ok(result.status == 7 and result.out == 'hello on stdout\n' and len(result.rest) <= 2,
+                 f'dir= {what}: at most one line, the program unharmed', result)
+        # monitor=off: none at all.
+        with s.running([VICTIM, 'work', '20'], f'dir={private},monitor=off', ready='ready') as process:
+            time.sleep(0.5)
+            t.equal(s.segments(process.pid, [private]), [], 'monitor=off: no segment')
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+    if os.geteuid() != 0 or not can_unshare():
+        t.skip('full, missing and read-only tmpfs', 'needs root and mount namespaces')
+    else:
+        run_it = 'LD_PRELOAD="$LIB" MEMDEBUG="$OPTIONS" "$VICTIM" hello\n'
+        expected = (7, 'hello on stdout\n', 'hello on stderr\n')
+        places = {
+            'full': 'mount -t tmpfs -o size=64k none /dev/shm; '
+                    'head -c 65536 /dev/zero > /dev/shm/full\n',
+            'nearly full': 'mount -t tmpfs -o size=1m none /dev/shm\n',
+            'small': 'mount -t tmpfs -o size=8m none /dev/shm\n',
+            'read-only': 'mount -t tmpfs -o ro none /dev/shm\n',
+            'missing': 'umount -l /dev/shm; mount -t tmpfs -o ro none /dev/shm; '
+                       'mount --bind /proc/self/task /dev/shm\n',
+            'without inodes': 'mount -t tmpfs -o nr_inodes=1 none /dev/shm\n',
+        }
+        for name, setup in places.items():
+            for memdebug in ('', 'memprofilerate=1', 'gctrace=1,gctracefile=/dev/null,memprofilerate=256'):
+                done = unshared(setup + run_it, memdebug)
+                t.equal((done.returncode, done.stdout, done.stderr), expected,
+                        f'/dev/shm {name}, {memdebug or "default"}: the program is as it was')
+        # It fills while the program runs: a loss, no SIGBUS.
+        done = unshared('mount -t tmpfs -o size=2m none /dev/shm\n'
+                        'LD_PRELOAD="$LIB" MEMDEBUG="$OPTIONS" "$VICTIM" work 3 &\n'
+                        'sleep 0.5; dd if=/dev/zero of=/dev/shm/fill bs=4k count=1000 2>/dev/null\n'
+                        'wait $!; echo status=$?\n', 'memprofilerate=64')
+        t.equal(done.stdout, 'ready\nstatus=0\n', 'a tmpfs that fills up meanwhile', done.stderr)
+        # Another user's directory in our place, a symlink in our place.
+        done = unshared('mount -t tmpfs none /dev/shm; mkdir /dev/shm/memdebug-0; '
+                        'chown 65534 /dev/shm/memdebug-0\n' + run_it +
+                        'ls -A /dev/shm/memdebug-0 >&2\n', '')
+        t.equal(done.stderr, 'hello on stderr\n', "nothing is written into someone else's directory")
+        done = unshared('mount -t tmpfs none /dev/shm; mkdir /dev/shm/trap; '
+                        'ln -s /dev/shm/trap /dev/shm/memdebug-0\n'
+                        'LD_PRELOAD="$LIB" "$VICTIM" work 1; ls -A /dev/shm/trap\n', '')
+        t.equal(done.stdout, 'ready\n', 'nor through a symlink')

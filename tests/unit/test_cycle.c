@@ -1,0 +1,418 @@
+/* Whole cycles over real threads: what each kind of root keeps, what nothing keeps, and what the
+ * program notices of it. */
+#include "gc_heap.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+
+/* Objects of each kind of root; the sizes differ so that a loss can be told. */
+struct pair {
+    struct pair *next;
+    void *other;
+};
+
+static struct md_cycle seen;
+static unsigned seen_count;
+
+static void on_cycle(const struct md_cycle *cycle)
+{
+    seen = *cycle;
+    seen_count++;
+}
+
+/* A chain of three blocks of `size`: what keeps the first keeps three. */
+static void *chain(size_t size)
+{
+    struct pair *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct pair *pair = th_alloc(size);
+        pair->next = first;
+        first = pair;
+    }
+    return first;
+}
+
+static struct pair *volatile in_data = (void *)1, *volatile in_bss;
+static _Thread_local struct pair *volatile in_tls;
+static pthread_key_t key;
+static char alternate[65536];
+static void **in_pool;
+static uint64_t hidden[64];
+static unsigned hidden_count;
+static pthread_barrier_t ready;
+static int finish[2]; /* pipe: threads end when it is closed */
+
+static void hide(void *block)
+{
+    hidden[hidden_count++] = (uintptr_t)block ^ HIDE;
+}
+
+static void wait_for_end(void)
+{
+    char byte;
+    pthread_barrier_wait(&ready);
+    while (read(finish[0], &byte, 1) < 0 && errno == EINTR)
+        ;
+}
+
+/* Holds `hidden_block` in one register only, through a blocking read of the pipe. */
+#define HOLD_IN(load, reg)                                                                         \
+    static __attribute__((noinline)) void hold_in_##reg(uint64_t hidden_block)                     \
+    {                                                                                              \
+        char byte;                                                                                 \
+        uint64_t mask = HIDE;                                                                      \
+        long result;                                                                               \
+        __asm__ volatile("mov %[hidden], %%rcx\n\txor %[mask], %%rcx\n\t" load                     \
+                         "\n\txor %%ecx, %%ecx\n"                                                  \
+                         "1: xor %%eax, %%eax\n\tsyscall\n\tcmp $-4, %%rax\n\tje 1b"               \
+                         : "=&a"(result)                                                           \
+                         : [hidden] "r"(hidden_block), [mask] "r"(mask), "D"((long)finish[0]),     \
+                           "S"(&byte), "d"(1L)                                                     \
+                         : "rcx", "r11", "memory", #reg);                                          \
+    }
+HOLD_IN("mov %%rcx, %%r12", r12)
+HOLD_IN("movq %%rcx, %%xmm9", xmm9)
+static __attribute__((noinline, target("avx"))) void hold_in_ymm_high(uint64_t hidden_block)
+{
+    char byte;
+    uint64_t mask = HIDE;
+    long result;
+    __asm__ volatile("mov %[hidden], %%rcx\n\txor %[mask], %%rcx\n\t"
+                     "vpxor %%ymm11, %%ymm11, %%ymm11\n\tvmovq %%rcx, %%xmm10\n\t"
+                     "vinsertf128 $1, %%xmm10, %%ymm11, %%ymm11\n\tvpxor %%xmm10, %%xmm10, %%xmm10\n\t"
+                     "xor %%ecx, %%ecx\n"
+                     "1: xor %%eax, %%eax\n\tsyscall\n\tcmp $-4, %%rax\n\tje 1b"
+                     : "=&a"(result)
+                     : [hidden] "r"(hidden_block), [mask] "r"(mask), "D"((long)finish[0]), "S"(&byte),
+                       "d"(1L)
+                     : "rcx", "r11", "memory", "xmm10", "xmm11");
+}
+
+static void *thread_register(void *arg)
+{
+    pthread_barrier_wait(&ready);
+    th_clear_stack();
+    hold_in_r12(*(uint64_t *)arg);
+    return NULL;
+}
+
+static void *thread_xmm(void *arg)
+{
+    pthread_barrier_wait(&ready);
+    th_clear_stack();
+    hold_in_xmm9(*(uint64_t *)arg);
+    return NULL;
+}
+
+static void *thread_ymm(void *arg)
+{
+    pthread_barrier_wait(&ready);
+    th_clear_stack();
+    hold_in_ymm_high(*(uint64_t *)arg);
+    return NULL;
+}
+
+static void *thread_stack(void *arg)
+{
+    void *volatile here = (void *)(*(uint64_t *)arg ^ HIDE);
+    wait_for_end();
+    (void)here;
+    return NULL; /* a result would be kept in struct pthread */
+}
+
+static void *thread_tls(void *arg)
+{
+    in_tls = (void *)(*(uint64_t *)arg ^ HIDE);
+    th_clear_stack();
+    wait_for_end();
+    return NULL;
+}
+
+static void *thread_specific(void *arg)
+{
+    pthread_setspecific(key, (void *)(*(uint64_t *)arg ^ HIDE));
+    th_clear_stack();
+    wait_for_end();
+    return NULL;
+}
+
+static void *thread_deaf(void *arg)
+{
+    /* Past libc: the stop signal too is blocked. */
+    uint64_t all = ~UINT64_C(0);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    return thread_stack(arg);
+}
+
+static void on_usr1(int number)
+{
+    (void)number;
+    wait_for_end();
+}
+
+/* In a signal handler on an alternate stack: the ordinary stack is in use too. */
+static void *thread_alternate(void *arg)
+{
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+    sigaltstack(&stack, NULL);
+    void *volatile here = (void *)(*(uint64_t *)arg ^ HIDE);
+    raise(SIGUSR1);
+    (void)here;
+    return NULL;
+}
+
+static ucontext_t main_context, coroutine_context;
+static void coroutine(unsigned low, unsigned high)
+{
+    void *volatile here = (void *)(((uint64_t)high << 32 | low) ^ HIDE);
+    wait_for_end();
+    (void)here;
+}
+
+/* Its stack is a block of the heap that nothing else points at, and below the part in use lie old
+ * pointers to a leak. */
+static void *thread_coroutine(void *arg)
+{
+    uint64_t *args = arg;
+    char *stack = (char *)(args[1] ^ HIDE);
+    ((uint64_t *)stack)[8] = args[2] ^ HIDE;
+    getcontext(&coroutine_context);
+    coroutine_context.uc_stack.ss_sp = stack;
+    coroutine_context.uc_stack.ss_size = 65536;
+    coroutine_context.uc_link = &main_context;
+    makecontext(&coroutine_context, (void (*)(void))coroutine, 2, (unsigned)args[0],
+                (unsigned)(args[0] >> 32));
+    memset(&coroutine_context.uc_stack, 0, sizeof coroutine_context.uc_stack);
+    stack = NULL;
+    swapcontext(&main_context, &coroutine_context);
+    return NULL;
+}
+
+static uint64_t live;
+
+static uint64_t keep_chain(size_t size)
+{
+    uint64_t block = (uintptr_t)chain(size) ^ HIDE;
+    live += 3;
+    return block;
+}
+
+static __attribute__((noinline)) void make_graph(void)
+{
+    in_data = chain(32);
+    in_bss = chain(48);
+    in_pool = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    in_pool[77777] = chain(64);
+    live += 9;
+    /* Interior pointers: into a small block, into the last bytes of one that covers pages, and into a
+     * large one. */
+    struct pair *interior = th_alloc(4096);
+    interior->next = (struct pair *)((char *)th_alloc(10240) + 10239);
+    interior->other = (char *)th_alloc(1 << 20) + (1 << 19);
+    in_data->other = &interior->other;
+    live += 3;
+    /* A cycle that is reached, in the last word of a large block. */
+    struct pair *a = th_alloc(80), *b = th_alloc(96), *large = th_alloc(300000);
+    a->next = b;
+    b->next = a;
+    *(void **)((char *)large + object_class_size[object_class_of(300000)] - 8) = a;
+    in_bss->other = large;
+    live += 3;
+    /* Not reached: a chain, a cycle, a large one, a pointer one behind the end. */
+    hide(chain(32));
+    a = th_alloc(112), b = th_alloc(112);
+    a->next = b;
+    b->next = a;
+    hide(a);
+    hide(th_alloc(500000));
+    in_pool[5] = (char *)th_alloc(14336) + 14336;
+    /* Freed: no object, whoever points at it. */
+    in_pool[6] = th_alloc(128);
+    th_free(in_pool[6]);
+}
+
+static const struct {
+    const char *name;
+    void *(*run)(void *);
+} kinds[] = {
+    {"a register", thread_register}, {"an XMM register", thread_xmm},
+    {"the upper half of a YMM register", thread_ymm}, {"a stack", thread_stack},
+    {"TLS", thread_tls}, {"thread-specific data", thread_specific},
+    {"the stack of a thread that blocks all signals", thread_deaf},
+    {"a stack below a signal handler on an alternate one", thread_alternate},
+};
+#define KINDS (sizeof kinds / sizeof kinds[0])
+
+static pthread_t threads[KINDS + 1];
+static uint64_t arguments[KINDS + 1][3];
+
+static __attribute__((noinline)) void start_threads(void)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        arguments[i][0] = keep_chain(160);
+        if (kinds[i].run == thread_ymm && !__builtin_cpu_supports("avx")) {
+            in_pool[100] = (void *)(arguments[i][0] ^ HIDE);
+            pthread_create(&threads[i], NULL, thread_stack, arguments[i]);
+            continue;
+        }
+        pthread_create(&threads[i], NULL, kinds[i].run, arguments[i]);
+    }
+    arguments[KINDS][0] = keep_chain(192);
+    arguments[KINDS][1] = (uintptr_t)th_alloc(65536) ^ HIDE;
+    live++;
+    arguments[KINDS][2] = (uintptr_t)chain(224) ^ HIDE;
+    pthread_create(&threads[KINDS], NULL, thread_coroutine, arguments[KINDS]);
+    pthread_barrier_wait(&ready);
+}
+
+static __attribute__((noinline)) void end_threads(void)
+{
+    close(finish[1]);
+    for (unsigned i = 0; i <= KINDS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void test_roots(void)
+{
+    th_clear_stack();
+    usleep(50000); /* until all are in read() */
+    struct md_cycle cycle;
+    bool done = true, right = true, sums = true;
+    for (int i = 0; i < 20; i++) {
+        done &= gc_cycle(i & 1 ? MD_CYCLE_FORCED : 0, &cycle);
+        right &= cycle.live_objects == live && cycle.unreachable_objects == th_objects - live;
+        sums &= cycle.heap_start_bytes == th_in_use_bytes() &&
+                cycle.heap_start_bytes == cycle.heap_live_bytes + cycle.unreachable_bytes;
+        if (!right || !done) {
+            tap_print("# cycle %d: %s live %lu unreachable %lu, %lu bytes", i, cycle.reason,
+                      cycle.live_objects, cycle.unreachable_objects, cycle.unreachable_bytes);
+            break;
+        }
+    }
+    ok(done, "20 cycles are done");
+    ok(right, "each finds %lu objects live of %lu, whatever root keeps them", live, th_objects);
+    ok(sums, "A is what is in the object map, and C plus the unreachable bytes");
+    ok(cycle.threads == KINDS + 2, "all %u threads were stopped", cycle.threads);
+    ok(cycle.stack_bytes > 4096 && cycle.globals_bytes > 4096, "stacks and globals are counted");
+    ok(cycle.stop1_ns > 0 && cycle.snapshot_ns > 0 && cycle.stop1_ns >= cycle.snapshot_ns &&
+           cycle.mark_ns > 0 && cycle.mark_cpu_ns > 0 && cycle.stop1_cpu_ns > 0,
+       "clocks are filled");
+    is(cycle.engine, MD_ENGINE_CLONE, "the engine is named");
+    is(seen_count, 20, "on_cycle was told each time");
+    is(seen.number, 20, "numbers have no gap");
+    is(segment_header()->section[MD_SECTION_CYCLES].count, 20, "the ring has them");
+}
+
+static void test_each_kind(void)
+{
+    struct md_cycle cycle;
+    gc_cycle(0, &cycle);
+    for (unsigned i = 0; i < KINDS; i++)
+        tap_print("# held by %s", kinds[i].name);
+    is(cycle.live_objects, 0, "when all roots are gone, all is unreachable");
+}
+
+/* errno, open descriptors and interrupted calls of the program. */
+static volatile int errno_changed;
+static volatile bool stop_watching;
+
+static void *watch(void *arg)
+{
+    (void)arg;
+    errno = 12345;
+    while (!stop_watching)
+        if (errno != 12345)
+            errno_changed++;
+    return NULL;
+}
+
+static void test_unnoticed(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, watch, NULL);
+    int before = dup(0), after;
+    close(before);
+    struct md_cycle cycle;
+    for (int i = 0; i < 20; i++)
+        gc_cycle(0, &cycle);
+    after = dup(0);
+    close(after);
+    stop_watching = true;
+    pthread_join(thread, NULL);
+    is(errno_changed, 0, "errno of a stopped thread stays");
+    is(after, before, "no descriptor of the program's is taken");
+    errno = 0;
+    ok(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "the program has no child to wait for");
+}
+
+static void *reap_all(void *arg)
+{
+    (void)arg;
+    while (!stop_watching)
+        waitpid(-1, NULL, __WALL);
+    return NULL;
+}
+
+static void test_reaped(void)
+{
+    pthread_t thread;
+    stop_watching = false;
+    pthread_create(&thread, NULL, reap_all, NULL);
+    struct md_cycle cycle;
+    bool done = true;
+    for (int i = 0; i < 20; i++)
+        done &= gc_cycle(0, &cycle);
+    stop_watching = true;
+    pthread_join(thread, NULL);
+    ok(done, "cycles are done beside a thread that reaps every child with __WALL");
+}
+
+static void test_fork(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        gc_renew();
+        struct md_cycle cycle;
+        bool done = gc_cycle(0, &cycle);
+        _exit(done && cycle.threads == 1 && cycle.heap_start_bytes == th_in_use_bytes() ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    is(status, 0, "a forked copy does cycles of its own");
+}
+
+int main(void)
+{
+    alarm(30);
+    if (!ok(th_init(on_cycle), "set up"))
+        return tap_done();
+    if (pipe(finish) != 0)
+        return 1;
+    pthread_barrier_init(&ready, NULL, KINDS + 2);
+    pthread_key_create(&key, NULL);
+    signal(SIGUSR1, on_usr1);
+    struct sigaction action = {.sa_handler = on_usr1, .sa_flags = SA_ONSTACK};
+    sigaction(SIGUSR1, &action, NULL);
+    make_graph();
+    start_threads();
+    test_roots();
+    end_threads();
+    in_data = in_bss = NULL;
+    munmap(in_pool, 1 << 20);
+    memset(&coroutine_context, 0, sizeof coroutine_context);
+    memset(&main_context, 0, sizeof main_context);
+    memset(threads, 0, sizeof threads);
+    memset(alternate, 0, sizeof alternate);
+    th_clear_stack();
+    test_each_kind();
+    test_unnoticed();
+    test_reaped();
+    test_fork();
+    return tap_done();
+}

@@ -1,0 +1,56 @@
+/* The command line: one list of commands, one of options, read into one struct. */
+#ifndef MEMTOP_CLI_H
+#define MEMTOP_CLI_H
+
+#include "screen.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct options {
+    double interval_seconds; /* -d */
+    bool interval_given;
+    long count;              /* -n; 0: no end */
+    bool batch, json, all, allocs, color, live;
+    enum charset charset;
+    const char *output; /* -o */
+    const char *settings[64]; /* -e of run: key=value for MEMDEBUG */
+    size_t setting_count;
+    char **arguments; /* what is not an option; of run: the program and its arguments */
+    size_t argument_count;
+};
+
+struct command {
+    const char *name;
+    int (*run)(const struct options *options); /* NULL: not in this version */
+    size_t least, most; /* arguments */
+    const char *accepts; /* option letters beside -h and -V; J json, A all, L allocs, C charset and
+                            color, V live */
+    const char *usage;
+};
+
+extern const struct command commands[];
+extern const size_t command_count;
+
+/* Reads the command line and runs the command. */
+int cli_main(int argc, char **argv);
+
+/* "memtop: ..." as one line on stderr. */
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The message of target_resolve; an ambiguous name's processes below it. */
+struct targets;
+void cli_targets(const char *message, const struct targets *matches);
+/* Batch mode: asked for, or standard output is no terminal. */
+bool cli_batch(const struct options *options);
+
+int command_list(const struct options *options); /* no argument */
+int command_watch(const struct options *options);
+int command_ps(const struct options *options);
+int command_tail(const struct options *options);
+int command_heap(const struct options *options);
+int command_gc(const struct options *options);
+int command_run(const struct options *options);
+
+#endif

@@ -1,0 +1,128 @@
+/* memtop heap: a heap profile from a target, as a table, as bytes, or as a file. */
+#include "cli.h"
+#include "discover.h"
+#include "save.h"
+#include "source.h"
+#include "view/top.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int print_table(const struct profile *profile, bool allocs)
+{
+    int index = profile_sample_index(profile, allocs ? "alloc_space" : NULL);
+    struct top top;
+    struct top_options how = TOP_OPTIONS_PPROF;
+    how.count = 40;
+    int status = EXIT_DONE;
+    if (index < 0) {
+        cli_error("the profile has no alloc_space");
+        return EXIT_FAILED;
+    }
+    if (top_build(&top, profile, index, &how)) {
+        top_print(&top, profile, true, stdout);
+    } else {
+        cli_error("out of memory");
+        status = EXIT_FAILED;
+    }
+    top_fini(&top);
+    return status;
+}
+
+/* A profile is told from a segment by its first bytes: gzip's, or plain protobuf's. */
+static bool is_profile(const char *path)
+{
+    struct stat st;
+    unsigned char magic[8] = {0};
+    if (stat(path, &st) != 0 || S_ISDIR(st.st_mode))
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, magic, sizeof magic);
+    close(fd);
+    return n >= 2 && memcmp(magic, MD_SEGMENT_MAGIC, sizeof magic) != 0 &&
+           (magic[0] == 0x1f || magic[0] == 0x0a);
+}
+
+static int show_profile_file(const char *path, const struct options *options)
+{
+    struct profile profile;
+    char error[VIEW_ERROR_SIZE];
+    if (pprof_read(&profile, path, PPROF_LIMIT, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    int status;
+    if (options->output) {
+        uint8_t *bytes;
+        size_t size;
+        int result = pprof_encode(&profile, &bytes, &size, error);
+        if (result == 0) {
+            result = save_file(options->output, bytes, size, error);
+            free(bytes);
+        }
+        if (result)
+            cli_error("%s", error);
+        status = result ? EXIT_FAILED : EXIT_DONE;
+    } else {
+        status = print_table(&profile, options->allocs);
+    }
+    profile_fini(&profile);
+    return status;
+}
+
+static int heap_of_target(const struct target *target, const struct options *options)
+{
+    struct source source;
+    struct profile profile;
+    char error[VIEW_ERROR_SIZE];
+    int result = source_open(&source, target, error);
+    if (result) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    int status = EXIT_FAILED;
+    result = source_poll(&source, SNAPSHOT_PROFILE, error);
+    if (result == 0 && source.snapshot.header.counters.samples == 0)
+        cli_error("%d %s: no samples yet, the profile is empty", (int)target->pid, target->name);
+    if (result == 0 && !options->output && isatty(STDOUT_FILENO)) {
+        result = save_build(&source, options->allocs, &profile, error);
+        if (result == 0) {
+            status = print_table(&profile, options->allocs);
+            profile_fini(&profile);
+        }
+    } else if (result == 0) {
+        result = save_profile(&source, options->output, STDOUT_FILENO, options->allocs, error);
+        status = result ? EXIT_FAILED : EXIT_DONE;
+    }
+    if (result)
+        cli_error("%s", error);
+    source_close(&source);
+    return status;
+}
+
+int command_heap(const struct options *options)
+{
+    if (options->argument_count == 0) {
+        cli_error("heap: a TARGET or a PROFILE is wanted; memtop ps lists the targets");
+        return EXIT_USAGE;
+    }
+    const char *text = options->arguments[0];
+    if (is_profile(text))
+        return show_profile_file(text, options);
+    struct target target;
+    struct targets matches;
+    char message[TARGET_MESSAGE_SIZE];
+    int status = target_resolve(text, &target, message, &matches);
+    if (status != 0)
+        cli_targets(message, &matches);
+    else
+        status = heap_of_target(&target, options);
+    targets_fini(&matches);
+    return status;
+}

@@ -1,0 +1,111 @@
+/* memtop ps: the instrumented processes, the dead ones marked; with --all the others and why. */
+#include "cli.h"
+#include "discover.h"
+#include "report.h"
+#include "units.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void print_target(const struct target *target)
+{
+    static const char *const states[] = {"live", "dead", "closed", "bad"};
+    char user[64], up[UNITS_SIZE], heap[UNITS_SIZE], peak[UNITS_SIZE], rss[UNITS_SIZE],
+        cycles[UNITS_SIZE];
+    bool readable = target->state == TARGET_LIVE || target->state == TARGET_DEAD;
+    bool live = target->state == TARGET_LIVE;
+    uint64_t bytes;
+    bool rss_known = live && proc_rss(target->pid, &bytes);
+    const struct md_header *header = &target->header;
+    proc_user(target->uid, user, sizeof user);
+    printf("%7d %-10.10s %-6s %7s %7s %7s %7s %6s  ", (int)target->pid, user, states[target->state],
+           units_age(up, readable ? header_uptime(header, monotonic_ns(), live) : NAN),
+           units_bytes(heap, readable ? (double)header_inuse(header) : NAN),
+           units_bytes(peak, readable ? (double)header->counters.peak_bytes : NAN),
+           units_bytes(rss, rss_known ? (double)bytes : NAN),
+           readable ? units_count(cycles, (double)header->counters.cycles) : "-");
+    if (readable)
+        printf("%s", target->cmdline[0] ? target->cmdline : target->name);
+    else
+        printf("%s%s%s", target->name, target->name[0] ? ": " : "", target->error);
+    if (target->state == TARGET_DEAD && target->ended_realtime_ns > 0) {
+        struct timespec now;
+        char ago[UNITS_SIZE];
+        clock_gettime(CLOCK_REALTIME, &now);
+        printf("  (last wrote %s ago)",
+               units_age(ago, (double)now.tv_sec - (double)target->ended_realtime_ns / 1e9));
+    }
+    printf("\n");
+}
+
+static bool listed(const struct targets *targets, pid_t pid)
+{
+    for (size_t i = 0; i < targets->count; i++)
+        if (targets->target[i].pid == pid && targets->target[i].state != TARGET_DEAD)
+            return true;
+    return false;
+}
+
+static void print_other(pid_t pid, const struct options *options)
+{
+    struct proc_stat stat;
+    char reason[160], user[64], command[512];
+    if (proc_stat(pid, &stat) != 0 || proc_is_kernel(&stat))
+        return;
+    target_why_not(pid, reason, sizeof reason, NULL, 0);
+    proc_cmdline(pid, command, sizeof command);
+    uint64_t bytes;
+    bool rss_known = proc_rss(pid, &bytes);
+    if (options->json) {
+        json_t *object = json_object();
+        json_t *line = json_string(command);
+        json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+        json_object_set_new(object, "type", json_string("process"));
+        json_object_set_new(object, "pid", json_integer(pid));
+        json_object_set_new(object, "name", json_string(stat.comm));
+        json_object_set_new(object, "command", line ? line : json_null());
+        json_object_set_new(object, "instrumented", json_false());
+        json_object_set_new(object, "rss_bytes", rss_known ? report_number((double)bytes) : json_null());
+        json_object_set_new(object, "reason", json_string(reason));
+        report_line(stdout, object);
+        return;
+    }
+    char rss[UNITS_SIZE];
+    proc_user(proc_uid(pid), user, sizeof user);
+    printf("%7d %-10.10s %-6s %7s %7s %7s %7s %6s  %s: %s\n", (int)pid, user, "-", "-", "-", "-",
+           units_bytes(rss, rss_known ? (double)bytes : NAN), "-", stat.comm, reason);
+}
+
+int command_ps(const struct options *options)
+{
+    struct targets targets;
+    if (targets_scan(&targets) != 0) {
+        cli_error("out of memory");
+        return EXIT_FAILED;
+    }
+    if (!options->json && (targets.count > 0 || options->all))
+        printf("%7s %-10s %-6s %7s %7s %7s %7s %6s  %s\n", "PID", "USER", "STATE", "UP", "HEAP",
+               "PEAK", "RSS", "CYCLES", options->all ? "COMMAND, OR WHY NOT" : "COMMAND");
+    for (size_t i = 0; i < targets.count; i++) {
+        if (options->json)
+            report_line(stdout, report_target_json(&targets.target[i]));
+        else
+            print_target(&targets.target[i]);
+    }
+    if (options->all) {
+        pid_t *pids;
+        size_t count = proc_pids(&pids);
+        for (size_t i = 0; i < count; i++)
+            if (pids[i] != getpid() && !listed(&targets, pids[i]))
+                print_other(pids[i], options);
+        free(pids);
+    } else if (targets.count == 0) {
+        cli_error("no program runs on memdebug: start one with memtop run -- PROGRAM; "
+                  "memtop ps --all says why the others do not");
+    }
+    targets_fini(&targets);
+    return EXIT_DONE;
+}

@@ -1,0 +1,111 @@
+/* memtop TARGET, and memtop alone: the list, from which one is chosen. */
+#include "cli.h"
+#include "fleet.h"
+#include "live.h"
+#include "report.h"
+#include "term.h"
+#include "watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH_SITES = 20 };
+
+static void sleep_seconds(double seconds)
+{
+    struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
+static int watch_batch(const struct target *target, const struct options *options)
+{
+    struct watch watch;
+    char error[VIEW_ERROR_SIZE];
+    if (watch_open(&watch, target, false, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    int status = EXIT_DONE;
+    for (long i = 0; options->count == 0 || i < options->count; i++) {
+        if (i > 0) {
+            sleep_seconds(options->interval_seconds);
+            if (watch_tick(&watch, false, error)) {
+                cli_error("%s", error);
+                status = EXIT_FAILED;
+                break;
+            }
+        }
+        if (options->json) {
+            char *text = report_json_text(&watch, BATCH_SITES);
+            printf("%s\n", text ? text : "{}");
+            free(text);
+        } else {
+            printf("%s", i > 0 ? "\n" : "");
+            report_text(stdout, &watch, BATCH_SITES);
+        }
+        if (fflush(stdout) != 0) { /* the reader has gone: no fault of anyone */
+            clearerr(stdout);
+            break;
+        }
+        if (watch.source.state != SOURCE_LIVE)
+            break;
+    }
+    watch_close(&watch);
+    return status;
+}
+
+int command_watch(const struct options *options)
+{
+    if (options->argument_count == 0)
+        return command_list(options);
+    struct target target;
+    struct targets matches;
+    char message[TARGET_MESSAGE_SIZE], error[VIEW_ERROR_SIZE];
+    int status = target_resolve(options->arguments[0], &target, message, &matches);
+    if (status != 0)
+        cli_targets(message, &matches);
+    targets_fini(&matches);
+    if (status != 0)
+        return status;
+    if (cli_batch(options))
+        return watch_batch(&target, options);
+    if (!term_open(options->color, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    enum live_end end = live_watch(&target, options, false, error);
+    term_close();
+    if (end == LIVE_FAILED)
+        cli_error("%s", error);
+    return end == LIVE_FAILED ? EXIT_FAILED : term_signal() ? 128 + term_signal() : EXIT_DONE;
+}
+
+int command_list(const struct options *options)
+{
+    char error[VIEW_ERROR_SIZE];
+    if (!cli_batch(options)) {
+        if (!term_open(options->color, error)) {
+            cli_error("%s", error);
+            return EXIT_FAILED;
+        }
+        enum live_end end = fleet_watch(options, error);
+        term_close();
+        if (end == LIVE_FAILED)
+            cli_error("%s", error);
+        return end == LIVE_FAILED ? EXIT_FAILED : term_signal() ? 128 + term_signal() : EXIT_DONE;
+    }
+    /* Once, unless more is asked for. */
+    long count = options->count > 0 ? options->count : options->interval_given ? 0 : 1;
+    for (long i = 0; count == 0 || i < count; i++) {
+        if (i > 0)
+            sleep_seconds(options->interval_seconds);
+        int status = command_ps(options);
+        if (status != EXIT_DONE || fflush(stdout) != 0) {
+            clearerr(stdout);
+            return status;
+        }
+    }
+    return EXIT_DONE;
+}

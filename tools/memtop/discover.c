@@ -1,0 +1,320 @@
+#include "discover.h"
+
+#include "units.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A growing list of targets, and the directories looked into already. */
+struct scan {
+    struct targets targets;
+    size_t capacity;
+    char (*dirs)[PATH_MAX];
+    size_t dir_count, dir_capacity;
+    bool out_of_memory;
+};
+
+static struct target *scan_add(struct scan *scan)
+{
+    struct targets *targets = &scan->targets;
+    if (targets->count == scan->capacity) {
+        size_t capacity = scan->capacity ? 2 * scan->capacity : 32;
+        struct target *grown = realloc(targets->target, capacity * sizeof grown[0]);
+        if (!grown) {
+            scan->out_of_memory = true;
+            return NULL;
+        }
+        targets->target = grown;
+        scan->capacity = capacity;
+    }
+    struct target *target = &targets->target[targets->count++];
+    *target = (struct target){0};
+    return target;
+}
+
+static void scan_note_dir(struct scan *scan, const char *path)
+{
+    for (size_t i = 0; i < scan->dir_count; i++)
+        if (strcmp(scan->dirs[i], path) == 0)
+            return;
+    if (strlen(path) >= PATH_MAX)
+        return;
+    if (scan->dir_count == scan->dir_capacity) {
+        size_t capacity = scan->dir_capacity ? 2 * scan->dir_capacity : 16;
+        void *grown = realloc(scan->dirs, capacity * sizeof scan->dirs[0]);
+        if (!grown) {
+            scan->out_of_memory = true;
+            return;
+        }
+        scan->dirs = grown;
+        scan->dir_capacity = capacity;
+    }
+    strcpy(scan->dirs[scan->dir_count++], path);
+}
+
+/* The places where a process with this root keeps segments. */
+static void scan_note_root(struct scan *scan, const char *root)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/run/memdebug", root);
+    scan_note_dir(scan, path);
+    snprintf(path, sizeof path, "%s/dev/shm", root);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strncmp(entry->d_name, "memdebug-", 9) == 0) {
+            snprintf(path, sizeof path, "%s/dev/shm/%s", root, entry->d_name);
+            scan_note_dir(scan, path);
+        }
+    closedir(dir);
+}
+
+/* The value of `dir` in a MEMDEBUG text; keys ignore case. */
+static bool option_dir(const char *text, char *dir, size_t size)
+{
+    while (*text != '\0') {
+        text += strspn(text, " \t,");
+        size_t length = strcspn(text, ",");
+        size_t key = strcspn(text, "=,");
+        while (key > 0 && text[key - 1] == ' ')
+            key--;
+        if (key == 3 && strncasecmp(text, "dir", 3) == 0 && strcspn(text, "=") < length) {
+            const char *value = text + strcspn(text, "=") + 1;
+            value += strspn(value, " ");
+            size_t n = strcspn(value, ",");
+            while (n > 0 && value[n - 1] == ' ')
+                n--;
+            snprintf(dir, size, "%.*s", (int)n, value);
+            return dir[0] == '/';
+        }
+        text += length;
+    }
+    return false;
+}
+
+/* Opens the segment and takes its header; on failure the state says what is the case. */
+static void read_header(struct target *target)
+{
+    struct segment_file file;
+    int error = segment_file_open(&file, target->path, false, target->error);
+    if (error) {
+        target->state = error == EACCES || error == EPERM ? TARGET_CLOSED : TARGET_BAD;
+        return;
+    }
+    struct snapshot snapshot;
+    error = snapshot_take(&snapshot, file.base, file.size, 0, target->error);
+    if (error) {
+        target->state = TARGET_BAD;
+    } else {
+        target->header = snapshot.header;
+        target->error[0] = '\0';
+        units_clean(target->name, sizeof target->name, snapshot.header.name, SIZE_MAX);
+        units_clean(target->cmdline, sizeof target->cmdline, snapshot.header.cmdline, SIZE_MAX);
+        if (target->pid == 0)
+            target->pid = (pid_t)snapshot.header.pid;
+        target->start_ticks = snapshot.header.start_ticks;
+        target->uid = snapshot.header.uid;
+        snapshot_fini(&snapshot);
+    }
+    target->dev = file.dev;
+    target->ino = file.ino;
+    segment_file_close(&file);
+}
+
+/* When a dead process last wrote, as time of day. */
+static int64_t last_write(const struct md_header *header)
+{
+    struct timespec real, mono;
+    clock_gettime(CLOCK_REALTIME, &real);
+    clock_gettime(CLOCK_MONOTONIC, &mono);
+    int64_t now = (int64_t)mono.tv_sec * 1000000000 + mono.tv_nsec;
+    int64_t wrote = (int64_t)header->counters.publish_ns;
+    if (wrote <= 0 || wrote > now)
+        return 0;
+    return (int64_t)real.tv_sec * 1000000000 + real.tv_nsec - (now - wrote);
+}
+
+/* The segment that a process has mapped: by its name where that leads to the same file, else by
+ * the mapping itself, which needs root, else by a descriptor if the program keeps one. */
+static void path_of_mapping(pid_t pid, const struct proc_maps *maps, char *path, size_t size)
+{
+    struct stat st;
+    if (!maps->deleted) {
+        snprintf(path, size, "%s", maps->path);
+        if (stat(path, &st) == 0 && st.st_ino == maps->ino && st.st_dev == maps->dev)
+            return;
+        snprintf(path, size, "/proc/%d/root%s", (int)pid, maps->path);
+        if (stat(path, &st) == 0 && st.st_ino == maps->ino)
+            return;
+    }
+    char fds[64];
+    snprintf(fds, sizeof fds, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(fds);
+    bool found = false;
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+        snprintf(path, size, "/proc/%d/fd/%s", (int)pid, entry->d_name);
+        found = entry->d_name[0] != '.' && stat(path, &st) == 0 && st.st_ino == maps->ino &&
+                st.st_dev == maps->dev;
+    }
+    if (dir)
+        closedir(dir);
+    if (!found)
+        snprintf(path, size, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, maps->start,
+                 maps->end);
+}
+
+static void scan_process(struct scan *scan, pid_t pid)
+{
+    char text[4096], dir[PATH_MAX];
+    struct proc_maps maps;
+    proc_maps(pid, &maps);
+    if (!maps.readable)
+        return;
+    if (proc_other_root(pid)) {
+        char root[64];
+        snprintf(root, sizeof root, "/proc/%d/root", (int)pid);
+        scan_note_root(scan, root);
+    } else if (proc_environ(pid, "MEMDEBUG", text, sizeof text) &&
+               option_dir(text, dir, sizeof dir)) {
+        scan_note_dir(scan, dir);
+    }
+    if (!maps.segment)
+        return;
+    struct target *target = scan_add(scan);
+    if (!target)
+        return;
+    target->pid = pid;
+    target->state = TARGET_LIVE;
+    target->uid = proc_uid(pid);
+    path_of_mapping(pid, &maps, target->path, sizeof target->path);
+    read_header(target);
+    target->dev = maps.dev;
+    target->ino = maps.ino;
+    struct proc_stat stat;
+    if (target->state != TARGET_LIVE && proc_stat(pid, &stat) == 0) {
+        strcpy(target->name, stat.comm);
+        proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
+    }
+}
+
+/* PID-STARTTIME.mdseg */
+static bool parse_file_name(const char *name, pid_t *pid, uint64_t *start_ticks)
+{
+    int at = 0, number;
+    if (sscanf(name, "%d-%" SCNu64 "%n", &number, start_ticks, &at) != 2 || number <= 0 ||
+        strcmp(name + at, MD_SEGMENT_SUFFIX) != 0)
+        return false;
+    *pid = number;
+    return true;
+}
+
+static bool known(const struct scan *scan, const struct stat *st)
+{
+    for (size_t i = 0; i < scan->targets.count; i++)
+        if (scan->targets.target[i].ino == st->st_ino && scan->targets.target[i].dev == st->st_dev)
+            return true;
+    return false;
+}
+
+/* Decides between live and dead for a file that no readable process has mapped. */
+static void judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
+{
+    struct proc_stat stat;
+    bool runs = proc_stat(pid, &stat) == 0 && stat.start_ticks == start_ticks && stat.state != 'Z';
+    struct proc_maps maps = {0};
+    if (runs)
+        proc_maps(pid, &maps);
+    target->state = runs && !maps.readable ? TARGET_LIVE : TARGET_DEAD;
+    target->pid = pid;
+    target->start_ticks = start_ticks;
+    bool was_live = target->state == TARGET_LIVE;
+    read_header(target);
+    if (was_live && target->state != TARGET_LIVE) {
+        strcpy(target->name, stat.comm);
+        proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
+        target->uid = proc_uid(pid);
+    }
+    if (target->state == TARGET_DEAD)
+        target->ended_realtime_ns = last_write(&target->header);
+}
+
+static void scan_dir(struct scan *scan, const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        pid_t pid;
+        uint64_t start_ticks;
+        struct stat st;
+        if (!parse_file_name(entry->d_name, &pid, &start_ticks) ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || known(scan, &st))
+            continue;
+        struct target *target = scan_add(scan);
+        if (!target)
+            break;
+        snprintf(target->path, sizeof target->path, "%s/%s", path, entry->d_name);
+        target->uid = st.st_uid;
+        target->dev = st.st_dev;
+        target->ino = st.st_ino;
+        if (S_ISREG(st.st_mode)) {
+            judge_file(target, pid, start_ticks);
+        } else {
+            target->state = TARGET_BAD;
+            target->pid = pid;
+            snprintf(target->error, sizeof target->error, "%s is not a regular file", path);
+        }
+    }
+    closedir(dir);
+}
+
+static int living_first(const void *a, const void *b)
+{
+    const struct target *x = a, *y = b;
+    int dead_x = x->state == TARGET_DEAD || x->state == TARGET_BAD;
+    int dead_y = y->state == TARGET_DEAD || y->state == TARGET_BAD;
+    if (dead_x != dead_y)
+        return dead_x - dead_y;
+    if (dead_x && x->ended_realtime_ns != y->ended_realtime_ns)
+        return x->ended_realtime_ns < y->ended_realtime_ns ? 1 : -1;
+    return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+int targets_scan(struct targets *targets)
+{
+    struct scan scan = {0};
+    pid_t *pids;
+    size_t count = proc_pids(&pids);
+    scan_note_root(&scan, "");
+    char dir[PATH_MAX];
+    const char *ours = getenv("MEMDEBUG");
+    if (ours && option_dir(ours, dir, sizeof dir))
+        scan_note_dir(&scan, dir);
+    for (size_t i = 0; i < count; i++)
+        if (pids[i] != getpid())
+            scan_process(&scan, pids[i]);
+    for (size_t i = 0; i < scan.dir_count; i++)
+        scan_dir(&scan, scan.dirs[i]);
+    free(pids);
+    free(scan.dirs);
+    if (scan.targets.count > 0)
+        qsort(scan.targets.target, scan.targets.count, sizeof scan.targets.target[0], living_first);
+    *targets = scan.targets;
+    return scan.out_of_memory ? ENOMEM : 0;
+}
+
+void targets_fini(struct targets *targets)
+{
+    free(targets->target);
+    *targets = (struct targets){0};
+}

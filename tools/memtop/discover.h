@@ -1,0 +1,53 @@
+/* Which processes can be looked at, and where their segments are.
+ *
+ * Two sources: the maps of every process that we may read (who is alive, wherever its file lies),
+ * and the directories in which segments are kept (who is dead; whose maps are closed to us).  A
+ * segment is told by device and inode, never by name alone: names repeat between namespaces. */
+#ifndef MEMTOP_DISCOVER_H
+#define MEMTOP_DISCOVER_H
+
+#include "proc.h"
+#include "view/snapshot.h"
+
+enum target_state {
+    TARGET_LIVE,
+    TARGET_DEAD,   /* the process is gone, the segment tells what it was */
+    TARGET_CLOSED, /* there, but its segment is not ours to read */
+    TARGET_BAD     /* a file in the place of a segment that is none */
+};
+
+struct target {
+    enum target_state state;
+    pid_t pid;          /* as we see it; for the dead as it saw itself; 0: not known */
+    uint64_t start_ticks;
+    uid_t uid;
+    char path[600];     /* to open the segment by */
+    char name[32];
+    char cmdline[512];
+    dev_t dev;
+    ino_t ino;
+    int64_t ended_realtime_ns; /* of the dead: when it last wrote, 0 not known */
+    char error[VIEW_ERROR_SIZE]; /* TARGET_CLOSED, TARGET_BAD: why */
+    struct md_header header;   /* of what can be read; else zeros */
+};
+
+struct targets {
+    struct target *target; /* the living by pid, then the dead, last died first */
+    size_t count;
+};
+
+int targets_scan(struct targets *targets); /* 0 or ENOMEM */
+void targets_fini(struct targets *targets);
+
+/* Finds the one that `text` means: a pid, a process name, or the path of a segment file.
+ * 0 found; 1 there is none, `message` says why and what to do; 2 it is ambiguous, `message` is
+ * one line and `matches` has them. */
+#define TARGET_MESSAGE_SIZE 512
+int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
+                   struct targets *matches);
+
+/* Why a process is not instrumented, in a few words; for `ps --all` and for refusals.  `advice`
+ * (may be NULL) gets what to do about it, or "". */
+void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, size_t advice_size);
+
+#endif

@@ -1,0 +1,143 @@
+#include "history.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+bool history_init(struct history *history, size_t capacity)
+{
+    *history = (struct history){0};
+    history->points = calloc(capacity, sizeof history->points[0]);
+    history->capacity = history->points ? capacity : 0;
+    return history->points != NULL;
+}
+
+void history_fini(struct history *history)
+{
+    free(history->points);
+    *history = (struct history){0};
+}
+
+struct history_point history_blank(int64_t time_ns)
+{
+    struct history_point point = {.time_ns = time_ns};
+    for (size_t i = 0; i < HISTORY_SERIES_COUNT; i++)
+        point.value[i] = NAN;
+    return point;
+}
+
+static struct history_point *point_at(const struct history *history, size_t index)
+{
+    return &history->points[(history->first + index) % history->capacity];
+}
+
+const struct history_point *history_last(const struct history *history)
+{
+    return history->count > 0 ? point_at(history, history->count - 1) : NULL;
+}
+
+void history_push(struct history *history, const struct history_point *point)
+{
+    if (history->capacity == 0)
+        return;
+    const struct history_point *last = history_last(history);
+    int64_t time_ns = last && last->time_ns > point->time_ns ? last->time_ns : point->time_ns;
+    if (history->count == history->capacity)
+        history->first = (history->first + 1) % history->capacity;
+    else
+        history->count++;
+    struct history_point *slot = point_at(history, history->count - 1);
+    *slot = *point;
+    slot->time_ns = time_ns;
+}
+
+void history_window(const struct history *history, enum history_series series, int64_t end_ns,
+                    int64_t span_ns, double *out, size_t count)
+{
+    static const bool holds[] = {
+#define SERIES(ident, stays) stays,
+        HISTORY_SERIES(SERIES)
+#undef SERIES
+    };
+    for (size_t i = 0; i < count; i++)
+        out[i] = NAN;
+    if (count == 0 || span_ns <= 0)
+        return;
+    double column_ns = (double)span_ns / (double)count;
+    int64_t start_ns = end_ns - span_ns;
+    double before = NAN; /* the last value in front of the window */
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_point *point = point_at(history, i);
+        double value = point->value[series];
+        if (isnan(value) || point->time_ns > end_ns)
+            continue;
+        if (point->time_ns <= start_ns) {
+            before = value;
+            continue;
+        }
+        /* a column holds the times (from, to], so that a point at end_ns is in the last one */
+        size_t column = (size_t)(((double)(point->time_ns - start_ns) - 1) / column_ns);
+        if (column >= count)
+            column = count - 1;
+        if (holds[series] || isnan(out[column]) || value > out[column])
+            out[column] = value;
+    }
+    if (!holds[series])
+        return;
+    const struct history_point *last = history_last(history);
+    for (size_t i = 0; i < count; i++) {
+        if (!isnan(out[i]))
+            before = out[i];
+        else if (last && (double)(last->time_ns - start_ns) > (double)i * column_ns)
+            out[i] = before;
+    }
+}
+
+double history_change(const struct history *history, enum history_series series, int64_t span_ns,
+                      double *seconds)
+{
+    const struct history_point *last = history_last(history), *base = NULL;
+    *seconds = 0;
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_point *point = point_at(history, i);
+        if (isnan(point->value[series]))
+            continue;
+        if (base && last->time_ns - point->time_ns < span_ns)
+            break;
+        base = point;
+    }
+    if (!base || isnan(last->value[series]))
+        return NAN;
+    *seconds = (double)(last->time_ns - base->time_ns) / 1e9;
+    return last->value[series] - base->value[series];
+}
+
+double history_seconds(const struct history *history)
+{
+    const struct history_point *last = history_last(history);
+    return last ? (double)(last->time_ns - point_at(history, 0)->time_ns) / 1e9 : 0;
+}
+
+double rate_update(struct rate *rate, int64_t time_ns, uint64_t counter)
+{
+    double value = NAN;
+    if (rate->known && counter >= rate->counter && time_ns > rate->time_ns)
+        value = (double)(counter - rate->counter) / ((double)(time_ns - rate->time_ns) / 1e9);
+    *rate = (struct rate){time_ns, counter, true};
+    return value;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double quantile(double *values, size_t count, double percent)
+{
+    if (count == 0)
+        return NAN;
+    qsort(values, count, sizeof values[0], by_value);
+    /* nearest rank: a value that occurred, never one between two */
+    size_t rank = (size_t)ceil(percent / 100 * (double)count);
+    return values[rank == 0 ? 0 : rank > count ? count - 1 : rank - 1];
+}

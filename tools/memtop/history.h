@@ -1,0 +1,70 @@
+/* What was measured when: a ring of points, each a time and one value a series.  Charts read it by
+ * time, so ticks need not be even and a pause of the reader leaves no false step.  Pure. */
+#ifndef MEMTOP_HISTORY_H
+#define MEMTOP_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HISTORY_SERIES(SERIES)                                                                     \
+    /* ident, holds: the value stays until the next point; else it is of its moment only */        \
+    SERIES(HEAP, true)       /* bytes in use */                                                    \
+    SERIES(REACHABLE, true)  /* bytes, of the last cycle */                                        \
+    SERIES(GOAL, true)       /* bytes */                                                           \
+    SERIES(RSS, true)        /* bytes */                                                           \
+    SERIES(OBJECTS, true)    /* live */                                                            \
+    SERIES(ALLOC_RATE, true) /* bytes a second */                                                  \
+    SERIES(PAUSE, false)     /* ns, the longest since the point before */
+
+enum history_series {
+#define SERIES(ident, holds) HISTORY_##ident,
+    HISTORY_SERIES(SERIES)
+#undef SERIES
+        HISTORY_SERIES_COUNT
+};
+
+struct history_point {
+    int64_t time_ns;
+    double value[HISTORY_SERIES_COUNT]; /* NAN: not known */
+};
+
+struct history {
+    struct history_point *points;
+    size_t capacity, count, first;
+};
+
+bool history_init(struct history *history, size_t capacity);
+void history_fini(struct history *history);
+/* A point of nothing known. */
+struct history_point history_blank(int64_t time_ns);
+/* Times never go back: an older point than the last takes the last one's time. */
+void history_push(struct history *history, const struct history_point *point);
+/* The newest, or NULL. */
+const struct history_point *history_last(const struct history *history);
+
+/* Fills `out` with `count` values for the `span_ns` that end at `end_ns`, oldest first. */
+void history_window(const struct history *history, enum history_series series, int64_t end_ns,
+                    int64_t span_ns, double *out, size_t count);
+
+/* How much the series has changed over the last `span_ns`, or since its first value if that is
+ * younger; *seconds is over how long.  NAN and 0 where nothing is known. */
+double history_change(const struct history *history, enum history_series series, int64_t span_ns,
+                      double *seconds);
+/* Seconds from the oldest point to the newest. */
+double history_seconds(const struct history *history);
+
+/* A counter's growth per second. */
+struct rate {
+    int64_t time_ns;
+    uint64_t counter;
+    bool known;
+};
+/* NAN at the first call, and when the counter went back (another process behind the same name) or
+ * no time has passed. */
+double rate_update(struct rate *rate, int64_t time_ns, uint64_t counter);
+
+/* The value below which `percent` of the (sorted in place) values lie; NAN if there is none. */
+double quantile(double *values, size_t count, double percent);
+
+#endif

@@ -1,0 +1,75 @@
+#include "layout.h"
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Cuts `rows` off the top of what is left. */
+static struct rect cut(struct rect *rest, int rows)
+{
+    rows = least(rows, rest->rows);
+    struct rect top = {rest->row, rest->col, rows, rest->cols};
+    rest->row += rows;
+    rest->rows -= rows;
+    return top;
+}
+
+static struct rect cut_bottom(struct rect *rest, int rows)
+{
+    rows = least(rows, rest->rows);
+    rest->rows -= rows;
+    return (struct rect){rest->row + rest->rows, rest->col, rows, rest->cols};
+}
+
+/* The charts' band: the heap takes two thirds, or all where the rest would be too narrow to say
+ * anything. */
+static void split_charts(struct layout *layout, struct rect band, struct layout_wish wish)
+{
+    layout->heap = band;
+    if (band.cols < 72 || band.rows < 3 || !(wish.cycles || wish.rate))
+        return;
+    int side = band.cols / 3;
+    layout->heap.cols = band.cols - side - 1;
+    struct rect right = {band.row, band.col + band.cols - side, band.rows, side};
+    if (wish.cycles && wish.rate && band.rows >= 6) {
+        layout->rate = cut(&right, right.rows / 2);
+        layout->pauses = right;
+    } else {
+        *(wish.cycles ? &layout->pauses : &layout->rate) = right;
+    }
+}
+
+struct layout layout_make(int rows, int cols, struct layout_wish wish)
+{
+    struct layout layout = {0};
+    struct rect rest = {0, 0, rows, cols};
+    if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) {
+        layout.too_small = true;
+        return layout;
+    }
+    layout.title = cut(&rest, 1);
+    layout.footer = cut_bottom(&rest, 1);
+    layout.figures = cut(&rest, rows >= 18 ? 2 : 1);
+
+    if (wish.cycles && rows >= 18)
+        layout.lines = cut_bottom(&rest, rows >= 50 ? 9 : rows >= 30 ? 6 : rows >= 22 ? 4 : 2);
+    if (!wish.sites) { /* a log: the charts take what there is */
+        split_charts(&layout, rest, wish);
+        return layout;
+    }
+    if (wish.detail) {
+        int stack = rest.rows * 2 / 5;
+        layout.detail = cut_bottom(&rest, stack < 4 ? least(4, rest.rows / 2) : stack);
+    }
+    /* a heading and at least three sites */
+    int charts = rest.rows - 4 < 3 ? 0 : rest.rows * 9 / 20;
+    if (charts < 3)
+        charts = rest.rows - 4 >= 3 ? 3 : 0;
+    if (charts > 16)
+        charts = 16;
+    if (charts > 0)
+        split_charts(&layout, cut(&rest, charts), wish);
+    layout.sites = rest;
+    return layout;
+}

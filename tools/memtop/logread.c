@@ -1,0 +1,115 @@
+#include "logread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_path(struct logread *log)
+{
+    struct stat st;
+    int fd = log->path ? open(log->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : STDIN_FILENO;
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+        if (log->path)
+            close(fd);
+        return EISDIR;
+    }
+    log->fd = fd;
+    log->is_pipe = !S_ISREG(st.st_mode);
+    log->dev = st.st_dev;
+    log->ino = st.st_ino;
+    log->offset = 0;
+    return 0;
+}
+
+int logread_open(struct logread *log, const char *path)
+{
+    *log = (struct logread){.path = strcmp(path, "-") == 0 ? NULL : path, .fd = -1};
+    return open_path(log);
+}
+
+void logread_close(struct logread *log)
+{
+    if (log->fd > STDIN_FILENO)
+        close(log->fd);
+    log->fd = -1;
+}
+
+static void take(struct logread *log, const char *bytes, size_t size, logread_line *on_line,
+                 void *context)
+{
+    while (size > 0) {
+        const char *newline = memchr(bytes, '\n', size);
+        size_t part = newline ? (size_t)(newline - bytes) : size;
+        if (!log->too_long && log->length + part <= sizeof log->line) {
+            memcpy(log->line + log->length, bytes, part);
+            log->length += part;
+        } else {
+            log->too_long = true;
+        }
+        if (newline) {
+            if (!log->too_long)
+                on_line(context, log->line, log->length);
+            log->length = 0;
+            log->too_long = false;
+            part++;
+        }
+        bytes += part;
+        size -= part;
+    }
+}
+
+void logread_finish(struct logread *log, logread_line *on_line, void *context)
+{
+    if (log->length > 0 && !log->too_long)
+        on_line(context, log->line, log->length);
+    log->length = 0;
+}
+
+/* At the end of a file: was it cut, or is another one in its place? */
+static bool reopened(struct logread *log)
+{
+    struct stat st;
+    if (log->is_pipe || !log->path || stat(log->path, &st) != 0)
+        return false;
+    if (st.st_ino == log->ino && st.st_dev == log->dev && st.st_size >= log->offset)
+        return false;
+    logread_close(log);
+    log->length = 0;
+    log->too_long = false;
+    return open_path(log) == 0;
+}
+
+bool logread_poll(struct logread *log, size_t limit, logread_line *on_line, void *context)
+{
+    char bytes[65536];
+    for (size_t total = 0; total < limit;) {
+        if (log->fd < 0 && (!log->path || open_path(log) != 0))
+            return true;
+        struct pollfd ready = {log->fd, POLLIN, 0};
+        if (log->is_pipe && poll(&ready, 1, 0) <= 0)
+            return true;
+        ssize_t n = read(log->fd, bytes, sizeof bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n > 0) {
+            log->offset += n;
+            total += (size_t)n;
+            take(log, bytes, (size_t)n, on_line, context);
+            continue;
+        }
+        if (n < 0 && errno == EAGAIN)
+            return true;
+        if (log->is_pipe || n < 0) {
+            log->ended = true;
+            return true;
+        }
+        if (!reopened(log))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,425 @@
+#include "names.h"
+
+#include "units.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A look-up on its way: addresses with copies of their modules, so that the thread needs nothing
+ * that the caller may change. */
+struct job {
+    struct job *next;
+    struct stack_names *result;
+    size_t count;
+    struct {
+        uint64_t pc;
+        bool known;
+        struct md_module module;
+    } at[];
+};
+
+struct names {
+    struct symbolizer *symbolizer; /* the thread's, if there is one */
+    struct stack_names **index;    /* hash by stack; caller's */
+    size_t index_size, count;
+    bool background;
+    int event;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t work, ended;
+    struct job *wanted, *done;
+    bool stop, running;
+};
+
+static atomic_uint running_threads;
+
+enum { LABEL_SIZE = 512, JOB_FRAMES = 256 };
+
+unsigned names_running(void)
+{
+    return running_threads;
+}
+
+static char *clean_copy(const char *text)
+{
+    size_t length = text ? strlen(text) : 0;
+    char *copy = malloc(length + 1);
+    return copy ? units_clean(copy, length + 1, text ? text : "", length) : NULL;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Frames that allocate on behalf of whoever called them: naming them would name no one. */
+static bool is_plumbing(const struct name_frame *frame)
+{
+    static const char *const modules[] = {"libmemdebug.so", "libc.so", "libc-2", "ld-linux",
+                                          "libstdc++.so"};
+    static const char *const prefixes[] = {"operator new", "std::", "__gnu_cxx::", "void std::",
+                                           "void* std::"};
+    static const char *const parts[] = {"malloc", "calloc", "realloc", "strdup", "memalign"};
+    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++)
+        if (strncmp(frame->module, modules[i], strlen(modules[i])) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(frame->function, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (strcasestr(frame->function, parts[i]))
+            return true;
+    return false;
+}
+
+/* What stands before every main and every thread. */
+static bool is_beginning(const struct name_frame *frame)
+{
+    static const char *const names[] = {"_start", "start_thread", "clone", "clone3"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(frame->function, names[i]) == 0)
+            return true;
+    return strncmp(frame->function, "__libc_start", 12) == 0;
+}
+
+/* A function without its arguments: the label has many to name. */
+static void short_function(const struct name_frame *frame, char *buffer, size_t size)
+{
+    if (frame->function[0] == '\0') {
+        snprintf(buffer, size, "%s+0x%" PRIx64, frame->module[0] ? frame->module : "?",
+                 frame->address);
+        return;
+    }
+    const char *open = strchr(frame->function + 1, '(');
+    bool anonymous = open && strncmp(open, "(anonymous", 10) == 0;
+    size_t length = open && !anonymous ? (size_t)(open - frame->function) : strlen(frame->function);
+    snprintf(buffer, size, "%.*s", (int)(length < 200 ? length : 200), frame->function);
+}
+
+char *names_label(const struct name_frame *frames, size_t count)
+{
+    char label[LABEL_SIZE], function[256];
+    size_t first = 0;
+    while (first < count && is_plumbing(&frames[first]))
+        first++;
+    if (first == count)
+        first = 0;
+    if (count == 0)
+        return clean_copy("(stack not known)");
+    short_function(&frames[first], function, sizeof function);
+    int n = snprintf(label, sizeof label, "%s", function);
+    if (frames[first].line > 0)
+        n += snprintf(label + n, sizeof label - (size_t)n, " %.120s:%" PRIu32,
+                      base_name(frames[first].file), frames[first].line);
+    for (size_t i = first + 1; i < count && n + 270 < (int)sizeof label; i++) {
+        if (is_beginning(&frames[i]))
+            break;
+        short_function(&frames[i], function, sizeof function);
+        n += snprintf(label + n, sizeof label - (size_t)n, " \xe2\x86\x90 %s", function);
+        if (frames[i].line > 0) /* tells apart two calls from one function */
+            n += snprintf(label + n, sizeof label - (size_t)n, ":%" PRIu32, frames[i].line);
+    }
+    return clean_copy(label);
+}
+
+static void free_frames(struct stack_names *stack)
+{
+    for (size_t i = 0; i < stack->frame_count; i++) {
+        free(stack->frames[i].function);
+        free(stack->frames[i].file);
+        free(stack->frames[i].module);
+    }
+    free(stack->frames);
+    free(stack->label);
+    *stack = (struct stack_names){.stack = stack->stack};
+}
+
+static bool add_frame(struct stack_names *stack, const struct symbol_frame *symbol,
+                      const struct md_module *module, uint64_t pc, bool inlined)
+{
+    struct name_frame *grown =
+        realloc(stack->frames, (stack->frame_count + 1) * sizeof stack->frames[0]);
+    if (!grown)
+        return false;
+    stack->frames = grown;
+    struct name_frame *frame = &grown[stack->frame_count];
+    *frame = (struct name_frame){.function = clean_copy(symbol ? symbol->function : ""),
+                                 .file = clean_copy(symbol ? symbol->file : ""),
+                                 .module = clean_copy(module ? base_name(module->path) : ""),
+                                 .address = module ? pc - module->bias : pc,
+                                 .line = symbol ? symbol->line : 0,
+                                 .inlined = inlined};
+    if (!frame->function || !frame->file || !frame->module) {
+        free(frame->function);
+        free(frame->file);
+        free(frame->module);
+        return false;
+    }
+    stack->frame_count++;
+    return true;
+}
+
+/* Fills the job's result; without a symbolizer with addresses only. */
+static void resolve(struct symbolizer *symbolizer, struct job *job)
+{
+    struct stack_names *result = job->result;
+    for (size_t i = 0; i < job->count; i++) {
+        const struct md_module *module = job->at[i].known ? &job->at[i].module : NULL;
+        uint64_t address = job->at[i].pc - 1; /* of the call, not of what follows it */
+        const struct symbol_frame *frames = NULL;
+        size_t found = symbolizer && module
+                           ? symbolizer_find(symbolizer, module, address, &frames)
+                           : 0;
+        if (found == 0)
+            add_frame(result, NULL, module, address, false);
+        for (size_t k = 0; k < found; k++)
+            add_frame(result, &frames[k], module, address, k + 1 < found);
+    }
+    result->label = names_label(result->frames, result->frame_count);
+    result->resolved = symbolizer != NULL;
+}
+
+static struct job *make_job(const struct snapshot *snapshot, uint32_t id)
+{
+    const struct md_stack *stack = snapshot_stack(snapshot, id);
+    size_t count = stack ? stack->depth : 0;
+    if (count > JOB_FRAMES)
+        count = JOB_FRAMES;
+    struct job *job = calloc(1, sizeof *job + count * sizeof job->at[0]);
+    if (!job || !(job->result = calloc(1, sizeof *job->result))) {
+        free(job);
+        return NULL;
+    }
+    job->result->stack = id;
+    job->count = count;
+    for (size_t i = 0; i < count; i++) {
+        job->at[i].pc = stack->pc[i];
+        const struct md_module *module = snapshot_module(snapshot, stack->pc[i] - 1, stack->epoch);
+        job->at[i].known = module != NULL;
+        if (module)
+            job->at[i].module = *module;
+    }
+    return job;
+}
+
+static void free_job(struct job *job)
+{
+    if (job->result) {
+        free_frames(job->result);
+        free(job->result);
+    }
+    free(job);
+}
+
+static void free_jobs(struct job *jobs)
+{
+    while (jobs) {
+        struct job *next = jobs->next;
+        free_job(jobs);
+        jobs = next;
+    }
+}
+
+static void free_names(struct names *names)
+{
+    for (size_t i = 0; i < names->index_size; i++)
+        if (names->index[i]) {
+            free_frames(names->index[i]);
+            free(names->index[i]);
+        }
+    free(names->index);
+    free_jobs(names->wanted);
+    free_jobs(names->done);
+    symbolizer_destroy(names->symbolizer);
+    if (names->event >= 0)
+        close(names->event);
+    pthread_mutex_destroy(&names->lock);
+    pthread_cond_destroy(&names->work);
+    pthread_cond_destroy(&names->ended);
+    free(names);
+}
+
+/* Works until told to stop; the last to leave frees. */
+static void *work(void *argument)
+{
+    struct names *names = argument;
+    pthread_mutex_lock(&names->lock);
+    while (!names->stop) {
+        struct job *job = names->wanted;
+        if (!job) {
+            pthread_cond_wait(&names->work, &names->lock);
+            continue;
+        }
+        names->wanted = job->next;
+        pthread_mutex_unlock(&names->lock);
+        resolve(names->symbolizer, job);
+        pthread_mutex_lock(&names->lock);
+        job->next = names->done;
+        names->done = job;
+        if (names->event >= 0)
+            eventfd_write(names->event, 1);
+    }
+    names->running = false;
+    pthread_cond_signal(&names->ended);
+    pthread_mutex_unlock(&names->lock);
+    atomic_fetch_sub(&running_threads, 1);
+    return NULL;
+}
+
+static bool start_thread(struct names *names)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    names->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the main thread */
+    names->running = true;
+    atomic_fetch_add(&running_threads, 1);
+    if (pthread_create(&thread, NULL, work, names) == 0) {
+        pthread_detach(thread);
+    } else {
+        names->running = false;
+        atomic_fetch_sub(&running_threads, 1);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return names->running;
+}
+
+struct names *names_create(const struct symbolizer_options *options, bool background)
+{
+    struct names *names = calloc(1, sizeof *names);
+    if (!names)
+        return NULL;
+    names->event = -1;
+    pthread_mutex_init(&names->lock, NULL);
+    pthread_cond_init(&names->work, NULL);
+    pthread_cond_init(&names->ended, NULL);
+    names->index_size = 256;
+    names->index = calloc(names->index_size, sizeof names->index[0]);
+    names->symbolizer = symbolizer_create(options);
+    if (!names->index || !names->symbolizer) {
+        names->index_size = names->index ? names->index_size : 0;
+        free_names(names);
+        return NULL;
+    }
+    names->background = background && start_thread(names);
+    return names;
+}
+
+void names_destroy(struct names *names)
+{
+    if (!names)
+        return;
+    pthread_mutex_lock(&names->lock);
+    names->stop = true;
+    pthread_cond_signal(&names->work);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int timed_out = 0;
+    while (names->running && !timed_out)
+        timed_out = pthread_cond_timedwait(&names->ended, &names->lock, &until);
+    bool free_it = !names->running;
+    pthread_mutex_unlock(&names->lock);
+    if (free_it) /* else it stays with the thread that is still reading DWARF */
+        free_names(names);
+}
+
+static struct stack_names **lookup(const struct names *names, uint32_t stack)
+{
+    size_t mask = names->index_size - 1;
+    for (size_t i = stack * UINT64_C(0x9e3779b97f4a7c15) >> 32 & mask;; i = (i + 1) & mask)
+        if (!names->index[i] || names->index[i]->stack == stack)
+            return &names->index[i];
+}
+
+const struct stack_names *names_find(const struct names *names, uint32_t stack)
+{
+    return *lookup(names, stack);
+}
+
+static bool make_room(struct names *names)
+{
+    if (names->count * 2 < names->index_size)
+        return true;
+    struct stack_names **old = names->index;
+    size_t old_size = names->index_size;
+    struct stack_names **index = calloc(old_size * 2, sizeof index[0]);
+    if (!index)
+        return false;
+    names->index = index;
+    names->index_size = old_size * 2;
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i])
+            *lookup(names, old[i]->stack) = old[i];
+    free(old);
+    return true;
+}
+
+void names_want(struct names *names, const struct snapshot *snapshot, uint32_t stack)
+{
+    if (names_find(names, stack) || !make_room(names))
+        return;
+    struct job *job = make_job(snapshot, stack), *provisional = NULL;
+    if (!job)
+        return;
+    if (names->background && !(provisional = make_job(snapshot, stack))) {
+        free_job(job);
+        return;
+    }
+    struct job *shown = names->background ? provisional : job;
+    resolve(names->background ? NULL : names->symbolizer, shown);
+    *lookup(names, stack) = shown->result;
+    names->count++;
+    shown->result = NULL;
+    free_job(shown);
+    if (!names->background)
+        return;
+    pthread_mutex_lock(&names->lock);
+    job->next = names->wanted;
+    names->wanted = job;
+    pthread_cond_signal(&names->work);
+    pthread_mutex_unlock(&names->lock);
+}
+
+bool names_take(struct names *names)
+{
+    if (!names->background)
+        return false;
+    eventfd_t value;
+    if (names->event >= 0)
+        eventfd_read(names->event, &value);
+    pthread_mutex_lock(&names->lock);
+    struct job *done = names->done;
+    names->done = NULL;
+    pthread_mutex_unlock(&names->lock);
+    bool any = done != NULL;
+    for (struct job *job = done; job; job = job->next) {
+        struct stack_names **entry = lookup(names, job->result->stack);
+        if (!*entry)
+            continue;
+        struct stack_names *provisional = *entry;
+        *entry = job->result;
+        job->result = provisional;
+    }
+    free_jobs(done);
+    return any;
+}
+
+int names_fd(const struct names *names)
+{
+    return names->event;
+}

@@ -1,0 +1,48 @@
+/* What stacks are called.  Reading a big program's DWARF takes seconds, so a thread of ours does it
+ * and the screen shows `module+0x1234` until the name is there: asking never waits.
+ *
+ * One thread (the caller's) uses all of these.  What names_find returns stays until names_destroy
+ * or, if not yet resolved, until the next names_take. */
+#ifndef MEMTOP_NAMES_H
+#define MEMTOP_NAMES_H
+
+#include "view/snapshot.h"
+#include "view/symbolize.h"
+
+struct name_frame {
+    char *function; /* "" not known */
+    char *file;     /* path as in the debug information, "" */
+    char *module;   /* base name, "" */
+    uint64_t address; /* in the module's symbol tables */
+    uint32_t line;
+    bool inlined; /* into the next */
+};
+
+struct stack_names {
+    uint32_t stack;
+    bool resolved;
+    struct name_frame *frames; /* innermost first */
+    size_t frame_count;
+    char *label; /* one line: the first frame that is the program's own, then its callers */
+};
+
+struct names;
+
+/* With `background` look-ups are done by a thread, else by names_want.  NULL: no memory. */
+struct names *names_create(const struct symbolizer_options *options, bool background);
+void names_destroy(struct names *names); /* accepts NULL; does not wait for a long look-up */
+/* Asks for the names of a stack of this snapshot; the last one asked for goes first. */
+void names_want(struct names *names, const struct snapshot *snapshot, uint32_t stack);
+/* Takes in what the thread has finished; true if anything changed. */
+bool names_take(struct names *names);
+/* Readable when there is something to take; -1 without a thread. */
+int names_fd(const struct names *names);
+/* What is known, or NULL before the first names_want. */
+const struct stack_names *names_find(const struct names *names, uint32_t stack);
+/* Threads that still run: if not 0, end with _exit. */
+unsigned names_running(void);
+
+/* The label of some frames, malloc'ed.  Pure. */
+char *names_label(const struct name_frame *frames, size_t count);
+
+#endif

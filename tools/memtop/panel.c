@@ -1,0 +1,288 @@
+#include "panel.h"
+
+#include "units.h"
+#include "view/gctrace.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void draw_title(struct screen *screen, struct rect area, const struct model *model,
+                       const struct wish *wish)
+{
+    int col = screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop  ");
+    col = screen_text(screen, area, 0, col, STYLE_BOLD, model->identity);
+    col = screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
+    if (model->logs > 1)
+        col = screen_printf(screen, area, 0, col + 2, STYLE_DIM, "program %zu of %zu: tab",
+                            model->log + 1, model->logs);
+    if (model->header && model->header->options[0] != '\0')
+        screen_text(screen, area, 0, col + 2, STYLE_DIM, model->header->options);
+    char right[64];
+    if (wish->paused)
+        snprintf(right, sizeof right, " PAUSED ");
+    else
+        snprintf(right, sizeof right, "  every %gs", wish->interval_seconds);
+    if (wish->paused || model->alive)
+        screen_right(screen, area, 0, area.cols, wish->paused ? STYLE_SELECTED : STYLE_DIM, right);
+}
+
+/* "name value" pairs, as many as fit. */
+struct figures {
+    struct screen *screen;
+    struct rect area;
+    int row, col;
+};
+
+static void figure(struct figures *figures, enum style style, const char *name, const char *value)
+{
+    struct screen *screen = figures->screen;
+    int width = screen_width(screen, name) + 1 + screen_width(screen, value);
+    int start = figures->col + (figures->col > 0 ? 2 : 0);
+    if (start + width > figures->area.cols)
+        return;
+    int col = screen_text(screen, figures->area, figures->row, start, STYLE_DIM, name);
+    figures->col = screen_text(screen, figures->area, figures->row, col + 1, style, value);
+}
+
+static void draw_program_figures(struct figures *figures, const struct model *model)
+{
+    char text[UNITS_SIZE], line[64];
+    const struct md_counters *counters = &model->header->counters;
+    const struct history_point *last = history_last(model->history);
+    figure(figures, STYLE_BOLD, "heap", units_bytes(text, last ? last->value[HISTORY_HEAP] : NAN));
+    if (model->growth_seconds >= 1) {
+        double share = model->growth_bytes / fmax(last ? last->value[HISTORY_HEAP] : NAN, 1);
+        snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
+                 model->growth_seconds);
+        figure(figures, share >= 0.1 ? STYLE_BAD : share >= 0.01 ? STYLE_WARN : STYLE_NORMAL, "grew",
+               line);
+    }
+    figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
+    figure(figures, STYLE_NORMAL, "rss", units_bytes(text, last ? last->value[HISTORY_RSS] : NAN));
+    char count[UNITS_SIZE];
+    snprintf(line, sizeof line, "%s%s", model->objects_exact ? "" : "~",
+             units_count(count, model->live_objects));
+    figure(figures, STYLE_NORMAL, "objects", line);
+    snprintf(line, sizeof line, "%s/s", units_bytes(text, model->alloc_rate));
+    figure(figures, STYLE_NORMAL, "alloc", isnan(model->alloc_rate) ? "-" : line);
+    snprintf(line, sizeof line, "%s/s", units_bytes(text, model->free_rate));
+    figure(figures, STYLE_NORMAL, "free", isnan(model->free_rate) ? "-" : line);
+    figure(figures, STYLE_DIM, "own", units_bytes(text, (double)counters->own_bytes));
+}
+
+static void draw_losses(struct figures *figures, const struct model *model)
+{
+    const struct md_counters *counters = &model->header->counters;
+    const struct {
+        const char *name;
+        uint64_t count;
+    } losses[] = {{"lost samples", counters->lost_samples},
+                  {"lost stacks", counters->lost_stacks},
+                  {"lost lines", counters->lost_lines},
+                  {"lost dumps", counters->lost_dumps},
+                  {"torn", model->torn}};
+    char text[UNITS_SIZE];
+    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++)
+        if (losses[i].count > 0)
+            figure(figures, STYLE_WARN, losses[i].name, units_count(text, (double)losses[i].count));
+}
+
+static void draw_cycle_figures(struct figures *figures, const struct model *model)
+{
+    char text[UNITS_SIZE], other[UNITS_SIZE], line[96];
+    const struct trace *trace = model->trace;
+    if (trace->cycles == 0) {
+        bool gc = model->header && (model->header->flags & MD_FLAG_GC);
+        if (model->header)
+            figure(figures, STYLE_DIM, "cycles",
+                   gc ? "none yet: memtop gc asks for one"
+                      : "none: it was started without MEMDEBUG=gc=ready or observe");
+        return;
+    }
+    uint64_t cycles = model->header ? model->header->counters.cycles : trace->cycles;
+    figure(figures, STYLE_NORMAL, "cycles", units_count(text, (double)cycles));
+    figure(figures, STYLE_NORMAL, "reachable", units_bytes(text, (double)trace->reachable_last));
+    double goal = model->header ? (double)model->header->heap_goal_bytes : (double)trace->goal_last;
+    if (goal > 0 && goal < 0x1p50)
+        figure(figures, STYLE_NORMAL, "goal", units_bytes(text, goal));
+    if (trace->unreachable_known) {
+        snprintf(line, sizeof line, "%s (%s)", units_count(text, (double)trace->unreachable_objects),
+                 units_bytes(other, (double)trace->unreachable_bytes));
+        figure(figures, trace->unreachable_objects > 0 ? STYLE_WARN : STYLE_NORMAL, "unreachable",
+               line);
+    }
+    figure(figures, STYLE_NORMAL, "pause", units_pause(text, trace->pause_last_ns));
+    figure(figures, STYLE_NORMAL, "p99", units_pause(text, model->pauses.p99_ns));
+    figure(figures, STYLE_NORMAL, "max", units_pause(text, model->pauses.max_ns));
+    snprintf(line, sizeof line, "%" PRIu32 "%%", trace->utilization_percent);
+    figure(figures, STYLE_NORMAL, "gc cpu", line);
+    if (trace->skips > 0)
+        figure(figures, STYLE_WARN, "skipped", units_count(text, (double)trace->skips));
+}
+
+static void draw_figures(struct screen *screen, struct rect area, const struct model *model,
+                         const struct wish *wish)
+{
+    (void)wish;
+    struct figures figures = {.screen = screen, .area = area};
+    if (!model->header) {
+        draw_cycle_figures(&figures, model);
+        return;
+    }
+    draw_program_figures(&figures, model);
+    if (area.rows < 2)
+        return;
+    figures.row = 1;
+    figures.col = 0;
+    draw_losses(&figures, model); /* first: they say how far the rest can be trusted */
+    draw_cycle_figures(&figures, model);
+}
+
+static void draw_lines(struct screen *screen, struct rect area, const struct model *model,
+                       const struct wish *wish)
+{
+    (void)wish;
+    /* The newest at the bottom, where a log has it. */
+    for (int row = 0; row < area.rows; row++) {
+        const struct md_cycle *cycle = trace_recent(model->trace, (size_t)(area.rows - 1 - row));
+        char line[GCTRACE_LINE_SIZE];
+        if (!cycle)
+            continue;
+        trace_line(model->trace, cycle, area.cols, line, sizeof line);
+        bool newest = row == area.rows - 1;
+        screen_text(screen, area, row, 0,
+                    cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN : newest ? STYLE_NORMAL : STYLE_DIM,
+                    line);
+    }
+}
+
+void panel_draw_keys(struct screen *screen, struct rect area, const char *const *keys)
+{
+    screen_fill(screen, area, STYLE_NORMAL);
+    int col = 0;
+    for (; keys[0]; keys += 2) {
+        int width = screen_width(screen, keys[0]) + 1 + screen_width(screen, keys[1]);
+        if (col + (col > 0 ? 2 : 0) + width > area.cols)
+            break;
+        col += col > 0 ? 2 : 0;
+        col = screen_text(screen, area, 0, col, STYLE_KEY, keys[0]);
+        col = screen_text(screen, area, 0, col + 1, STYLE_DIM, keys[1]);
+    }
+}
+
+static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
+                        const struct wish *wish)
+{
+    static const char *const target_keys[] = {"q",   "quit",  "?", "help",     "space", "pause",
+                                              "< >", "sort",  "/", "filter",   "enter", "stack",
+                                              "s",   "save",  "[ ]", "span", "+ -", "interval",
+                                              "c",   "chars", NULL};
+    static const char *const stack_keys[] = {"esc", "close", "up dn", "site", "pgup pgdn", "scroll",
+                                             "q",   "quit",  NULL};
+    static const char *const log_keys[] = {"q",   "quit", "?",   "help",  "space", "pause",
+                                           "tab", "next program", "[ ]", "span", "c",
+                                           "chars", NULL};
+    if (wish->typing) {
+        screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", wish->filter);
+        screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
+    } else if (wish->message[0] != '\0') {
+        screen_text(screen, area, 0, 0, STYLE_BOLD, wish->message);
+    } else {
+        panel_draw_keys(screen, area,
+                        !model->sites                 ? log_keys
+                        : wish->pane == PANE_STACK ? stack_keys
+                                                   : target_keys);
+    }
+}
+
+#define PLACE(field)                                                                               \
+    static struct rect place_##field(const struct layout *layout)                                  \
+    {                                                                                              \
+        return layout->field;                                                                      \
+    }
+PLACE(title)
+PLACE(figures)
+PLACE(heap)
+PLACE(rate)
+PLACE(pauses)
+PLACE(sites)
+PLACE(detail)
+PLACE(lines)
+PLACE(footer)
+
+const struct panel panels[] = {
+    {"title", place_title, draw_title},
+    {"figures", place_figures, draw_figures},
+    {"heap", place_heap, panel_draw_heap},
+    {"rate", place_rate, panel_draw_rate},
+    {"pauses", place_pauses, panel_draw_pauses},
+    {"sites", place_sites, panel_draw_sites},
+    {"stack", place_detail, panel_draw_stack},
+    {"lines", place_lines, draw_lines},
+    {"footer", place_footer, draw_footer},
+};
+const size_t panel_count = sizeof panels / sizeof panels[0];
+
+struct layout panels_layout(int rows, int cols, const struct model *model, const struct wish *wish)
+{
+    return layout_make(rows, cols,
+                       (struct layout_wish){.sites = model->sites != NULL,
+                                            .cycles = model->trace->kept_count > 0,
+                                            .rate = model->sites != NULL,
+                                            .detail = wish->pane == PANE_STACK});
+}
+
+void panel_draw_too_small(struct screen *screen)
+{
+    screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD, "terminal too small: %dx%d, need %dx%d",
+                  screen->cols, screen->rows, LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
+}
+
+void panel_draw_help(struct screen *screen, struct rect area)
+{
+    static const char *const lines[][2] = {
+        {"q F10", "quit"},
+        {"? F1", "this page"},
+        {"space", "pause the view; the history goes on"},
+        {"< >", "sort by the column on the left, on the right"},
+        {"up down", "choose a call site; enter shows its stack"},
+        {"/", "filter call sites; esc clears"},
+        {"[ ]", "charts over a shorter, a longer time"},
+        {"+ -", "look more often, less often"},
+        {"s", "save profile (.pb.gz) and figures (.json) here"},
+        {"c", "characters of the charts: braille, block, ascii"},
+        {"tab", "in a log: the next program"},
+        {"", ""},
+        {"GROWTH", "bytes in use now less those a minute ago"},
+        {"NEW", "until that is known: alive, born in the last minute"},
+        {"~", "an estimate from samples"},
+        {"H C G R", "heap in use, reachable at the last cycle,"},
+        {"", "goal of the next cycle, resident memory"},
+    };
+    screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop " MEMDEBUG_VERSION "   any key goes back");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        screen_text(screen, area, (int)i + 2, 2, STYLE_KEY, lines[i][0]);
+        screen_text(screen, area, (int)i + 2, 11, STYLE_NORMAL, lines[i][1]);
+    }
+}
+
+void panels_draw(struct screen *screen, const struct model *model, const struct wish *wish)
+{
+    screen_fill(screen, screen_all(screen), STYLE_NORMAL);
+    struct layout layout = panels_layout(screen->rows, screen->cols, model, wish);
+    if (layout.too_small) {
+        panel_draw_too_small(screen);
+        return;
+    }
+    if (wish->pane == PANE_HELP) {
+        panel_draw_help(screen, screen_all(screen));
+        return;
+    }
+    for (size_t i = 0; i < panel_count; i++) {
+        struct rect area = panels[i].place(&layout);
+        if (area.rows > 0 && area.cols > 0)
+            panels[i].draw(screen, area, model, wish);
+    }
+}

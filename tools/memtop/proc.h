@@ -1,0 +1,52 @@
+/* What the kernel says of a process: the only file that reads /proc/PID.  Nothing here touches the
+ * process itself; each call is one or two reads of procfs. */
+#ifndef MEMTOP_PROC_H
+#define MEMTOP_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct proc_stat {
+    char comm[32];
+    char state;
+    pid_t parent;
+    uint64_t flags;       /* PF_*: kernel threads have PF_KTHREAD */
+    uint64_t start_ticks; /* field 22: with the pid it names a process for good */
+};
+
+/* 0 or an errno value; ENOENT: no such process. */
+int proc_stat(pid_t pid, struct proc_stat *stat);
+bool proc_is_kernel(const struct proc_stat *stat);
+/* The real user, or -1. */
+uid_t proc_uid(pid_t pid);
+/* Resident bytes; false if the process is gone. */
+bool proc_rss(pid_t pid, uint64_t *bytes);
+/* Arguments separated by blanks, made safe for a terminal; "" for a kernel thread. */
+void proc_cmdline(pid_t pid, char *buffer, size_t size);
+/* A variable of the environment the process was started with; false: not set or not readable. */
+bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size);
+/* In another mount namespace than ours, so that paths mean something else there. */
+bool proc_other_root(pid_t pid);
+
+struct proc_maps {
+    bool readable;
+    bool library;     /* libmemdebug.so is mapped */
+    bool segment;     /* and a segment: */
+    uint64_t start, end; /* of its first mapping */
+    dev_t dev;
+    ino_t ino;
+    bool deleted;     /* it has no name any more, or never had one (memfd) */
+    char path[512];   /* as the process sees it */
+    char libc[16];    /* "musl" or "" */
+};
+void proc_maps(pid_t pid, struct proc_maps *maps);
+
+/* Every pid, ascending; malloc'ed. */
+size_t proc_pids(pid_t **pids);
+
+/* The name of a uid, or its number. */
+void proc_user(uid_t uid, char *buffer, size_t size);
+
+#endif

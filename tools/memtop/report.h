@@ -1,0 +1,27 @@
+/* What memtop says without a terminal: text for people and logs, NDJSON for programs.
+ *
+ * JSON is a contract: one object a line, `version` first, snake_case, units in names, null for what
+ * is not known.  Keys may be added, never changed. */
+#ifndef MEMTOP_REPORT_H
+#define MEMTOP_REPORT_H
+
+#include "watch.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#define REPORT_JSON_VERSION 1
+
+/* A target at this tick with its `sites` greatest call sites; NULL: no memory.  malloc'ed. */
+char *report_json_text(struct watch *watch, size_t sites);
+/* The same as text. */
+void report_text(FILE *out, struct watch *watch, size_t sites);
+
+/* One row of the list; `rss` 0 and not known: -1. */
+json_t *report_target_json(const struct target *target);
+/* Writes the object as one line and drops it. */
+void report_line(FILE *out, json_t *object);
+/* A number, null if it is not known. */
+json_t *report_number(double value);
+
+#endif

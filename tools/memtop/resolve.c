@@ -1,0 +1,195 @@
+/* What TARGET on the command line means, and what to say when it means nothing. */
+#include "discover.h"
+
+#include "units.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_pid(const char *text, pid_t *pid)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno || value <= 0 || value > INT32_MAX)
+        return false;
+    *pid = (pid_t)value;
+    return true;
+}
+
+/* A process that is there and has no segment for us. */
+static int refuse_process(pid_t pid, const char *name, char *message)
+{
+    char user[64], me[64], reason[160], advice[200];
+    uid_t uid = proc_uid(pid);
+    proc_user(uid, user, sizeof user);
+    proc_user(geteuid(), me, sizeof me);
+    if (geteuid() != 0 && uid != geteuid()) {
+        snprintf(message, TARGET_MESSAGE_SIZE,
+                 "%d %s belongs to %s, you are %s: run memtop as %s or as root", (int)pid, name, user,
+                 me, user);
+        return 1;
+    }
+    target_why_not(pid, reason, sizeof reason, advice, sizeof advice);
+    snprintf(message, TARGET_MESSAGE_SIZE, "%d %s is not on memdebug: %s%s%s", (int)pid, name, reason,
+             advice[0] ? "; " : "", advice);
+    return 1;
+}
+
+static int accept_target(const struct target *found, struct target *target, char *message)
+{
+    if (found->state == TARGET_CLOSED && geteuid() != 0) {
+        char user[64];
+        proc_user(found->uid, user, sizeof user);
+        snprintf(message, TARGET_MESSAGE_SIZE, "%d %s belongs to %s: run memtop as %s or as root",
+                 (int)found->pid, found->name, user, user);
+        return 1;
+    }
+    if (found->state == TARGET_CLOSED || found->state == TARGET_BAD) {
+        snprintf(message, TARGET_MESSAGE_SIZE, "%s", found->error);
+        return 1;
+    }
+    *target = *found;
+    return 0;
+}
+
+static int resolve_path(const char *text, struct target *target, char *message)
+{
+    struct stat st;
+    if (stat(text, &st) != 0) {
+        snprintf(message, TARGET_MESSAGE_SIZE, "%.300s: %s", text, strerror(errno));
+        return 1;
+    }
+    /* If it is a living process's, its state is told by the scan. */
+    struct targets targets;
+    targets_scan(&targets);
+    int result = -1;
+    for (size_t i = 0; i < targets.count && result < 0; i++)
+        if (targets.target[i].ino == st.st_ino && targets.target[i].dev == st.st_dev)
+            result = accept_target(&targets.target[i], target, message);
+    targets_fini(&targets);
+    if (result >= 0)
+        return result;
+    /* A copy, or in a place of its own: the dead's. */
+    struct segment_file file;
+    struct snapshot snapshot;
+    char error[VIEW_ERROR_SIZE];
+    if (segment_file_open(&file, text, false, error)) {
+        snprintf(message, TARGET_MESSAGE_SIZE, "%s", error);
+        return 1;
+    }
+    result = snapshot_take(&snapshot, file.base, file.size, 0, error);
+    if (result) {
+        snprintf(message, TARGET_MESSAGE_SIZE, "%.200s: %s", text, error);
+    } else {
+        *target = (struct target){.state = TARGET_DEAD,
+                                  .pid = (pid_t)snapshot.header.pid,
+                                  .start_ticks = snapshot.header.start_ticks,
+                                  .uid = snapshot.header.uid,
+                                  .dev = file.dev,
+                                  .ino = file.ino,
+                                  .header = snapshot.header};
+        snprintf(target->path, sizeof target->path, "%s", text);
+        units_clean(target->name, sizeof target->name, snapshot.header.name, SIZE_MAX);
+        units_clean(target->cmdline, sizeof target->cmdline, snapshot.header.cmdline, SIZE_MAX);
+        snapshot_fini(&snapshot);
+    }
+    segment_file_close(&file);
+    return result ? 1 : 0;
+}
+
+
+static int resolve_pid(pid_t pid, const struct targets *targets, struct target *target, char *message)
+{
+    /* Sorted so that a living one comes first, then the one that died last. */
+    for (size_t i = 0; i < targets->count; i++)
+        if (targets->target[i].pid == pid)
+            return accept_target(&targets->target[i], target, message);
+    struct proc_stat stat;
+    if (proc_stat(pid, &stat) == 0)
+        return refuse_process(pid, stat.comm, message);
+    snprintf(message, TARGET_MESSAGE_SIZE, "no process %d, and no segment of a dead one: try memtop ps",
+             (int)pid);
+    return 1;
+}
+
+static bool same_name(const struct target *target, const char *text)
+{
+    char argument[512];
+    snprintf(argument, sizeof argument, "%.*s", (int)strcspn(target->cmdline, " "), target->cmdline);
+    const char *base = strrchr(argument, '/');
+    return strcmp(target->name, text) == 0 || strcmp(base ? base + 1 : argument, text) == 0;
+}
+
+static int resolve_name(const char *text, const struct targets *targets, struct target *target,
+                        char *message, struct targets *matches)
+{
+    /* The living go before the dead: their names repeat at each restart. */
+    for (int dead = 0; dead < 2; dead++) {
+        matches->target = calloc(targets->count + 1, sizeof matches->target[0]);
+        matches->count = 0;
+        for (size_t i = 0; i < targets->count && matches->target; i++) {
+            const struct target *candidate = &targets->target[i];
+            if ((candidate->state == TARGET_DEAD) == dead && candidate->state != TARGET_BAD &&
+                same_name(candidate, text))
+                matches->target[matches->count++] = *candidate;
+        }
+        if (matches->count == 1)
+            return accept_target(&matches->target[0], target, message);
+        if (matches->count > 1) {
+            snprintf(message, TARGET_MESSAGE_SIZE, "%zu %sprocesses are called %.100s: give the pid",
+                     matches->count, dead ? "dead " : "", text);
+            return 2;
+        }
+        targets_fini(matches);
+    }
+    pid_t *pids;
+    size_t count = proc_pids(&pids);
+    int result = -1;
+    for (size_t i = 0; i < count && result < 0; i++) {
+        struct proc_stat stat;
+        if (pids[i] != getpid() && proc_stat(pids[i], &stat) == 0 && strcmp(stat.comm, text) == 0)
+            result = refuse_process(pids[i], stat.comm, message);
+    }
+    free(pids);
+    if (result < 0) {
+        snprintf(message, TARGET_MESSAGE_SIZE,
+                 "no process is called %.100s: memtop ps lists those on memdebug, ps --all the others",
+                 text);
+        result = 1;
+    }
+    return result;
+}
+
+int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
+                   struct targets *matches)
+{
+    pid_t pid;
+    *matches = (struct targets){0};
+    message[0] = '\0';
+    if (text[0] == '\0') {
+        snprintf(message, TARGET_MESSAGE_SIZE, "an empty TARGET: give a pid, a name or a segment file");
+        return 1;
+    }
+    size_t length = strlen(text), suffix = sizeof MD_SEGMENT_SUFFIX - 1;
+    bool is_file = length > suffix && strcmp(text + length - suffix, MD_SEGMENT_SUFFIX) == 0;
+    if (strchr(text, '/') || is_file)
+        return resolve_path(text, target, message);
+    struct targets targets;
+    if (targets_scan(&targets) != 0 && targets.count == 0) {
+        snprintf(message, TARGET_MESSAGE_SIZE, "out of memory");
+        return 1;
+    }
+    int result = is_pid(text, &pid) ? resolve_pid(pid, &targets, target, message)
+                                    : resolve_name(text, &targets, target, message, matches);
+    targets_fini(&targets);
+    struct stat st;
+    if (result == 1 && stat(text, &st) == 0 && S_ISREG(st.st_mode)) /* a file without a / */
+        return resolve_path(text, target, message);
+    return result;
+}

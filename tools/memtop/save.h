@@ -1,0 +1,21 @@
+/* Writing files and profiles whole or not at all. */
+#ifndef MEMTOP_SAVE_H
+#define MEMTOP_SAVE_H
+
+#include "source.h"
+#include "view/pprof.h"
+
+/* Builds the heap profile of the source's last snapshot (which must hold SNAPSHOT_PROFILE), with
+ * names.  The caller gives it back with profile_fini. */
+int save_build(const struct source *source, bool allocs, struct profile *profile,
+               char error[VIEW_ERROR_SIZE]);
+/* The same, written to `path` (see save_file) or, if that is NULL, to `fd`. */
+int save_profile(const struct source *source, const char *path, int fd, bool allocs,
+                 char error[VIEW_ERROR_SIZE]);
+/* Writes under a temporary name in the same directory, mode 0600, and renames: `path` is never
+ * half a file.  0 or an errno value with one line in `error`. */
+int save_file(const char *path, const void *bytes, size_t size, char error[VIEW_ERROR_SIZE]);
+/* All of it, or an errno value. */
+int save_write(int fd, const void *bytes, size_t size);
+
+#endif

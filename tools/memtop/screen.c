@@ -1,0 +1,183 @@
+#include "screen.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+bool screen_resize(struct screen *screen, int rows, int cols)
+{
+    if (rows < 0 || cols < 0 || rows > 4096 || cols > 4096)
+        rows = cols = 0;
+    if (rows != screen->rows || cols != screen->cols) {
+        free(screen->cells);
+        screen->cells = malloc((size_t)rows * (size_t)cols * sizeof screen->cells[0] + 1);
+        screen->rows = screen->cells ? rows : 0;
+        screen->cols = screen->cells ? cols : 0;
+    }
+    screen_fill(screen, screen_all(screen), STYLE_NORMAL);
+    return screen->cells != NULL;
+}
+
+void screen_fini(struct screen *screen)
+{
+    free(screen->cells);
+    screen->cells = NULL;
+    screen->rows = screen->cols = 0;
+}
+
+struct rect screen_all(const struct screen *screen)
+{
+    return (struct rect){0, 0, screen->rows, screen->cols};
+}
+
+/* The cell, or NULL outside of the clip or the screen. */
+static struct cell *at(struct screen *screen, struct rect clip, int row, int col)
+{
+    if (row < 0 || col < 0 || row >= clip.rows || col >= clip.cols)
+        return NULL;
+    row += clip.row;
+    col += clip.col;
+    if (row < 0 || col < 0 || row >= screen->rows || col >= screen->cols)
+        return NULL;
+    return &screen->cells[(size_t)row * (size_t)screen->cols + (size_t)col];
+}
+
+/* The same thing in seven bits. */
+static uint32_t plain(uint32_t ch)
+{
+    if (ch < 0x7f)
+        return ch;
+    switch (ch) {
+    case 0x2190: /* arrows */
+        return '<';
+    case 0x2192:
+        return '>';
+    case 0x2500: /* lines */
+        return '-';
+    case 0x2502:
+        return '|';
+    case 0x2026: /* ellipsis */
+        return '~';
+    default:
+        return '?';
+    }
+}
+
+void screen_put(struct screen *screen, struct rect clip, int row, int col, uint32_t ch,
+                enum style style)
+{
+    struct cell *cell = at(screen, clip, row, col);
+    if (cell)
+        *cell = (struct cell){screen->charset == CHARSET_ASCII ? plain(ch) : ch, (uint8_t)style};
+}
+
+/* One code point from UTF-8; what is none counts as one byte '?'. */
+static const unsigned char *decode(const unsigned char *text, uint32_t *ch)
+{
+    uint32_t c = text[0];
+    int more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2
+               : c >= 0xf0 && c < 0xf5                ? 3
+                                                      : -1;
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    uint32_t value = more <= 0 ? c : c & (0x3fu >> more);
+    for (int i = 1; i <= more; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            more = -1;
+            break;
+        }
+        value = value << 6 | (text[i] & 0x3fu);
+    }
+    if (more < 0 || value < least[more] || value > 0x10ffff ||
+        (value >= 0xd800 && value < 0xe000)) {
+        *ch = '?';
+        return text + 1;
+    }
+    *ch = value < 0x20 || (value >= 0x7f && value < 0xa0) ? '?' : value;
+    return text + 1 + more;
+}
+
+/* Columns of a code point; combining marks are dropped (-1). */
+static int columns(const struct screen *screen, uint32_t *ch)
+{
+    if (*ch < 0x7f)
+        return 1;
+    if (screen->charset == CHARSET_ASCII) {
+        *ch = plain(*ch);
+        return 1;
+    }
+    int width = wcwidth((wchar_t)*ch);
+    if (width < 0) {
+        *ch = '?';
+        return 1;
+    }
+    return width == 0 ? -1 : width;
+}
+
+int screen_text(struct screen *screen, struct rect clip, int row, int col, enum style style,
+                const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0';) {
+        uint32_t ch;
+        p = decode(p, &ch);
+        int width = columns(screen, &ch);
+        if (width < 0)
+            continue;
+        if (width == 2 && col + 2 > clip.cols)
+            ch = ' ';
+        screen_put(screen, clip, row, col, ch, style);
+        if (width == 2) {
+            struct cell *right = at(screen, clip, row, col + 1);
+            if (right)
+                *right = (struct cell){0, (uint8_t)style};
+        }
+        col += width;
+    }
+    return col;
+}
+
+int screen_printf(struct screen *screen, struct rect clip, int row, int col, enum style style,
+                  const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    return screen_text(screen, clip, row, col, style, line);
+}
+
+int screen_right(struct screen *screen, struct rect clip, int row, int end, enum style style,
+                 const char *text)
+{
+    return screen_text(screen, clip, row, end - screen_width(screen, text), style, text);
+}
+
+void screen_fill(struct screen *screen, struct rect clip, enum style style)
+{
+    for (int row = 0; row < clip.rows; row++)
+        for (int col = 0; col < clip.cols; col++)
+            screen_put(screen, clip, row, col, ' ', style);
+}
+
+void screen_restyle(struct screen *screen, struct rect clip, int row, enum style style)
+{
+    for (int col = 0; col < clip.cols; col++) {
+        struct cell *cell = at(screen, clip, row, col);
+        if (cell)
+            cell->style = (uint8_t)style;
+    }
+}
+
+int screen_width(const struct screen *screen, const char *text)
+{
+    int total = 0;
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0';) {
+        uint32_t ch;
+        p = decode(p, &ch);
+        int width = columns(screen, &ch);
+        total += width < 0 ? 0 : width;
+    }
+    return total;
+}

@@ -1,0 +1,260 @@
+#include "sites.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EARLY_SECONDS (2 * SITES_SLOT_SECONDS)
+
+void sites_init(struct sites *sites)
+{
+    *sites = (struct sites){0};
+}
+
+void sites_fini(struct sites *sites)
+{
+    free(sites->site);
+    free(sites->index);
+    *sites = (struct sites){0};
+}
+
+static size_t hash(uint32_t stack)
+{
+    return (size_t)(stack * UINT64_C(0x9e3779b97f4a7c15) >> 20);
+}
+
+static uint32_t *lookup(const struct sites *sites, uint32_t stack)
+{
+    size_t mask = sites->index_size - 1;
+    for (size_t i = hash(stack) & mask;; i = (i + 1) & mask) {
+        uint32_t *entry = &sites->index[i];
+        if (*entry == 0 || sites->site[*entry - 1].stack == stack)
+            return entry;
+    }
+}
+
+const struct site *sites_find(const struct sites *sites, uint32_t stack)
+{
+    if (sites->index_size == 0)
+        return NULL;
+    uint32_t entry = *lookup(sites, stack);
+    return entry ? &sites->site[entry - 1] : NULL;
+}
+
+/* Keeps the table at most half full. */
+static bool make_room(struct sites *sites)
+{
+    if (sites->count == sites->capacity) {
+        size_t capacity = sites->capacity ? sites->capacity * 2 : 256;
+        struct site *grown = realloc(sites->site, capacity * sizeof grown[0]);
+        if (!grown)
+            return false;
+        sites->site = grown;
+        sites->capacity = capacity;
+    }
+    if (sites->count * 2 >= sites->index_size) {
+        size_t size = sites->index_size ? sites->index_size * 2 : 1024;
+        uint32_t *index = calloc(size, sizeof index[0]);
+        if (!index)
+            return false;
+        free(sites->index);
+        sites->index = index;
+        sites->index_size = size;
+        for (size_t i = 0; i < sites->count; i++)
+            *lookup(sites, sites->site[i].stack) = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+static struct site *find_or_add(struct sites *sites, uint32_t stack)
+{
+    if (!make_room(sites))
+        return NULL;
+    uint32_t *entry = lookup(sites, stack);
+    if (*entry == 0) {
+        sites->site[sites->count] = (struct site){.stack = stack};
+        *entry = (uint32_t)++sites->count;
+    }
+    return &sites->site[*entry - 1];
+}
+
+/* alloc - free, of which a reader may see the second first. */
+static double in_use(uint64_t alloc, uint64_t freed)
+{
+    return alloc > freed ? (double)(alloc - freed) : 0;
+}
+
+static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
+{
+    bool complete = true;
+    for (size_t i = 0; i < snapshot->bucket_count; i++) {
+        const struct md_bucket *bucket = &snapshot->buckets[i];
+        if (bucket->kind != MD_BUCKET_HEAP)
+            continue;
+        struct site *site = find_or_add(sites, bucket->stack);
+        if (!site) {
+            complete = false;
+            continue;
+        }
+        if (site->seen != sites->tick) {
+            site->alloc_before = site->alloc_bytes; /* 0 if it was not there */
+            site->samples = 0;
+            site->inuse_bytes = site->inuse_objects = site->alloc_bytes = site->alloc_objects = 0;
+            site->young_bytes = site->young_objects = 0;
+            site->live_samples = 0;
+            site->seen = sites->tick;
+        }
+        const uint64_t *value = bucket->value;
+        site->samples += bucket->samples;
+        site->inuse_bytes += in_use(value[MD_HEAP_ALLOC_BYTES], value[MD_HEAP_FREE_BYTES]);
+        site->inuse_objects +=
+            in_use(value[MD_HEAP_ALLOC_OBJECTS], value[MD_HEAP_FREE_OBJECTS]) / MD_WEIGHT_ONE;
+        site->alloc_bytes += (double)value[MD_HEAP_ALLOC_BYTES];
+        site->alloc_objects += (double)value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+    }
+    return complete;
+}
+
+static void add_samples(struct sites *sites, const struct snapshot *snapshot)
+{
+    int64_t age_ns = snapshot->taken_ns - (int64_t)snapshot->header.start_ns;
+    int64_t now_ds = age_ns / 100000000;
+    sites->samples_known = snapshot->sample_count > 0;
+    for (size_t i = 0; i < snapshot->sample_count; i++) {
+        const struct md_sample *sample = &snapshot->samples[i];
+        if (sample->bucket >= snapshot->bucket_count)
+            continue;
+        const struct md_bucket *bucket = &snapshot->buckets[sample->bucket];
+        if (bucket->kind != MD_BUCKET_HEAP)
+            continue;
+        struct site *site = find_or_add(sites, bucket->stack);
+        if (!site)
+            continue;
+        if (site->live_samples++ == 0)
+            site->oldest_ds = site->newest_ds = sample->born_ds;
+        if (sample->born_ds < site->oldest_ds)
+            site->oldest_ds = sample->born_ds;
+        if (sample->born_ds > site->newest_ds)
+            site->newest_ds = sample->born_ds;
+        if (now_ds - (int64_t)sample->born_ds <= SITES_WINDOW_SECONDS * 10 &&
+            !(sample->flags & MD_SAMPLE_INHERITED)) {
+            double objects = (double)sample->weight / MD_WEIGHT_ONE;
+            site->young_objects += objects;
+            site->young_bytes += objects * (double)bucket->size;
+        }
+    }
+}
+
+/* The slot to compare with: the youngest that is a minute old, else the oldest there is. */
+static size_t base_slot(const struct sites *sites)
+{
+    size_t oldest = sites->slots < SITES_SLOTS ? 0 : sites->slot;
+    size_t base = oldest;
+    for (size_t i = 1; i < sites->slots; i++) {
+        size_t slot = (oldest + i) % SITES_SLOTS;
+        if (sites->tick_ns - sites->slot_ns[slot] < (int64_t)SITES_WINDOW_SECONDS * 1000000000)
+            break;
+        base = slot;
+    }
+    return base;
+}
+
+bool sites_update(struct sites *sites, const struct snapshot *snapshot)
+{
+    int64_t elapsed_ns = snapshot->taken_ns - sites->tick_ns;
+    bool first = sites->tick == 0;
+    sites->tick++;
+    sites->tick_ns = snapshot->taken_ns;
+    bool complete = add_buckets(sites, snapshot);
+    add_samples(sites, snapshot);
+
+    /* Before the new slot overwrites the oldest. */
+    size_t base = first ? 0 : base_slot(sites);
+    sites->growth_seconds =
+        first ? 0 : (double)(sites->tick_ns - sites->slot_ns[base]) / 1e9;
+    sites->inuse_bytes = sites->inuse_objects = sites->alloc_bytes = sites->alloc_objects = 0;
+    sites->growth_bytes = sites->young_bytes = 0;
+    size_t last = (sites->slot + SITES_SLOTS - 1) % SITES_SLOTS;
+    bool new_slot =
+        first || sites->tick_ns - sites->slot_ns[last] >= (int64_t)SITES_SLOT_SECONDS * 1000000000;
+    for (size_t i = 0; i < sites->count; i++) {
+        struct site *site = &sites->site[i];
+        if (site->seen != sites->tick) /* torn this time: keep what it was */
+            site->seen = sites->tick;
+        site->growth_bytes = first ? 0 : site->inuse_bytes - site->before[base];
+        site->alloc_rate = elapsed_ns > 0 && !first
+                               ? (site->alloc_bytes - site->alloc_before) / ((double)elapsed_ns / 1e9)
+                               : NAN;
+        if (site->alloc_rate < 0)
+            site->alloc_rate = NAN;
+        if (new_slot)
+            site->before[sites->slot] = site->inuse_bytes;
+        sites->inuse_bytes += site->inuse_bytes;
+        sites->inuse_objects += site->inuse_objects;
+        sites->alloc_bytes += site->alloc_bytes;
+        sites->alloc_objects += site->alloc_objects;
+        sites->growth_bytes += site->growth_bytes;
+        sites->young_bytes += site->young_bytes;
+    }
+    if (new_slot) {
+        sites->slot_ns[sites->slot] = sites->tick_ns;
+        sites->slot = (sites->slot + 1) % SITES_SLOTS;
+        if (sites->slots < SITES_SLOTS)
+            sites->slots++;
+    }
+    return complete;
+}
+
+bool sites_too_early(const struct sites *sites)
+{
+    return sites->samples_known && sites->growth_seconds < EARLY_SECONDS;
+}
+
+double sites_key(const struct sites *sites, const struct site *site, enum site_order order)
+{
+    switch (order) {
+    case SITES_BY_GROWTH:
+        return sites_too_early(sites) ? site->young_bytes : site->growth_bytes;
+    case SITES_BY_INUSE:
+        return site->inuse_bytes;
+    case SITES_BY_OBJECTS:
+        return site->inuse_objects;
+    case SITES_BY_ALLOC:
+    case SITES_ORDERS:
+        break;
+    }
+    return site->alloc_bytes;
+}
+
+struct ranked {
+    double key, inuse;
+    uint32_t place;
+};
+
+static int greatest_first(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? 1 : -1;
+    if (x->inuse != y->inuse)
+        return x->inuse < y->inuse ? 1 : -1;
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+size_t sites_sort(const struct sites *sites, enum site_order by, uint32_t *order, size_t count)
+{
+    struct ranked *ranked = malloc((sites->count + 1) * sizeof ranked[0]);
+    if (!ranked)
+        return 0;
+    for (size_t i = 0; i < sites->count; i++) {
+        const struct site *site = &sites->site[i];
+        ranked[i] = (struct ranked){sites_key(sites, site, by), site->inuse_bytes, (uint32_t)i};
+    }
+    qsort(ranked, sites->count, sizeof ranked[0], greatest_first);
+    if (count > sites->count)
+        count = sites->count;
+    for (size_t i = 0; i < count; i++)
+        order[i] = ranked[i].place;
+    free(ranked);
+    return count;
+}

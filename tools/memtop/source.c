@@ -1,0 +1,101 @@
+#include "source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+int64_t monotonic_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+uint64_t header_inuse(const struct md_header *header)
+{
+    const struct md_counters *counters = &header->counters;
+    return counters->alloc_bytes > counters->free_bytes ? counters->alloc_bytes - counters->free_bytes
+                                                        : 0;
+}
+
+double header_uptime(const struct md_header *header, int64_t now_ns, bool live)
+{
+    int64_t end = live ? now_ns : (int64_t)header->counters.publish_ns;
+    int64_t start = (int64_t)header->start_ns;
+    return end > start && start >= 0 ? (double)(end - start) / 1e9 : 0;
+}
+
+const char *source_state_name(enum source_state state)
+{
+    static const char *const names[] = {"live", "ended", "dead", "replaced"};
+    return names[state];
+}
+
+int source_open(struct source *source, const struct target *target, char error[VIEW_ERROR_SIZE])
+{
+    *source = (struct source){.target = *target};
+    source->state = target->state == TARGET_LIVE ? SOURCE_LIVE : SOURCE_DEAD;
+    int result = segment_file_open(&source->file, target->path, false, error);
+    if (result)
+        return result;
+    result = source_poll(source, 0, error);
+    if (result)
+        source_close(source);
+    return result;
+}
+
+void source_close(struct source *source)
+{
+    if (source->taken)
+        snapshot_fini(&source->snapshot);
+    source->taken = false;
+    segment_file_close(&source->file);
+}
+
+/* Is the process there, and is this still its segment?  The second costs a reading of its maps, so
+ * it is asked now and then. */
+static void check_process(struct source *source)
+{
+    struct proc_stat stat;
+    if (source->state == SOURCE_DEAD || source->state == SOURCE_ENDED)
+        return;
+    pid_t pid = source->target.pid;
+    bool runs = proc_stat(pid, &stat) == 0 && stat.state != 'Z' && stat.state != 'X';
+    /* The header has the process's own view of its start; across time namespaces it differs, so
+     * only the first look is trusted. */
+    if (runs && source->target.start_ticks == 0)
+        source->target.start_ticks = stat.start_ticks;
+    if (runs && source->taken && source->target.start_ticks != stat.start_ticks &&
+        !proc_other_root(pid))
+        runs = false;
+    if (!runs) {
+        source->state = SOURCE_ENDED;
+        return;
+    }
+    source->rss_known = proc_rss(pid, &source->rss_bytes) || source->rss_known;
+    int64_t now = monotonic_ns();
+    if (now - source->checked_ns < 2000000000)
+        return;
+    source->checked_ns = now;
+    struct proc_maps maps;
+    proc_maps(pid, &maps);
+    if (maps.readable)
+        source->state = maps.segment && maps.ino == source->target.ino ? SOURCE_LIVE
+                                                                       : SOURCE_REPLACED;
+}
+
+int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE])
+{
+    struct snapshot fresh;
+    check_process(source);
+    int result = snapshot_take(&fresh, source->file.base, source->file.size, what, error);
+    if (result)
+        return result;
+    if (source->taken)
+        snapshot_fini(&source->snapshot);
+    source->snapshot = fresh;
+    source->taken = true;
+    source->torn += fresh.torn;
+    return 0;
+}

@@ -1,0 +1,250 @@
+#include "term.h"
+
+#include <curses.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <langinfo.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <term.h>
+#include <unistd.h>
+
+static SCREEN *terminal;
+static FILE *keyboard;
+static volatile sig_atomic_t open_now, ended_by, resized;
+static attr_t attributes[STYLE_COUNT];
+static short pairs[STYLE_COUNT];
+
+static void on_end(int number)
+{
+    ended_by = number;
+}
+
+static void on_resize(int number)
+{
+    (void)number;
+    resized = 1;
+}
+
+/* A crash: the terminal first, then what the signal would have done.  endwin is not promised to be
+ * safe here, but the process is lost either way and the terminal is the user's. */
+static void on_crash(int number)
+{
+    if (open_now) {
+        open_now = 0;
+        endwin();
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void catch_signals(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    struct sigaction action = {.sa_handler = on_end};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        sigaction(ends[i], &action, NULL);
+    action.sa_handler = on_resize;
+    sigaction(SIGWINCH, &action, NULL);
+    action.sa_handler = on_crash;
+    action.sa_flags = (int)SA_RESETHAND;
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        sigaction(crashes[i], &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* What each style looks like: attributes that say it without colour, and a colour on top. */
+static void define_styles(bool color)
+{
+    static const struct {
+        attr_t mono, with_color;
+        short color256, color8;
+    } looks[STYLE_COUNT] = {
+        [STYLE_NORMAL] = {A_NORMAL, A_NORMAL, -1, -1},
+        [STYLE_DIM] = {A_DIM, A_NORMAL, 245, -1},
+        [STYLE_BOLD] = {A_BOLD, A_BOLD, -1, -1},
+        [STYLE_TITLE] = {A_BOLD, A_BOLD, 39, COLOR_CYAN},
+        [STYLE_HEAP] = {A_NORMAL, A_NORMAL, 71, COLOR_GREEN},
+        [STYLE_REACHABLE] = {A_BOLD, A_NORMAL, 39, COLOR_CYAN},
+        [STYLE_GOAL] = {A_DIM, A_NORMAL, 178, COLOR_YELLOW},
+        [STYLE_RSS] = {A_BOLD, A_NORMAL, 170, COLOR_MAGENTA},
+        [STYLE_PAUSE] = {A_NORMAL, A_NORMAL, 208, COLOR_YELLOW},
+        [STYLE_RATE] = {A_NORMAL, A_NORMAL, 75, COLOR_BLUE},
+        [STYLE_WARN] = {A_BOLD, A_BOLD, 214, COLOR_YELLOW},
+        [STYLE_BAD] = {A_BOLD, A_BOLD, 203, COLOR_RED},
+        [STYLE_SORTED] = {A_BOLD | A_UNDERLINE, A_BOLD | A_UNDERLINE, -1, -1},
+        [STYLE_SELECTED] = {A_REVERSE, A_REVERSE, -1, -1},
+        [STYLE_BAR] = {A_REVERSE, A_REVERSE, -1, -1},
+        [STYLE_KEY] = {A_BOLD, A_BOLD, -1, -1},
+    };
+    color = color && has_colors() && start_color() == OK;
+    if (color)
+        use_default_colors();
+    for (int i = 0; i < STYLE_COUNT; i++) {
+        attributes[i] = color ? looks[i].with_color : looks[i].mono;
+        pairs[i] = 0;
+        short wanted = COLORS >= 256 ? looks[i].color256 : looks[i].color8;
+        if (color && wanted >= 0 && init_pair((short)(i + 1), wanted, -1) == OK)
+            pairs[i] = (short)(i + 1);
+    }
+}
+
+bool term_open(bool color, char *error)
+{
+    keyboard = stdin;
+    if (!isatty(STDIN_FILENO)) {
+        keyboard = fopen("/dev/tty", "re");
+        if (!keyboard) {
+            snprintf(error, 256, "no terminal to read keys from: use -b");
+            return false;
+        }
+    }
+    if (!getenv("ESCDELAY"))
+        setenv("ESCDELAY", "25", 1);
+    const char *type = getenv("TERM");
+    terminal = newterm(NULL, stdout, keyboard);
+    if (!terminal) {
+        snprintf(error, 256, "TERM=%.60s is not known here: set TERM, or use -b",
+                 type ? type : "(not set)");
+        return false;
+    }
+    open_now = 1;
+    catch_signals();
+    define_styles(color);
+    cbreak();
+    noecho();
+    nonl();
+    keypad(stdscr, TRUE);
+    nodelay(stdscr, TRUE);
+    curs_set(0);
+    return true;
+}
+
+void term_close(void)
+{
+    if (!open_now)
+        return;
+    open_now = 0;
+    curs_set(1);
+    endwin();
+    delscreen(terminal);
+    terminal = NULL;
+    if (keyboard != stdin)
+        fclose(keyboard);
+}
+
+void term_size(int *rows, int *cols)
+{
+    *rows = LINES;
+    *cols = COLS;
+}
+
+void term_show(const struct screen *screen)
+{
+    for (int row = 0; row < screen->rows && row < LINES; row++) {
+        const struct cell *cells = &screen->cells[(size_t)row * (size_t)screen->cols];
+        move(row, 0);
+        for (int col = 0; col < screen->cols && col < COLS; col++) {
+            if (cells[col].ch == 0) /* behind a wide character */
+                continue;
+            wchar_t text[2] = {(wchar_t)cells[col].ch, 0};
+            cchar_t complex;
+            setcchar(&complex, text, attributes[cells[col].style], pairs[cells[col].style], NULL);
+            mvadd_wch(row, col, &complex);
+        }
+        clrtoeol();
+    }
+    refresh();
+}
+
+static void take_new_size(void)
+{
+    struct winsize size;
+    resized = 0;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0)
+        resizeterm(size.ws_row, size.ws_col);
+    erase();
+    clearok(stdscr, TRUE);
+}
+
+static int translate(wint_t key)
+{
+    switch (key) {
+    case KEY_UP:
+        return TERM_UP;
+    case KEY_DOWN:
+        return TERM_DOWN;
+    case KEY_PPAGE:
+        return TERM_PAGE_UP;
+    case KEY_NPAGE:
+        return TERM_PAGE_DOWN;
+    case KEY_HOME:
+        return TERM_HOME;
+    case KEY_END:
+        return TERM_END;
+    case KEY_LEFT:
+        return TERM_LEFT;
+    case KEY_RIGHT:
+        return TERM_RIGHT;
+    case KEY_ENTER:
+        return TERM_ENTER;
+    case KEY_BACKSPACE:
+        return TERM_BACKSPACE;
+    case KEY_F(1):
+        return TERM_HELP;
+    case KEY_F(10):
+        return TERM_QUIT;
+    case KEY_RESIZE:
+        return TERM_RESIZE;
+    default:
+        return TERM_NONE;
+    }
+}
+
+int term_key(int milliseconds, int extra_fd)
+{
+    for (int waited = 0;; waited = 1) {
+        if (ended_by)
+            return TERM_QUIT;
+        if (resized) {
+            take_new_size();
+            return TERM_RESIZE;
+        }
+        wint_t key;
+        int got = get_wch(&key);
+        if (got == KEY_CODE_YES)
+            return translate(key);
+        if (got == OK)
+            return key == '\r' || key == '\n' ? TERM_ENTER
+                   : key == 27                ? TERM_ESCAPE
+                   : key == 127 || key == 8   ? TERM_BACKSPACE
+                                              : (int)key;
+        if (waited)
+            return TERM_NONE;
+        struct pollfd fds[2] = {{fileno(keyboard), POLLIN, 0}, {extra_fd, POLLIN, 0}};
+        int ready = poll(fds, extra_fd >= 0 ? 2 : 1, milliseconds);
+        if (ready > 0 && (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)))
+            return TERM_QUIT;
+    }
+}
+
+enum charset term_charset(enum charset wanted)
+{
+    bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    if (!utf8) /* ncurses could not write anything else */
+        return CHARSET_ASCII;
+    if (wanted != CHARSET_AUTO)
+        return wanted;
+    const char *type = getenv("TERM"); /* the console's fonts have no braille */
+    return type && strcmp(type, "linux") == 0 ? CHARSET_BLOCK : CHARSET_BRAILLE;
+}
+
+int term_signal(void)
+{
+    return ended_by;
+}

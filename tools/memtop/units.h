@@ -1,0 +1,31 @@
+/* How numbers are said to people: bytes, counts, durations, and the text that a process's own
+ * strings become before they reach a terminal.  Pure; every function writes at most `size` bytes
+ * with the NUL and returns `buffer`, so that it can stand in an argument list. */
+#ifndef MEMTOP_UNITS_H
+#define MEMTOP_UNITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UNITS_SIZE 24 /* enough for any one of them */
+
+/* "0", "812", "53.2K", "1.50G": powers of two, at most 5 columns. */
+char *units_bytes(char buffer[static UNITS_SIZE], double bytes);
+/* The same with a sign, "+1.20M", "-3.0K"; "0" has none. */
+char *units_growth(char buffer[static UNITS_SIZE], double bytes);
+/* "0", "812", "48.2k", "1.50M": powers of ten. */
+char *units_count(char buffer[static UNITS_SIZE], double count);
+/* "0", "850ns", "12us", "1.2ms", "3.4s". */
+char *units_pause(char buffer[static UNITS_SIZE], double ns);
+/* "8s", "3m12s", "2h05m", "4d03h": whole seconds. */
+char *units_age(char buffer[static UNITS_SIZE], double seconds);
+
+/* "500ms", "2s", "2", "1m", "0.5": seconds if bare.  Positive and at most a day. */
+bool units_parse_seconds(const char *text, double *seconds);
+
+/* Copies `text` (at most `length` bytes or to the NUL) with every byte that could steer a terminal
+ * as '?'.  Bytes of UTF-8 sequences stay. */
+char *units_clean(char *buffer, size_t size, const char *text, size_t length);
+
+#endif

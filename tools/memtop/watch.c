@@ -1,0 +1,175 @@
+#include "watch.h"
+
+#include "units.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Cycles from before we looked are history too. */
+static void fill_from_cycles(struct watch *watch, size_t added)
+{
+    int64_t start_ns = (int64_t)watch->source.snapshot.header.start_ns;
+    while (added > 0) {
+        const struct md_cycle *cycle = trace_recent(&watch->trace, --added);
+        if (!cycle || (cycle->flags & MD_CYCLE_SKIPPED))
+            continue;
+        struct history_point point = history_blank(start_ns + (int64_t)cycle->start_ns);
+        point.value[HISTORY_HEAP] = (double)cycle->heap_start_bytes;
+        point.value[HISTORY_REACHABLE] = (double)cycle->heap_live_bytes;
+        point.value[HISTORY_GOAL] = (double)cycle->goal_bytes;
+        point.value[HISTORY_PAUSE] = cycle_pause_ns(cycle);
+        history_push(&watch->history, &point);
+    }
+}
+
+static void describe_state(struct watch *watch)
+{
+    struct model *model = &watch->model;
+    const struct md_header *header = &watch->source.snapshot.header;
+    char age[UNITS_SIZE];
+    model->alive = watch->source.state == SOURCE_LIVE;
+    const char *state = source_state_name(watch->source.state);
+    if (model->alive) {
+        units_age(age, header_uptime(header, model->now_ns, true));
+        snprintf(model->state, sizeof model->state, "%s %s", state, age);
+    } else if (watch->source.state == SOURCE_REPLACED) {
+        snprintf(model->state, sizeof model->state, "has a new segment: open it again");
+    } else {
+        units_age(age, header_uptime(header, 0, false));
+        snprintf(model->state, sizeof model->state, "%s after %s%s", state, age,
+                 header->flags & MD_FLAG_EXITED ? ", by exit" : "");
+    }
+}
+
+static void push_point(struct watch *watch, size_t new_cycles)
+{
+    const struct md_header *header = &watch->source.snapshot.header;
+    struct model *model = &watch->model;
+    struct history_point point = history_blank(model->now_ns);
+    point.value[HISTORY_HEAP] = (double)header_inuse(header);
+    if (header->heap_goal_bytes > 0)
+        point.value[HISTORY_GOAL] = (double)header->heap_goal_bytes;
+    if (watch->trace.cycles > 0)
+        point.value[HISTORY_REACHABLE] = (double)watch->trace.reachable_last;
+    if (watch->source.rss_known && watch->source.state == SOURCE_LIVE)
+        point.value[HISTORY_RSS] = (double)watch->source.rss_bytes;
+    point.value[HISTORY_OBJECTS] = model->live_objects;
+    point.value[HISTORY_ALLOC_RATE] = model->alloc_rate;
+    for (size_t i = 0; i < new_cycles; i++) {
+        const struct md_cycle *cycle = trace_recent(&watch->trace, i);
+        if (cycle && !(cycle->flags & MD_CYCLE_SKIPPED))
+            point.value[HISTORY_PAUSE] =
+                fmax(isnan(point.value[HISTORY_PAUSE]) ? 0 : point.value[HISTORY_PAUSE],
+                     cycle_pause_ns(cycle));
+    }
+    history_push(&watch->history, &point);
+}
+
+static void update_model(struct watch *watch)
+{
+    const struct snapshot *snapshot = &watch->source.snapshot;
+    const struct md_counters *counters = &snapshot->header.counters;
+    struct model *model = &watch->model;
+    model->header = &snapshot->header;
+    model->objects_exact = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
+    model->live_objects =
+        !model->objects_exact ? watch->sites.inuse_objects
+        : counters->alloc_objects > counters->free_objects
+            ? (double)(counters->alloc_objects - counters->free_objects)
+            : 0;
+    /* Rates are of the writer's publications: between two of them nothing is known to change. */
+    int64_t now = snapshot->taken_ns;
+    model->alloc_rate = rate_update(&watch->alloc_rate, now, counters->alloc_bytes);
+    model->free_rate = rate_update(&watch->free_rate, now, counters->free_bytes);
+    model->alloc_objects_rate =
+        rate_update(&watch->objects_rate, now,
+                    model->objects_exact ? counters->alloc_objects
+                                         : (uint64_t)watch->sites.alloc_objects);
+    if (watch->source.state != SOURCE_LIVE)
+        model->alloc_rate = model->free_rate = model->alloc_objects_rate = NAN;
+    model->torn = watch->source.torn;
+    model->pauses = trace_pauses(&watch->trace);
+    model->hint = snapshot->header.memprofilerate == 0
+                      ? "Sampling is off (memprofilerate=0): no call sites are recorded."
+                  : counters->samples == 0 ? "No samples yet: a site shows after about 512 KiB of "
+                                             "allocation (MEMDEBUG=memprofilerate=N)."
+                                           : NULL;
+}
+
+int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
+{
+    unsigned what = frozen ? SNAPSHOT_CYCLES | SNAPSHOT_PROFILE : SNAPSHOT_ALL;
+    struct snapshot *snapshot = &watch->source.snapshot;
+    int result = source_poll(&watch->source, what, error);
+    if (result)
+        return result;
+    bool alive = watch->source.state == SOURCE_LIVE;
+    /* A dead process's time stands still at its last word. */
+    int64_t wrote = (int64_t)snapshot->header.counters.publish_ns;
+    watch->model.now_ns = alive || wrote <= 0 ? snapshot->taken_ns : wrote;
+    if (!alive && snapshot->taken_ns > watch->model.now_ns)
+        snapshot->taken_ns = watch->model.now_ns;
+    size_t added = trace_add_ring(&watch->trace, snapshot->cycles, snapshot->cycle_count);
+    if (watch->ticks == 0)
+        fill_from_cycles(watch, added);
+    if (!frozen) {
+        sites_update(&watch->sites, snapshot);
+        update_model(watch);
+    }
+    if (alive || watch->ticks == 0)
+        push_point(watch, watch->ticks == 0 ? 0 : added);
+    if (!frozen)
+        watch->model.growth_bytes =
+            history_change(&watch->history, HISTORY_HEAP, (int64_t)SITES_WINDOW_SECONDS * 1000000000,
+                           &watch->model.growth_seconds);
+    describe_state(watch);
+    watch->ticks++;
+    return 0;
+}
+
+int watch_open(struct watch *watch, const struct target *target, bool background,
+               char error[VIEW_ERROR_SIZE])
+{
+    *watch = (struct watch){0};
+    int result = source_open(&watch->source, target, error);
+    if (result)
+        return result;
+    char root[64];
+    pid_t pid = target->state == TARGET_LIVE ? target->pid : 0;
+    snprintf(root, sizeof root, "/proc/%d/root", (int)target->pid);
+    struct symbolizer_options options = {
+        .root = pid && proc_other_root(pid) ? root : NULL, .pid = pid, .load_cxx = true};
+    sites_init(&watch->sites);
+    trace_init(&watch->trace, (uint32_t)target->pid, target->name);
+    watch->names = names_create(&options, background);
+    if (!watch->names || !history_init(&watch->history, MODEL_HISTORY)) {
+        watch_close(watch);
+        snprintf(error, VIEW_ERROR_SIZE, "out of memory");
+        return ENOMEM;
+    }
+    struct model *model = &watch->model;
+    model->program = target->name;
+    snprintf(model->identity, sizeof model->identity, "%d %s", (int)target->pid, target->name);
+    model->sites = &watch->sites;
+    model->names = watch->names;
+    model->history = &watch->history;
+    model->trace = &watch->trace;
+    result = watch_tick(watch, false, error);
+    if (result)
+        watch_close(watch);
+    return result;
+}
+
+void watch_close(struct watch *watch)
+{
+    names_destroy(watch->names);
+    watch->names = NULL;
+    history_fini(&watch->history);
+    sites_fini(&watch->sites);
+    trace_fini(&watch->trace);
+    source_close(&watch->source);
+}

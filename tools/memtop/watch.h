@@ -1,0 +1,27 @@
+/* A target over time: a source polled once a tick, and everything that is computed from it.  The
+ * live view, batch output and `run` are three ways to show one. */
+#ifndef MEMTOP_WATCH_H
+#define MEMTOP_WATCH_H
+
+#include "model.h"
+#include "source.h"
+
+struct watch {
+    struct source source;
+    struct history history;
+    struct sites sites;
+    struct trace trace;
+    struct names *names;
+    struct rate alloc_rate, free_rate, objects_rate;
+    struct model model; /* borrows from the rest */
+    uint64_t ticks;
+};
+
+/* 0 or an errno value with one line in `error`. */
+int watch_open(struct watch *watch, const struct target *target, bool background,
+               char error[VIEW_ERROR_SIZE]);
+void watch_close(struct watch *watch);
+/* One tick.  With `frozen` the call sites and figures stay as they are and only history grows. */
+int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE]);
+
+#endif

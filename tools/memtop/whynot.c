@@ -1,0 +1,68 @@
+/* Why a process is not instrumented.  The answer lies in its executable (what the dynamic loader
+ * will do with it) and in its maps; libelf reads the first. */
+#include "discover.h"
+#include "elfkind.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char preload_advice[] = "start it with memtop run -- PROGRAM, or with LD_PRELOAD";
+
+void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, size_t advice_size)
+{
+    char none[1], text[2048], path[64];
+    if (!advice) {
+        advice = none;
+        advice_size = sizeof none;
+    }
+    advice[0] = '\0';
+    struct proc_stat stat;
+    if (proc_stat(pid, &stat) != 0) {
+        snprintf(reason, reason_size, "it has ended");
+        return;
+    }
+    if (proc_is_kernel(&stat)) {
+        snprintf(reason, reason_size, "a kernel thread");
+        return;
+    }
+    if (stat.state == 'Z') {
+        snprintf(reason, reason_size, "it has ended and waits for its parent");
+        return;
+    }
+    struct proc_maps maps;
+    proc_maps(pid, &maps);
+    if (!maps.readable) {
+        snprintf(reason, reason_size, "not readable for you");
+        snprintf(advice, advice_size, "run memtop as its user or as root");
+        return;
+    }
+    if (maps.library) {
+        bool off = proc_environ(pid, "MEMDEBUG", text, sizeof text) && strstr(text, "monitor=");
+        snprintf(reason, reason_size, "%s",
+                 off ? "libmemdebug is loaded, but no segment: monitor=off?"
+                     : "libmemdebug is loaded, but less than 512 KiB allocated so far");
+        if (!off)
+            snprintf(advice, advice_size, "look again later");
+        return;
+    }
+    struct elf_kind kind;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    int error = elf_kind_read(&kind, path, proc_uid(pid));
+    if (error) {
+        snprintf(reason, reason_size, "its executable cannot be read: %s",
+                 error == ENOEXEC ? "not ELF" : strerror(error));
+        return;
+    }
+    if (elf_kind_obstacle(&kind, reason, reason_size))
+        return;
+    if (proc_environ(pid, "LD_PRELOAD", text, sizeof text) && strstr(text, "libmemdebug")) {
+        snprintf(reason, reason_size,
+                 "LD_PRELOAD names libmemdebug, but the loader refused it (noexec mount, or not found?)");
+        snprintf(advice, advice_size, "its stderr has the loader's line");
+        return;
+    }
+    snprintf(reason, reason_size, "started without LD_PRELOAD=libmemdebug.so");
+    snprintf(advice, advice_size, "%s", preload_advice);
+}
