@@ -164,7 +164,16 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     if (start >= end)
         return;
     *scan->bytes += end - start;
-    mark_from(scan->mark, start, end);
+    /* Where we are linked into the program, our list of ranges lies among its data: the end of one
+     * may be the address of the first block. */
+    uintptr_t list = (uintptr_t)own_ranges, list_end = list + sizeof own_ranges;
+    if (start < list_end && list < end) {
+        if (start < list)
+            mark_from(scan->mark, start, list);
+        start = list_end;
+    }
+    if (start < end)
+        mark_from(scan->mark, start, end);
 }
 
 static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)

@@ -40,7 +40,7 @@ static void *tracer_main(void *ctx)
     own_thread = true;
     note_tid();
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
-    unusable = proc_open() ? world_open() : "/proc cannot be read";
+    unusable = proc_open(true) ? world_open() : "/proc cannot be read";
     for (uint32_t served = 0;;) {
         uint32_t now;
         while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)
