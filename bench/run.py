@@ -158,7 +158,7 @@ def bench_rate1(report, quick):
                              env=environment()).stdout.strip()
 
         def heaptrack():
-            return measure(['heaptrack', '--record-only', '-o', f'{directory}/h', cc1, '-quiet', '-O2',
+            return measure(['heaptrack', '-o', f'{directory}/h', cc1, '-quiet', '-O2',
                             '-fpreprocessed', source, '-o', '/dev/null'])
 
         costs = rounds({PLAIN: with_environment(small, jemalloc()),
