@@ -10,8 +10,9 @@
 #include <zlib.h>
 
 /* A profile is packed in pieces: protobuf reads messages of one type, one behind the other, as
- * their union.  So a profile of any size needs memory for one piece only. */
-#define PIECE 512
+ * their union.  So a profile of any size needs memory for one piece only, and little enough stack
+ * for the thread of a program. */
+#define PIECE 128
 
 /* protobuf-c's names are long. */
 typedef Perftools__Profiles__Profile pb_profile;
@@ -85,7 +86,7 @@ static bool put_out(struct encoder *e, const uint8_t *bytes, size_t count)
 
 static bool deflate_bytes(struct encoder *e, uint8_t *bytes, size_t count, int flush)
 {
-    uint8_t room[16384];
+    uint8_t room[8192];
     int status;
     do {
         /* zlib counts in unsigned int. */
