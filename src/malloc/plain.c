@@ -84,6 +84,15 @@ void plain_redraw(void)
     own_thread = saved;
 }
 
+/* jemalloc's leaves errno alone. */
+void *plain_realloc(void *ptr, size_t size)
+{
+    void *fresh = jep_realloc(ptr, size);
+    if (UNLIKELY(!fresh) && size)
+        errno = ENOMEM;
+    return fresh;
+}
+
 void *plain_reallocarray(void *ptr, size_t count, size_t size)
 {
     size_t bytes;
@@ -91,7 +100,28 @@ void *plain_reallocarray(void *ptr, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return jep_realloc(ptr, bytes);
+    return plain_realloc(ptr, bytes);
+}
+
+/* glibc takes any alignment and rounds it up; jemalloc's own leaves errno alone. */
+void *plain_memalign(size_t alignment, size_t size)
+{
+    size_t rounded = sizeof(void *);
+    while (rounded < alignment && rounded << 1)
+        rounded <<= 1;
+    if (rounded < alignment) {
+        errno = EINVAL;
+        return NULL;
+    }
+    void *ptr = jep_memalign(rounded, size);
+    if (!ptr)
+        errno = ENOMEM;
+    return ptr;
+}
+
+void *plain_valloc(size_t size)
+{
+    return plain_memalign(OS_PAGE, size);
 }
 
 void *plain_pvalloc(size_t size)
@@ -101,7 +131,7 @@ void *plain_pvalloc(size_t size)
         return NULL;
     }
     size_t rounded = (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
-    return jep_memalign(OS_PAGE, rounded ? rounded : OS_PAGE);
+    return plain_memalign(OS_PAGE, rounded ? rounded : OS_PAGE);
 }
 
 static void *again(size_t alignment, size_t size)

@@ -193,12 +193,12 @@ void *tracked_aligned_alloc(size_t alignment, size_t size)
 
 void *tracked_memalign(size_t alignment, size_t size)
 {
-    return track(jep_memalign(alignment, at_least(size)));
+    return track(plain_memalign(alignment, at_least(size)));
 }
 
 void *tracked_valloc(size_t size)
 {
-    return track(jep_valloc(at_least(size)));
+    return track(plain_valloc(at_least(size)));
 }
 
 void *tracked_pvalloc(size_t size)

@@ -41,7 +41,8 @@ static int logs_open(struct logs *logs, const struct options *options)
     for (size_t i = 0; i < wanted; i++) {
         const char *path = options->argument_count > 0 ? options->arguments[i] : "-";
         if (options->argument_count == 0 && isatty(STDIN_FILENO)) {
-            cli_error("tail: a FILE is wanted, or a pipe: GODEBUG=gctrace=1 PROGRAM 2>&1 | memtop tail");
+            cli_error(
+                "tail: a FILE is wanted, or a pipe: GODEBUG=gctrace=1 PROGRAM 2>&1 | memtop tail");
             logs_close(logs);
             return EXIT_USAGE;
         }
@@ -76,7 +77,8 @@ static int summarize(struct logs *logs, const struct options *options)
     tracelog_report(&trace, options->json, stdout);
     int status = EXIT_DONE;
     if (trace.count == 0) {
-        cli_error("no gctrace line in %" PRIu64 " lines: run the program with MEMDEBUG=gctrace=1, or "
+        cli_error("no gctrace line in %" PRIu64
+                  " lines: run the program with MEMDEBUG=gctrace=1, or "
                   "GODEBUG=gctrace=1 for Go",
                   trace.lines);
         status = EXIT_FAILED;
@@ -139,7 +141,6 @@ static int view(struct logs *logs, const struct options *options)
     struct wish wish = live_wish(options);
     struct model model;
     size_t shown = 0;
-    bool span_chosen = false;
     tracelog_init(&trace);
     trace_init(&nothing, 0, "");
     history_init(&empty, 1);
@@ -156,7 +157,7 @@ static int view(struct logs *logs, const struct options *options)
                 wake = log->fd;
         }
         fill_model(&model, &trace, shown, logs, &nothing, &empty);
-        if (!span_chosen)
+        if (!wish.span_chosen)
             wish.span_seconds = whole_span(&model);
         int rows, cols;
         term_size(&rows, &cols);
@@ -171,8 +172,6 @@ static int view(struct logs *logs, const struct options *options)
             key = TERM_NONE;
             continue;
         }
-        if (key == '[' || key == ']')
-            span_chosen = true;
         live_common_key(&wish, &screen.charset, key, model.now_ns);
         if ((key == '\t' || key == TERM_RIGHT || key == TERM_DOWN) && trace.count > 0)
             shown = (shown + 1) % trace.count;

@@ -230,7 +230,7 @@ static bool known(const struct scan *scan, const struct stat *st)
 static void judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
 {
     struct proc_stat stat;
-    bool runs = proc_stat(pid, &stat) == 0 && stat.start_ticks == start_ticks && stat.state != 'Z';
+    bool runs = proc_stat(pid, &stat) == 0 && stat.start_ticks == start_ticks && !proc_ended(&stat);
     struct proc_maps maps = {0};
     if (runs)
         proc_maps(pid, &maps);

@@ -92,6 +92,31 @@ void history_window(const struct history *history, enum history_series series, i
     }
 }
 
+double history_change(const struct history *history, enum history_series series, int64_t span_ns,
+                      double *seconds)
+{
+    const struct history_point *last = history_last(history), *base = NULL;
+    *seconds = 0;
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_point *point = point_at(history, i);
+        if (isnan(point->value[series]))
+            continue;
+        if (base && last->time_ns - point->time_ns < span_ns)
+            break;
+        base = point;
+    }
+    if (!base || isnan(last->value[series]))
+        return NAN;
+    *seconds = (double)(last->time_ns - base->time_ns) / 1e9;
+    return last->value[series] - base->value[series];
+}
+
+double history_seconds(const struct history *history)
+{
+    const struct history_point *last = history_last(history);
+    return last ? (double)(last->time_ns - point_at(history, 0)->time_ns) / 1e9 : 0;
+}
+
 double rate_update(struct rate *rate, int64_t time_ns, uint64_t counter)
 {
     double value = NAN;

@@ -47,6 +47,13 @@ const struct history_point *history_last(const struct history *history);
 void history_window(const struct history *history, enum history_series series, int64_t end_ns,
                     int64_t span_ns, double *out, size_t count);
 
+/* How much the series has changed over the last `span_ns`, or since its first value if that is
+ * younger; *seconds is over how long.  NAN and 0 where nothing is known. */
+double history_change(const struct history *history, enum history_series series, int64_t span_ns,
+                      double *seconds);
+/* Seconds from the oldest point to the newest. */
+double history_seconds(const struct history *history);
+
 /* A counter's growth per second. */
 struct rate {
     int64_t time_ns;

@@ -24,20 +24,20 @@ static struct rect cut_bottom(struct rect *rest, int rows)
 
 /* The charts' band: the heap takes two thirds, or all where the rest would be too narrow to say
  * anything. */
-static void split_charts(struct layout *layout, struct rect band, bool cycles)
+static void split_charts(struct layout *layout, struct rect band, struct layout_wish wish)
 {
     layout->heap = band;
-    int side = band.cols >= 72 ? band.cols / 3 : 0;
-    if (side == 0 || band.rows < 4)
+    if (band.cols < 72 || band.rows < 3 || !(wish.cycles || wish.rate))
         return;
+    int side = band.cols / 3;
     layout->heap.cols = band.cols - side - 1;
     struct rect right = {band.row, band.col + band.cols - side, band.rows, side};
-    if (!cycles || band.rows < 6) {
-        *(cycles ? &layout->pauses : &layout->rate) = right;
-        return;
+    if (wish.cycles && wish.rate && band.rows >= 6) {
+        layout->rate = cut(&right, right.rows / 2);
+        layout->pauses = right;
+    } else {
+        *(wish.cycles ? &layout->pauses : &layout->rate) = right;
     }
-    layout->rate = cut(&right, right.rows / 2);
-    layout->pauses = right;
 }
 
 struct layout layout_make(int rows, int cols, struct layout_wish wish)
@@ -55,7 +55,7 @@ struct layout layout_make(int rows, int cols, struct layout_wish wish)
     if (wish.cycles && rows >= 18)
         layout.lines = cut_bottom(&rest, rows >= 50 ? 9 : rows >= 30 ? 6 : rows >= 22 ? 4 : 2);
     if (!wish.sites) { /* a log: the charts take what there is */
-        split_charts(&layout, rest, wish.cycles);
+        split_charts(&layout, rest, wish);
         return layout;
     }
     if (wish.detail) {
@@ -63,13 +63,13 @@ struct layout layout_make(int rows, int cols, struct layout_wish wish)
         layout.detail = cut_bottom(&rest, stack < 4 ? least(4, rest.rows / 2) : stack);
     }
     /* a heading and at least three sites */
-    int charts = rest.rows - 4 < 3 ? 0 : rest.rows * 2 / 5;
+    int charts = rest.rows - 4 < 3 ? 0 : rest.rows * 9 / 20;
     if (charts < 3)
         charts = rest.rows - 4 >= 3 ? 3 : 0;
     if (charts > 16)
         charts = 16;
     if (charts > 0)
-        split_charts(&layout, cut(&rest, charts), wish.cycles);
+        split_charts(&layout, cut(&rest, charts), wish);
     layout.sites = rest;
     return layout;
 }

@@ -12,20 +12,21 @@
 
 struct layout_wish {
     bool sites;  /* there are call sites to show (not so for a trace log) */
+    bool rate;   /* the allocation rate is known */
     bool cycles; /* there are cycles: pauses and trace lines */
     bool detail; /* the selected site's stack is open */
 };
 
 struct layout {
-    bool too_small;     /* nothing but a sentence fits */
-    struct rect title;  /* who */
+    bool too_small;    /* nothing but a sentence fits */
+    struct rect title; /* who */
     struct rect figures;
     struct rect heap;   /* the chart; captions and edges included */
     struct rect pauses; /* chart */
     struct rect rate;   /* chart */
     struct rect sites;
     struct rect detail;
-    struct rect lines;  /* the last trace lines */
+    struct rect lines; /* the last trace lines */
     struct rect footer;
 };
 

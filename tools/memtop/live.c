@@ -69,9 +69,11 @@ bool live_common_key(struct wish *wish, enum charset *charset, int key, int64_t 
         wish->interval_seconds = step(wish->interval_seconds, intervals, interval_count, 1);
         return true;
     case '[':
+        wish->span_chosen = true;
         wish->span_seconds = step(wish->span_seconds, spans, span_count, -1);
         return true;
     case ']':
+        wish->span_chosen = true;
         wish->span_seconds = step(wish->span_seconds, spans, span_count, 1);
         return true;
     case 'c':
@@ -304,6 +306,10 @@ static void redraw(struct live *live)
     names_take(live->watch.names);
     arrange(live);
     scroll(live);
+    if (!live->wish.span_chosen) { /* as much as is known, half a minute to five */
+        double known = history_seconds(&live->watch.history);
+        live->wish.span_seconds = known < 30 ? 30 : known > 300 ? 300 : known;
+    }
     panels_draw(&live->screen, &live->watch.model, &live->wish);
     term_show(&live->screen);
 }

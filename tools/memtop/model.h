@@ -13,20 +13,21 @@
 
 /* The watched. */
 struct model {
-    const char *program;     /* name */
-    char identity[160];      /* "812 redis-server" or the log's name */
-    char state[64];          /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
+    const char *program; /* name */
+    char identity[160];  /* "812 redis-server" or the log's name */
+    char state[64];      /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
     bool alive;
-    int64_t now_ns;          /* of the newest data, CLOCK_MONOTONIC */
+    int64_t now_ns;                 /* of the newest data, CLOCK_MONOTONIC */
     const struct md_header *header; /* NULL: a log */
     const struct sites *sites;      /* NULL: a log */
     const struct names *names;
     const struct history *history;
     const struct trace *trace;
     struct pause_quantiles pauses;
-    double alloc_rate, free_rate;     /* bytes a second, NAN not known */
+    double alloc_rate, free_rate; /* bytes a second, NAN not known */
     double alloc_objects_rate;
     double live_objects;
+    double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
     bool objects_exact;
     uint64_t torn;
     const char *hint; /* an empty view's: what to do next; or NULL */
@@ -45,6 +46,7 @@ struct wish {
     char filter[64];
     double interval_seconds;
     double span_seconds;
+    bool span_chosen; /* by the user; else the view fits it to what is known */
     /* The sites in the order shown, filtered; the cursor is a place in it, -1 none. */
     const uint32_t *rows;
     size_t row_count;

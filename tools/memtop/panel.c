@@ -13,7 +13,8 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
 {
     int col = screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop  ");
     col = screen_text(screen, area, 0, col, STYLE_BOLD, model->identity);
-    col = screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
+    col =
+        screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
     if (model->logs > 1)
         col = screen_printf(screen, area, 0, col + 2, STYLE_DIM, "program %zu of %zu: tab",
                             model->log + 1, model->logs);
@@ -52,6 +53,16 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     const struct md_counters *counters = &model->header->counters;
     const struct history_point *last = history_last(model->history);
     figure(figures, STYLE_BOLD, "heap", units_bytes(text, last ? last->value[HISTORY_HEAP] : NAN));
+    if (model->growth_seconds >= 1) {
+        double share = model->growth_bytes / fmax(last ? last->value[HISTORY_HEAP] : NAN, 1);
+        snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
+                 model->growth_seconds);
+        figure(figures,
+               share >= 0.1    ? STYLE_BAD
+               : share >= 0.01 ? STYLE_WARN
+                               : STYLE_NORMAL,
+               "grew", line);
+    }
     figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
     figure(figures, STYLE_NORMAL, "rss", units_bytes(text, last ? last->value[HISTORY_RSS] : NAN));
     char count[UNITS_SIZE];
@@ -96,17 +107,22 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
     }
     uint64_t cycles = model->header ? model->header->counters.cycles : trace->cycles;
     figure(figures, STYLE_NORMAL, "cycles", units_count(text, (double)cycles));
+    figure(figures, STYLE_NORMAL, "reachable", units_bytes(text, (double)trace->reachable_last));
+    double goal = model->header ? (double)model->header->heap_goal_bytes : (double)trace->goal_last;
+    if (goal > 0 && goal < 0x1p50)
+        figure(figures, STYLE_NORMAL, "goal", units_bytes(text, goal));
+    if (trace->unreachable_known) {
+        snprintf(line, sizeof line, "%s (%s)",
+                 units_count(text, (double)trace->unreachable_objects),
+                 units_bytes(other, (double)trace->unreachable_bytes));
+        figure(figures, trace->unreachable_objects > 0 ? STYLE_WARN : STYLE_NORMAL, "unreachable",
+               line);
+    }
     figure(figures, STYLE_NORMAL, "pause", units_pause(text, trace->pause_last_ns));
     figure(figures, STYLE_NORMAL, "p99", units_pause(text, model->pauses.p99_ns));
     figure(figures, STYLE_NORMAL, "max", units_pause(text, model->pauses.max_ns));
     snprintf(line, sizeof line, "%" PRIu32 "%%", trace->utilization_percent);
     figure(figures, STYLE_NORMAL, "gc cpu", line);
-    if (trace->unreachable_known) {
-        snprintf(line, sizeof line, "%s (%s)", units_count(text, (double)trace->unreachable_objects),
-                 units_bytes(other, (double)trace->unreachable_bytes));
-        figure(figures, trace->unreachable_objects > 0 ? STYLE_WARN : STYLE_NORMAL, "unreachable",
-               line);
-    }
     if (trace->skips > 0)
         figure(figures, STYLE_WARN, "skipped", units_count(text, (double)trace->skips));
 }
@@ -142,7 +158,9 @@ static void draw_lines(struct screen *screen, struct rect area, const struct mod
         trace_line(model->trace, cycle, area.cols, line, sizeof line);
         bool newest = row == area.rows - 1;
         screen_text(screen, area, row, 0,
-                    cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN : newest ? STYLE_NORMAL : STYLE_DIM,
+                    cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN
+                    : newest                        ? STYLE_NORMAL
+                                                    : STYLE_DIM,
                     line);
     }
 }
@@ -164,15 +182,15 @@ void panel_draw_keys(struct screen *screen, struct rect area, const char *const 
 static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
                         const struct wish *wish)
 {
-    static const char *const target_keys[] = {"q",   "quit",  "?", "help",     "space", "pause",
-                                              "< >", "sort",  "/", "filter",   "enter", "stack",
-                                              "s",   "save",  "[ ]", "span", "+ -", "interval",
+    static const char *const target_keys[] = {"q",   "quit",  "?",   "help",   "space", "pause",
+                                              "< >", "sort",  "/",   "filter", "enter", "stack",
+                                              "s",   "save",  "[ ]", "span",   "+ -",   "interval",
                                               "c",   "chars", NULL};
-    static const char *const stack_keys[] = {"esc", "close", "up dn", "site", "pgup pgdn", "scroll",
-                                             "q",   "quit",  NULL};
-    static const char *const log_keys[] = {"q",   "quit", "?",   "help",  "space", "pause",
-                                           "tab", "next program", "[ ]", "span", "c",
-                                           "chars", NULL};
+    static const char *const stack_keys[] = {"esc",    "close", "up dn", "site", "pgup pgdn",
+                                             "scroll", "q",     "quit",  NULL};
+    static const char *const log_keys[] = {"q",   "quit",         "?",   "help", "space", "pause",
+                                           "tab", "next program", "[ ]", "span", "c",     "chars",
+                                           NULL};
     if (wish->typing) {
         screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", wish->filter);
         screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
@@ -180,7 +198,7 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
         screen_text(screen, area, 0, 0, STYLE_BOLD, wish->message);
     } else {
         panel_draw_keys(screen, area,
-                        !model->sites                 ? log_keys
+                        !model->sites              ? log_keys
                         : wish->pane == PANE_STACK ? stack_keys
                                                    : target_keys);
     }
@@ -202,14 +220,10 @@ PLACE(lines)
 PLACE(footer)
 
 const struct panel panels[] = {
-    {"title", place_title, draw_title},
-    {"figures", place_figures, draw_figures},
-    {"heap", place_heap, panel_draw_heap},
-    {"rate", place_rate, panel_draw_rate},
-    {"pauses", place_pauses, panel_draw_pauses},
-    {"sites", place_sites, panel_draw_sites},
-    {"stack", place_detail, panel_draw_stack},
-    {"lines", place_lines, draw_lines},
+    {"title", place_title, draw_title},          {"figures", place_figures, draw_figures},
+    {"heap", place_heap, panel_draw_heap},       {"rate", place_rate, panel_draw_rate},
+    {"pauses", place_pauses, panel_draw_pauses}, {"sites", place_sites, panel_draw_sites},
+    {"stack", place_detail, panel_draw_stack},   {"lines", place_lines, draw_lines},
     {"footer", place_footer, draw_footer},
 };
 const size_t panel_count = sizeof panels / sizeof panels[0];
@@ -219,13 +233,15 @@ struct layout panels_layout(int rows, int cols, const struct model *model, const
     return layout_make(rows, cols,
                        (struct layout_wish){.sites = model->sites != NULL,
                                             .cycles = model->trace->kept_count > 0,
+                                            .rate = model->sites != NULL,
                                             .detail = wish->pane == PANE_STACK});
 }
 
 void panel_draw_too_small(struct screen *screen)
 {
-    screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD, "terminal too small: %dx%d, need %dx%d",
-                  screen->cols, screen->rows, LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
+    screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD,
+                  "terminal too small: %dx%d, need %dx%d", screen->cols, screen->rows,
+                  LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
 }
 
 void panel_draw_help(struct screen *screen, struct rect area)

@@ -34,31 +34,40 @@ static char *bytes_a_second(char buffer[static UNITS_SIZE], double value)
     return buffer;
 }
 
-/* "heap 53.2M  reachable 40.0M": each curve with its mark, its colour and its last value. */
-static void caption(struct screen *screen, struct rect area, const struct history *history,
-                    const struct curve *curves, size_t count, units_function *units)
+/* The last known value of a curve. */
+static double last_value(const struct history *history, enum history_series series)
+{
+    for (size_t back = history->count; back > 0; back--) {
+        size_t place = (history->first + back - 1) % history->capacity;
+        if (!isnan(history->points[place].value[series]))
+            return history->points[place].value[series];
+    }
+    return NAN;
+}
+
+/* "H heap 53.2M  C reachable 40.0M": each curve with its mark, its colour and, if there is room for
+ * all of them, its last value.  With `draw` off only the width is computed. */
+static int caption(struct screen *screen, struct rect area, const struct history *history,
+                   const struct curve *curves, size_t count, units_function *units, bool values,
+                   bool draw)
 {
     int col = 0;
     for (size_t i = 0; i < count; i++) {
         char value[UNITS_SIZE], text[64];
-        double last = NAN;
-        for (size_t back = history->count; back > 0 && isnan(last); back--)
-            last = history->points[(history->first + back - 1) % history->capacity]
-                       .value[curves[i].series];
+        double last = last_value(history, curves[i].series);
         if (isnan(last) && i > 0)
             continue;
-        units(value, last);
-        snprintf(text, sizeof text, "%s %s", curves[i].name, value);
-        int needed = screen_width(screen, text) + (col > 0 ? 2 : 0) + (count > 1 ? 2 : 0);
-        if (col > 0 && col + needed > area.cols)
-            break;
         col += col > 0 ? 2 : 0;
-        if (count > 1) {
+        if (count > 1 && draw)
             screen_put(screen, area, 0, col, (unsigned char)curves[i].mark, curves[i].style);
-            col += 2;
-        }
-        col = screen_text(screen, area, 0, col, i == 0 ? STYLE_BOLD : STYLE_NORMAL, text);
+        col += count > 1 ? 2 : 0;
+        snprintf(text, sizeof text, "%s%s%s", curves[i].name, values ? " " : "",
+                 values ? units(value, last) : "");
+        if (draw)
+            screen_text(screen, area, 0, col, STYLE_NORMAL, text);
+        col += screen_width(screen, text);
     }
+    return col;
 }
 
 /* Curves over the last `span`, with the scale on the left and their marks on the right. */
@@ -68,7 +77,9 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
 {
     enum { SCALE = 5, MOST = 5 };
     struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, kind->note) - 1};
-    caption(screen, head, model->history, curves, count, kind->units);
+    bool with_values =
+        caption(screen, head, model->history, curves, count, kind->units, true, false) <= head.cols;
+    caption(screen, head, model->history, curves, count, kind->units, with_values, true);
     screen_right(screen, area, 0, area.cols, STYLE_DIM, kind->note);
     struct rect body = {area.row + 1, area.col + SCALE + 1, area.rows - 1, area.cols - SCALE - 2};
     if (body.rows < 1 || body.cols < 4)
@@ -86,8 +97,8 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
     double max = 0;
     for (size_t i = 0; i < count; i++) {
         double *out = values + i * points;
-        history_window(model->history, curves[i].series, end_ns, (int64_t)(wish->span_seconds * 1e9),
-                       out, points);
+        history_window(model->history, curves[i].series, end_ns,
+                       (int64_t)(wish->span_seconds * 1e9), out, points);
         series[i] = (struct chart_series){out, curves[i].kind, curves[i].style, curves[i].mark};
         max = fmax(max, chart_max(out, points));
     }
@@ -125,8 +136,12 @@ void panel_draw_heap(struct screen *screen, struct rect area, const struct model
         {HISTORY_GOAL, CHART_LINE, STYLE_GOAL, 'G', "goal"},
         {HISTORY_RSS, CHART_LINE, STYLE_RSS, 'R', "rss"},
     };
-    char span[UNITS_SIZE], note[UNITS_SIZE + 8];
-    snprintf(note, sizeof note, "last %s", units_age(span, wish->span_seconds));
+    char note[32];
+    double span = wish->span_seconds;
+    if (span < 120)
+        snprintf(note, sizeof note, "last %.0fs", span);
+    else
+        snprintf(note, sizeof note, "last %.*fm", fmod(span, 60) < 1 ? 0 : 1, span / 60);
     draw_curves(screen, area, model, wish, curves, sizeof curves / sizeof curves[0],
                 &(struct kind){units_bytes, units_bytes, 1024, note});
 }
@@ -143,8 +158,7 @@ void panel_draw_rate(struct screen *screen, struct rect area, const struct model
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
                        const struct wish *wish)
 {
-    static const struct curve curves[] = {
-        {HISTORY_PAUSE, CHART_AREA, STYLE_PAUSE, 'P', "pause"}};
+    static const struct curve curves[] = {{HISTORY_PAUSE, CHART_AREA, STYLE_PAUSE, 'P', "pause"}};
     char max[UNITS_SIZE], note[UNITS_SIZE + 8];
     snprintf(note, sizeof note, "max %s", units_pause(max, model->pauses.max_ns));
     draw_curves(screen, area, model, wish, curves, 1,

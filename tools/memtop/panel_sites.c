@@ -11,19 +11,23 @@
 struct column {
     enum site_order order; /* what sorting by it means; SITES_ORDERS: it is not sorted by */
     int width;
-    int from_width; /* shown in panels at least this wide */
+    int from_width; /* shown in panels at least this wide, or when sorted by */
 };
 
 static const struct column columns[] = {
-    {SITES_BY_GROWTH, 10, 0},
-    {SITES_BY_INUSE, 7, 0},
-    {SITES_ORDERS, 5, 76}, /* share of what is in use */
-    {SITES_BY_OBJECTS, 8, 58},
-    {SITES_BY_ALLOC, 7, 70},
+    {SITES_BY_GROWTH, 10, 0},  {SITES_BY_INUSE, 7, 0},
+    {SITES_ORDERS, 5, 96}, /* share of what is in use */
+    {SITES_BY_OBJECTS, 8, 56}, {SITES_BY_ALLOC, 7, 90},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
-static void heading(const struct sites *sites, const struct column *column, char *buffer, size_t size)
+static bool is_shown(const struct column *column, const struct rect *area, const struct wish *wish)
+{
+    return area->cols >= column->from_width || column->order == wish->order;
+}
+
+static void heading(const struct sites *sites, const struct column *column, char *buffer,
+                    size_t size)
 {
     char age[UNITS_SIZE];
     switch (column->order) {
@@ -83,12 +87,12 @@ static enum style value(const struct sites *sites, const struct site *site,
 }
 
 static void draw_row(struct screen *screen, struct rect area, int row, const struct model *model,
-                     const struct site *site)
+                     const struct wish *wish, const struct site *site)
 {
     int col = 0;
     char text[64];
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (area.cols < columns[i].from_width)
+        if (!is_shown(&columns[i], &area, wish))
             continue;
         enum style style = value(model->sites, site, &columns[i], text, sizeof text);
         col += columns[i].width;
@@ -107,12 +111,12 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
     int col = 0;
     char text[64];
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (area.cols < columns[i].from_width)
+        if (!is_shown(&columns[i], &area, wish))
             continue;
         heading(model->sites, &columns[i], text, sizeof text);
         col += columns[i].width;
-        screen_right(screen, area, 0, col, wish->order == columns[i].order ? STYLE_SORTED : STYLE_DIM,
-                     text);
+        screen_right(screen, area, 0, col,
+                     wish->order == columns[i].order ? STYLE_SORTED : STYLE_DIM, text);
         col++;
     }
     col = screen_text(screen, area, 0, col + 1, STYLE_DIM, "CALL SITE");
@@ -132,30 +136,29 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
         size_t place = wish->first_row + (size_t)row - 1;
         if (place >= wish->row_count)
             break;
-        draw_row(screen, area, row, model, &model->sites->site[wish->rows[place]]);
+        draw_row(screen, area, row, model, wish, &model->sites->site[wish->rows[place]]);
         if ((int)place == wish->cursor)
             screen_restyle(screen, area, row, STYLE_SELECTED);
     }
 }
 
-/* "12 live samples, born 3m12s to 2s ago" */
+/* "1.50M in use, 8.20M allocated, 1.0K/s; 12 live samples, 2s to 3m12s old" */
 static void draw_ages(struct screen *screen, struct rect area, const struct model *model,
                       const struct site *site)
 {
     char inuse[UNITS_SIZE], alloc[UNITS_SIZE], rate[UNITS_SIZE], line[256];
-    int n = snprintf(line, sizeof line, "%s in use of %s allocated",
+    int n = snprintf(line, sizeof line, "%s in use, %s allocated",
                      units_bytes(inuse, site->inuse_bytes), units_bytes(alloc, site->alloc_bytes));
     if (!isnan(site->alloc_rate))
-        n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s now",
+        n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s",
                       units_bytes(rate, site->alloc_rate));
     if (site->live_samples > 0) {
         char oldest[UNITS_SIZE], newest[UNITS_SIZE];
         double now = (double)(model->now_ns - (int64_t)model->header->start_ns) / 1e9;
         units_age(oldest, now - site->oldest_ds / 10.0);
         units_age(newest, now - site->newest_ds / 10.0);
-        snprintf(line + n, sizeof line - (size_t)n,
-                 "; %" PRIu32 " live sample%s, the oldest %s old, the newest %s", site->live_samples,
-                 site->live_samples == 1 ? "" : "s", oldest, newest);
+        snprintf(line + n, sizeof line - (size_t)n, "; %" PRIu32 " live sample%s, %s to %s old",
+                 site->live_samples, site->live_samples == 1 ? "" : "s", newest, oldest);
     }
     screen_text(screen, area, 0, 0, STYLE_BOLD, line);
 }

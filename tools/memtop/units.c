@@ -38,7 +38,8 @@ char *units_growth(char buffer[static UNITS_SIZE], double bytes)
     if (fabs(bytes) < 0.5)
         return strcpy(buffer, "0");
     char digits[UNITS_SIZE];
-    snprintf(buffer, UNITS_SIZE, "%c%.20s", bytes < 0 ? '-' : '+', units_bytes(digits, fabs(bytes)));
+    snprintf(buffer, UNITS_SIZE, "%c%.20s", bytes < 0 ? '-' : '+',
+             units_bytes(digits, fabs(bytes)));
     return buffer;
 }
 
