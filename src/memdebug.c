@@ -35,6 +35,7 @@
 enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
+static bool options_given; /* MEMDEBUG is set: without it not a word is printed */
 static bool active;  /* this process is watched: not excluded by `only` or `follow` */
 static bool tracked; /* the variant */
 static unsigned gc_mode = GC_OFF;
@@ -224,7 +225,9 @@ void memdebug_boot(void)
     const char *reason = NULL;
     message_init();
     entry_choose(false);
-    bool exec_child = options_parse(secure_getenv("MEMDEBUG"));
+    char *text = secure_getenv("MEMDEBUG");
+    options_given = text && *text;
+    bool exec_child = options_parse(text);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     tracked = active && wants_tracked();
@@ -338,7 +341,8 @@ static __attribute__((constructor)) void at_load(void)
     if (!active)
         return;
     unwind_init();
-    say_own_malloc();
+    if (options_given)
+        say_own_malloc();
     if (option_number(OPTION_HELP))
         options_help(help_line);
     if (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE))
