@@ -21,6 +21,7 @@ struct scan_arg {
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
 #define SCAN_PFNZERO (1u << 5)
+#define SCAN_HUGE (1u << 6)
 
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
@@ -32,6 +33,8 @@ static long pagemap_fd = -1;
 
 void pages_open(void)
 {
+    if (pagemap_fd >= 0)
+        RAW3(SYS_close, pagemap_fd, 0, 0);
     pagemap_fd = proc_self_open("pagemap", O_RDONLY);
     if (pagemap_fd < 0)
         pages_way = 2;
@@ -39,8 +42,10 @@ void pages_open(void)
 
 typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
 
-/* False: this way does not exist. */
-static bool by_scan(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+/* Runs of pages of which all `not` categories are absent and one of `any` is there.  False: this way
+ * does not exist. */
+static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, range_fn *fn,
+                    void *ctx)
 {
     struct scan_region regions[64];
     while (start < end) {
@@ -50,9 +55,9 @@ static bool by_scan(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
             .end = end,
             .vec = (uintptr_t)regions,
             .vec_len = ARRAY_LENGTH(regions),
-            .category_inverted = SCAN_FILE | SCAN_PFNZERO,
-            .category_mask = SCAN_FILE | SCAN_PFNZERO,
-            .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+            .category_inverted = not,
+            .category_mask = not,
+            .category_anyof_mask = any,
             .return_mask = SCAN_FILE, /* the same in all: runs are not split */
         };
         long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
@@ -123,7 +128,8 @@ void pages_each_written(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
     /* A failure at the first call is a kernel without it; later ones cannot fail halfway but for
      * unmapped ranges, which end the walk in each way alike. */
-    if (pages_way == 0 && by_scan(start, end, fn, ctx))
+    if (pages_way == 0 &&
+        by_scan(start, end, SCAN_FILE | SCAN_PFNZERO, SCAN_PRESENT | SCAN_SWAPPED, fn, ctx))
         return;
     if (pages_way == 0)
         pages_way = 1;
@@ -131,4 +137,10 @@ void pages_each_written(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
         return;
     pages_way = 2;
     by_mincore(start, end, fn, ctx);
+}
+
+bool pages_each_small(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    return pages_way == 0 &&
+           by_scan(start, end, SCAN_FILE | SCAN_PFNZERO | SCAN_HUGE, SCAN_PRESENT, fn, ctx);
 }

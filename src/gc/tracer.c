@@ -1,6 +1,7 @@
 #include "gc/tracer.h"
 
 #include "base/os.h"
+#include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/world.h"
@@ -41,6 +42,8 @@ static void *tracer_main(void *ctx)
     note_tid();
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
     unusable = proc_open(true) ? world_open() : "/proc cannot be read";
+    if (!unusable)
+        pages_open();
     for (uint32_t served = 0;;) {
         uint32_t now;
         while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)

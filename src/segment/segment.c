@@ -138,7 +138,7 @@ static void make_file_locked(void)
     struct tables fresh;
     if (!identity.pid)
         identify(identity.flags);
-    int fd = place_open(&place, identity.start_ticks, MOST_BYTES);
+    int fd = place_open(&place, &identity, MOST_BYTES);
     if (fd < 0)
         return;
     struct stat st;

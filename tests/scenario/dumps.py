@@ -126,7 +126,7 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
 
         def page():
             try:
-                return opener.open(f'http://{address}/top?si=alloc_space', timeout=20).read().decode()
+                return opener.open(f'http://{address}/ui/top?si=alloc_space', timeout=20).read().decode()
             except OSError:
                 return ''
         t.ok(s.wait_for(lambda: 'churn' in page(), 20, web), 'pprof -http', page())

@@ -129,8 +129,8 @@ static struct {
     uint64_t size;
     double inuse, step; /* objects */
     double churn;       /* allocated and freed a second */
-} site[SITES] = {{64, 1000, 0, 2000},       {4096, 20, 0, 10},   {1024, 4000, 0, 9000},
-                 {262144, 8, 0.2, 3},       {512, 300, 0, 50},   {32, 100000, 0, 80000}};
+} site[SITES] = {{64, 1000, 0, 2000}, {4096, 20, 0, 10}, {1024, 4000, 0, 9000},
+                 {262144, 8, 0.2, 3}, {512, 300, 0, 50}, {32, 100000, 0, 80000}};
 
 static void add_buckets(void)
 {
@@ -210,7 +210,8 @@ static void step(double seconds, double leak, int64_t age_ns, bool tracked)
     for (int i = 0; i < SITES && header->section[MD_SECTION_BUCKETS].count > 0; i++) {
         double grow = i == 3 ? leak / (double)site[i].size * seconds : 0;
         double churn = site[i].churn * seconds + (counters->alloc_bytes ? 0 : site[i].inuse);
-        double alloc = grow + churn, freed = counters->alloc_bytes || i ? site[i].churn * seconds : 0;
+        double alloc = grow + churn,
+               freed = counters->alloc_bytes || i ? site[i].churn * seconds : 0;
         if (bucket[i].samples == 0)
             freed = site[i].churn * seconds, alloc = site[i].inuse + freed;
         bucket[i].value[MD_HEAP_ALLOC_OBJECTS] += (uint64_t)(alloc * MD_WEIGHT_ONE);

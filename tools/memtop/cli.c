@@ -16,7 +16,8 @@
 const struct command commands[] = {
     {"", command_list, 0, 0, "dnbJCA", "memtop [-d SECS] [-n COUNT] [-b] [--json]"},
     {"ps", command_ps, 0, 0, "bJA", "memtop ps [--all] [--json]"},
-    {"top", command_watch, 0, 1, "dnbJCop", "memtop top [TARGET] [-d SECS] [-n COUNT] [-b] [--json]"},
+    {"top", command_watch, 0, 1, "dnbJCop",
+     "memtop top [TARGET] [-d SECS] [-n COUNT] [-b] [--json]"},
     {"run", command_run, 1, SIZE_MAX, "dJCeoV",
      "memtop run [--live] [-e KEY=VALUE]... -- PROGRAM [ARGUMENT...]"},
     {"tail", command_tail, 0, SIZE_MAX, "dbJC", "memtop tail [FILE...|-] [-b] [--json]"},
@@ -200,10 +201,11 @@ static void cli_setup(void)
     signal(SIGPIPE, SIG_IGN);   /* a closed reader is a failed write, not a death */
     /* Descriptors 0 to 2 closed: what we open must not become standard error. */
     for (int fd = 0; fd <= 2; fd++)
-        if (ttyname(fd) == NULL && errno == EBADF && !freopen("/dev/null", fd ? "w" : "r",
-                                                              fd == 0   ? stdin
-                                                              : fd == 1 ? stdout
-                                                                        : stderr))
+        if (ttyname(fd) == NULL && errno == EBADF &&
+            !freopen("/dev/null", fd ? "w" : "r",
+                     fd == 0   ? stdin
+                     : fd == 1 ? stdout
+                               : stderr))
             break;
 }
 
@@ -268,8 +270,8 @@ int cli_main(int argc, char **argv)
     if (!command->run) {
         cli_error("%s is not in this version", command->name);
     } else if (used[bad] != '\0') {
-        static const char *const spelled[] = {"J--json", "A--all", "L--allocs", "C--charset, --no-color",
-                                              "V--live"};
+        static const char *const spelled[] = {"J--json", "A--all", "L--allocs",
+                                              "C--charset, --no-color", "V--live"};
         char text[32] = {'-', used[bad], '\0'};
         for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++)
             if (spelled[i][0] == used[bad])

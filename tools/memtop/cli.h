@@ -12,10 +12,10 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct options {
     double interval_seconds; /* -d */
     bool interval_given;
-    long count;              /* -n; 0: no end */
+    long count; /* -n; 0: no end */
     bool batch, json, all, allocs, color, live;
     enum charset charset;
-    const char *output; /* -o */
+    const char *output;       /* -o */
     const char *settings[64]; /* -e of run: key=value for MEMDEBUG */
     size_t setting_count;
     char **arguments; /* what is not an option; of run: the program and its arguments */
@@ -25,7 +25,7 @@ struct options {
 struct command {
     const char *name;
     int (*run)(const struct options *options); /* NULL: not in this version */
-    size_t least, most; /* arguments */
+    size_t least, most;                        /* arguments */
     const char *accepts; /* option letters beside -h and -V; J json, A all, L allocs, C charset and
                             color, V live */
     const char *usage;

@@ -83,8 +83,8 @@ static int ask(struct source *source, double seconds, bool json)
             break;
         sleep_ms(5);
     }
-    cli_error("%d %s has not answered within %gs: the request stands, its next cycle serves it", pid,
-              name, seconds);
+    cli_error("%d %s has not answered within %gs: the request stands, its next cycle serves it",
+              pid, name, seconds);
     return EXIT_FAILED;
 }
 

@@ -68,7 +68,8 @@ static void print_other(pid_t pid, const struct options *options)
         json_object_set_new(object, "name", json_string(stat.comm));
         json_object_set_new(object, "command", line ? line : json_null());
         json_object_set_new(object, "instrumented", json_false());
-        json_object_set_new(object, "rss_bytes", rss_known ? report_number((double)bytes) : json_null());
+        json_object_set_new(object, "rss_bytes",
+                            rss_known ? report_number((double)bytes) : json_null());
         json_object_set_new(object, "reason", json_string(reason));
         report_line(stdout, object);
         return;

@@ -107,7 +107,8 @@ static void watch_live(struct run *run, const struct options *options, int signa
     char error[VIEW_ERROR_SIZE] = "";
     while (!run->watching && waitpid(run->pid, NULL, WNOHANG | WNOWAIT) == 0) {
         siginfo_t info = {0};
-        if (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0)
+        if (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid != 0)
             return;
         tick(run);
         struct pollfd wait = {signals, POLLIN, 0};

@@ -41,7 +41,8 @@ static int logs_open(struct logs *logs, const struct options *options)
     for (size_t i = 0; i < wanted; i++) {
         const char *path = options->argument_count > 0 ? options->arguments[i] : "-";
         if (options->argument_count == 0 && isatty(STDIN_FILENO)) {
-            cli_error("tail: a FILE is wanted, or a pipe: GODEBUG=gctrace=1 PROGRAM 2>&1 | memtop tail");
+            cli_error(
+                "tail: a FILE is wanted, or a pipe: GODEBUG=gctrace=1 PROGRAM 2>&1 | memtop tail");
             logs_close(logs);
             return EXIT_USAGE;
         }
@@ -76,7 +77,8 @@ static int summarize(struct logs *logs, const struct options *options)
     tracelog_report(&trace, options->json, stdout);
     int status = EXIT_DONE;
     if (trace.count == 0) {
-        cli_error("no gctrace line in %" PRIu64 " lines: run the program with MEMDEBUG=gctrace=1, or "
+        cli_error("no gctrace line in %" PRIu64
+                  " lines: run the program with MEMDEBUG=gctrace=1, or "
                   "GODEBUG=gctrace=1 for Go",
                   trace.lines);
         status = EXIT_FAILED;

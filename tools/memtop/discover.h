@@ -18,17 +18,17 @@ enum target_state {
 
 struct target {
     enum target_state state;
-    pid_t pid;          /* as we see it; for the dead as it saw itself; 0: not known */
+    pid_t pid; /* as we see it; for the dead as it saw itself; 0: not known */
     uint64_t start_ticks;
     uid_t uid;
-    char path[600];     /* to open the segment by */
+    char path[600]; /* to open the segment by */
     char name[32];
     char cmdline[512];
     dev_t dev;
     ino_t ino;
-    int64_t ended_realtime_ns; /* of the dead: when it last wrote, 0 not known */
+    int64_t ended_realtime_ns;   /* of the dead: when it last wrote, 0 not known */
     char error[VIEW_ERROR_SIZE]; /* TARGET_CLOSED, TARGET_BAD: why */
-    struct md_header header;   /* of what can be read; else zeros */
+    struct md_header header;     /* of what can be read; else zeros */
 };
 
 struct targets {

@@ -128,7 +128,8 @@ bool elf_kind_obstacle(const struct elf_kind *kind, char *reason, size_t size)
     if (elf_kind_refuses(kind, reason, size))
         return true;
     if (kind->is_go)
-        snprintf(reason, size, "Go: its heap is its own; GODEBUG=gctrace=1 and memtop tail show it");
+        snprintf(reason, size,
+                 "Go: its heap is its own; GODEBUG=gctrace=1 and memtop tail show it");
     else if (kind->own_malloc)
         snprintf(reason, size, "own malloc in the executable");
     else

@@ -8,13 +8,13 @@
 #include <sys/types.h>
 
 struct elf_kind {
-    bool foreign;        /* not ELF of x86-64 */
-    bool is_static;      /* no dynamic loader */
+    bool foreign;   /* not ELF of x86-64 */
+    bool is_static; /* no dynamic loader */
     bool is_musl;
     bool is_go;
-    bool is_setuid;      /* runs with others' rights: the loader drops LD_PRELOAD */
-    char privilege[32];  /* "setuid", "setgid", "file capabilities" */
-    bool own_malloc;     /* defines malloc itself */
+    bool is_setuid;     /* runs with others' rights: the loader drops LD_PRELOAD */
+    char privilege[32]; /* "setuid", "setgid", "file capabilities" */
+    bool own_malloc;    /* defines malloc itself */
 };
 
 /* 0 or an errno value; ENOEXEC: not an ELF executable.  `runner` is the real user who runs it: a

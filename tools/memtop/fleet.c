@@ -24,7 +24,8 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
     static const struct {
         const char *name;
         enum style style;
-    } states[] = {{"live", STYLE_HEAP}, {"dead", STYLE_WARN}, {"closed", STYLE_DIM}, {"bad", STYLE_BAD}};
+    } states[] = {
+        {"live", STYLE_HEAP}, {"dead", STYLE_WARN}, {"closed", STYLE_DIM}, {"bad", STYLE_BAD}};
     char text[UNITS_SIZE];
     bool readable = target->state == TARGET_LIVE || target->state == TARGET_DEAD;
     bool live = target->state == TARGET_LIVE;
@@ -40,14 +41,15 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
     screen_right(screen, area, row, 30, STYLE_BOLD, text);
     units_bytes(text, rss_known ? (double)bytes : NAN);
     screen_right(screen, area, row, 37, STYLE_NORMAL, text);
-    const char *what = !readable ? target->error : target->cmdline[0] ? target->cmdline : target->name;
+    const char *what = !readable            ? target->error
+                       : target->cmdline[0] ? target->cmdline
+                                            : target->name;
     screen_text(screen, area, row, 39, readable ? STYLE_NORMAL : STYLE_DIM, what);
 }
 
 static void draw(struct fleet *fleet)
 {
-    static const char *const keys[] = {"q",       "quit",   "enter", "watch",
-                                       "up down", "choose", NULL};
+    static const char *const keys[] = {"q", "quit", "enter", "watch", "up down", "choose", NULL};
     struct screen *screen = &fleet->screen;
     int rows, cols;
     term_size(&rows, &cols);
@@ -61,8 +63,8 @@ static void draw(struct fleet *fleet)
     int col = screen_text(screen, all, 0, 0, STYLE_TITLE, "memtop  ");
     screen_printf(screen, all, 0, col, STYLE_NORMAL, "%zu program%s on memdebug",
                   fleet->targets.count, fleet->targets.count == 1 ? "" : "s");
-    screen_printf(screen, all, 2, 0, STYLE_DIM, "%7s  %-6s %7s %6s %6s  COMMAND", "PID", "STATE", "UP",
-                  "HEAP", "RSS");
+    screen_printf(screen, all, 2, 0, STYLE_DIM, "%7s  %-6s %7s %6s %6s  COMMAND", "PID", "STATE",
+                  "UP", "HEAP", "RSS");
     size_t shown = list.rows > 0 ? (size_t)list.rows : 1;
     if (fleet->cursor < fleet->first)
         fleet->first = fleet->cursor;
@@ -76,10 +78,12 @@ static void draw(struct fleet *fleet)
     if (fleet->targets.count == 0) {
         screen_text(screen, list, 1, 2, STYLE_BOLD, "No program runs on memdebug.");
         screen_text(screen, list, 3, 2, STYLE_NORMAL, "Start one:        memtop run -- PROGRAM");
-        screen_text(screen, list, 4, 2, STYLE_NORMAL, "or, in a service: LD_PRELOAD=libmemdebug.so");
+        screen_text(screen, list, 4, 2, STYLE_NORMAL,
+                    "or, in a service: LD_PRELOAD=libmemdebug.so");
         screen_text(screen, list, 5, 2, STYLE_NORMAL, "Why not those:    memtop ps --all");
         if (geteuid() != 0)
-            screen_text(screen, list, 7, 2, STYLE_DIM, "Other users' programs: run memtop as root.");
+            screen_text(screen, list, 7, 2, STYLE_DIM,
+                        "Other users' programs: run memtop as root.");
     }
     struct rect footer = {rows - 1, 0, 1, cols};
     if (fleet->message[0] != '\0')

@@ -133,7 +133,8 @@ static bool set_environment(const struct launch *launch, const struct options *o
     good = good && setenv("LD_PRELOAD", text, 1) == 0;
     free(text);
     for (size_t i = 0; i < options->setting_count && good; i++) {
-        good = asprintf(&text, "%s%s%s", settings, settings[0] ? "," : "", options->settings[i]) >= 0;
+        good =
+            asprintf(&text, "%s%s%s", settings, settings[0] ? "," : "", options->settings[i]) >= 0;
         free(settings);
         settings = good ? text : NULL;
     }

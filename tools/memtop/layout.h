@@ -18,15 +18,15 @@ struct layout_wish {
 };
 
 struct layout {
-    bool too_small;     /* nothing but a sentence fits */
-    struct rect title;  /* who */
+    bool too_small;    /* nothing but a sentence fits */
+    struct rect title; /* who */
     struct rect figures;
     struct rect heap;   /* the chart; captions and edges included */
     struct rect pauses; /* chart */
     struct rect rate;   /* chart */
     struct rect sites;
     struct rect detail;
-    struct rect lines;  /* the last trace lines */
+    struct rect lines; /* the last trace lines */
     struct rect footer;
 };
 

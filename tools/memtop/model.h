@@ -13,18 +13,18 @@
 
 /* The watched. */
 struct model {
-    const char *program;     /* name */
-    char identity[160];      /* "812 redis-server" or the log's name */
-    char state[64];          /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
+    const char *program; /* name */
+    char identity[160];  /* "812 redis-server" or the log's name */
+    char state[64];      /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
     bool alive;
-    int64_t now_ns;          /* of the newest data, CLOCK_MONOTONIC */
+    int64_t now_ns;                 /* of the newest data, CLOCK_MONOTONIC */
     const struct md_header *header; /* NULL: a log */
     const struct sites *sites;      /* NULL: a log */
     const struct names *names;
     const struct history *history;
     const struct trace *trace;
     struct pause_quantiles pauses;
-    double alloc_rate, free_rate;     /* bytes a second, NAN not known */
+    double alloc_rate, free_rate; /* bytes a second, NAN not known */
     double alloc_objects_rate;
     double live_objects;
     double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */

@@ -66,8 +66,8 @@ static bool is_plumbing(const struct name_frame *frame)
 {
     static const char *const modules[] = {"libmemdebug.so", "libc.so", "libc-2", "ld-linux",
                                           "libstdc++.so"};
-    static const char *const prefixes[] = {"operator new", "std::", "__gnu_cxx::", "void std::",
-                                           "void* std::"};
+    static const char *const prefixes[] = {"operator new",
+                                           "std::", "__gnu_cxx::", "void std::", "void* std::"};
     static const char *const parts[] = {"malloc", "calloc", "realloc", "strdup", "memalign"};
     for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++)
         if (strncmp(frame->module, modules[i], strlen(modules[i])) == 0)
@@ -91,6 +91,21 @@ static bool is_beginning(const struct name_frame *frame)
     return strncmp(frame->function, "__libc_start", 12) == 0;
 }
 
+/* How much of a demangled function is its name: up to its arguments, which are not those of a
+ * template, nor "(anonymous namespace)", nor operator(). */
+static size_t name_length(const char *function)
+{
+    int depth = 0;
+    for (const char *p = function; *p != '\0'; p++) {
+        depth += *p == '<' ? 1 : *p == '>' ? -1 : 0;
+        bool skipped = strncmp(p, "(anonymous", 10) == 0 ||
+                       (p - function >= 8 && strncmp(p - 8, "operator()", 10) == 0);
+        if (*p == '(' && depth <= 0 && p > function && !skipped)
+            return (size_t)(p - function);
+    }
+    return strlen(function);
+}
+
 /* A function without its arguments: the label has many to name. */
 static void short_function(const struct name_frame *frame, char *buffer, size_t size)
 {
@@ -99,9 +114,7 @@ static void short_function(const struct name_frame *frame, char *buffer, size_t 
                  frame->address);
         return;
     }
-    const char *open = strchr(frame->function + 1, '(');
-    bool anonymous = open && strncmp(open, "(anonymous", 10) == 0;
-    size_t length = open && !anonymous ? (size_t)(open - frame->function) : strlen(frame->function);
+    size_t length = name_length(frame->function);
     snprintf(buffer, size, "%.*s", (int)(length < 200 ? length : 200), frame->function);
 }
 
@@ -176,9 +189,8 @@ static void resolve(struct symbolizer *symbolizer, struct job *job)
         const struct md_module *module = job->at[i].known ? &job->at[i].module : NULL;
         uint64_t address = job->at[i].pc - 1; /* of the call, not of what follows it */
         const struct symbol_frame *frames = NULL;
-        size_t found = symbolizer && module
-                           ? symbolizer_find(symbolizer, module, address, &frames)
-                           : 0;
+        size_t found =
+            symbolizer && module ? symbolizer_find(symbolizer, module, address, &frames) : 0;
         if (found == 0)
             add_frame(result, NULL, module, address, false);
         for (size_t k = 0; k < found; k++)
@@ -304,7 +316,7 @@ struct names *names_create(const struct symbolizer_options *options, bool backgr
     pthread_cond_init(&names->work, NULL);
     pthread_cond_init(&names->ended, NULL);
     names->index_size = 256;
-    names->index = calloc(names->index_size, sizeof names->index[0]);
+    names->index = calloc(names->index_size, sizeof(void *));
     names->symbolizer = symbolizer_create(options);
     if (!names->index || !names->symbolizer) {
         names->index_size = names->index ? names->index_size : 0;
@@ -357,7 +369,7 @@ static bool make_room(struct names *names)
         return true;
     struct stack_names **old = names->index;
     size_t old_size = names->index_size;
-    struct stack_names **index = calloc(old_size * 2, sizeof index[0]);
+    struct stack_names **index = calloc(old_size * 2, sizeof(void *));
     if (!index)
         return false;
     names->index = index;

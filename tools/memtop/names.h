@@ -10,9 +10,9 @@
 #include "view/symbolize.h"
 
 struct name_frame {
-    char *function; /* "" not known */
-    char *file;     /* path as in the debug information, "" */
-    char *module;   /* base name, "" */
+    char *function;   /* "" not known */
+    char *file;       /* path as in the debug information, "" */
+    char *module;     /* base name, "" */
     uint64_t address; /* in the module's symbol tables */
     uint32_t line;
     bool inlined; /* into the next */

@@ -13,7 +13,8 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
 {
     int col = screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop  ");
     col = screen_text(screen, area, 0, col, STYLE_BOLD, model->identity);
-    col = screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
+    col =
+        screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
     if (model->logs > 1)
         col = screen_printf(screen, area, 0, col + 2, STYLE_DIM, "program %zu of %zu: tab",
                             model->log + 1, model->logs);
@@ -56,8 +57,11 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
         double share = model->growth_bytes / fmax(last ? last->value[HISTORY_HEAP] : NAN, 1);
         snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
                  model->growth_seconds);
-        figure(figures, share >= 0.1 ? STYLE_BAD : share >= 0.01 ? STYLE_WARN : STYLE_NORMAL, "grew",
-               line);
+        figure(figures,
+               share >= 0.1    ? STYLE_BAD
+               : share >= 0.01 ? STYLE_WARN
+                               : STYLE_NORMAL,
+               "grew", line);
     }
     figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
     figure(figures, STYLE_NORMAL, "rss", units_bytes(text, last ? last->value[HISTORY_RSS] : NAN));
@@ -108,7 +112,8 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
     if (goal > 0 && goal < 0x1p50)
         figure(figures, STYLE_NORMAL, "goal", units_bytes(text, goal));
     if (trace->unreachable_known) {
-        snprintf(line, sizeof line, "%s (%s)", units_count(text, (double)trace->unreachable_objects),
+        snprintf(line, sizeof line, "%s (%s)",
+                 units_count(text, (double)trace->unreachable_objects),
                  units_bytes(other, (double)trace->unreachable_bytes));
         figure(figures, trace->unreachable_objects > 0 ? STYLE_WARN : STYLE_NORMAL, "unreachable",
                line);
@@ -153,7 +158,9 @@ static void draw_lines(struct screen *screen, struct rect area, const struct mod
         trace_line(model->trace, cycle, area.cols, line, sizeof line);
         bool newest = row == area.rows - 1;
         screen_text(screen, area, row, 0,
-                    cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN : newest ? STYLE_NORMAL : STYLE_DIM,
+                    cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN
+                    : newest                        ? STYLE_NORMAL
+                                                    : STYLE_DIM,
                     line);
     }
 }
@@ -175,15 +182,15 @@ void panel_draw_keys(struct screen *screen, struct rect area, const char *const 
 static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
                         const struct wish *wish)
 {
-    static const char *const target_keys[] = {"q",   "quit",  "?", "help",     "space", "pause",
-                                              "< >", "sort",  "/", "filter",   "enter", "stack",
-                                              "s",   "save",  "[ ]", "span", "+ -", "interval",
+    static const char *const target_keys[] = {"q",   "quit",  "?",   "help",   "space", "pause",
+                                              "< >", "sort",  "/",   "filter", "enter", "stack",
+                                              "s",   "save",  "[ ]", "span",   "+ -",   "interval",
                                               "c",   "chars", NULL};
-    static const char *const stack_keys[] = {"esc", "close", "up dn", "site", "pgup pgdn", "scroll",
-                                             "q",   "quit",  NULL};
-    static const char *const log_keys[] = {"q",   "quit", "?",   "help",  "space", "pause",
-                                           "tab", "next program", "[ ]", "span", "c",
-                                           "chars", NULL};
+    static const char *const stack_keys[] = {"esc",    "close", "up dn", "site", "pgup pgdn",
+                                             "scroll", "q",     "quit",  NULL};
+    static const char *const log_keys[] = {"q",   "quit",         "?",   "help", "space", "pause",
+                                           "tab", "next program", "[ ]", "span", "c",     "chars",
+                                           NULL};
     if (wish->typing) {
         screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", wish->filter);
         screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
@@ -191,7 +198,7 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
         screen_text(screen, area, 0, 0, STYLE_BOLD, wish->message);
     } else {
         panel_draw_keys(screen, area,
-                        !model->sites                 ? log_keys
+                        !model->sites              ? log_keys
                         : wish->pane == PANE_STACK ? stack_keys
                                                    : target_keys);
     }
@@ -213,14 +220,10 @@ PLACE(lines)
 PLACE(footer)
 
 const struct panel panels[] = {
-    {"title", place_title, draw_title},
-    {"figures", place_figures, draw_figures},
-    {"heap", place_heap, panel_draw_heap},
-    {"rate", place_rate, panel_draw_rate},
-    {"pauses", place_pauses, panel_draw_pauses},
-    {"sites", place_sites, panel_draw_sites},
-    {"stack", place_detail, panel_draw_stack},
-    {"lines", place_lines, draw_lines},
+    {"title", place_title, draw_title},          {"figures", place_figures, draw_figures},
+    {"heap", place_heap, panel_draw_heap},       {"rate", place_rate, panel_draw_rate},
+    {"pauses", place_pauses, panel_draw_pauses}, {"sites", place_sites, panel_draw_sites},
+    {"stack", place_detail, panel_draw_stack},   {"lines", place_lines, draw_lines},
     {"footer", place_footer, draw_footer},
 };
 const size_t panel_count = sizeof panels / sizeof panels[0];
@@ -236,8 +239,9 @@ struct layout panels_layout(int rows, int cols, const struct model *model, const
 
 void panel_draw_too_small(struct screen *screen)
 {
-    screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD, "terminal too small: %dx%d, need %dx%d",
-                  screen->cols, screen->rows, LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
+    screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD,
+                  "terminal too small: %dx%d, need %dx%d", screen->cols, screen->rows,
+                  LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
 }
 
 void panel_draw_help(struct screen *screen, struct rect area)

@@ -28,9 +28,9 @@ struct kind {
 
 static char *bytes_a_second(char buffer[static UNITS_SIZE], double value)
 {
-    units_bytes(buffer, value);
-    if (buffer[0] != '-')
-        strcat(buffer, "/s");
+    char bytes[UNITS_SIZE];
+    units_bytes(bytes, value);
+    snprintf(buffer, UNITS_SIZE, "%.16s%s", bytes, bytes[0] == '-' ? "" : "/s");
     return buffer;
 }
 
@@ -97,8 +97,8 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
     double max = 0;
     for (size_t i = 0; i < count; i++) {
         double *out = values + i * points;
-        history_window(model->history, curves[i].series, end_ns, (int64_t)(wish->span_seconds * 1e9),
-                       out, points);
+        history_window(model->history, curves[i].series, end_ns,
+                       (int64_t)(wish->span_seconds * 1e9), out, points);
         series[i] = (struct chart_series){out, curves[i].kind, curves[i].style, curves[i].mark};
         max = fmax(max, chart_max(out, points));
     }
@@ -158,8 +158,7 @@ void panel_draw_rate(struct screen *screen, struct rect area, const struct model
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
                        const struct wish *wish)
 {
-    static const struct curve curves[] = {
-        {HISTORY_PAUSE, CHART_AREA, STYLE_PAUSE, 'P', "pause"}};
+    static const struct curve curves[] = {{HISTORY_PAUSE, CHART_AREA, STYLE_PAUSE, 'P', "pause"}};
     char max[UNITS_SIZE], note[UNITS_SIZE + 8];
     snprintf(note, sizeof note, "max %s", units_pause(max, model->pauses.max_ns));
     draw_curves(screen, area, model, wish, curves, 1,

@@ -15,11 +15,9 @@ struct column {
 };
 
 static const struct column columns[] = {
-    {SITES_BY_GROWTH, 10, 0},
-    {SITES_BY_INUSE, 7, 0},
+    {SITES_BY_GROWTH, 10, 0},  {SITES_BY_INUSE, 7, 0},
     {SITES_ORDERS, 5, 96}, /* share of what is in use */
-    {SITES_BY_OBJECTS, 8, 56},
-    {SITES_BY_ALLOC, 7, 90},
+    {SITES_BY_OBJECTS, 8, 56}, {SITES_BY_ALLOC, 7, 90},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
@@ -28,7 +26,8 @@ static bool is_shown(const struct column *column, const struct rect *area, const
     return area->cols >= column->from_width || column->order == wish->order;
 }
 
-static void heading(const struct sites *sites, const struct column *column, char *buffer, size_t size)
+static void heading(const struct sites *sites, const struct column *column, char *buffer,
+                    size_t size)
 {
     char age[UNITS_SIZE];
     switch (column->order) {
@@ -116,8 +115,8 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
             continue;
         heading(model->sites, &columns[i], text, sizeof text);
         col += columns[i].width;
-        screen_right(screen, area, 0, col, wish->order == columns[i].order ? STYLE_SORTED : STYLE_DIM,
-                     text);
+        screen_right(screen, area, 0, col,
+                     wish->order == columns[i].order ? STYLE_SORTED : STYLE_DIM, text);
         col++;
     }
     col = screen_text(screen, area, 0, col + 1, STYLE_DIM, "CALL SITE");
@@ -137,8 +136,7 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
         size_t place = wish->first_row + (size_t)row - 1;
         if (place >= wish->row_count)
             break;
-        draw_row(screen, area, row, model, wish,
-                 &model->sites->site[wish->rows[place]]);
+        draw_row(screen, area, row, model, wish, &model->sites->site[wish->rows[place]]);
         if ((int)place == wish->cursor)
             screen_restyle(screen, area, row, STYLE_SELECTED);
     }

@@ -17,11 +17,26 @@
 
 #define PF_KTHREAD 0x00200000u
 
-/* Reads the whole of /proc/PID/NAME up to `size` - 1 bytes.  -1 with errno. */
-static ssize_t read_file(pid_t pid, const char *name, char *buffer, size_t size)
+/* The folder that still tells of the memory: when the main thread has left, another thread's. */
+static void memory_path(pid_t pid, const char *name, char *path, size_t size)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    struct proc_stat stat;
+    snprintf(path, size, "/proc/%d/%s", (int)pid, name);
+    if (proc_stat(pid, &stat) != 0 || stat.state != 'Z' || stat.threads <= 1)
+        return;
+    char tasks[64];
+    snprintf(tasks, sizeof tasks, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(tasks);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)pid)
+            snprintf(path, size, "/proc/%d/task/%.16s/%s", (int)pid, entry->d_name, name);
+    if (dir)
+        closedir(dir);
+}
+
+/* Reads the whole of `path` up to `size` - 1 bytes.  -1 with errno. */
+static ssize_t read_path(const char *path, char *buffer, size_t size)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
@@ -46,6 +61,13 @@ static ssize_t read_file(pid_t pid, const char *name, char *buffer, size_t size)
     return (ssize_t)n;
 }
 
+static ssize_t read_file(pid_t pid, const char *name, char *buffer, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return read_path(path, buffer, size);
+}
+
 int proc_stat(pid_t pid, struct proc_stat *stat)
 {
     char text[1024];
@@ -59,12 +81,17 @@ int proc_stat(pid_t pid, struct proc_stat *stat)
     units_clean(stat->comm, sizeof stat->comm, open + 1, (size_t)(close - open - 1));
     int parent;
     if (sscanf(close + 1,
-               " %c %d %*d %*d %*d %*d %" SCNu64 " %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+               " %c %d %*d %*d %*d %*d %" SCNu64 " %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d "
                "%" SCNu64,
-               &stat->state, &parent, &stat->flags, &stat->start_ticks) != 4)
+               &stat->state, &parent, &stat->flags, &stat->threads, &stat->start_ticks) != 5)
         return EPROTO;
     stat->parent = parent;
     return 0;
+}
+
+bool proc_ended(const struct proc_stat *stat)
+{
+    return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
 }
 
 bool proc_is_kernel(const struct proc_stat *stat)
@@ -86,8 +113,9 @@ bool proc_rss(pid_t pid, uint64_t *bytes)
 {
     char text[256];
     uint64_t pages;
-    if (read_file(pid, "statm", text, sizeof text) < 0 ||
-        sscanf(text, "%*u %" SCNu64, &pages) != 1)
+    char path[64];
+    memory_path(pid, "statm", path, sizeof path);
+    if (read_path(path, text, sizeof text) < 0 || sscanf(text, "%*u %" SCNu64, &pages) != 1)
         return false;
     *bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
     return true;
@@ -166,8 +194,6 @@ static void maps_line(struct proc_maps *maps, char *line)
     const char *base = strrchr(path, '/') + 1;
     if (strncmp(base, "libmemdebug.so", 14) == 0)
         maps->library = true;
-    if (strncmp(base, "ld-musl-", 8) == 0 || strncmp(base, "libc.musl-", 10) == 0)
-        strcpy(maps->libc, "musl");
     bool memfd = strcmp(path, "/memfd:memdebug") == 0;
     bool file = length > 6 && strcmp(path + length - 6, ".mdseg") == 0;
     if (maps->segment || (!memfd && !file) || length >= sizeof maps->path)
@@ -185,7 +211,7 @@ void proc_maps(pid_t pid, struct proc_maps *maps)
 {
     *maps = (struct proc_maps){0};
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    memory_path(pid, "maps", path, sizeof path);
     FILE *file = fopen(path, "re");
     if (!file)
         return;

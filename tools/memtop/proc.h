@@ -12,12 +12,15 @@ struct proc_stat {
     char comm[32];
     char state;
     pid_t parent;
+    long threads;         /* a process whose main thread has left is state Z, yet runs */
     uint64_t flags;       /* PF_*: kernel threads have PF_KTHREAD */
     uint64_t start_ticks; /* field 22: with the pid it names a process for good */
 };
 
 /* 0 or an errno value; ENOENT: no such process. */
 int proc_stat(pid_t pid, struct proc_stat *stat);
+/* Nothing of it runs any more. */
+bool proc_ended(const struct proc_stat *stat);
 bool proc_is_kernel(const struct proc_stat *stat);
 /* The real user, or -1. */
 uid_t proc_uid(pid_t pid);
@@ -32,14 +35,13 @@ bool proc_other_root(pid_t pid);
 
 struct proc_maps {
     bool readable;
-    bool library;     /* libmemdebug.so is mapped */
-    bool segment;     /* and a segment: */
+    bool library;        /* libmemdebug.so is mapped */
+    bool segment;        /* and a segment: */
     uint64_t start, end; /* of its first mapping */
     dev_t dev;
     ino_t ino;
-    bool deleted;     /* it has no name any more, or never had one (memfd) */
-    char path[512];   /* as the process sees it */
-    char libc[16];    /* "musl" or "" */
+    bool deleted;   /* it has no name any more, or never had one (memfd) */
+    char path[512]; /* as the process sees it */
 };
 void proc_maps(pid_t pid, struct proc_maps *maps);
 

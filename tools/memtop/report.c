@@ -36,7 +36,7 @@ static double realtime_seconds(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    return (double)time.tv_sec + (double)(time.tv_nsec / 1000000) / 1e3;
+    return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
 }
 
 static const char *target_state_name(enum target_state state)
@@ -85,8 +85,7 @@ json_t *report_target_json(const struct target *target)
                         readable ? report_number((double)counters->cycles) : json_null());
     json_object_set_new(object, "samples",
                         readable ? report_number((double)counters->samples) : json_null());
-    json_object_set_new(object, "error",
-                        target->error[0] ? text_json(target->error) : json_null());
+    json_object_set_new(object, "error", target->error[0] ? text_json(target->error) : json_null());
     return object;
 }
 
@@ -101,8 +100,7 @@ static json_t *stack_json(const struct stack_names *names)
         json_object_set_new(object, "function",
                             frame->function[0] ? text_json(frame->function) : json_null());
         json_object_set_new(object, "file", frame->file[0] ? text_json(frame->file) : json_null());
-        json_object_set_new(object, "line",
-                            frame->line ? json_integer(frame->line) : json_null());
+        json_object_set_new(object, "line", frame->line ? json_integer(frame->line) : json_null());
         json_object_set_new(object, "module",
                             frame->module[0] ? text_json(frame->module) : json_null());
         json_object_set_new(object, "module_address", json_string(address));

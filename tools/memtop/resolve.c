@@ -16,7 +16,8 @@ static bool is_pid(const char *text, pid_t *pid)
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno || value <= 0 || value > INT32_MAX)
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno || value <= 0 ||
+        value > INT32_MAX)
         return false;
     *pid = (pid_t)value;
     return true;
@@ -31,13 +32,13 @@ static int refuse_process(pid_t pid, const char *name, char *message)
     proc_user(geteuid(), me, sizeof me);
     if (geteuid() != 0 && uid != geteuid()) {
         snprintf(message, TARGET_MESSAGE_SIZE,
-                 "%d %s belongs to %s, you are %s: run memtop as %s or as root", (int)pid, name, user,
-                 me, user);
+                 "%d %s belongs to %s, you are %s: run memtop as %s or as root", (int)pid, name,
+                 user, me, user);
         return 1;
     }
     target_why_not(pid, reason, sizeof reason, advice, sizeof advice);
-    snprintf(message, TARGET_MESSAGE_SIZE, "%d %s is not on memdebug: %s%s%s", (int)pid, name, reason,
-             advice[0] ? "; " : "", advice);
+    snprintf(message, TARGET_MESSAGE_SIZE, "%d %s is not on memdebug: %s%s%s", (int)pid, name,
+             reason, advice[0] ? "; " : "", advice);
     return 1;
 }
 
@@ -103,8 +104,8 @@ static int resolve_path(const char *text, struct target *target, char *message)
     return result ? 1 : 0;
 }
 
-
-static int resolve_pid(pid_t pid, const struct targets *targets, struct target *target, char *message)
+static int resolve_pid(pid_t pid, const struct targets *targets, struct target *target,
+                       char *message)
 {
     /* Sorted so that a living one comes first, then the one that died last. */
     for (size_t i = 0; i < targets->count; i++)
@@ -113,15 +114,16 @@ static int resolve_pid(pid_t pid, const struct targets *targets, struct target *
     struct proc_stat stat;
     if (proc_stat(pid, &stat) == 0)
         return refuse_process(pid, stat.comm, message);
-    snprintf(message, TARGET_MESSAGE_SIZE, "no process %d, and no segment of a dead one: try memtop ps",
-             (int)pid);
+    snprintf(message, TARGET_MESSAGE_SIZE,
+             "no process %d, and no segment of a dead one: try memtop ps", (int)pid);
     return 1;
 }
 
 static bool same_name(const struct target *target, const char *text)
 {
     char argument[512];
-    snprintf(argument, sizeof argument, "%.*s", (int)strcspn(target->cmdline, " "), target->cmdline);
+    snprintf(argument, sizeof argument, "%.*s", (int)strcspn(target->cmdline, " "),
+             target->cmdline);
     const char *base = strrchr(argument, '/');
     return strcmp(target->name, text) == 0 || strcmp(base ? base + 1 : argument, text) == 0;
 }
@@ -142,8 +144,9 @@ static int resolve_name(const char *text, const struct targets *targets, struct 
         if (matches->count == 1)
             return accept_target(&matches->target[0], target, message);
         if (matches->count > 1) {
-            snprintf(message, TARGET_MESSAGE_SIZE, "%zu %sprocesses are called %.100s: give the pid",
-                     matches->count, dead ? "dead " : "", text);
+            snprintf(message, TARGET_MESSAGE_SIZE,
+                     "%zu %sprocesses are called %.100s: give the pid", matches->count,
+                     dead ? "dead " : "", text);
             return 2;
         }
         targets_fini(matches);
@@ -158,9 +161,10 @@ static int resolve_name(const char *text, const struct targets *targets, struct 
     }
     free(pids);
     if (result < 0) {
-        snprintf(message, TARGET_MESSAGE_SIZE,
-                 "no process is called %.100s: memtop ps lists those on memdebug, ps --all the others",
-                 text);
+        snprintf(
+            message, TARGET_MESSAGE_SIZE,
+            "no process is called %.100s: memtop ps lists those on memdebug, ps --all the others",
+            text);
         result = 1;
     }
     return result;
@@ -173,7 +177,8 @@ int target_resolve(const char *text, struct target *target, char message[TARGET_
     *matches = (struct targets){0};
     message[0] = '\0';
     if (text[0] == '\0') {
-        snprintf(message, TARGET_MESSAGE_SIZE, "an empty TARGET: give a pid, a name or a segment file");
+        snprintf(message, TARGET_MESSAGE_SIZE,
+                 "an empty TARGET: give a pid, a name or a segment file");
         return 1;
     }
     size_t length = strlen(text), suffix = sizeof MD_SEGMENT_SUFFIX - 1;

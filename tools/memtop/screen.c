@@ -77,9 +77,11 @@ void screen_put(struct screen *screen, struct rect clip, int row, int col, uint3
 static const unsigned char *decode(const unsigned char *text, uint32_t *ch)
 {
     uint32_t c = text[0];
-    int more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2
-               : c >= 0xf0 && c < 0xf5                ? 3
-                                                      : -1;
+    int more = c < 0x80                ? 0
+               : c >= 0xc2 && c < 0xe0 ? 1
+               : c >= 0xe0 && c < 0xf0 ? 2
+               : c >= 0xf0 && c < 0xf5 ? 3
+                                       : -1;
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     uint32_t value = more <= 0 ? c : c & (0x3fu >> more);
     for (int i = 1; i <= more; i++) {

@@ -170,8 +170,7 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
 
     /* Before the new slot overwrites the oldest. */
     size_t base = first ? 0 : base_slot(sites);
-    sites->growth_seconds =
-        first ? 0 : (double)(sites->tick_ns - sites->slot_ns[base]) / 1e9;
+    sites->growth_seconds = first ? 0 : (double)(sites->tick_ns - sites->slot_ns[base]) / 1e9;
     sites->inuse_bytes = sites->inuse_objects = sites->alloc_bytes = sites->alloc_objects = 0;
     sites->growth_bytes = sites->young_bytes = 0;
     size_t last = (sites->slot + SITES_SLOTS - 1) % SITES_SLOTS;
@@ -182,9 +181,9 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
         if (site->seen != sites->tick) /* torn this time: keep what it was */
             site->seen = sites->tick;
         site->growth_bytes = first ? 0 : site->inuse_bytes - site->before[base];
-        site->alloc_rate = elapsed_ns > 0 && !first
-                               ? (site->alloc_bytes - site->alloc_before) / ((double)elapsed_ns / 1e9)
-                               : NAN;
+        site->alloc_rate = elapsed_ns > 0 && !first ? (site->alloc_bytes - site->alloc_before) /
+                                                          ((double)elapsed_ns / 1e9)
+                                                    : NAN;
         if (site->alloc_rate < 0)
             site->alloc_rate = NAN;
         if (new_slot)

@@ -21,11 +21,11 @@ struct site {
     double alloc_bytes, alloc_objects; /* since the process started */
     double alloc_rate;                 /* bytes a second since the tick before; NAN at first */
     double growth_bytes;
-    double young_bytes;        /* alive and born in the last minute */
+    double young_bytes; /* alive and born in the last minute */
     double young_objects;
-    uint32_t live_samples;     /* that the two are drawn from */
+    uint32_t live_samples;         /* that the two are drawn from */
     uint32_t oldest_ds, newest_ds; /* birth of the oldest and newest live sample */
-    double before[SITES_SLOTS]; /* inuse_bytes at slot times */
+    double before[SITES_SLOTS];    /* inuse_bytes at slot times */
     double alloc_before;
     uint64_t seen; /* the tick in which it was last there */
 };
@@ -43,7 +43,8 @@ struct sites {
     uint64_t tick;
     bool samples_known; /* young, oldest, newest mean something */
     double growth_seconds;
-    double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects, growth_bytes, young_bytes; /* sums */
+    double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects, growth_bytes,
+        young_bytes; /* sums */
 };
 
 void sites_init(struct sites *sites);

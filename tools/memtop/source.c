@@ -15,8 +15,9 @@ int64_t monotonic_ns(void)
 uint64_t header_inuse(const struct md_header *header)
 {
     const struct md_counters *counters = &header->counters;
-    return counters->alloc_bytes > counters->free_bytes ? counters->alloc_bytes - counters->free_bytes
-                                                        : 0;
+    return counters->alloc_bytes > counters->free_bytes
+               ? counters->alloc_bytes - counters->free_bytes
+               : 0;
 }
 
 double header_uptime(const struct md_header *header, int64_t now_ns, bool live)
@@ -61,7 +62,7 @@ static void check_process(struct source *source)
     if (source->state == SOURCE_DEAD || source->state == SOURCE_ENDED)
         return;
     pid_t pid = source->target.pid;
-    bool runs = proc_stat(pid, &stat) == 0 && stat.state != 'Z' && stat.state != 'X';
+    bool runs = proc_stat(pid, &stat) == 0 && !proc_ended(&stat);
     /* The header has the process's own view of its start; across time namespaces it differs, so
      * only the first look is trusted. */
     if (runs && source->target.start_ticks == 0)
@@ -81,8 +82,8 @@ static void check_process(struct source *source)
     struct proc_maps maps;
     proc_maps(pid, &maps);
     if (maps.readable)
-        source->state = maps.segment && maps.ino == source->target.ino ? SOURCE_LIVE
-                                                                       : SOURCE_REPLACED;
+        source->state =
+            maps.segment && maps.ino == source->target.ino ? SOURCE_LIVE : SOURCE_REPLACED;
 }
 
 int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE])

@@ -21,9 +21,9 @@ struct source {
     struct snapshot snapshot; /* of the last poll; valid if `taken` */
     bool taken;
     bool rss_known;
-    uint64_t rss_bytes;    /* at the last poll that saw the process */
-    uint64_t torn;         /* records that could not be read whole, so far */
-    int64_t checked_ns;    /* when the mapping was last compared with the process's */
+    uint64_t rss_bytes; /* at the last poll that saw the process */
+    uint64_t torn;      /* records that could not be read whole, so far */
+    int64_t checked_ns; /* when the mapping was last compared with the process's */
 };
 
 /* 0 or an errno value with one line in `error`. */

@@ -32,7 +32,7 @@ static void elapsed_text(double seconds, char *buffer, size_t size)
     if (whole >= 3600)
         snprintf(buffer, size, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
     else
-        snprintf(buffer, size, "%lu:%05.2f", whole / 60, seconds - (double)(whole / 60 * 60));
+        snprintf(buffer, size, "%lu:%05.2f", whole / 60, fmod(seconds, 60));
 }
 
 static void print_rusage(const struct summary *summary, FILE *out)
@@ -41,13 +41,13 @@ static void print_rusage(const struct summary *summary, FILE *out)
     char elapsed[32], rss[UNITS_SIZE];
     double user = seconds_of(usage->ru_utime), system = seconds_of(usage->ru_stime);
     elapsed_text(summary->wall_seconds, elapsed, sizeof elapsed);
-    fprintf(out, "  elapsed        %s (wall)  user %.2fs  system %.2fs  %.0f%% CPU\n", elapsed, user,
-            system, summary->wall_seconds > 0 ? 100 * (user + system) / summary->wall_seconds : 0);
+    fprintf(out, "  elapsed        %s (wall)  user %.2fs  system %.2fs  %.0f%% CPU\n", elapsed,
+            user, system,
+            summary->wall_seconds > 0 ? 100 * (user + system) / summary->wall_seconds : 0);
     fprintf(out, "  peak resident  %s  page faults %ld major, %ld minor  swaps %ld\n",
             units_bytes(rss, (double)usage->ru_maxrss * 1024), usage->ru_majflt, usage->ru_minflt,
             usage->ru_nswap);
-    fprintf(out,
-            "  switches       %ld voluntary, %ld involuntary  file system %ld in, %ld out\n",
+    fprintf(out, "  switches       %ld voluntary, %ld involuntary  file system %ld in, %ld out\n",
             usage->ru_nvcsw, usage->ru_nivcsw, usage->ru_inblock, usage->ru_oublock);
 }
 
@@ -77,25 +77,28 @@ static void print_memdebug(const struct summary *summary, FILE *out)
     bool exact = watch->model.objects_exact;
     char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE];
     double objects = exact ? (double)counters->alloc_objects : watch->sites.alloc_objects;
-    fprintf(out, "  peak heap      %s  at the end %s\n", units_bytes(a, (double)counters->peak_bytes),
+    fprintf(out, "  peak heap      %s  at the end %s\n",
+            units_bytes(a, (double)counters->peak_bytes),
             units_bytes(b, (double)header_inuse(header)));
     fprintf(out, "  allocated      %s in %s%s objects  freed %s\n",
-            units_bytes(a, (double)counters->alloc_bytes), exact ? "" : "~", units_count(b, objects),
-            units_bytes(c, (double)counters->free_bytes));
+            units_bytes(a, (double)counters->alloc_bytes), exact ? "" : "~",
+            units_count(b, objects), units_bytes(c, (double)counters->free_bytes));
     fprintf(out, "  samples        %" PRIu64 " (one each %s)", counters->samples,
             units_bytes(a, (double)header->memprofilerate));
     uint64_t lost = counters->lost_samples + counters->lost_stacks + counters->lost_lines +
                     counters->lost_dumps;
     if (lost > 0)
-        fprintf(out, "  lost: %" PRIu64 " samples, %" PRIu64 " stacks, %" PRIu64 " lines, %" PRIu64
-                     " dumps",
+        fprintf(out,
+                "  lost: %" PRIu64 " samples, %" PRIu64 " stacks, %" PRIu64 " lines, %" PRIu64
+                " dumps",
                 counters->lost_samples, counters->lost_stacks, counters->lost_lines,
                 counters->lost_dumps);
     fprintf(out, "\n");
     const struct trace *trace = &watch->trace;
     if (trace->cycles > 0) {
-        fprintf(out, "  cycles         %" PRIu64 "  pause p50 %s  p99 %s  max %s\n", counters->cycles,
-                units_pause(a, watch->model.pauses.p50_ns), units_pause(b, watch->model.pauses.p99_ns),
+        fprintf(out, "  cycles         %" PRIu64 "  pause p50 %s  p99 %s  max %s\n",
+                counters->cycles, units_pause(a, watch->model.pauses.p50_ns),
+                units_pause(b, watch->model.pauses.p99_ns),
                 units_pause(c, watch->model.pauses.max_ns));
         fprintf(out, "  unreachable    %" PRIu64 " objects, %s at the last cycle\n",
                 trace->unreachable_objects, units_bytes(d, (double)trace->unreachable_bytes));

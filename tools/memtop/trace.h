@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TRACE_KEPT 64        /* cycles and skips kept whole */
-#define TRACE_PAUSES 65536   /* pauses kept for the quantiles; the oldest go */
+#define TRACE_KEPT 64      /* cycles and skips kept whole */
+#define TRACE_PAUSES 65536 /* pauses kept for the quantiles; the oldest go */
 
 struct trace {
     uint32_t pid; /* 0: a Go program's log */
@@ -28,7 +28,7 @@ struct trace {
     double cpu_ns; /* of all cycles */
     uint32_t utilization_percent;
     double first_seconds, last_seconds; /* starts, since the program's start */
-    uint64_t next_index; /* of the ring record not yet taken in */
+    uint64_t next_index;                /* of the ring record not yet taken in */
 };
 
 void trace_init(struct trace *trace, uint32_t pid, const char *name);

@@ -84,8 +84,8 @@ void tracelog_line(void *context, const char *line, size_t length)
     const char *start = line, *end = line + length;
     while (!gctrace_parse(start, (size_t)(end - start), &cycle, &pid, name)) {
         const char *next = start + 1;
-        while (next < end && !(end - next > 3 && (memcmp(next, "gc ", 3) == 0 ||
-                                                  memcmp(next, "gcs", 3) == 0)))
+        while (next < end &&
+               !(end - next > 3 && (memcmp(next, "gc ", 3) == 0 || memcmp(next, "gcs", 3) == 0)))
             next++;
         if (next >= end)
             return;
@@ -102,7 +102,8 @@ void tracelog_line(void *context, const char *line, size_t length)
     struct history_point point = history_blank((int64_t)cycle.start_ns);
     point.value[HISTORY_HEAP] = (double)cycle.heap_start_bytes;
     point.value[HISTORY_REACHABLE] = (double)cycle.heap_live_bytes;
-    point.value[HISTORY_GOAL] = cycle.goal_bytes < UINT64_C(1) << 50 ? (double)cycle.goal_bytes : NAN;
+    point.value[HISTORY_GOAL] =
+        cycle.goal_bytes < UINT64_C(1) << 50 ? (double)cycle.goal_bytes : NAN;
     point.value[HISTORY_PAUSE] = cycle_pause_ns(&cycle);
     history_push(&program->history, &point);
 }

@@ -1,5 +1,6 @@
 /* The programs that speak in a log: gctrace lines sorted by who wrote them.  Lines of a Go program
- * name no pid; each log has one such program, and a cycle number that starts again begins another. */
+ * name no pid; each log has one such program, and a cycle number that starts again begins another.
+ */
 #ifndef MEMTOP_TRACELOG_H
 #define MEMTOP_TRACELOG_H
 

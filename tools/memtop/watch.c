@@ -76,19 +76,17 @@ static void update_model(struct watch *watch)
     struct model *model = &watch->model;
     model->header = &snapshot->header;
     model->objects_exact = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
-    model->live_objects =
-        !model->objects_exact ? watch->sites.inuse_objects
-        : counters->alloc_objects > counters->free_objects
-            ? (double)(counters->alloc_objects - counters->free_objects)
-            : 0;
+    model->live_objects = !model->objects_exact ? watch->sites.inuse_objects
+                          : counters->alloc_objects > counters->free_objects
+                              ? (double)(counters->alloc_objects - counters->free_objects)
+                              : 0;
     /* Rates are of the writer's publications: between two of them nothing is known to change. */
     int64_t now = snapshot->taken_ns;
     model->alloc_rate = rate_update(&watch->alloc_rate, now, counters->alloc_bytes);
     model->free_rate = rate_update(&watch->free_rate, now, counters->free_bytes);
-    model->alloc_objects_rate =
-        rate_update(&watch->objects_rate, now,
-                    model->objects_exact ? counters->alloc_objects
-                                         : (uint64_t)watch->sites.alloc_objects);
+    model->alloc_objects_rate = rate_update(
+        &watch->objects_rate, now,
+        model->objects_exact ? counters->alloc_objects : (uint64_t)watch->sites.alloc_objects);
     if (watch->source.state != SOURCE_LIVE)
         model->alloc_rate = model->free_rate = model->alloc_objects_rate = NAN;
     model->torn = watch->source.torn;
@@ -123,9 +121,9 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     if (alive || watch->ticks == 0)
         push_point(watch, watch->ticks == 0 ? 0 : added);
     if (!frozen)
-        watch->model.growth_bytes =
-            history_change(&watch->history, HISTORY_HEAP, (int64_t)SITES_WINDOW_SECONDS * 1000000000,
-                           &watch->model.growth_seconds);
+        watch->model.growth_bytes = history_change(&watch->history, HISTORY_HEAP,
+                                                   (int64_t)SITES_WINDOW_SECONDS * 1000000000,
+                                                   &watch->model.growth_seconds);
     describe_state(watch);
     watch->ticks++;
     return 0;

@@ -27,7 +27,7 @@ void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
         snprintf(reason, reason_size, "a kernel thread");
         return;
     }
-    if (stat.state == 'Z') {
+    if (proc_ended(&stat)) {
         snprintf(reason, reason_size, "it has ended and waits for its parent");
         return;
     }
@@ -59,7 +59,8 @@ void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
         return;
     if (proc_environ(pid, "LD_PRELOAD", text, sizeof text) && strstr(text, "libmemdebug")) {
         snprintf(reason, reason_size,
-                 "LD_PRELOAD names libmemdebug, but the loader refused it (noexec mount, or not found?)");
+                 "LD_PRELOAD names libmemdebug, but the loader refused it (noexec mount, or not "
+                 "found?)");
         snprintf(advice, advice_size, "its stderr has the loader's line");
         return;
     }

@@ -1,0 +1,154 @@
+/* tools/memtop/layout.c and the panels, over every size: nothing overlaps, nothing leaves the
+ * screen, what matters most is there. */
+#include "layout.h"
+#include "panel.h"
+#include "support/tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANELS = 9 };
+
+static void rects(const struct layout *layout, struct rect out[PANELS])
+{
+    out[0] = layout->title;
+    out[1] = layout->figures;
+    out[2] = layout->heap;
+    out[3] = layout->rate;
+    out[4] = layout->pauses;
+    out[5] = layout->sites;
+    out[6] = layout->detail;
+    out[7] = layout->lines;
+    out[8] = layout->footer;
+}
+
+static bool there(struct rect r)
+{
+    return r.rows > 0 && r.cols > 0;
+}
+
+static bool apart(struct rect a, struct rect b)
+{
+    return !there(a) || !there(b) || a.row + a.rows <= b.row || b.row + b.rows <= a.row ||
+           a.col + a.cols <= b.col || b.col + b.cols <= a.col;
+}
+
+static void test_all_sizes(void)
+{
+    bool inside = true, disjoint = true, named = true, sites_shown = true, small = true,
+         edges = true;
+    for (int rows = 1; rows <= 70; rows++)
+        for (int cols = 1; cols <= 200; cols++)
+            for (int bits = 0; bits < 16; bits++) {
+                struct layout_wish wish = {bits & 1, bits & 2, bits & 4, bits & 8};
+                struct layout layout = layout_make(rows, cols, wish);
+                bool too_small = rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS;
+                small = small && layout.too_small == too_small;
+                if (too_small)
+                    continue;
+                struct rect all[PANELS];
+                rects(&layout, all);
+                for (int i = 0; i < PANELS; i++) {
+                    if (!there(all[i]))
+                        continue;
+                    inside = inside && all[i].row >= 0 && all[i].col >= 0 &&
+                             all[i].row + all[i].rows <= rows && all[i].col + all[i].cols <= cols;
+                    for (int k = 0; k < i; k++)
+                        disjoint = disjoint && apart(all[i], all[k]);
+                }
+                named = named && there(layout.title) && there(layout.footer);
+                edges = edges && layout.title.row == 0 && layout.footer.row == rows - 1;
+                if (wish.sites && !wish.detail)
+                    sites_shown = sites_shown && layout.sites.rows >= 4;
+                if (wish.sites && wish.detail)
+                    sites_shown = sites_shown && layout.sites.rows >= 1 && layout.detail.rows >= 2;
+                if (!wish.sites)
+                    sites_shown = sites_shown && there(layout.heap) && !there(layout.sites);
+            }
+    ok(inside, "no panel leaves the screen");
+    ok(disjoint, "no two overlap");
+    ok(named, "title and keys are always there");
+    ok(edges, "at the top and the bottom");
+    ok(sites_shown, "a heading and three call sites, or a log's chart, are always there");
+    ok(small, "below 40x10 it says so");
+}
+
+static void test_known_sizes(void)
+{
+    struct layout_wish wish = {.sites = true, .cycles = true, .rate = true};
+    struct layout layout = layout_make(24, 80, wish);
+    ok(there(layout.heap) && there(layout.pauses) && there(layout.rate) && there(layout.lines) &&
+           layout.sites.rows >= 6,
+       "80x24 has everything");
+    layout = layout_make(15, 60, wish);
+    ok(there(layout.heap) && !there(layout.pauses) && layout.sites.rows >= 4, "60x15 drops panes");
+}
+
+/* Draws a made-up model at every size with every pane: sanitizers watch. */
+static void test_draws(void)
+{
+    struct history history;
+    struct trace trace;
+    struct sites sites;
+    struct md_header header = {0};
+    history_init(&history, 100);
+    trace_init(&trace, 812, "redis-server");
+    sites_init(&sites);
+    for (int i = 0; i < 30; i++) {
+        struct history_point point = history_blank((int64_t)i * 1000000000);
+        for (int k = 0; k < HISTORY_SERIES_COUNT; k++)
+            point.value[k] = i * 1e6;
+        history_push(&history, &point);
+        struct md_cycle cycle = {.number = (uint64_t)i + 1,
+                                 .start_ns = (uint64_t)i * 1000000000,
+                                 .stop1_ns = 100000,
+                                 .heap_start_bytes = 1 << 20};
+        if (i == 20)
+            cycle = (struct md_cycle){.flags = MD_CYCLE_SKIPPED, .reason = "a task did not stop"};
+        trace_add(&trace, &cycle);
+    }
+    struct model model = {.identity = "812 redis-server",
+                          .state = "live 3m12s",
+                          .alive = true,
+                          .now_ns = 29000000000,
+                          .header = &header,
+                          .sites = &sites,
+                          .history = &history,
+                          .trace = &trace,
+                          .alloc_rate = 1e6,
+                          .free_rate = NAN,
+                          .growth_bytes = 1e6,
+                          .growth_seconds = 29};
+    header.counters.lost_samples = 3;
+    model.pauses = trace_pauses(&trace);
+    struct wish wish = {.interval_seconds = 1, .span_seconds = 60, .cursor = -1};
+    struct screen screen = {0};
+    bool title = true;
+    for (int rows = 1; rows <= 60; rows += rows < 26 ? 1 : 7)
+        for (int cols = 1; cols <= 200; cols += 13)
+            for (int bits = 0; bits < 12; bits++) {
+                screen.charset = (enum charset)(CHARSET_BRAILLE + bits % 3);
+                wish.pane = (enum live_pane)(bits / 4);
+                wish.typing = bits == 5;
+                model.sites = bits == 7 ? NULL : &sites;
+                if (!screen_resize(&screen, rows, cols))
+                    continue;
+                panels_draw(&screen, &model, &wish);
+                if (rows >= 10 && cols >= 40)
+                    title = title && screen.cells[0].ch == 'm';
+            }
+    ok(title, "draws at every size");
+    screen_fini(&screen);
+    history_fini(&history);
+    trace_fini(&trace);
+    sites_fini(&sites);
+}
+
+int main(void)
+{
+    test_all_sizes();
+    test_known_sizes();
+    test_draws();
+    return tap_done();
+}

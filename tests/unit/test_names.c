@@ -1,0 +1,92 @@
+/* tools/memtop/names.c: what a call site is called, and looking names up beside the caller. */
+#include "names.h"
+#include "support/tap.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void label_is(const struct name_frame *frames, size_t count, const char *expected)
+{
+    char *label = names_label(frames, count);
+    if (!ok(label && strcmp(label, expected) == 0, "%s", expected))
+        tap_print("# got %s", label ? label : "(null)");
+    free(label);
+}
+
+#define FRAME(function, file, module, line)                                                        \
+    {                                                                                              \
+        (char *)function, (char *)file, (char *)module, 0x1234, line, false                        \
+    }
+
+static void test_labels(void)
+{
+    const struct name_frame c[] = {FRAME("xmalloc", "util.c", "prog", 3),
+                                   FRAME("session_create", "/src/session.c", "prog", 41),
+                                   FRAME("main", "/src/main.c", "prog", 7),
+                                   FRAME("__libc_start_call_main", "", "libc.so.6", 0),
+                                   FRAME("_start", "", "prog", 0)};
+    label_is(c, 5, "session_create session.c:41 \xe2\x86\x90 main:7");
+    const struct name_frame cxx[] = {
+        FRAME("operator new(unsigned long)", "", "libmemdebug.so.0", 0),
+        FRAME("std::vector<int>::push_back(int const&)", "stl_vector.h", "prog", 1184),
+        FRAME("ns::(anonymous namespace)::grow(int)", "a.cc", "prog", 5),
+        FRAME("ns::F::operator()(int) const", "a.cc", "prog", 9),
+        FRAME("each<void (*)(int)>(void (*)(int))", "a.cc", "prog", 12)};
+    label_is(cxx, 5,
+             "ns::(anonymous namespace)::grow a.cc:5 \xe2\x86\x90 ns::F::operator():9 "
+             "\xe2\x86\x90 each<void (*)(int)>:12");
+    const struct name_frame bare[] = {FRAME("", "", "prog", 0), FRAME("", "", "", 0)};
+    label_is(bare, 2, "prog+0x1234 \xe2\x86\x90 ?+0x1234");
+    const struct name_frame only_libc[] = {FRAME("getline", "", "libc.so.6", 0)};
+    label_is(only_libc, 1, "getline");
+    label_is(NULL, 0, "(stack not known)");
+    struct name_frame hostile[] = {FRAME("evil\033[2J", "", "prog", 0)};
+    label_is(hostile, 1, "evil?[2J");
+    struct name_frame deep[200];
+    char long_name[400];
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    for (int i = 0; i < 200; i++)
+        deep[i] = (struct name_frame)FRAME(long_name, long_name, long_name, 77);
+    char *label = names_label(deep, 200);
+    ok(label && strlen(label) < 512, "a deep stack of long names stays short");
+    free(label);
+}
+
+/* A snapshot with one stack of two addresses that no module holds. */
+static void test_thread(void)
+{
+    uint64_t words[8] = {0};
+    struct md_stack *stack = (struct md_stack *)&words[2];
+    stack->depth = 2;
+    stack->pc[0] = 0x1235;
+    stack->pc[1] = 0x5679;
+    struct snapshot snapshot = {.stack_words = words, .stack_word_count = 6};
+    struct symbolizer_options options = {0};
+    for (int background = 0; background < 2; background++) {
+        struct names *names = names_create(&options, background);
+        ok(names_find(names, 2) == NULL, "not asked for, not known");
+        names_want(names, &snapshot, 2);
+        names_want(names, &snapshot, 2);
+        const struct stack_names *found = names_find(names, 2);
+        ok(found && found->frame_count == 2 && found->label, "there at once, with addresses");
+        for (int i = 0; i < 100 && background && !names_take(names); i++)
+            poll(&(struct pollfd){names_fd(names), POLLIN, 0}, 1, 100);
+        found = names_find(names, 2);
+        ok(found && found->resolved && found->frame_count == 2, "then with what is known");
+        for (uint32_t id = 3; id < 2000; id++)
+            names_want(names, &snapshot, id);
+        ok(names_find(names, 1999) != NULL, "ids that are no stack have a label too");
+        names_destroy(names);
+    }
+    names_destroy(NULL);
+    is(names_running(), 0, "the thread has ended");
+}
+
+int main(void)
+{
+    test_labels();
+    test_thread();
+    return tap_done();
+}

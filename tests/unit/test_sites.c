@@ -1,0 +1,154 @@
+/* tools/memtop/sites.c: sums by stack, growth over the last minute, ages of samples. */
+#include "sites.h"
+#include "support/tap.h"
+
+#include <math.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+#define MIB (1024.0 * 1024.0)
+
+static struct md_bucket buckets[3];
+static struct md_sample samples[4];
+static struct snapshot snapshot;
+
+/* Two buckets of stack 8 and one of stack 20. */
+static void set(int64_t seconds, double a_mib, double b_mib, double other_mib)
+{
+    double mib[3] = {a_mib, b_mib, other_mib};
+    for (int i = 0; i < 3; i++) {
+        buckets[i] = (struct md_bucket){
+            .stack = i < 2 ? 8 : 20, .kind = MD_BUCKET_HEAP, .size = 1024, .samples = 1};
+        buckets[i].value[MD_HEAP_ALLOC_BYTES] = (uint64_t)(mib[i] * MIB) + 1000 * 1024;
+        buckets[i].value[MD_HEAP_FREE_BYTES] = 1000 * 1024;
+        buckets[i].value[MD_HEAP_ALLOC_OBJECTS] = (uint64_t)(mib[i] * 1024 + 1000) * MD_WEIGHT_ONE;
+        buckets[i].value[MD_HEAP_FREE_OBJECTS] = 1000 * MD_WEIGHT_ONE;
+    }
+    snapshot.buckets = buckets;
+    snapshot.bucket_count = 3;
+    snapshot.taken_ns = seconds * SECOND;
+}
+
+static void test_sums(void)
+{
+    struct sites sites;
+    sites_init(&sites);
+    set(1000, 1, 2, 5);
+    ok(sites_update(&sites, &snapshot), "takes a snapshot in");
+    const struct site *site = sites_find(&sites, 8);
+    if (ok(site != NULL, "a stack's buckets are one site")) {
+        is(site->inuse_bytes, 3 * MIB, "bytes in use");
+        is(site->inuse_objects, 3 * 1024, "objects in use");
+        is(site->alloc_bytes, 3 * MIB + 2000 * 1024, "bytes allocated");
+    }
+    ok(sites_find(&sites, 9) == NULL, "no site of a stack that is not there");
+    is(sites.inuse_bytes, 8 * MIB, "the sum of all");
+    is(sites.growth_seconds, 0, "nothing to compare with yet");
+    uint32_t order[4];
+    is(sites_sort(&sites, SITES_BY_INUSE, order, 4), 2, "two sites");
+    is(sites.site[order[0]].stack, 20, "the greatest first");
+    is(sites_sort(&sites, SITES_BY_INUSE, order, 1), 1, "no more than asked for");
+    sites_fini(&sites);
+}
+
+static void test_growth(void)
+{
+    struct sites sites;
+    uint32_t order[2];
+    sites_init(&sites);
+    for (int i = 0; i <= 200; i++) { /* 8 grows by 1 MiB a second, 20 is large and shrinks */
+        set(1000 + i, 1 + i, 0, 500 - i);
+        sites_update(&sites, &snapshot);
+        if (i == 20) {
+            const struct site *site = sites_find(&sites, 8);
+            is(site->growth_bytes, 20 * MIB, "in the first minute: since we look");
+            is(sites.growth_seconds, 20, "and it says so");
+        }
+    }
+    const struct site *site = sites_find(&sites, 8);
+    ok(site->growth_bytes >= 60 * MIB && site->growth_bytes <= 65 * MIB, "later: over a minute");
+    ok(sites.growth_seconds >= 60 && sites.growth_seconds <= 65, "within a slot");
+    is((long long)(site->growth_bytes / MIB), (long long)sites.growth_seconds, "both agree");
+    is(site->alloc_rate, MIB, "allocation rate of the last tick");
+    sites_sort(&sites, SITES_BY_GROWTH, order, 2);
+    is(sites.site[order[0]].stack, 8, "what grows comes first");
+    sites_sort(&sites, SITES_BY_INUSE, order, 2);
+    is(sites.site[order[0]].stack, 20, "what is large comes first by size");
+    ok(!sites_too_early(&sites), "growth is known");
+    sites_fini(&sites);
+}
+
+static void test_new_site(void)
+{
+    struct sites sites;
+    sites_init(&sites);
+    set(1000, 1, 1, 0);
+    snapshot.bucket_count = 2;
+    sites_update(&sites, &snapshot);
+    set(1011, 1, 1, 7);
+    sites_update(&sites, &snapshot);
+    is(sites_find(&sites, 20)->growth_bytes, 7 * MIB,
+       "a site that was not there has grown by all it has");
+    sites_fini(&sites);
+}
+
+static void test_ages(void)
+{
+    struct sites sites;
+    sites_init(&sites);
+    set(1000, 1, 1, 1);
+    snapshot.header.start_ns = 800 * SECOND; /* it is 200 s old */
+    samples[0] =
+        (struct md_sample){.addr = 16, .weight = 2 * MD_WEIGHT_ONE, .bucket = 0, .born_ds = 1950};
+    samples[1] =
+        (struct md_sample){.addr = 32, .weight = MD_WEIGHT_ONE, .bucket = 1, .born_ds = 100};
+    samples[2] =
+        (struct md_sample){.addr = 48, .weight = MD_WEIGHT_ONE, .bucket = 77, .born_ds = 1950};
+    samples[3] = (struct md_sample){.addr = 64,
+                                    .weight = MD_WEIGHT_ONE,
+                                    .bucket = 2,
+                                    .born_ds = 1990,
+                                    .flags = MD_SAMPLE_INHERITED};
+    snapshot.samples = samples;
+    snapshot.sample_count = 4;
+    sites_update(&sites, &snapshot);
+    const struct site *site = sites_find(&sites, 8);
+    is(site->young_bytes, 2048, "born in the last minute, by weight");
+    is(site->live_samples, 2, "all live ones");
+    is(site->oldest_ds, 100, "the oldest");
+    is(site->newest_ds, 1950, "the newest");
+    is(sites_find(&sites, 20)->young_bytes, 0, "what a parent left is not young");
+    ok(sites_too_early(&sites), "until growth is known, the young are shown");
+    is(sites_key(&sites, site, SITES_BY_GROWTH), 2048, "and sorted by");
+    sites_fini(&sites);
+    snapshot.sample_count = 0;
+}
+
+static void test_many(void)
+{
+    static struct md_bucket many[20000];
+    struct sites sites;
+    sites_init(&sites);
+    for (uint32_t i = 0; i < 20000; i++) {
+        many[i] = (struct md_bucket){.stack = i * 5 + 2, .kind = MD_BUCKET_HEAP, .size = 16};
+        many[i].value[MD_HEAP_ALLOC_BYTES] = i;
+    }
+    many[7].kind = MD_BUCKET_UNUSED;
+    many[8].value[MD_HEAP_FREE_BYTES] = UINT64_MAX; /* a reader may see a free before its alloc */
+    struct snapshot big = {.buckets = many, .bucket_count = 20000, .taken_ns = SECOND};
+    ok(sites_update(&sites, &big), "20,000 sites");
+    is(sites.count, 19999, "unused buckets are none");
+    is(sites_find(&sites, 19999 * 5 + 2)->inuse_bytes, 19999, "each is found");
+    is(sites_find(&sites, 8 * 5 + 2)->inuse_bytes, 0, "never below 0");
+    sites_fini(&sites);
+}
+
+int main(void)
+{
+    test_sums();
+    test_growth();
+    test_new_site();
+    test_ages();
+    test_many();
+    return tap_done();
+}
