@@ -318,6 +318,13 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
             section->count = section_extent(&snap->header, base, size, id).count;
     }
 
+    /* What was taken counts as it was then: the writer goes on. */
+    if (what & SNAPSHOT_PROFILE) {
+        snap->header.section[MD_SECTION_MODULES].count = snap->module_count;
+        snap->header.section[MD_SECTION_STACKS].count = snap->stack_word_count;
+        snap->header.section[MD_SECTION_BUCKETS].count = snap->bucket_count;
+    }
+
     size_t kept = 0;
     for (size_t i = 0; i < snap->sample_count; i++) {
         if (snap->samples[i].bucket < snap->header.section[MD_SECTION_BUCKETS].count)
