@@ -378,14 +378,14 @@ static void test_reaped(void)
 static void test_end(void)
 {
     struct md_cycle cycle;
-    unsigned threads[2] = {0, 0};
+    unsigned stopped[2] = {0, 0};
     bool done = true;
     for (int i = 0; i < 10; i++) {
         gc_end();
         done &= gc_cycle(0, &cycle);
-        threads[i & 1] = cycle.threads;
+        stopped[i & 1] = cycle.threads;
     }
-    ok(done && threads[0] == 1 && threads[1] == 1, "the thread can end and start again");
+    ok(done && stopped[0] == 1 && stopped[1] == 1, "the thread can end and start again");
 }
 
 static void test_fork(void)
