@@ -148,6 +148,11 @@ void gc_renew(void)
     total_cpu_ns = 0;
 }
 
+void gc_end(void)
+{
+    tracer_end();
+}
+
 uint64_t gc_goal_bytes(void)
 {
     struct pacer_settings settings;
