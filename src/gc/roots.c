@@ -92,8 +92,10 @@ static void sort_words(uintptr_t *words, size_t count, size_t stride)
 
 static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
 {
+    /* Whoever has part of a page of a mapping of ours has no other use of the rest. */
     if (start < end)
-        scan->holes[scan->hole_count++] = (struct hole){start, end};
+        scan->holes[scan->hole_count++] =
+            (struct hole){start & ~(uintptr_t)4095, (end + 4095) & ~(uintptr_t)4095};
 }
 
 static bool collect(struct scan *scan)

@@ -255,7 +255,6 @@ int main(void)
         static const char *const names[] = {"PAGEMAP_SCAN", "pagemap", "mincore"};
         pages_way = way;
         check_mark(1 << 20, names[way]);
-        ok(pages_way >= way, "%s: used way %d", names[way], pages_way);
     }
     pages_way = 0;
     make_wide(40);
