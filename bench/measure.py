@@ -117,10 +117,14 @@ def rounds(variants, count):
     return costs
 
 
-def ratios(costs, base, what='cpu'):
-    """{name: [ratio of each round to the base of the same round]}."""
-    return {name: [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in zip(runs, costs[base])]
-            for name, runs in costs.items() if name != base}
+def ratios(costs, base, again):
+    """{name: [ratio of CPU time in each round to the mean of the two base runs of that round]}; for
+    `again`, the second of the two, to the first alone: the noise floor."""
+    floor = [(a.cpu + b.cpu) / 2 for a, b in zip(costs[base], costs[again])]
+    found = {name: [cost.cpu / max(middle, 1e-9) for cost, middle in zip(runs, floor)]
+             for name, runs in costs.items() if name not in (base, again)}
+    found[again] = [a.cpu / max(b.cpu, 1e-9) for a, b in zip(costs[again], costs[base])]
+    return found
 
 
 def spread(values):
