@@ -97,7 +97,7 @@ def prepare(quick):
     programs = {
         'python3': python,
         'lua5.4': lambda extra=None: measure(
-            ['/usr/bin/lua5.4', DIRECTORY / 'trees.lua', 17 if quick else 19], extra),
+            ['/usr/bin/lua5.4', DIRECTORY / 'trees.lua', 15 if quick else 16], extra),
         'sqlite3': sqlite,
         'redis-server': lambda extra=None: measure_redis(40000 if quick else 200000, extra),
         'cc1': functools.partial(compiler, DIRECTORY / 'big.i'),
