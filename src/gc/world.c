@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/restart.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +54,7 @@ static unsigned silent_next;
 
 /* ---- the handler: runs on the program's threads ---- */
 
-static void park(uint64_t token, const ucontext_t *context)
+static void park(uint64_t token, ucontext_t *context)
 {
     uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
     unsigned slot = token & 0xffffff;
@@ -89,16 +90,25 @@ static void on_stop_signal(int number, void *info_pointer, void *context)
     uint64_t token = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
     if (info->si_code == SI_QUEUE && token >> 48 == TOKEN_MAGIC) {
         park(token, context);
+        restart_call(context); /* last: it may not return */
         return;
     }
     if ((uintptr_t)chained.handler > (uintptr_t)SIG_IGN)
         chained.handler(number, info_pointer, context);
 }
 
-__attribute__((naked, used)) static void restorer(void)
-{
-    __asm__("movq $15, %rax\n\tsyscall"); /* rt_sigreturn; unwinders know these bytes */
-}
+/* rt_sigreturn.  Unwinders know a signal frame by these bytes, if the byte before belongs to no
+ * function with unwind information: hence no C function, and the nop. */
+void gc_world_restorer(void);
+__asm__(".text\n"
+        ".hidden gc_world_restorer\n"
+        ".globl gc_world_restorer\n"
+        ".type gc_world_restorer, @function\n"
+        "    nop\n"
+        "gc_world_restorer:\n"
+        "    movq $15, %rax\n"
+        "    syscall\n"
+        ".size gc_world_restorer, . - gc_world_restorer\n");
 
 /* Makes the handler ours again if it is not.  Between this look and the last answer another thread
  * may still put its own there: libc's is harmless (above), and nobody else's can be. */
@@ -113,7 +123,7 @@ static const char *take_signal(void)
     struct raw_sigaction ours = {
         .handler = on_stop_signal,
         .flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | RAW_SA_RESTORER,
-        .restorer = restorer,
+        .restorer = gc_world_restorer,
         .mask = ~UINT64_C(0),
     };
     return raw_sigaction(STOP_SIGNAL, &ours, NULL) < 0 ? "rt_sigaction is refused" : NULL;

@@ -7,8 +7,8 @@
  * Promises: nothing between world_stop and world_resume takes a lock or allocates; no attempt parks
  * anyone for longer than WORLD_STOP_NS plus 20 us a thread until it has failed; a thread that is
  * not resumed for WORLD_PARKED_NS goes on by itself, whatever has become of the tracer, and
- * world_unchanged() then says so.  errno and all registers of the parked thread are as before; like
- * any handler, ours makes some system calls return EINTR (signal(7)).
+ * world_unchanged() then says so.  errno and all registers of the parked thread are as before, and an
+ * interrupted system call goes on (restart.h).
  *
  * All functions but world_renew are called by the tracer thread only. */
 #ifndef GC_WORLD_H
