@@ -22,6 +22,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@
 enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
+static bool options_given; /* MEMDEBUG is set: without it not a word is printed */
 static bool active;  /* this process is watched: not excluded by `only` or `follow` */
 static bool tracked; /* the variant */
 static unsigned gc_mode = GC_OFF;
@@ -175,9 +177,26 @@ static void on_thread_end(void)
         service_outlives_main();
 }
 
+static bool wants_service(void)
+{
+    return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
+           option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF;
+}
+
+/* In a forked child our thread is started again by the first sample: a child that only execs never
+ * gets there. */
+static bool in_child;
+
+static void on_sample(void)
+{
+    if (UNLIKELY(in_child) && wants_service() && service_start())
+        in_child = false;
+}
+
 static void after_fork(void)
 {
     own_thread = false;
+    in_child = true;
     message_release();
     extents_renew();
     gc_renew();
@@ -185,6 +204,14 @@ static void after_fork(void)
     dump_renew();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
         segment_disable();
+}
+
+/* The segment has found out that this is a copy: it may have been made past the fork handlers. */
+static void on_copy(const struct md_header *parent)
+{
+    if (!in_child)
+        after_fork();
+    prof_inherit(parent);
 }
 
 /* The first call of any exported function: environ is set, there is one thread, and whatever is
@@ -198,7 +225,9 @@ void memdebug_boot(void)
     const char *reason = NULL;
     message_init();
     entry_choose(false);
-    bool exec_child = options_parse(secure_getenv("MEMDEBUG"));
+    char *text = secure_getenv("MEMDEBUG");
+    options_given = text && *text;
+    bool exec_child = options_parse(text);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     tracked = active && wants_tracked();
@@ -223,6 +252,8 @@ void memdebug_boot(void)
         counts_init();
         segment_init((tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u));
         prof_init();
+        segment_on_fork = on_copy;
+        prof_on_sample = on_sample;
     }
     counts_on_thread_end = on_thread_end;
     if (tracked) {
@@ -241,10 +272,17 @@ static void say_own_malloc(void)
 {
     /* By the program's own scope: this library is linked -Bsymbolic and would find itself. */
     void *program = dlopen(NULL, RTLD_LAZY);
-    uintptr_t first = program ? (uintptr_t)dlsym(program, "malloc") : 0;
+    void *first = program ? dlsym(program, "malloc") : NULL;
+    const ElfW(Sym) *symbol = NULL;
     char line[200];
     struct fmt f = fmt_on(line, sizeof line);
-    if (!first || first - own_text_start < own_text_end - own_text_start)
+    Dl_info info;
+    if (!first || (uintptr_t)first - own_text_start < own_text_end - own_text_start)
+        return;
+    /* An executable that only takes malloc's address has an undefined symbol with the address of
+     * its own stub. */
+    if (!dladdr1(first, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol ||
+        symbol->st_shndx == SHN_UNDEF)
         return;
     fmt_text(&f, segment_identity()->name);
     fmt_text(&f, " has a malloc of its own: its memory cannot be seen");
@@ -303,7 +341,8 @@ static __attribute__((constructor)) void at_load(void)
     if (!active)
         return;
     unwind_init();
-    say_own_malloc();
+    if (options_given)
+        say_own_malloc();
     if (option_number(OPTION_HELP))
         options_help(help_line);
     if (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE))
@@ -312,8 +351,7 @@ static __attribute__((constructor)) void at_load(void)
     dump_init();
     install_dump_signal();
     at_quick_exit(at_end);
-    if (gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
-        option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF)
+    if (wants_service())
         service_start();
 }
 

@@ -5,6 +5,7 @@ one that fails, one that cannot be preloaded."""
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
@@ -12,12 +13,13 @@ import scenario as s
 
 
 def quickstart(*arguments, **extra):
-    env = s.environment(preload=False, extra={'MEMDEBUG_BUILD': str(s.BUILD)} | extra)
+    env = s.environment(preload=False, extra={'MEMDEBUG_BUILD': str(s.BUILD),
+                                                        'TMPDIR': temporary} | extra)
     return subprocess.run([s.ROOT / 'tools/quickstart.sh', *map(str, arguments)], env=env, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=100, check=False)
 
 
-with s.Tap() as t:
+with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     done = quickstart(QUICKSTART_SECONDS='8')
     text = done.stdout + done.stderr
     t.equal(done.returncode, 0, 'the demo', text)

@@ -58,7 +58,7 @@ static void scan_note_dir(struct scan *scan, const char *path)
         scan->dirs = grown;
         scan->dir_capacity = capacity;
     }
-    strcpy(scan->dirs[scan->dir_count++], path);
+    snprintf(scan->dirs[scan->dir_count++], PATH_MAX, "%s", path);
 }
 
 /* The places where a process with this root keeps segments. */
@@ -202,7 +202,7 @@ static void scan_process(struct scan *scan, pid_t pid)
     target->ino = maps.ino;
     struct proc_stat stat;
     if (target->state != TARGET_LIVE && proc_stat(pid, &stat) == 0) {
-        strcpy(target->name, stat.comm);
+        snprintf(target->name, sizeof target->name, "%s", stat.comm);
         proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
     }
 }
@@ -240,7 +240,7 @@ static void judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
     bool was_live = target->state == TARGET_LIVE;
     read_header(target);
     if (was_live && target->state != TARGET_LIVE) {
-        strcpy(target->name, stat.comm);
+        snprintf(target->name, sizeof target->name, "%s", stat.comm);
         proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
         target->uid = proc_uid(pid);
     }

@@ -316,7 +316,7 @@ struct names *names_create(const struct symbolizer_options *options, bool backgr
     pthread_cond_init(&names->work, NULL);
     pthread_cond_init(&names->ended, NULL);
     names->index_size = 256;
-    names->index = calloc(names->index_size, sizeof names->index[0]);
+    names->index = calloc(names->index_size, sizeof(void *));
     names->symbolizer = symbolizer_create(options);
     if (!names->index || !names->symbolizer) {
         names->index_size = names->index ? names->index_size : 0;
@@ -369,7 +369,7 @@ static bool make_room(struct names *names)
         return true;
     struct stack_names **old = names->index;
     size_t old_size = names->index_size;
-    struct stack_names **index = calloc(old_size * 2, sizeof index[0]);
+    struct stack_names **index = calloc(old_size * 2, sizeof(void *));
     if (!index)
         return false;
     names->index = index;

@@ -28,9 +28,9 @@ struct kind {
 
 static char *bytes_a_second(char buffer[static UNITS_SIZE], double value)
 {
-    units_bytes(buffer, value);
-    if (buffer[0] != '-')
-        strcat(buffer, "/s");
+    char bytes[UNITS_SIZE];
+    units_bytes(bytes, value);
+    snprintf(buffer, UNITS_SIZE, "%.16s%s", bytes, bytes[0] == '-' ? "" : "/s");
     return buffer;
 }
 

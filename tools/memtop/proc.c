@@ -194,8 +194,6 @@ static void maps_line(struct proc_maps *maps, char *line)
     const char *base = strrchr(path, '/') + 1;
     if (strncmp(base, "libmemdebug.so", 14) == 0)
         maps->library = true;
-    if (strncmp(base, "ld-musl-", 8) == 0 || strncmp(base, "libc.musl-", 10) == 0)
-        strcpy(maps->libc, "musl");
     bool memfd = strcmp(path, "/memfd:memdebug") == 0;
     bool file = length > 6 && strcmp(path + length - 6, ".mdseg") == 0;
     if (maps->segment || (!memfd && !file) || length >= sizeof maps->path)

@@ -42,7 +42,6 @@ struct proc_maps {
     ino_t ino;
     bool deleted;   /* it has no name any more, or never had one (memfd) */
     char path[512]; /* as the process sees it */
-    char libc[16];  /* "musl" or "" */
 };
 void proc_maps(pid_t pid, struct proc_maps *maps);
 

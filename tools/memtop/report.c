@@ -36,7 +36,7 @@ static double realtime_seconds(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    return (double)time.tv_sec + (double)(time.tv_nsec / 1000000) / 1e3;
+    return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
 }
 
 static const char *target_state_name(enum target_state state)

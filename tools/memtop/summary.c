@@ -32,7 +32,7 @@ static void elapsed_text(double seconds, char *buffer, size_t size)
     if (whole >= 3600)
         snprintf(buffer, size, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
     else
-        snprintf(buffer, size, "%lu:%05.2f", whole / 60, seconds - (double)(whole / 60 * 60));
+        snprintf(buffer, size, "%lu:%05.2f", whole / 60, fmod(seconds, 60));
 }
 
 static void print_rusage(const struct summary *summary, FILE *out)

@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static char *say(char *buffer, const char *text)
+{
+    snprintf(buffer, UNITS_SIZE, "%s", text);
+    return buffer;
+}
+
 /* Three significant digits: what a column of five can show. */
 static char *scaled(char *buffer, double value, double base, const char *letters)
 {
@@ -27,16 +33,16 @@ static char *scaled(char *buffer, double value, double base, const char *letters
 char *units_bytes(char buffer[static UNITS_SIZE], double bytes)
 {
     if (!(bytes >= 0))
-        return strcpy(buffer, isnan(bytes) ? "-" : "0");
+        return say(buffer, isnan(bytes) ? "-" : "0");
     return scaled(buffer, fmin(bytes, 0x1p64), 1024, " KMGTPE");
 }
 
 char *units_growth(char buffer[static UNITS_SIZE], double bytes)
 {
     if (isnan(bytes))
-        return strcpy(buffer, "-");
+        return say(buffer, "-");
     if (fabs(bytes) < 0.5)
-        return strcpy(buffer, "0");
+        return say(buffer, "0");
     char digits[UNITS_SIZE];
     snprintf(buffer, UNITS_SIZE, "%c%.20s", bytes < 0 ? '-' : '+',
              units_bytes(digits, fabs(bytes)));
@@ -46,7 +52,7 @@ char *units_growth(char buffer[static UNITS_SIZE], double bytes)
 char *units_count(char buffer[static UNITS_SIZE], double count)
 {
     if (!(count >= 0))
-        return strcpy(buffer, isnan(count) ? "-" : "0");
+        return say(buffer, isnan(count) ? "-" : "0");
     return scaled(buffer, fmin(count, 0x1p64), 1000, " kMGTPE");
 }
 
@@ -57,9 +63,9 @@ char *units_pause(char buffer[static UNITS_SIZE], double ns)
         const char *name;
     } steps[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
     if (isnan(ns))
-        return strcpy(buffer, "-");
+        return say(buffer, "-");
     if (!(ns >= 1))
-        return strcpy(buffer, "0");
+        return say(buffer, "0");
     ns = fmin(ns, 1e18);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
         if (ns >= steps[i].size) {
@@ -74,7 +80,7 @@ char *units_pause(char buffer[static UNITS_SIZE], double ns)
 char *units_age(char buffer[static UNITS_SIZE], double seconds)
 {
     if (isnan(seconds))
-        return strcpy(buffer, "-");
+        return say(buffer, "-");
     uint64_t s = seconds <= 0 ? 0 : seconds > 1e12 ? 1000000000000 : (uint64_t)seconds;
     if (s < 60)
         snprintf(buffer, UNITS_SIZE, "%us", (unsigned)s);
