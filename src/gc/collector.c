@@ -105,8 +105,8 @@ static void cycle_on_tracer(void *ctx)
     }
     int64_t begin = os_now_ns();
     /* A minute, and one more for each 2 GB. */
-    work->reason =
-        snapshot_wait(&work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
+    work->reason = snapshot_wait(
+        &work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
     cycle->mark_ns = (uint64_t)(os_now_ns() - begin);
     cycle->mark_cpu_ns += (uint64_t)work->result.cpu_ns;
 }
@@ -165,8 +165,7 @@ bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
     struct pacer_settings settings;
     settings_now(&settings);
     publish_goal(pacer_goal(&pacer, &settings));
-    enum pacer_due due =
-        pacer_due(&pacer, &settings, now_ns, hooks.in_use_bytes(), look_again_ns);
+    enum pacer_due due = pacer_due(&pacer, &settings, now_ns, hooks.in_use_bytes(), look_again_ns);
     *flags = due == PACER_TIMED ? MD_CYCLE_TIMED : 0;
     return due != PACER_WAIT;
 }

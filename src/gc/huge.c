@@ -13,7 +13,7 @@
 #define COLLAPSE 25 /* MADV_COLLAPSE; Debian 12's headers are older */
 #define HUGE_BYTES ((uintptr_t)2 << 20)
 
-static bool refused; /* the kernel does not know it, or large pages are off: not asked again */
+static bool refused;      /* the kernel does not know it, or large pages are off: not asked again */
 static unsigned failures; /* in this round: no large page to be had */
 
 static void collapse(void *ctx, uintptr_t start, uintptr_t end)

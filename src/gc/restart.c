@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /* long gc_restart(const uint64_t *mask): sets the mask and finishes the call that was interrupted.
- * A stop between `again` and `after` jumps to `again` (below): returning from that handler would make
- * the kernel forget the call. */
+ * A stop between `again` and `after` jumps to `again` (below): returning from that handler would
+ * make the kernel forget the call. */
 long gc_restart(const uint64_t *mask);
 extern const char gc_restart_again[], gc_restart_after[];
 __asm__(".text\n"
@@ -56,8 +56,8 @@ static _Noreturn void jump_again(const greg_t *regs)
     __builtin_unreachable();
 }
 
-/* The number that the code loads before the `syscall` that ends at `pc`: "mov $N, %eax" right before
- * it, or with one or two instructions between.  -1: not found. */
+/* The number that the code loads before the `syscall` that ends at `pc`: "mov $N, %eax" right
+ * before it, or with one or two instructions between.  -1: not found. */
 static NO_SANITIZE int number_before(const uint8_t *pc)
 {
     if (pc[-2] != 0x0f || pc[-1] != 0x05)
@@ -133,7 +133,8 @@ void restart_call(ucontext_t *context)
     case FINISH: {
         long result = gc_restart(mask);
         /* Refused by a filter of the program's: as if it did not exist. */
-        regs[REG_RAX] = result == -ENOSYS || result == -EPERM || result == -EACCES ? -EINTR : result;
+        regs[REG_RAX] =
+            result == -ENOSYS || result == -EPERM || result == -EACCES ? -EINTR : result;
         break;
     }
     case SET_BACK:

@@ -5,9 +5,9 @@
  *  - Sleeps, poll and futex waits with a time: the kernel keeps what is left of them until the
  *    handler returns, so they are finished inside the handler, by restart_syscall(2) under the
  *    program's own signal mask.  A signal of the program's interrupts them as always.
- *  - Event and signal waits, socket calls with a time-out: the thread is set back onto the call, with
- *    its arguments.  A finite wait of epoll_wait, sigtimedwait, semtimedop, or a socket begins anew
- *    (select and ppoll have what is left in their argument); a signal of the program's that is
+ *  - Event and signal waits, socket calls with a time-out: the thread is set back onto the call,
+ * with its arguments.  A finite wait of epoll_wait, sigtimedwait, semtimedop, or a socket begins
+ * anew (select and ppoll have what is left in their argument); a signal of the program's that is
  *    already pending gets its EINTR.
  *
  * The call's number is read from the program's code in front of it; where that is unclear the call

@@ -176,8 +176,8 @@ static void test_deaf(void)
     struct stop first = run_stop(0), second = run_stop(0);
     ok(!first.reason && first.blocked == 1 && first.parked == 1 && first.unchanged,
        "a thread that blocks all signals and sits in read counts as stopped");
-    ok(!second.reason && second.blocked == 1 && second.parked == 1,
-       "and in the next stop (%ld us)", (long)(second.ns / 1000));
+    ok(!second.reason && second.blocked == 1 && second.parked == 1, "and in the next stop (%ld us)",
+       (long)(second.ns / 1000));
     close(ends[1]);
     pthread_join(thread, NULL);
 
@@ -193,7 +193,8 @@ static void test_deaf(void)
     pthread_join(thread, NULL);
     over = false;
     struct stop after = run_stop(0);
-    ok(!after.reason && after.parked == 1 && after.blocked == 0, "when it is gone, stops work again");
+    ok(!after.reason && after.parked == 1 && after.blocked == 0,
+       "when it is gone, stops work again");
 }
 
 /* A thread that moves while the world is stopped: seen by world_unchanged. */
@@ -257,7 +258,7 @@ static volatile int caught;
 static int pipe_ends[2], epoll_fd;
 static sem_t never;
 
-static void catch(int number)
+static void catch (int number)
 {
     caught = number;
 }
