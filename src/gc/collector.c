@@ -91,7 +91,8 @@ static void cycle_on_tracer(void *ctx)
     if ((work->reason = forbidden()) || (work->reason = snapshot_prepare()))
         return;
     int64_t cpu = os_thread_cpu_ns();
-    huge_collapse();
+    if (!(cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
+        huge_collapse();
     cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu);
     for (int64_t wait = ATTEMPT_PAUSE_NS;; wait *= 2) {
         bool again;

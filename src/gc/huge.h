@@ -13,8 +13,14 @@
 #ifndef GC_HUGE_H
 #define GC_HUGE_H
 
+#include <stdint.h>
+
 /* Below this heap a clone is short as it is. */
 #define HUGE_LEAST_HEAP (UINT64_C(32) << 20)
+
+/* A round takes this long at most; what is left waits for the next cycle.  On a busy machine each
+ * range waits for a turn of every CPU. */
+#define HUGE_LIMIT_NS INT64_C(1000000000)
 
 void huge_collapse(void);
 
