@@ -124,7 +124,6 @@ def bench_instructions(report, quick):
     slope_noise = (again[0] - again[1]) / (base[0] - base[1])
     for name, extra, limit in (('MEMDEBUG unset', ours(), 1.01),
                                ('memprofilerate=4096', ours('memprofilerate=4096'), None),
-                               ('gc=ready', ours('gc=ready'), None),
                                ('jemalloc lg_prof_sample:19', jemalloc('prof:true,lg_prof_sample:19'), None),
                                ('jemalloc lg_prof_sample:12', jemalloc('prof:true,lg_prof_sample:12'), None)):
         total, start = counts(extra)

@@ -27,43 +27,16 @@ static const char *causes[KEPT_MOST];
 
 void dump_init(void)
 {
-    const char *given = option_text(OPTION_HEAPPROFILE);
-    char cwd[PATH_MAX];
-    struct fmt f = fmt_on(prefix, sizeof prefix);
-    if (!*given)
-        return;
-    if (*given != '/' && getcwd(cwd, sizeof cwd)) {
-        fmt_text(&f, cwd);
-        if (cwd[1])
-            fmt_char(&f, '/');
-    }
-    fmt_text(&f, given);
-}
-
-/* The prefix with {pid}, %p, {exe} and %e filled in. */
-static void expand(struct fmt *f)
-{
-    const struct md_header *who = segment_identity();
-    for (const char *c = prefix; *c;) {
-        bool pid = strncmp(c, "{pid}", 5) == 0, exe = strncmp(c, "{exe}", 5) == 0;
-        if (pid || strncmp(c, "%p", 2) == 0) {
-            fmt_u64(f, who->pid);
-            c += pid ? 5 : 2;
-        } else if (exe || strncmp(c, "%e", 2) == 0) {
-            fmt_text(f, who->name);
-            c += exe ? 5 : 2;
-        } else {
-            fmt_char(f, *c++);
-        }
-    }
+    fmt_absolute(prefix, sizeof prefix, option_text(OPTION_HEAPPROFILE));
 }
 
 static void name_dump(char *path, size_t size, uint32_t seq, const char *cause)
 {
     struct fmt f = fmt_on(path, size);
-    expand(&f);
+    const struct md_header *who = segment_identity();
+    fmt_path(&f, prefix, who->pid, who->name);
     fmt_char(&f, '.');
-    fmt_u64(&f, segment_identity()->pid);
+    fmt_u64(&f, who->pid);
     fmt_char(&f, '.');
     fmt_padded(&f, seq, 4);
     fmt_char(&f, '.');

@@ -22,6 +22,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,29 +35,38 @@
 enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
+static bool options_given; /* MEMDEBUG is set: without it not a word is printed */
 static bool active;  /* this process is watched: not excluded by `only` or `follow` */
 static bool tracked; /* the variant */
 static unsigned gc_mode = GC_OFF;
+/* gctracefile, absolute: the program may change its directory. */
+static char trace_path[512];
 
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
 EXPORT __attribute__((weak)) const char *malloc_conf;
 
+static bool in_list(const char *list, const char *name)
+{
+    while (*list) {
+        size_t length = strcspn(list, ":");
+        if (strlen(name) == length && strncmp(list, name, length) == 0)
+            return true;
+        list += length + (list[length] == ':');
+    }
+    return false;
+}
+
+/* By the name it was started by, or by the executable's own. */
 static bool named_by_only(void)
 {
     const char *list = option_text(OPTION_ONLY);
-    char exe[512];
+    char name[256], exe[512];
     if (!*list)
         return true;
+    os_program_name(name, sizeof name);
     os_executable(exe, sizeof exe);
-    const char *base = strrchr(exe, '/');
-    base = base ? base + 1 : exe;
-    for (const char *name = list; *name;) {
-        size_t length = strcspn(name, ":");
-        if (strlen(base) == length && strncmp(base, name, length) == 0)
-            return true;
-        name += length + (name[length] == ':');
-    }
-    return false;
+    const char *slash = strrchr(exe, '/');
+    return in_list(list, name) || in_list(list, slash ? slash + 1 : exe);
 }
 
 static unsigned chosen_gc(void)
@@ -105,6 +115,31 @@ static bool learn_classes(void)
     return true;
 }
 
+/* The trace's own file, opened for each line, so that whoever rotates it may move it away. */
+static int write_trace_file(const char *line, size_t length)
+{
+    static bool said;
+    char path[512];
+    struct fmt f = fmt_on(path, sizeof path);
+    const struct md_header *who = segment_identity();
+    fmt_path(&f, trace_path, who->pid, who->name);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    int error = fd < 0 ? errno : write_unblocked(fd, line, length);
+    if (fd >= 0)
+        close(fd);
+    if (error && !said) {
+        char text[700];
+        f = fmt_on(text, sizeof text);
+        fmt_text(&f, "gctracefile: ");
+        fmt_text(&f, path);
+        fmt_text(&f, ": ");
+        fmt_text(&f, strerrordesc_np(error));
+        message(text);
+    }
+    said = error != 0;
+    return error;
+}
+
 static void on_cycle(const struct md_cycle *cycle)
 {
     char line[GCTRACE_JSON_SIZE];
@@ -115,17 +150,7 @@ static void on_cycle(const struct md_cycle *cycle)
     size_t length = form == 2
                         ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
                         : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
-    const char *path = option_text(OPTION_GCTRACEFILE);
-    int error;
-    if (*path) {
-        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-        error = fd < 0 ? errno : write_unblocked(fd, line, length);
-        if (fd >= 0)
-            close(fd);
-    } else {
-        error = message_write(line, length);
-    }
-    if (error)
+    if (*trace_path ? write_trace_file(line, length) : message_write(line, length))
         COUNT_ADD(lost_lines, 1);
 }
 
@@ -144,9 +169,34 @@ static void on_publish(void)
         service_kick(SERVICE_LOOK);
 }
 
+/* A main thread that ends by pthread_exit: the process lives on until its last thread ends, and ours
+ * must not be that. */
+static void on_thread_end(void)
+{
+    if (os_gettid() == getpid())
+        service_outlives_main();
+}
+
+static bool wants_service(void)
+{
+    return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
+           option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF;
+}
+
+/* In a forked child our thread is started again by the first sample: a child that only execs never
+ * gets there. */
+static bool in_child;
+
+static void on_sample(void)
+{
+    if (UNLIKELY(in_child) && wants_service() && service_start())
+        in_child = false;
+}
+
 static void after_fork(void)
 {
     own_thread = false;
+    in_child = true;
     message_release();
     extents_renew();
     gc_renew();
@@ -154,6 +204,14 @@ static void after_fork(void)
     dump_renew();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
         segment_disable();
+}
+
+/* The segment has found out that this is a copy: it may have been made past the fork handlers. */
+static void on_copy(const struct md_header *parent)
+{
+    if (!in_child)
+        after_fork();
+    prof_inherit(parent);
 }
 
 /* The first call of any exported function: environ is set, there is one thread, and whatever is
@@ -167,7 +225,9 @@ void memdebug_boot(void)
     const char *reason = NULL;
     message_init();
     entry_choose(false);
-    bool exec_child = options_parse(secure_getenv("MEMDEBUG"));
+    char *text = secure_getenv("MEMDEBUG");
+    options_given = text && *text;
+    bool exec_child = options_parse(text);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     tracked = active && wants_tracked();
@@ -192,7 +252,10 @@ void memdebug_boot(void)
         counts_init();
         segment_init((tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u));
         prof_init();
+        segment_on_fork = on_copy;
+        prof_on_sample = on_sample;
     }
+    counts_on_thread_end = on_thread_end;
     if (tracked) {
         static const struct gc_hooks hooks = {in_use_bytes, on_cycle};
         tracked_init();
@@ -204,18 +267,23 @@ void memdebug_boot(void)
     errno = saved;
 }
 
+/* The executable's own malloc comes before ours for everybody. */
 static void say_own_malloc(void)
 {
-    void *in_program = dlsym(RTLD_DEFAULT, "malloc");
-    char line[700];
+    /* By the program's own scope: this library is linked -Bsymbolic and would find itself. */
+    void *program = dlopen(NULL, RTLD_LAZY);
+    void *first = program ? dlsym(program, "malloc") : NULL;
+    const ElfW(Sym) *symbol = NULL;
+    char line[200];
     struct fmt f = fmt_on(line, sizeof line);
-    if (!in_program || in_program == (void *)malloc)
-        return;
     Dl_info info;
-    if (dladdr(in_program, &info) && dladdr((void *)memdebug_boot, &info) && in_program) {
-        if ((uintptr_t)in_program - own_text_start < own_text_end - own_text_start)
-            return;
-    }
+    if (!first || (uintptr_t)first - own_text_start < own_text_end - own_text_start)
+        return;
+    /* An executable that only takes malloc's address has an undefined symbol with the address of
+     * its own stub. */
+    if (!dladdr1(first, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol ||
+        symbol->st_shndx == SHN_UNDEF)
+        return;
     fmt_text(&f, segment_identity()->name);
     fmt_text(&f, " has a malloc of its own: its memory cannot be seen");
     message(line);
@@ -273,16 +341,17 @@ static __attribute__((constructor)) void at_load(void)
     if (!active)
         return;
     unwind_init();
-    say_own_malloc();
+    if (options_given)
+        say_own_malloc();
     if (option_number(OPTION_HELP))
         options_help(help_line);
     if (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE))
         message_keep();
+    fmt_absolute(trace_path, sizeof trace_path, option_text(OPTION_GCTRACEFILE));
     dump_init();
     install_dump_signal();
     at_quick_exit(at_end);
-    if (gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
-        option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF)
+    if (wants_service())
         service_start();
 }
 

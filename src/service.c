@@ -11,10 +11,12 @@
 #include "segment/segment.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -24,9 +26,12 @@
 #define STACK_BYTES (1u << 20)
 #define LONGEST_SLEEP_NS 60000000000
 #define KEPT_CHECK_NS 1000000000
+#define LAST_CHECK_NS 100000000
 
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;
+static bool main_ended;
+static bool refused; /* no thread any more: the process is ending without its main thread */
 
 /* One job at a time, guarded by job_lock; `job_state` is the futex between the two threads. */
 static struct lock job_lock = LOCK_INIT(LOCK_NONE);
@@ -124,6 +129,49 @@ static int64_t look(void)
     return again;
 }
 
+void service_outlives_main(void)
+{
+    if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE))
+        return;
+    __atomic_store_n(&main_ended, true, __ATOMIC_RELEASE);
+    service_kick(SERVICE_LOOK);
+}
+
+/* Whether every other thread has ended: a main thread that did stays in the list as a zombie. */
+static bool is_last_thread(void)
+{
+    char entries[2048], path[64], stat[512];
+    bool alone = true;
+    long n;
+    int dir = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return false;
+    while (alone && (n = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < n && alone;) {
+            struct {
+                uint64_t ino;
+                int64_t off;
+                uint16_t length;
+                uint8_t type;
+                char name[];
+            } *entry = (void *)(entries + at);
+            at += entry->length;
+            int tid = atoi(entry->name);
+            if (tid == 0 || tid == os_gettid())
+                continue;
+            struct fmt f = fmt_on(path, sizeof path);
+            fmt_text(&f, "/proc/self/task/");
+            fmt_text(&f, entry->name);
+            fmt_text(&f, "/stat");
+            const char *state =
+                os_read_file(path, stat, sizeof stat) > 0 ? strrchr(stat, ')') : NULL;
+            alone = !state || state[2] == 'Z' || state[2] == 'X';
+        }
+    }
+    close(dir);
+    return alone;
+}
+
 static void *serve(void *unused)
 {
     (void)unused;
@@ -149,17 +197,28 @@ static void *serve(void *unused)
         if (bits & ~SERVICE_LOOK)
             answer(bits);
         int64_t again = look(), now = os_now_ns();
+        if (__atomic_load_n(&main_ended, __ATOMIC_ACQUIRE)) {
+            if (is_last_thread())
+                break;
+            again = MIN(again, now + LAST_CHECK_NS);
+        }
         /* The tables may have moved meanwhile: whoever moved them kicked the old word. */
         if (again > now && word == &segment_header()->control.request)
             futex_wait(word, 0, again - now);
     }
+    /* glibc now may run exit on this thread, if it was the last: then the program's handlers run
+     * here, and what is still to be done at exit is done here too. */
+    memset(own_tids, 0, sizeof own_tids);
+    __atomic_store_n(&refused, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
     return NULL;
 }
 
 bool service_start(void)
 {
     uint32_t none = 0;
-    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) || !segment_check())
+    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) ||
+        __atomic_load_n(&refused, __ATOMIC_ACQUIRE) || !segment_check())
         return false;
     if (!__atomic_compare_exchange_n(&started, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return true;
@@ -191,7 +250,7 @@ int service_do(enum service_job job, const char *path)
     if (!service_start()) {
         bool outer = own_thread;
         own_thread = true;
-        int result = job == JOB_EXIT_DUMP || job == JOB_DUMP_TO ? run_job(job, path) : EAGAIN;
+        int result = job == JOB_CYCLE ? EAGAIN : run_job(job, path);
         own_thread = outer;
         return result;
     }
@@ -213,6 +272,7 @@ void service_renew(void)
 {
     memset(own_tids, 0, sizeof own_tids);
     started = 0;
+    main_ended = refused = false;
     job_state = NO_JOB;
     lock_renew(&job_lock);
 }

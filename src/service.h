@@ -24,6 +24,10 @@ enum service_job { JOB_CYCLE, JOB_EXIT_CYCLE, JOB_EXIT_DUMP, JOB_DUMP_TO };
  * Returns 0 or an errno value. */
 int service_do(enum service_job job, const char *path);
 
+/* The program's main thread has ended by itself: from now on our thread looks each 100 ms whether it
+ * is the last one, and ends if so, upon which glibc ends the process as it would without us. */
+void service_outlives_main(void);
+
 /* In a forked child: the thread is gone. */
 void service_renew(void);
 /* Nothing more is started or written after this. */

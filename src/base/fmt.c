@@ -65,6 +65,36 @@ void fmt_hex(struct fmt *f, uint64_t value)
     fmt_bytes(f, text + sizeof text - n, n);
 }
 
+void fmt_path(struct fmt *f, const char *pattern, uint32_t pid, const char *name)
+{
+    for (const char *c = pattern; *c;) {
+        bool is_pid = strncmp(c, "{pid}", 5) == 0, is_name = strncmp(c, "{exe}", 5) == 0;
+        if (is_pid || strncmp(c, "%p", 2) == 0) {
+            fmt_u64(f, pid);
+            c += is_pid ? 5 : 2;
+        } else if (is_name || strncmp(c, "%e", 2) == 0) {
+            fmt_text(f, name);
+            c += is_name ? 5 : 2;
+        } else {
+            fmt_char(f, *c++);
+        }
+    }
+}
+
+void fmt_absolute(char *buf, size_t size, const char *path)
+{
+    char cwd[4096];
+    int saved = errno;
+    struct fmt f = fmt_on(buf, size);
+    if (*path && *path != '/' && getcwd(cwd, sizeof cwd)) {
+        fmt_text(&f, cwd);
+        if (cwd[1])
+            fmt_char(&f, '/');
+    }
+    fmt_text(&f, path);
+    errno = saved;
+}
+
 /* Descriptor 2 as it was at load.  A daemon that closes it and opens a file of its own gets
  * nothing of ours into that file. */
 static bool stderr_known;

@@ -28,6 +28,12 @@ void fmt_hex(struct fmt *f, uint64_t value);
 /* `value` with leading zeros to at least `digits`. */
 void fmt_padded(struct fmt *f, uint64_t value, unsigned digits);
 
+/* A path as options give it: {pid} and %p become the pid, {exe} and %e the name. */
+void fmt_path(struct fmt *f, const char *pattern, uint32_t pid, const char *name);
+
+/* `path`, made absolute by the current directory; "" stays "". */
+void fmt_absolute(char *buf, size_t size, const char *path);
+
 /* One line "memdebug: TEXT\n" to the program's stderr in one write, if descriptor 2 is still what
  * it was at load (message_init), at most MESSAGE_LIMIT lines a process; never blocks. */
 #define MESSAGE_LIMIT 50

@@ -290,8 +290,8 @@ static void complain(const char *key, const char *value, const struct option *o,
     message(line);
 }
 
-/* One "key=value", terminated and trimmed.  `mark` is the key in the environment's own bytes. */
-static void parse_item(char *item, char *mark)
+/* One "key=value", terminated and trimmed.  False: it has been complained about. */
+static bool parse_item(char *item)
 {
     char normalized[KEY_SIZE];
     char *value = strchr(item, '=');
@@ -301,7 +301,6 @@ static void parse_item(char *item, char *mark)
         item[--n] = 0;
     while (value && isspace((unsigned char)*value))
         value++;
-    bool said = isupper((unsigned char)mark[0]) == 0 && isupper((unsigned char)mark[1]);
     normalize(normalized, item, strlen(item));
     int id = find(normalized);
     const struct option *o = id < 0 ? NULL : &list[id];
@@ -316,13 +315,10 @@ static void parse_item(char *item, char *mark)
             texts[id] = kept;
             given[id] = true;
         }
-        return;
+        return true;
     }
-    if (!said)
-        complain(item, value, o, parsed == PARSED_LATER);
-    /* Children inherit this byte; keys ignore case, so it changes nothing else. */
-    if (mark[0])
-        mark[1] = (char)toupper((unsigned char)mark[1]);
+    complain(item, value, o, parsed == PARSED_LATER);
+    return false;
 }
 
 bool options_parse(char *text)
@@ -356,12 +352,14 @@ bool options_parse(char *text)
         while (n && isspace((unsigned char)item[n - 1]))
             n--;
         item[n] = 0;
+        char *end = p;
         if (n) {
             if (strncasecmp(start, "follow", 6) == 0) {
                 child = isupper((unsigned char)start[1]) != 0;
                 start[1] = 'O';
             }
-            parse_item(item, start);
+            if (!parse_item(item))
+                memset(start, ',', (size_t)(end - start));
         }
         p += *p == ',';
     }

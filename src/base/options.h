@@ -19,10 +19,11 @@ enum option_id {
 #define OPTION_AUTO (UINT64_MAX - 1)
 
 /* Parses the whole text (NULL: defaults only).  Complaints go to message(), each once in a process
- * tree: `text` is the environment's own bytes, and the letter after the first of a key that has been
- * complained about is put in upper case there, which children inherit and keys ignore.
- * Returns whether this process is the child by exec of one that has seen the text before (the key
- * `follow` carries the same mark). */
+ * tree: `text` is the environment's own bytes, and what has been complained about is overwritten by
+ * commas there, so that children do not meet it.
+ * Returns whether this process is the child by exec of one that has seen the text before: the first
+ * one puts the second letter of the key `follow` in upper case, which children inherit and keys
+ * ignore. */
 bool options_parse(char *text);
 
 /* Value of a number, size (bytes), duration (ns), percentage, switch, signal, or the index of a

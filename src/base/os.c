@@ -7,7 +7,9 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,6 +107,29 @@ bool os_executable(char *buf, size_t size)
     errno = saved;
     buf[n > 0 ? n : 0] = 0;
     return n > 0;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+void os_program_name(char *buf, size_t size)
+{
+    const char *given = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    char exe[512];
+    struct stat a, b;
+    int saved = errno;
+    const char *name = os_executable(exe, sizeof exe) ? base_name(exe) : "";
+    if (given && (!*name || (stat(given, &a) == 0 && stat("/proc/self/exe", &b) == 0 &&
+                             a.st_dev == b.st_dev && a.st_ino == b.st_ino)))
+        name = base_name(given);
+    errno = saved;
+    size_t length = strlen(name);
+    length = MIN(length, size - 1);
+    memcpy(buf, name, length);
+    buf[length] = 0;
 }
 
 bool own_note(void *addr, size_t size, size_t resident)

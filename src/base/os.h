@@ -28,6 +28,11 @@ long os_read_file(const char *path, char *buf, size_t size);
 /* Path of the executable into `buf`, terminated; false: "" (no /proc). */
 bool os_executable(char *buf, size_t size);
 
+/* The name the program was started by: the base name of what was given to exec, where that is the
+ * executable (a symbolic link to it: redis-server, python3), else of the executable (a script).
+ * Truncated to `size`. */
+void os_program_name(char *buf, size_t size);
+
 /* Memory of the library's own: anonymous, zeroed, page-granular, never from the watched heap.  Its
  * ranges are on record, so that the tracer does not take them for roots and they are counted as
  * ours.  NULL: refused by the system. */

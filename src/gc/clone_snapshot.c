@@ -149,9 +149,10 @@ const char *snapshot_prepare(void)
 const char *snapshot_clone(size_t (*block_size)(const void *block))
 {
     uint32_t self = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
-    /* CLONE_FILES: a copy of the descriptor table would hold sockets and locks open that the program
-     * closes meanwhile.  CLONE_UNTRACED: a debugger would take the child for a thread. */
-    long pid = raw6(SYS_clone, CLONE_FILES | CLONE_FS | CLONE_UNTRACED, 0, 0, 0, 0, 0);
+    /* The descriptor table that is copied is the tracer thread's own (tracer.h): the child holds no
+     * socket and no file lock of the program's.  CLONE_UNTRACED: a debugger would take the child for
+     * a thread. */
+    long pid = raw6(SYS_clone, CLONE_FS | CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
         child_main(self, block_size);
     if (pid > 0) {

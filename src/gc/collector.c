@@ -4,7 +4,9 @@
 #include "base/options.h"
 #include "base/os.h"
 #include "gc/clone_snapshot.h"
+#include "gc/huge.h"
 #include "gc/pacer.h"
+#include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/roots.h"
@@ -88,6 +90,9 @@ static void cycle_on_tracer(void *ctx)
     struct md_cycle *cycle = work->cycle;
     if ((work->reason = forbidden()) || (work->reason = snapshot_prepare()))
         return;
+    int64_t cpu = os_thread_cpu_ns();
+    huge_collapse();
+    cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu);
     for (int64_t wait = ATTEMPT_PAUSE_NS;; wait *= 2) {
         bool again;
         cycle->attempts++;
@@ -103,7 +108,7 @@ static void cycle_on_tracer(void *ctx)
     work->reason =
         snapshot_wait(&work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
     cycle->mark_ns = (uint64_t)(os_now_ns() - begin);
-    cycle->mark_cpu_ns = (uint64_t)work->result.cpu_ns;
+    cycle->mark_cpu_ns += (uint64_t)work->result.cpu_ns;
 }
 
 /* ---- on the caller's thread ---- */
@@ -141,6 +146,11 @@ void gc_renew(void)
     snapshot_renew();
     pacer_init(&pacer, os_now_ns());
     total_cpu_ns = 0;
+}
+
+void gc_end(void)
+{
+    tracer_end();
 }
 
 uint64_t gc_goal_bytes(void)

@@ -30,6 +30,11 @@ void gc_init(const struct gc_hooks *hooks);
 /* In a forked copy: forgets the parent's cycle in flight and history. */
 void gc_renew(void);
 
+/* Ends the thread that cycles run on, and waits until it is gone: where a process would otherwise
+ * live on for our threads alone (its main thread has called pthread_exit).  Not during a cycle.  The
+ * next cycle starts it again. */
+void gc_end(void);
+
 /* Runs one cycle with these MD_CYCLE_* flags, or skips it with a reason; fills `out`, which has
  * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark is
  * over; one at a time; not while holding a lock that a parked thread may want.  Not on a thread of

@@ -18,6 +18,7 @@ struct reached {
 static void *map_stack(size_t *bytes, size_t least)
 {
     for (; *bytes >= least; *bytes /= 2) {
+        *bytes = (*bytes + 4095) & ~(size_t)4095;
         void *stack = mmap(NULL, *bytes, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (stack != MAP_FAILED) {

@@ -21,6 +21,7 @@ struct scan_arg {
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
 #define SCAN_PFNZERO (1u << 5)
+#define SCAN_HUGE (1u << 6)
 
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
@@ -30,17 +31,12 @@ int pages_way;
 
 static long pagemap_fd = -1;
 
-void pages_open(void)
-{
-    pagemap_fd = proc_self_open("pagemap", O_RDONLY);
-    if (pagemap_fd < 0)
-        pages_way = 2;
-}
-
 typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
 
-/* False: this way does not exist. */
-static bool by_scan(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+/* Runs of pages of which all `not` categories are absent and one of `any` is there.  False: this way
+ * does not exist. */
+static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, range_fn *fn,
+                    void *ctx)
 {
     struct scan_region regions[64];
     while (start < end) {
@@ -50,9 +46,9 @@ static bool by_scan(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
             .end = end,
             .vec = (uintptr_t)regions,
             .vec_len = ARRAY_LENGTH(regions),
-            .category_inverted = SCAN_FILE | SCAN_PFNZERO,
-            .category_mask = SCAN_FILE | SCAN_PFNZERO,
-            .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+            .category_inverted = not,
+            .category_mask = not,
+            .category_anyof_mask = any,
             .return_mask = SCAN_FILE, /* the same in all: runs are not split */
         };
         long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
@@ -119,16 +115,36 @@ static void by_mincore(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
         fn(ctx, run.start, run.end);
 }
 
+static void ignore_range(void *ctx, uintptr_t start, uintptr_t end)
+{
+    (void)ctx, (void)start, (void)end;
+}
+
+/* Tries the ways on a page that is surely there. */
+void pages_open(void)
+{
+    static uintptr_t here;
+    here = (uintptr_t)&here & ~(uintptr_t)(OS_PAGE - 1);
+    if (pagemap_fd >= 0)
+        RAW3(SYS_close, pagemap_fd, 0, 0);
+    pagemap_fd = proc_self_open("pagemap", O_RDONLY);
+    pages_way = by_scan(here, here + OS_PAGE, 0, SCAN_PRESENT, ignore_range, NULL) ? 0
+                : by_pagemap(here, here + OS_PAGE, ignore_range, NULL)              ? 1
+                                                                                    : 2;
+}
+
 void pages_each_written(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
-    /* A failure at the first call is a kernel without it; later ones cannot fail halfway but for
-     * unmapped ranges, which end the walk in each way alike. */
-    if (pages_way == 0 && by_scan(start, end, fn, ctx))
-        return;
     if (pages_way == 0)
-        pages_way = 1;
-    if (pages_way == 1 && by_pagemap(start, end, fn, ctx))
-        return;
-    pages_way = 2;
-    by_mincore(start, end, fn, ctx);
+        by_scan(start, end, SCAN_FILE | SCAN_PFNZERO, SCAN_PRESENT | SCAN_SWAPPED, fn, ctx);
+    else if (pages_way == 1)
+        by_pagemap(start, end, fn, ctx);
+    else
+        by_mincore(start, end, fn, ctx);
+}
+
+bool pages_each_small(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    return pages_way == 0 &&
+           by_scan(start, end, SCAN_FILE | SCAN_PFNZERO | SCAN_HUGE, SCAN_PRESENT, fn, ctx);
 }

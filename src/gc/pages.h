@@ -1,14 +1,15 @@
 /* Which pages of a range have contents: the marker reads no other, so that looking at a sparse
  * mapping costs the machine no memory and a mapping that cannot be faulted in no signal.
  *
- * In the snapshot child only. */
+ * pages_open is called by whoever asks, as it is about the caller's own memory: in the tracer thread
+ * for the program's, in the snapshot child for the copy's.  One thread at a time. */
 #ifndef GC_PAGES_H
 #define GC_PAGES_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Opens what is needed; before the child gives up its dumpability. */
+/* Opens what is needed, instead of what was open; before the child gives up its dumpability. */
 void pages_open(void);
 
 /* Calls `fn` for each run of pages in [start, end) (page-aligned) that the process has written to:
@@ -17,6 +18,11 @@ void pages_open(void);
  * of files in the cache). */
 void pages_each_written(uintptr_t start, uintptr_t end,
                         void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+
+/* Calls `fn` for each run of pages in [start, end) that are present and not mapped as large pages.
+ * False: the kernel cannot tell (before Linux 6.7). */
+bool pages_each_small(uintptr_t start, uintptr_t end,
+                      void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 
 /* For tests: use nothing better than this way (0: best, 1: pagemap, 2: mincore). */
 extern int pages_way;

@@ -10,17 +10,23 @@
 
 static int proc_fd = -1;
 
-bool proc_open(void)
+static bool leave_table(void)
 {
     /* One call gives this thread an empty table without copying the program's.  Before Linux 5.9
      * the copy is made and emptied; the program's descriptors are held for that moment only. */
-    long done = RAW3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
-    if (done < 0) {
-        if (RAW3(SYS_unshare, CLONE_FILES, 0, 0) < 0)
-            return false;
-        for (int fd = 0; fd < 65536; fd++)
-            RAW3(SYS_close, fd, 0, 0);
-    }
+    if (RAW3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+        return true;
+    if (RAW3(SYS_unshare, CLONE_FILES, 0, 0) < 0)
+        return false;
+    for (int fd = 0; fd < 65536; fd++)
+        RAW3(SYS_close, fd, 0, 0);
+    return true;
+}
+
+bool proc_open(bool own_table)
+{
+    if (own_table && !leave_table())
+        return false;
     proc_fd = (int)RAW4(SYS_openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     return proc_fd >= 0;
 }

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In the tracer thread: gives it an empty descriptor table of its own and opens /proc there.
- * False: no /proc. */
-bool proc_open(void);
+/* In the tracer thread, with `own_table`: gives it an empty descriptor table of its own first.  Opens
+ * /proc.  False: there is none. */
+bool proc_open(bool own_table);
 /* Descriptor of /proc/self/NAME for whoever asks ("self" is the child in the child), or -errno. */
 long proc_self_open(const char *name, int flags);
 /* Reads /proc/self/NAME, at most size - 1 bytes, terminated.  Bytes, or -errno. */

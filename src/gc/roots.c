@@ -92,8 +92,10 @@ static void sort_words(uintptr_t *words, size_t count, size_t stride)
 
 static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
 {
+    /* Whoever has part of a page of a mapping of ours has no other use of the rest. */
     if (start < end)
-        scan->holes[scan->hole_count++] = (struct hole){start, end};
+        scan->holes[scan->hole_count++] =
+            (struct hole){start & ~(uintptr_t)4095, (end + 4095) & ~(uintptr_t)4095};
 }
 
 static bool collect(struct scan *scan)
@@ -164,7 +166,16 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     if (start >= end)
         return;
     *scan->bytes += end - start;
-    mark_from(scan->mark, start, end);
+    /* Where we are linked into the program, our list of ranges lies among its data: the end of one
+     * may be the address of the first block. */
+    uintptr_t list = (uintptr_t)own_ranges, list_end = list + sizeof own_ranges;
+    if (start < list_end && list < end) {
+        if (start < list)
+            mark_from(scan->mark, start, list);
+        start = list_end;
+    }
+    if (start < end)
+        mark_from(scan->mark, start, end);
 }
 
 static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)

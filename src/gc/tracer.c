@@ -1,6 +1,7 @@
 #include "gc/tracer.h"
 
 #include "base/os.h"
+#include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/world.h"
@@ -17,18 +18,20 @@
 #define STACK_MOST ((size_t)64 << 20) /* the program's static TLS lies on it */
 
 static bool started;
+static int tid;
+static char *stack;
+static size_t stack_size;
 static const char *unusable; /* why the thread can do nothing */
 /* Requests are numbered; one is in hand while asked != answered. */
 static uint32_t asked, answered; /* futexes */
 static void (*request)(void *ctx);
 static void *request_ctx;
 
-static void note_tid(void)
+static void replace_tid(int old, int new)
 {
-    int tid = os_gettid();
     for (int i = 0; i < OWN_TIDS; i++) {
-        int free_slot = 0;
-        if (__atomic_compare_exchange_n(&own_tids[i], &free_slot, tid, false, __ATOMIC_RELAXED,
+        int expected = old;
+        if (__atomic_compare_exchange_n(&own_tids[i], &expected, new, false, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED))
             return;
     }
@@ -38,29 +41,35 @@ static void *tracer_main(void *ctx)
 {
     (void)ctx;
     own_thread = true;
-    note_tid();
+    tid = os_gettid();
+    replace_tid(0, tid);
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
-    unusable = proc_open() ? world_open() : "/proc cannot be read";
+    unusable = proc_open(true) ? world_open() : "/proc cannot be read";
+    if (!unusable)
+        pages_open();
     for (uint32_t served = 0;;) {
         uint32_t now;
         while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)
             raw_futex_wait(&asked, served, -1, FUTEX_PRIVATE_FLAG);
+        served = now;
+        if (!request)
+            break;
         if (!unusable)
             request(request_ctx);
-        served = now;
         __atomic_store_n(&answered, served, __ATOMIC_RELEASE);
         raw_futex_wake(&answered, 1, FUTEX_PRIVATE_FLAG);
     }
+    world_close();
     return NULL;
 }
 
 /* pthread_create with all signals but 32 and 33 blocked in the thread from its birth. */
-static int create(void *stack, size_t size)
+static int create(void *memory, size_t size)
 {
     pthread_attr_t attr;
     pthread_t thread;
     pthread_attr_init(&attr);
-    pthread_attr_setstack(&attr, stack, size);
+    pthread_attr_setstack(&attr, memory, size);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     uint64_t blocked = ~(UINT64_C(3) << 31), before;
     raw_sigmask(SIG_BLOCK, &blocked, &before);
@@ -77,7 +86,11 @@ static const char *start(void)
 {
     int error = EINVAL;
     for (size_t size = STACK_BYTES; error == EINVAL && size <= STACK_MOST; size *= 2) {
-        char *stack = own_map(size);
+        if (stack && stack_size < size)
+            stack = NULL; /* too small: it stays, it may be on a list of libc's */
+        if (!stack)
+            stack = own_map(size);
+        stack_size = size;
         if (!stack)
             return "no memory for the tracer thread";
         /* The part that a cycle uses: a page fault in the pause may wait for the mmap lock, which a
@@ -86,8 +99,6 @@ static const char *start(void)
             ((volatile char *)stack)[page] = 0;
         asked = answered = 0;
         error = create(stack, size);
-        if (error)
-            own_unmap(stack, size);
     }
     started = error == 0;
     return started ? NULL : "the tracer thread cannot be started";
@@ -110,9 +121,24 @@ const char *tracer_run(void (*fn)(void *ctx), void *ctx)
     return unusable;
 }
 
+void tracer_end(void)
+{
+    if (!started)
+        return;
+    request = NULL;
+    __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
+    raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
+    /* The kernel's word for it, as the stack is used again. */
+    while (RAW3(SYS_tgkill, RAW3(SYS_getpid, 0, 0, 0), tid, 0) == 0)
+        raw_sleep_ns(100000);
+    replace_tid(tid, 0);
+    started = false;
+}
+
 void tracer_renew(void)
 {
     /* The stack stays: after a raw clone libc still has its thread on a list. */
+    stack = NULL;
     started = false;
     unusable = NULL;
 }

@@ -11,6 +11,8 @@
 /* Runs `fn` on the tracer thread and waits for it.  NULL: done; else why there is no such thread.
  * One call at a time. */
 const char *tracer_run(void (*fn)(void *ctx), void *ctx);
+/* Ends the thread, if there is one, and returns when it is gone. */
+void tracer_end(void);
 /* In a forked copy: there is no such thread any more. */
 void tracer_renew(void);
 

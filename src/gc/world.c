@@ -178,6 +178,11 @@ const char *world_open(void)
     return make_tables(256) ? NULL : "no memory for the thread table";
 }
 
+void world_close(void)
+{
+    task_fd = -1;
+}
+
 void world_renew(void)
 {
     task_fd = -1; /* the table it was in belongs to the parent's tracer thread */

@@ -46,6 +46,8 @@ extern struct world world;
 
 /* Opens what is needed of /proc and prefaults tables.  In the tracer thread.  NULL, or why not. */
 const char *world_open(void);
+/* Before the tracer thread ends: its descriptors go with it. */
+void world_close(void);
 /* One attempt.  NULL: all are parked.  Else the reason, and all run again. */
 const char *world_stop(void);
 /* Whether all that world_stop found parked have been so ever since. */

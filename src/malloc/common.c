@@ -72,25 +72,42 @@ struct mallinfo common_mallinfo(void)
 
 /* libstdc++ is found at run time: a C program has none, and a C++ program that allocates with
  * operator new has one. */
+static void *cxx(const char *name)
+{
+    return dlsym(RTLD_NEXT, name);
+}
+
+/* A new handler may throw, and only C++ can catch: libstdc++'s own nothrow operators call the
+ * throwing ones, which are ours, and catch. */
+static void *new_nothrow(size_t alignment, size_t size)
+{
+    void *(*plain)(size_t, const void *);
+    void *(*aligned)(size_t, size_t, const void *);
+    static const char nothrow;
+    *(void **)&plain = cxx("_ZnwmRKSt9nothrow_t");
+    *(void **)&aligned = cxx("_ZnwmSt11align_val_tRKSt9nothrow_t");
+    if (alignment)
+        return aligned ? aligned(size, alignment, &nothrow) : NULL;
+    return plain ? plain(size, &nothrow) : NULL;
+}
+
 COLD void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
                       int nothrow)
 {
     typedef void handler(void);
     handler *(*get_handler)(void);
     void (*throw_bad_alloc)(void);
-    *(void **)&get_handler = dlsym(RTLD_DEFAULT, "_ZSt15get_new_handlerv");
-    *(void **)&throw_bad_alloc = dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv");
-    for (;;) {
-        handler *run = get_handler ? get_handler() : NULL;
-        if (!run)
-            break;
+    *(void **)&get_handler = cxx("_ZSt15get_new_handlerv");
+    *(void **)&throw_bad_alloc = cxx("_ZSt17__throw_bad_allocv");
+    handler *run;
+    if (nothrow)
+        return get_handler && get_handler() ? new_nothrow(alignment, size) : NULL;
+    while ((run = get_handler ? get_handler() : NULL)) {
         run();
         void *ptr = again(alignment, size);
         if (ptr)
             return ptr;
     }
-    if (nothrow)
-        return NULL;
     if (throw_bad_alloc)
         throw_bad_alloc();
     message("operator new: out of memory, and no C++ library to throw with");

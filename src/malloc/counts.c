@@ -8,6 +8,7 @@
 
 THREAD_LOCAL struct thread_counts thread_counts;
 void (*counts_on_publish)(void);
+void (*counts_on_thread_end)(void);
 
 static ptrdiff_t alloc_offset, free_offset; /* in jemalloc's thread data; 0: not known yet */
 
@@ -72,5 +73,7 @@ void je_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed)
 void je_tcache_cleanup(jemalloc_tsd *tsd)
 {
     counts_publish();
+    if (counts_on_thread_end && !own_thread)
+        counts_on_thread_end();
     jep_tcache_cleanup(tsd);
 }

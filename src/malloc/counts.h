@@ -18,5 +18,7 @@ int counts_init(void);
 void counts_publish(void);
 /* Called after each publication; may be NULL. */
 extern void (*counts_on_publish)(void);
+/* Called by a thread of the program as it ends (not at exit of the process); may be NULL. */
+extern void (*counts_on_thread_end)(void);
 
 #endif

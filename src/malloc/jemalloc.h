@@ -17,7 +17,6 @@ void jep_free(void *ptr);
 int jep_posix_memalign(void **out, size_t alignment, size_t size);
 void *jep_aligned_alloc(size_t alignment, size_t size);
 void *jep_memalign(size_t alignment, size_t size);
-void *jep_valloc(size_t size);
 size_t jep_malloc_usable_size(const void *ptr);
 void *jep_mallocx(size_t size, int flags);
 void *jep_rallocx(void *ptr, size_t size, int flags);

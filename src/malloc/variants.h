@@ -10,7 +10,10 @@
 void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
                  int nothrow);
 
+void *plain_realloc(void *ptr, size_t size);
 void *plain_reallocarray(void *ptr, size_t count, size_t size);
+void *plain_memalign(size_t alignment, size_t size);
+void *plain_valloc(size_t size);
 void *plain_pvalloc(size_t size);
 void *plain_new(size_t size);
 void *plain_new_nothrow(size_t size);

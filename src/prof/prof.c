@@ -16,6 +16,8 @@
 
 _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
+void (*prof_on_sample)(void);
+
 /* Guards the stacks, buckets and live samples of the segment, and their indexes. */
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
 static bool by_address; /* samples are found by address (the tracked variant) */
@@ -31,12 +33,9 @@ static void move_lock(bool take)
     }
 }
 
-static void inherit(const struct md_header *parent);
-
 void prof_init(void)
 {
     segment_move_lock = move_lock;
-    segment_on_fork = inherit;
 }
 
 uint64_t prof_draw_gap(void)
@@ -129,6 +128,8 @@ uint64_t prof_alloc(const void *ptr, size_t size)
     prof_thread.busy = true;
     uint64_t handle = record(ptr, size);
     prof_thread.busy = false;
+    if (prof_on_sample)
+        prof_on_sample();
     errno = saved;
     return handle;
 }
@@ -166,7 +167,7 @@ void prof_free_at(const void *ptr)
  * parent's segment, which goes on changing.  Samples that the parent took since are told by their
  * time; those that it freed since are lost to us.  The copy's alloc sums begin with what it
  * inherited, so inuse = alloc - free holds. */
-static void inherit(const struct md_header *parent)
+void prof_inherit(const struct md_header *parent)
 {
     uint64_t pcs[MD_STACK_MAX_DEPTH];
     lock_renew(&tables_lock);

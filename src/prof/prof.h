@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 
+#include <memdebug/segment.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,10 @@ extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("in
 #define PROF_IDLE_GAP (64u << 20)
 
 void prof_init(void);
+/* In a forked copy: takes over the live samples of the parent's segment (NULL: it had none). */
+void prof_inherit(const struct md_header *parent);
+/* Called after each sample, with nothing held, outside the profiler; may be NULL. */
+extern void (*prof_on_sample)(void);
 /* Bytes to the next sample of this thread, at least 1. */
 uint64_t prof_draw_gap(void);
 /* Whether the gap that has just ended makes a sample on this thread. */

@@ -90,9 +90,11 @@ static uint32_t next_generation(const char *path)
     return ours ? old.header.exec_generation + 1 : 0;
 }
 
-int place_open(struct place *place, uint64_t start_ticks, uint64_t most)
+int place_open(struct place *place, const struct md_header *who, uint64_t most)
 {
-    const char *given = option_text(OPTION_DIR);
+    char given[sizeof place->dir];
+    struct fmt f = fmt_on(given, sizeof given);
+    fmt_path(&f, option_text(OPTION_DIR), who->pid, who->name);
     bool found = false;
     memset(place, 0, sizeof *place);
     if (*given) {
@@ -105,13 +107,13 @@ int place_open(struct place *place, uint64_t start_ticks, uint64_t most)
         found = try_directory(place, "/run/memdebug", most);
     if (!found) {
         char dir[64];
-        struct fmt f = fmt_on(dir, sizeof dir);
+        f = fmt_on(dir, sizeof dir);
         fmt_text(&f, "/dev/shm/memdebug-");
         fmt_u64(&f, geteuid());
         found = own_directory(dir) && try_directory(place, dir, most);
     }
     if (found) {
-        name_files(place, start_ticks);
+        name_files(place, who->start_ticks);
         place->exec_generation = next_generation(place->path);
         unlink(place->temporary);
         int fd = open(place->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -4,6 +4,7 @@
 #ifndef SEGMENT_PLACE_H
 #define SEGMENT_PLACE_H
 
+#include <memdebug/segment.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +16,10 @@ struct place {
     uint32_t exec_generation;
 };
 
-/* Opens a new file of `place`'s choice, sized 0, mode 0600; fills `place`.  `most`: the size wanted.
+/* Opens a new file of `place`'s choice, sized 0, mode 0600; fills `place`.  `who`: this
+ * process.  `most`: the size wanted.
  * Returns a descriptor or -errno. */
-int place_open(struct place *place, uint64_t start_ticks, uint64_t most);
+int place_open(struct place *place, const struct md_header *who, uint64_t most);
 /* Gives the file its final name.  0 or an errno value. */
 int place_publish(const struct place *place);
 /* Removes segments of dead processes beyond `keep` files or 64 MiB, the oldest first. */

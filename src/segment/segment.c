@@ -45,16 +45,10 @@ static bool usable;
 static void name_process(void)
 {
     char *name = identity.name;
-    if (os_executable(identity.exe, sizeof identity.exe)) {
-        const char *base = strrchr(identity.exe, '/');
-        base = base ? base + 1 : identity.exe;
-        struct fmt f = fmt_on(name, sizeof identity.name);
-        fmt_text(&f, base);
-    } else {
-        os_read_file("/proc/self/comm", name, sizeof identity.name);
-        if (!*name)
-            strcpy(name, "unknown");
-    }
+    os_executable(identity.exe, sizeof identity.exe);
+    os_program_name(name, sizeof identity.name);
+    if (!*name)
+        strcpy(name, "unknown");
     for (char *c = name; *c; c++)
         if (*c == ' ' || *c == ',' || (unsigned char)*c < ' ')
             *c = '_';
@@ -144,7 +138,7 @@ static void make_file_locked(void)
     struct tables fresh;
     if (!identity.pid)
         identify(identity.flags);
-    int fd = place_open(&place, identity.start_ticks, MOST_BYTES);
+    int fd = place_open(&place, &identity, MOST_BYTES);
     if (fd < 0)
         return;
     struct stat st;
@@ -170,9 +164,11 @@ static void make_file_locked(void)
         tables_destroy(&fresh);
         return;
     }
+    /* Only the header may still be held by someone. */
     tables_destroy(&retired);
     retired = tables;
     tables = fresh;
+    tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
     syscall(SYS_futex, &retired.header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

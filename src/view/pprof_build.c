@@ -193,7 +193,7 @@ static uint32_t find_unknown(struct builder *b)
 static bool is_hidden(const struct builder *b, uint64_t pc, uint32_t epoch)
 {
     const struct md_module *module = snapshot_module(b->snap, pc - 1, epoch);
-    return module && b->hidden[module - b->snap->modules];
+    return module && b->hidden && b->hidden[module - b->snap->modules];
 }
 
 static bool add_stack(struct builder *b, uint32_t id, struct profile_sample *sample)
@@ -277,14 +277,15 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
 static bool add_samples(struct builder *b)
 {
     const struct snapshot *snap = b->snap;
-    const struct md_bucket **order = reallocarray(NULL, snap->bucket_count + 1, sizeof *order);
+    const struct md_bucket **order =
+        reallocarray(NULL, snap->bucket_count + 1, sizeof(struct md_bucket *));
     if (!order)
         return false;
     size_t count = 0;
     for (size_t i = 0; i < snap->bucket_count; i++)
         if (snap->buckets[i].kind == (uint32_t)b->options->kind->bucket_kind)
             order[count++] = &snap->buckets[i];
-    qsort(order, count, sizeof *order, compare_buckets);
+    qsort(order, count, sizeof(struct md_bucket *), compare_buckets);
 
     bool done = true;
     struct profile_sample sample = {0};

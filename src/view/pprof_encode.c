@@ -10,8 +10,9 @@
 #include <zlib.h>
 
 /* A profile is packed in pieces: protobuf reads messages of one type, one behind the other, as
- * their union.  So a profile of any size needs memory for one piece only. */
-#define PIECE 512
+ * their union.  So a profile of any size needs memory for one piece only, and little enough stack
+ * for the thread of a program. */
+#define PIECE 128
 
 /* protobuf-c's names are long. */
 typedef Perftools__Profiles__Profile pb_profile;
@@ -85,7 +86,7 @@ static bool put_out(struct encoder *e, const uint8_t *bytes, size_t count)
 
 static bool deflate_bytes(struct encoder *e, uint8_t *bytes, size_t count, int flush)
 {
-    uint8_t room[16384];
+    uint8_t room[8192];
     int status;
     do {
         /* zlib counts in unsigned int. */
@@ -126,7 +127,7 @@ static bool put_head(struct encoder *e)
     pb_profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
     pb_value_type period = PERFTOOLS__PROFILES__VALUE_TYPE__INIT;
     pb_value_type *types = calloc(p->type_count + 1, sizeof *types);
-    pb_value_type **type_list = calloc(p->type_count + 1, sizeof *type_list);
+    pb_value_type **type_list = calloc(p->type_count + 1, sizeof(pb_value_type *));
     int64_t *comments = calloc(p->comment_count + 1, sizeof *comments);
     bool done = types && type_list && comments;
     for (size_t i = 0; done && i < p->type_count; i++) {
@@ -173,7 +174,7 @@ static bool put_samples(struct encoder *e, size_t first, size_t count)
     }
     uint64_t *ids = calloc(id_count + 1, sizeof *ids), *id = ids;
     pb_label *labels = calloc(label_count + 1, sizeof *labels), *label = labels;
-    pb_label **label_list = calloc(label_count + 1, sizeof *label_list), **labelp = label_list;
+    pb_label **label_list = calloc(label_count + 1, sizeof(pb_label *)), **labelp = label_list;
     bool done = ids && labels && label_list;
     for (size_t i = 0; done && i < count; i++) {
         const struct profile_sample *s = &p->samples[first + i];
@@ -237,7 +238,7 @@ static bool put_locations(struct encoder *e, size_t first, size_t count)
     for (size_t i = 0; i < count; i++)
         line_count += p->locations[first + i].line_count;
     pb_line *lines = calloc(line_count + 1, sizeof *lines), *line = lines;
-    pb_line **line_list = calloc(line_count + 1, sizeof *line_list), **linep = line_list;
+    pb_line **line_list = calloc(line_count + 1, sizeof(pb_line *)), **linep = line_list;
     bool done = lines && line_list;
     for (size_t i = 0; done && i < count; i++) {
         const struct profile_location *from = &p->locations[first + i];

@@ -20,6 +20,7 @@
 struct span {
     const uint8_t *base;
     uint64_t count;    /* entries to read */
+    uint64_t missing;  /* entries that should be there and are not */
     uint64_t capacity; /* as the header says: a ring's modulus */
     uint64_t total;    /* count as the header says */
 };
@@ -67,29 +68,38 @@ static bool readable(const uint8_t *start, uint64_t bytes)
     return errno != EFAULT && errno != EHWPOISON && errno != ENOMEM;
 }
 
-/* What of a section lies in the mapping.  What is cut off counts as torn. */
-static struct span section_span(struct snapshot *snap, const void *base, size_t size, unsigned id)
+/* What of a section lies in the mapping; its pages are not touched. */
+static struct span section_extent(const struct md_header *header, const void *base, size_t size,
+                                  unsigned id)
 {
     struct span span = {0};
-    const struct md_section *section = &snap->header.section[id];
-    if (id >= snap->header.section_count || !section->capacity)
+    const struct md_section *section = &header->section[id];
+    if (id >= header->section_count || !section->capacity)
         return span;
     span.capacity = section->capacity;
     span.total = load_count(base, id);
     uint64_t want = span.total < span.capacity ? span.total : span.capacity;
     uint64_t room = 0;
     if (section->entry_size == entry_sizes[id] && section->offset % 4096 == 0 &&
-        section->offset >= sizeof(struct md_header) && section->offset < size)
+        section->offset >= sizeof *header && section->offset < size)
         room = (size - section->offset) / section->entry_size;
     if (room > SECTION_BYTES_MAX / entry_sizes[id])
         room = SECTION_BYTES_MAX / entry_sizes[id];
     span.count = want < room ? want : room;
-    if (span.count) {
-        span.base = (const uint8_t *)base + section->offset;
-        if (!readable(span.base, span.count * section->entry_size))
-            span.count = 0;
+    span.missing = want - span.count;
+    span.base = span.count ? (const uint8_t *)base + section->offset : NULL;
+    return span;
+}
+
+/* The same, ready to be read.  What is cut off counts as torn. */
+static struct span section_span(struct snapshot *snap, const void *base, size_t size, unsigned id)
+{
+    struct span span = section_extent(&snap->header, base, size, id);
+    if (!readable(span.base, span.count * entry_sizes[id])) {
+        span.missing += span.count;
+        span.count = 0;
     }
-    snap->torn += want - span.count;
+    snap->torn += span.missing;
     return span;
 }
 
@@ -300,15 +310,20 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
     snap->taken_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 
     /* What was not asked for has counts too: cut them to the mapping like the rest. */
-    uint64_t torn = snap->torn;
     for (unsigned id = 0; id < SECTIONS_MAX; id++) {
         struct md_section *section = &snap->header.section[id];
         if (id >= snap->header.section_count || id >= MD_SECTION_COUNT)
             *section = (struct md_section){0};
         else if (id != MD_SECTION_CYCLES)
-            section->count = section_span(snap, base, size, id).count;
+            section->count = section_extent(&snap->header, base, size, id).count;
     }
-    snap->torn = torn;
+
+    /* What was taken counts as it was then: the writer goes on. */
+    if (what & SNAPSHOT_PROFILE) {
+        snap->header.section[MD_SECTION_MODULES].count = snap->module_count;
+        snap->header.section[MD_SECTION_STACKS].count = snap->stack_word_count;
+        snap->header.section[MD_SECTION_BUCKETS].count = snap->bucket_count;
+    }
 
     size_t kept = 0;
     for (size_t i = 0; i < snap->sample_count; i++) {

@@ -3,6 +3,7 @@
 #include "view/containers.h"
 #include "view/dwarf_frames.h"
 #include "view/libdw.h"
+#include "view/simple_name.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -32,6 +33,7 @@ struct symbolizer {
     char root[PATH_MAX];
     struct object_place place;
     demangle_function *demangle;
+    bool full_names;
     struct pair_map object_index; /* (path, build ID) as pooled strings -> objects */
     struct object **objects;
     size_t object_count, object_room, open_count;
@@ -70,6 +72,7 @@ struct symbolizer *symbolizer_create(const struct symbolizer_options *options)
     if (!s)
         return NULL;
     snprintf(s->root, sizeof s->root, "%s", options->root ? options->root : "");
+    s->full_names = options->full_names;
     s->place = (struct object_place){s->root, options->pid};
     if (libdw_get())
         s->demangle = find_demangle(options->load_cxx);
@@ -175,6 +178,8 @@ static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
     int status = 0;
     if (s->demangle && system[0] == '_' && system[1] == 'Z')
         demangled = s->demangle(system, NULL, NULL, &status);
+    if (demangled && !s->full_names)
+        simple_name(demangled);
     if (demangled)
         function = demangled;
     else if (from->name)

@@ -26,6 +26,8 @@ struct symbolizer_options {
     pid_t pid;        /* alive: also try its /proc/PID/exe and map_files; 0: not */
     bool load_cxx;    /* may open libstdc++ to demangle; otherwise only if the process has it.  In
                          memtop true, in the library false */
+    bool full_names;  /* C++ names with return type, arguments and template arguments; otherwise as
+                         pprof shows them, see simple_name.h */
 };
 
 /* One function that an address lies in.  Strings are "" where not known and live as long as the

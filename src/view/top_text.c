@@ -181,20 +181,34 @@ static void print_time(int64_t nanos, FILE *out)
             tm.tm_hour < 12 ? "am" : "pm", tm.tm_zone ? tm.tm_zone : "");
 }
 
+/* Names come from files and other people's programs: nothing in them may steer a terminal. */
+static void print_tame(const char *text, FILE *out)
+{
+    for (; *text; text++)
+        putc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, out);
+}
+
+static void print_line(const char *before, const char *text, FILE *out)
+{
+    fputs(before, out);
+    print_tame(text, out);
+    putc('\n', out);
+}
+
 static void print_header(const struct top *top, const struct profile *p, FILE *out)
 {
     if (p->mapping_count) {
         const char *file = p->mappings[0].file, *slash = strrchr(file, '/');
         if (*file)
-            fprintf(out, "File: %s\n", slash ? slash + 1 : file);
+            print_line("File: ", slash ? slash + 1 : file, out);
         if (*p->mappings[0].build_id)
-            fprintf(out, "Build ID: %s\n", p->mappings[0].build_id);
+            print_line("Build ID: ", p->mappings[0].build_id, out);
     }
     for (size_t i = 0; i < p->comment_count; i++)
         if (p->comments[i][0] != '#')
-            fprintf(out, "%s\n", p->comments[i]);
+            print_line("", p->comments[i], out);
     if (*top->type)
-        fprintf(out, "Type: %s\n", top->type);
+        print_line("Type: ", top->type, out);
     if (p->time_nanos)
         print_time(p->time_nanos, out);
     if (p->duration_nanos) {
@@ -241,7 +255,8 @@ void top_print(const struct top *top, const struct profile *p, bool header, FILE
         top_percent_text(row->flat, top->total, percent[0]);
         top_percent_text(sum, top->total, percent[1]);
         top_percent_text(row->cum, top->total, percent[2]);
-        fprintf(out, "%10s %s %s %10s %s  %s%s\n", value, percent[0], percent[1], cum, percent[2],
-                row->name, inlined[row->inlined]);
+        fprintf(out, "%10s %s %s %10s %s  ", value, percent[0], percent[1], cum, percent[2]);
+        print_tame(row->name, out);
+        fprintf(out, "%s\n", inlined[row->inlined]);
     }
 }

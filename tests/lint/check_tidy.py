@@ -13,11 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lint import ROOT, Tap, find
 
 # Without what has nothing to say in C of this kind: parameters of one type side by side, our reserved
-# names (the malloc family), snprintf in place of snprintf_s, small integers that widen on purpose.
+# names (the malloc family), snprintf in place of snprintf_s, small integers that widen on purpose, the
+# size of a pointer in an array of pointers.
 CHECKS = ('-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,'
           '-bugprone-reserved-identifier,-bugprone-narrowing-conversions,'
           '-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,'
-          '-bugprone-macro-parentheses,-bugprone-branch-clone,'
+          '-bugprone-macro-parentheses,-bugprone-branch-clone,-bugprone-sizeof-expression,'
+          '-bugprone-integer-division,-clang-analyzer-security.insecureAPI.strcpy,'
           '-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,'
           '-clang-analyzer-unix.Malloc,-clang-analyzer-optin.performance.Padding')
 BUILD = Path(os.environ.get('MEMDEBUG_BUILD', ROOT / 'build'))

@@ -471,14 +471,18 @@ static void hold_on_alternate_stack(struct actor *a)
     (void)mine;
 }
 
+/* Whatever these allocate is there before the first cycle. */
+static void touch_tls(void)
+{
+    pthread_setspecific(low_key, (void *)1);
+    pthread_setspecific(high_key, (void *)1);
+    plugin_set_tls(NULL);
+}
+
 static void *act(void *argument)
 {
     struct actor *a = argument;
-    /* Whatever these allocate is there before the first cycle. */
-    pthread_setspecific(low_key, (void *)1);
-    pthread_setspecific(high_key, (void *)1);
-    if (plugin_set_tls)
-        plugin_set_tls(NULL);
+    touch_tls();
     holding(a);
     for (;;) {
         while (step_of(a) == IDLE)
@@ -520,8 +524,7 @@ static void *leaking_thread(void *unused)
     return unused;
 }
 
-/* Ends with its objects in its TLS.  Its stack is too large for glibc's cache of stacks, so that
- * the TLS is unmapped with it. */
+/* Ends with its objects in its TLS. */
 static void *ending_thread(void *unused)
 {
     own_tls = chain(120, 72, LEAKED);
@@ -530,17 +533,25 @@ static void *ending_thread(void *unused)
     return unused;
 }
 
-static void run_thread(void *(*body)(void *), size_t stack_size)
+/* On a stack of the program's own, or of glibc's, which keeps stacks that have served (and the
+ * block of pointers to TLS that belongs to each). */
+static void run_thread(void *(*body)(void *), bool own_stack)
 {
+    enum { SIZE = 1 << 20 };
     pthread_t thread;
     pthread_attr_t attributes;
+    void *stack = NULL;
     pthread_attr_init(&attributes);
-    if (stack_size)
-        pthread_attr_setstacksize(&attributes, stack_size);
+    if (own_stack) {
+        stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pthread_attr_setstack(&attributes, stack, SIZE);
+    }
     if (pthread_create(&thread, &attributes, body, NULL) != 0)
         abort();
     pthread_join(thread, NULL);
     pthread_attr_destroy(&attributes);
+    if (own_stack)
+        munmap(stack, SIZE);
 }
 
 static void *nothing(void *unused)
@@ -553,8 +564,7 @@ NOINLINE static void make_main_tls(void)
     fill_tls();
     pthread_setspecific(low_key, chain(13, 56, LIVE));
     pthread_setspecific(high_key, chain(14, 56, LIVE));
-    if (plugin_set_tls)
-        plugin_set_tls(chain(15, 56, LIVE));
+    plugin_set_tls(chain(15, 56, LIVE));
 }
 
 NOINLINE static void make_plugin_data(void)
@@ -621,16 +631,21 @@ static void all_phases(void)
         on_stack[i] = NULL;
     }
     cycle("dropped-stack");
-    run_thread(leaking_thread, 0);
+    run_thread(leaking_thread, false);
     cycle("leaking-thread");
-    run_thread(ending_thread, 64u << 20);
+    run_thread(ending_thread, true);
     cycle("ended-thread-tls");
+    run_thread(ending_thread, false); /* its TLS stays mapped, in a stack that waits for use */
+    cycle("ended-thread-tls-kept");
 }
 
 /* A process whose first thread has ended goes on. */
 static void *after_main(void *unused)
 {
     usleep(50000);
+    touch_tls();
+    run_thread(nothing, false); /* this thread has the stack that was spare */
+    cycle("start");
     all_phases();
     exit(0);
     return unused;
@@ -649,9 +664,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < 40; i++)
         pthread_key_create(&filler, NULL);
     pthread_key_create(&high_key, NULL); /* beyond the 32 that the thread's own block holds */
-    pthread_setspecific(low_key, (void *)1);
-    pthread_setspecific(high_key, (void *)1);
     open_plugin(argv[1]);
+    touch_tls();
     pool = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct sigaction action = {.sa_handler = on_user_signal, .sa_flags = SA_ONSTACK};
     sigaction(SIGUSR1, &action, NULL);
@@ -663,15 +677,15 @@ int main(int argc, char **argv)
             return 3;
         await(&actors[i]);
     }
-    run_thread(nothing, 0); /* whatever the first end of a thread sets up */
-    run_thread(nothing, 64u << 20);
+    run_thread(nothing, false); /* whatever the first end of a thread sets up */
+    run_thread(nothing, true);
     cycle("warm-up");
-    cycle("start");
     if (strcmp(mode, "main-exits") == 0) {
         pthread_t thread;
         pthread_create(&thread, NULL, after_main, NULL);
         pthread_exit(NULL);
     }
+    cycle("start");
     all_phases();
     if (strcmp(mode, "fork") == 0) {
         pid_t child = fork();

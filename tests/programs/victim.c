@@ -2,7 +2,8 @@
  *
  *   victim hello                 prints one line on stdout, one on stderr, exit status 7
  *   victim work SECONDS          says "ready", then allocates and keeps a little until time is up
- *   victim hold MB               says "ready", keeps MB of blocks, sleeps until killed
+ *   victim hold MB               grows to MB of blocks within MB * 5 ms, says "ready", sleeps until
+ *                                killed
  *   victim reuse2 FILE           closes 2, opens FILE (gets 2), allocates, runs cycles
  *   victim close2                closes 2 and goes on
  *   victim children              fork, vfork + exec, vfork + _exit, _Fork, raw clone: all allocate
@@ -53,7 +54,8 @@ __attribute__((noinline)) static void churn(size_t bytes)
     }
 }
 
-__attribute__((noinline)) static void *keep_blocks(size_t megabytes)
+/* A list of blocks; `pause_us` after each MB. */
+__attribute__((noinline)) static void *keep_blocks(size_t megabytes, useconds_t pause_us)
 {
     void **first = NULL;
     for (size_t i = 0; i < megabytes << 10; i++) {
@@ -63,6 +65,8 @@ __attribute__((noinline)) static void *keep_blocks(size_t megabytes)
         memset(p, 0, 1000);
         *p = first;
         first = p;
+        if (pause_us && i % 1024 == 0)
+            usleep(pause_us);
     }
     return first;
 }
@@ -110,7 +114,7 @@ static int reuse2(const char *path)
     if (write(2, "the program's own file\n", 23) != 23)
         return 4;
     for (int i = 0; i < 4; i++) {
-        keep_blocks(8);
+        keep_blocks(8, 0);
         churn(8 << 20);
         cycle();
     }
@@ -238,7 +242,7 @@ static int plugins(const char *path, int times)
 static int cycles(int times)
 {
     int done = 0, last = 0;
-    keep_blocks(4);
+    keep_blocks(4, 0);
     for (int i = 0; i < times; i++) {
         last = cycle();
         done += last == 0;
@@ -309,7 +313,7 @@ int main(int argc, char **argv)
     if (strcmp(mode, "work") == 0)
         return work(atof(word));
     if (strcmp(mode, "hold") == 0) {
-        kept[0] = keep_blocks((size_t)atoi(word));
+        kept[0] = keep_blocks((size_t)atoi(word), 5000);
         printf("ready\n");
         fflush(stdout);
         for (;;)

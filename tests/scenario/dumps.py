@@ -5,10 +5,12 @@ where they cannot be written."""
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
@@ -54,6 +56,9 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     result = s.run([VICTIM, 'hello'], f'heapprofile={directory}/never,heapprofileexit=0')
     t.equal(s.dumps(directory / 'never'), [], 'heapprofileexit=0')
 
+    t.equal([path.name for path in directory.iterdir() if not path.name.endswith('.pb.gz')], [],
+            'no temporary file is left')
+
     # By time, by signal; alloc never decreases; no more than is to be kept.
     prefix = directory / 'timed'
     with s.running([VICTIM, 'work', '60'], f'heapprofile={prefix},heapprofileinterval=300ms,'
@@ -76,9 +81,6 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     sums = [totals(path) for path in found]
     t.ok(all(a[0] <= b[0] and a[1] <= b[1] for a, b in zip(sums, sums[1:])),
          'alloc never decreases from dump to dump', sums)
-    t.equal([path.name for path in directory.iterdir() if not path.name.endswith('.pb.gz')], [],
-            'no temporary file is left')
-
     prefix = directory / 'kept'
     with s.running([VICTIM, 'work', '60'], f'heapprofile={prefix},heapprofileinterval=100ms,'
                    'heapprofilekeep=3', ready='ready') as process:
@@ -114,25 +116,22 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
         difference = s.pprof('-top', '-sample_index=alloc_space', f'-diff_base={one}', two)
         t.ok(re.search(r'Showing nodes accounting for 0,', difference),
              'pprof -diff_base: two equal runs differ by nothing', difference)
-        web = subprocess.Popen([s.find('go'), 'tool', 'pprof', '-no_browser', '-http=127.0.0.1:0',
-                                one], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            address = '127.0.0.1:%d' % free.getsockname()[1]
+        web = subprocess.Popen([s.find('go'), 'tool', 'pprof', '-no_browser', f'-http={address}', one],
+                               stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                env=s.environment(preload=False), stdin=subprocess.DEVNULL)
-        address = ''
-        for line in web.stderr:
-            found = re.search(r'http://\S+', line)
-            if found:
-                address = found[0]
-                break
-        try:
-            import urllib.request
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            page = opener.open(address.rstrip('/') + '/top?si=alloc_space', timeout=20).read().decode()
-            t.ok('churn' in page, 'pprof -http')
-        except (OSError, ValueError) as error:
-            t.ok(False, 'pprof -http', f'{address}: {error}')
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def page():
+            try:
+                return opener.open(f'http://{address}/ui/top?si=alloc_space', timeout=20).read().decode()
+            except OSError:
+                return ''
+        t.ok(s.wait_for(lambda: 'churn' in page(), 20, web), 'pprof -http', page())
         web.kill()
         web.wait()
-        web.stderr.close()
 
     # Where they cannot be written: said once, the program unharmed.
     with s.running([VICTIM, 'work', '3'], f'heapprofile={directory}/missing/x,'

@@ -234,7 +234,7 @@ def trace_faults(cycles, name=None, pid=None):
             faults.append(f'objects of less than 16 bytes: {cycle.text}')
         if cycle.unreachable == 0 and cycle.unreachable_bytes:
             faults.append(f'bytes without objects: {cycle.text}')
-        if cycle.objects == 0:
+        if cycle.objects == 0 and cycle.before > 0:
             faults.append(f'nothing reachable: {cycle.text}')
         if cycle.cpus > os.cpu_count():
             faults.append(f'more CPUs than there are: {cycle.text}')

@@ -1,9 +1,8 @@
 // A program whose names test_symbolize.c knows: built with and without debug information, it prints
 // where it was called from, then waits until its input ends.  The marks tell the test the lines.
 #include <cinttypes>
+#include <csetjmp>
 #include <cstdio>
-#include <cstdlib>
-#include <dlfcn.h>
 #include <link.h>
 #include <unistd.h>
 
@@ -48,10 +47,18 @@ extern "C" __attribute__((noinline)) int outer(int i)
     return i + 1;
 }
 
+static jmp_buf back;
+
+extern "C" __attribute__((noinline, noreturn)) void escape(int i)
+{
+    where[i] = __builtin_return_address(0);
+    longjmp(back, 1);
+}
+
+// The call is its last instruction: the return address lies in the next function.
 extern "C" __attribute__((noinline, noreturn)) void leaves()
 {
-    capture(2); // @leaves
-    std::_Exit(3);
+    escape(2); // @leaves
 }
 
 static __attribute__((noinline)) int hidden_function(int i)
@@ -72,18 +79,17 @@ int main()
     uint64_t bias = 0;
     shop::Cart<long> cart;
     cart.add(3);
+    if (!setjmp(back))
+        leaves();
     int x = outer(1) + hidden_function(3);
     dl_iterate_phdr(find_bias, &bias);
-    // A return address in libc, from a function that its symbol table names.
-    where[4] = reinterpret_cast<char *>(dlsym(RTLD_DEFAULT, "qsort")) + 5;
     std::printf("%" PRIx64, bias);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 4; i++)
         std::printf(" %" PRIx64, reinterpret_cast<uint64_t>(where[i]));
     std::printf(" %d\n", x != 0);
     std::fflush(stdout);
     char c;
     while (read(0, &c, 1) > 0)
-        if (c == 'x')
-            leaves();
+        ;
     return 0;
 }

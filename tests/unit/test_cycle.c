@@ -300,6 +300,8 @@ static void test_roots(void)
     ok(sums, "A is what is in the object map, and C plus the unreachable bytes");
     ok(cycle.threads == KINDS + 2, "all %u threads were stopped", cycle.threads);
     ok(cycle.stack_bytes > 4096 && cycle.globals_bytes > 4096, "stacks and globals are counted");
+    ok(cycle.globals_bytes < 1000000, "clean pages of files are not looked at (%lu bytes)",
+       cycle.globals_bytes);
     ok(cycle.stop1_ns > 0 && cycle.snapshot_ns > 0 && cycle.stop1_ns >= cycle.snapshot_ns &&
            cycle.mark_ns > 0 && cycle.mark_cpu_ns > 0 && cycle.stop1_cpu_ns > 0,
        "clocks are filled");
@@ -373,6 +375,19 @@ static void test_reaped(void)
     ok(done, "cycles are done beside a thread that reaps every child with __WALL");
 }
 
+static void test_end(void)
+{
+    struct md_cycle cycle;
+    unsigned stopped[2] = {0, 0};
+    bool done = true;
+    for (int i = 0; i < 10; i++) {
+        gc_end();
+        done &= gc_cycle(0, &cycle);
+        stopped[i & 1] = cycle.threads;
+    }
+    ok(done && stopped[0] == 1 && stopped[1] == 1, "the thread can end and start again");
+}
+
 static void test_fork(void)
 {
     pid_t pid = fork();
@@ -413,6 +428,7 @@ int main(void)
     test_each_kind();
     test_unnoticed();
     test_reaped();
+    test_end();
     test_fork();
     return tap_done();
 }

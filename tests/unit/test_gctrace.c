@@ -275,6 +275,34 @@ static void test_json(void)
     is(wrong, 0, "what does not fit gives 0 and stays within the buffer");
 }
 
+/* Lines of a Go program that runs now: each is read, and its numbers written again are the same. */
+static void test_go_runs(void)
+{
+    char line[1024];
+    unsigned lines = 0, wrong = 0;
+    FILE *go = popen("GODEBUG=gctrace=1 go list std 2>&1 >/dev/null", "r");
+    while (go && fgets(line, sizeof line, go)) {
+        struct md_cycle c;
+        uint32_t pid;
+        char name[GCTRACE_NAME_SIZE], again[GCTRACE_LINE_SIZE];
+        if (strncmp(line, "gc ", 3) != 0)
+            continue;
+        lines++;
+        size_t n = strcspn(line, "P") + 1;
+        if (gctrace_parse(line, strlen(line), &c, &pid, name) &&
+            gctrace_format(&c, 1, "x", again, sizeof again) && strncmp(line, again, n) == 0)
+            continue;
+        if (!wrong++)
+            tap_print("# %s", line);
+    }
+    if (go)
+        pclose(go);
+    if (lines == 0)
+        tap_skip("lines of a Go program", "no go");
+    else
+        ok(wrong == 0, "%u lines of a Go program go round", lines);
+}
+
 int main(void)
 {
     test_go_lines();
@@ -284,5 +312,6 @@ int main(void)
     test_round_trip();
     test_others_pass();
     test_json();
+    test_go_runs();
     return tap_done();
 }

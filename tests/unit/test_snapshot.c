@@ -262,6 +262,17 @@ static void test_files(void)
     }
     segment_file_close(&file);
 
+    char link[64];
+    int memfd = memfd_create("segment", MFD_CLOEXEC);
+    if (memfd < 0 || write(memfd, s.bytes, s.size) != (ssize_t)s.size)
+        abort();
+    snprintf(link, sizeof link, "/proc/self/fd/%d", memfd);
+    is(segment_file_open(&file, link, true, error), 0, "a memfd through /proc");
+    is(snapshot_take(&snap, file.base, file.size, SNAPSHOT_ALL, error), 0, "is read");
+    snapshot_fini(&snap);
+    segment_file_close(&file);
+    close(memfd);
+
     is(segment_file_open(&file, "/dev/null", false, error), EINVAL, "not a file: %s", error);
     is(segment_file_open(&file, "/nowhere", false, error), ENOENT, "no file: %s", error);
     unlink(shm);

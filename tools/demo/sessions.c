@@ -43,6 +43,7 @@ struct header {
 
 struct request {
     struct request *next;
+    unsigned number;
     unsigned user;
     bool renew;
     struct header *headers;
@@ -73,19 +74,24 @@ static void parse_header(struct request *request, const char *name, unsigned val
     request->headers = header;
 }
 
-static struct request *parse_request(unsigned number)
+static struct request *receive_request(unsigned number)
 {
     struct request *request = check(calloc(1, sizeof *request));
-    uint64_t scrambled = number * 0x9E3779B97F4A7C15ull;
-    request->user = (unsigned)(scrambled >> 40) % USERS;
-    request->renew = number % 4 == 0;
-    parse_header(request, "host", number);
-    parse_header(request, "cookie", request->user);
-    parse_header(request, "accept-language", number % 7);
     size_t length = 200 + number % 1800;
+    request->number = number;
     request->body = check(malloc(length));
     memset(request->body, (int)(number % 26) + 'a', length);
     return request;
+}
+
+static void parse_request(struct request *request)
+{
+    uint64_t scrambled = request->number * 0x9E3779B97F4A7C15ull;
+    request->user = (unsigned)(scrambled >> 40) % USERS;
+    request->renew = request->number % 4 == 0;
+    parse_header(request, "host", request->number);
+    parse_header(request, "cookie", request->user);
+    parse_header(request, "accept-language", request->number % 7);
 }
 
 static void free_request(struct request *request)
@@ -267,8 +273,10 @@ static struct request *take_request(void)
 
 static void *serve(void *unused)
 {
-    for (struct request *request; (request = take_request()) != NULL; free_request(request))
+    for (struct request *request; (request = take_request()) != NULL; free_request(request)) {
+        parse_request(request);
         use_session(request);
+    }
     while (spare_headers != NULL) {
         struct header *header = spare_headers;
         spare_headers = header->next;
@@ -287,7 +295,7 @@ int main(int argc, char **argv)
         pthread_create(&workers[i], NULL, serve, NULL);
     for (double next = start; now() < start + seconds; next += 0.02) {
         for (int i = 0; i < 120; i++)
-            put_request(parse_request(served++));
+            put_request(receive_request(served++));
         if (served / 12000 > minute) {
             struct graph *fresh = build_graph(++minute);
             free_graph(graph);

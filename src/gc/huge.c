@@ -1,0 +1,51 @@
+#include "gc/huge.h"
+
+#include "base/compiler.h"
+#include "gc/pages.h"
+#include "gc/raw.h"
+#include "heap/extents.h"
+#include "heap/object_map.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define COLLAPSE 25 /* MADV_COLLAPSE; Debian 12's headers are older */
+#define HUGE_BYTES ((uintptr_t)2 << 20)
+
+static bool refused; /* the kernel does not know it, or large pages are off: not asked again */
+static unsigned failures; /* in this round: no large page to be had */
+
+static void collapse(void *ctx, uintptr_t start, uintptr_t end)
+{
+    (void)ctx;
+    start = (start + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+    end &= ~(HUGE_BYTES - 1);
+    /* One call for each: within one call the kernel takes the lock of the address space again and
+     * again so fast that faulting threads wait for all of it (1.7 s seen on a busy machine). */
+    for (; start < end && !refused && failures <= 4; start += HUGE_BYTES) {
+        long error = RAW3(SYS_madvise, start, HUGE_BYTES, COLLAPSE);
+        refused = error == -EINVAL;
+        failures += error != 0;
+    }
+}
+
+void huge_collapse(void)
+{
+    if (refused || extents_bytes() < HUGE_LEAST_HEAP)
+        return;
+    failures = 0;
+    /* Read without the lock, while the program runs: entries may move under us.  A range that is no
+     * longer heap is then collapsed for nothing, which changes nothing that it can see. */
+    unsigned count = __atomic_load_n(&extent_count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < count; i++) {
+        struct extent extent = extents[i];
+        if (extent.end <= extent.start)
+            continue;
+        uintptr_t map_start = (uintptr_t)object_byte((void *)extent.start) & ~(uintptr_t)4095;
+        uintptr_t map_end = (uintptr_t)object_byte((void *)extent.end) & ~(uintptr_t)4095;
+        if (!pages_each_small(extent.start, extent.end, collapse, NULL))
+            return;
+        pages_each_small(map_start, map_end, collapse, NULL);
+    }
+}

@@ -1,0 +1,53 @@
+/* Any bytes as a segment: taken, made a profile of and written out again. */
+#include "replay.h"
+
+#include "unit/fake_segment.h"
+#include "view/gctrace.h"
+#include "view/pprof.h"
+#include "view/top.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct snapshot snap;
+    struct profile profile;
+    char error[VIEW_ERROR_SIZE], line[GCTRACE_JSON_SIZE];
+    uint64_t *aligned = malloc(size ? size : 1);
+    if (!aligned)
+        return 0;
+    memcpy(aligned, bytes, size);
+    if (snapshot_take(&snap, aligned, size, SNAPSHOT_ALL, error) == 0) {
+        for (size_t i = 0; i < snap.cycle_count; i++) {
+            gctrace_format(&snap.cycles[i], snap.header.pid, snap.header.name, line,
+                           GCTRACE_LINE_SIZE);
+            gctrace_format_json(&snap.cycles[i], snap.header.pid, snap.header.name, line,
+                                sizeof line);
+        }
+        for (size_t i = 0; i < snap.sample_count; i++)
+            if (snap.samples[i].bucket >= snap.bucket_count)
+                abort();
+        const struct profile_options options = {.kind = &profile_kind_heap};
+        if (profile_from_snapshot(&profile, &snap, &options, error) == 0) {
+            struct top top;
+            uint8_t *packed;
+            size_t packed_size;
+            top_build(&top, &profile, 3, &TOP_OPTIONS_PPROF);
+            top_fini(&top);
+            if (pprof_encode(&profile, &packed, &packed_size, error) == 0)
+                free(packed);
+        }
+        profile_fini(&profile);
+        snapshot_fini(&snap);
+    }
+    free(aligned);
+    return 0;
+}
+
+uint8_t *fuzz_seed(unsigned index, size_t *size)
+{
+    struct fake_segment s;
+    if (index > 0)
+        return NULL;
+    fake_full(&s);
+    *size = s.size;
+    return s.bytes;
+}

@@ -1,0 +1,265 @@
+/* Index and mark in this process, without a stop: what is reached on random graphs is what a simple
+ * marker reaches. */
+#include "gc_heap.h"
+#include "tap.h"
+
+#include "gc/mark.h"
+#include "gc/pages.h"
+#include "gc/proc.h"
+
+#include <stdlib.h>
+
+static uint64_t random_state = 1;
+
+static uint64_t draw(uint64_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state % below;
+}
+
+struct object {
+    char *block;
+    size_t size;
+    bool reached, white;
+};
+
+static struct object *objects;
+static unsigned object_count;
+
+static int by_address(const void *a, const void *b)
+{
+    const struct object *x = a, *y = b;
+    return x->block < y->block ? -1 : x->block > y->block;
+}
+
+static struct object *find(uintptr_t address)
+{
+    unsigned low = 0, high = object_count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if ((uintptr_t)objects[middle].block <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || address - (uintptr_t)objects[low - 1].block >= objects[low - 1].size)
+        return NULL;
+    return &objects[low - 1];
+}
+
+/* The simple marker: a list of what is left to look at, every word, binary search. */
+static void reach_simply(uintptr_t *roots, size_t count)
+{
+    struct object **left = malloc((object_count + 1) * sizeof *left);
+    size_t n = 0;
+    for (;;) {
+        for (size_t i = 0; i < count; i++) {
+            struct object *object = find(roots[i]);
+            if (object && !object->reached) {
+                object->reached = true;
+                left[n++] = object;
+            }
+        }
+        if (n == 0)
+            break;
+        struct object *next = left[--n];
+        roots = (uintptr_t *)next->block;
+        count = next->size / 8;
+    }
+    free(left);
+}
+
+static const size_t draw_sizes[] = {16, 32, 48, 64, 80, 112, 192, 384, 1024, 1792, 3072, 5120, 10240,
+                                    14336, 16384, 40000, 300000};
+
+static void make_graph(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        unsigned big = draw(100) < 3;
+        size_t want = draw_sizes[big ? 8 + draw(9) : draw(8)];
+        objects[i].block = th_alloc(want);
+        objects[i].size = object_class_size[*object_byte(objects[i].block)];
+    }
+    object_count = count;
+    /* Half of the edges go near, as allocation order does. */
+    for (unsigned i = 0; i < count; i++) {
+        uintptr_t *words = (uintptr_t *)objects[i].block;
+        for (unsigned edges = (unsigned)draw(3); edges; edges--) {
+            unsigned to = draw(2) ? (unsigned)draw(count) : (i + (unsigned)draw(64)) % count;
+            uintptr_t inside = draw(4) ? 0 : draw(objects[to].size);
+            words[draw(objects[i].size / 8)] = (uintptr_t)objects[to].block + inside;
+        }
+        if (draw(8) == 0) /* looks like a pointer and is none, often */
+            words[0] = (uintptr_t)objects[0].block + draw(UINT64_C(1) << 30);
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (draw(5) == 0) {
+            th_free(objects[i].block);
+            objects[i].size = 0;
+        }
+    unsigned kept = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (objects[i].size)
+            objects[kept++] = objects[i];
+    object_count = kept;
+    qsort(objects, object_count, sizeof *objects, by_address);
+}
+
+/* Blocks full of pointers, to one another and to others: more edges than a small stack takes. */
+static uintptr_t wide_root;
+
+static void make_wide(unsigned count)
+{
+    unsigned first = object_count;
+    for (unsigned i = 0; i < count; i++) {
+        char *block = th_alloc(14336);
+        objects[object_count++] = (struct object){.block = block, .size = 14336};
+    }
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned w = 0; w < 14336 / 8; w++)
+            ((uintptr_t *)objects[first + i].block)[w] =
+                (uintptr_t)objects[w % 3 ? draw(object_count) : first + draw(count)].block;
+    wide_root = (uintptr_t)objects[first].block;
+    qsort(objects, object_count, sizeof *objects, by_address);
+}
+
+static unsigned visits, wrong_visits;
+
+static void on_white(void *ctx, uintptr_t block, size_t size, bool sampled)
+{
+    (void)ctx;
+    struct object *object = find(block);
+    visits++;
+    if (!object || (uintptr_t)object->block != block || object->size != size || object->white ||
+        sampled)
+        wrong_visits++;
+    else
+        object->white = true;
+}
+
+static void drop(void *table, size_t size)
+{
+    own_unmap(table, size);
+}
+
+static void check_mark(size_t edge_limit, const char *how)
+{
+    static struct heap_index index;
+    static struct mark mark;
+    uintptr_t roots[40];
+    ok(heap_index_build(&index, NULL), "%s: index", how);
+    is(index.objects, th_objects, "%s: objects counted", how);
+    is(index.bytes, th_in_use_bytes(), "%s: bytes counted", how);
+    ok(mark_init(&mark, &index, edge_limit), "%s: stacks", how);
+    for (unsigned i = 0; i < object_count; i++)
+        objects[i].reached = objects[i].white = false;
+    for (unsigned i = 0; i < 40; i++) {
+        unsigned to = (unsigned)draw(object_count);
+        roots[i] = (uintptr_t)objects[to].block + draw(objects[to].size);
+    }
+    if (wide_root)
+        roots[7] = wide_root;
+    reach_simply(roots, 40);
+    mark_from(&mark, (uintptr_t)roots, (uintptr_t)(roots + 20));
+    mark_from(&mark, (uintptr_t)(roots + 20), (uintptr_t)(roots + 40));
+    bool overflowed = mark.overflowed;
+    mark_finish(&mark);
+    uint64_t white, bytes, expected = 0, expected_bytes = 0;
+    heap_index_count_white(&index, &white, &bytes);
+    visits = wrong_visits = 0;
+    heap_index_each_white(&index, on_white, NULL);
+    unsigned wrong = 0;
+    for (unsigned i = 0; i < object_count; i++) {
+        wrong += objects[i].reached == objects[i].white;
+        expected += !objects[i].reached;
+        expected_bytes += objects[i].reached ? 0 : objects[i].size;
+    }
+    is(wrong, 0, "%s: each object is reached or white as a simple marker says", how);
+    is(white, expected, "%s: white ones counted (of %u)", how, object_count);
+    is(bytes, expected_bytes, "%s: their bytes", how);
+    is(visits, white, "%s: visited once each", how);
+    is(wrong_visits, 0, "%s: at their start, with their size", how);
+    ok(overflowed == (edge_limit == 0), "%s: the stack %s", how,
+       overflowed ? "overflowed" : "was large enough");
+    drop(mark.edges, mark.edge_limit * 8);
+    drop(mark.ranges, mark.range_limit * sizeof *mark.ranges);
+    drop(index.region, INDEX_REGIONS * sizeof *index.region);
+    drop(index.page, ((size_t)index.regions << INDEX_PAGES_SHIFT) * 4);
+    drop(index.white, ((size_t)index.regions << INDEX_GRANULES_SHIFT) / 8);
+}
+
+/* Every address of a slab of each class resolves to the block that it lies in. */
+static void test_resolve(void)
+{
+    static struct heap_index index;
+    char *blocks[TH_COUNT][20];
+    for (unsigned c = 0; c < TH_COUNT - 4; c++)
+        for (int i = 0; i < 20; i++)
+            blocks[c][i] = c < TH_SMALL || i == 0 ? th_alloc(th_sizes[c]) : NULL;
+    heap_index_build(&index, NULL);
+    unsigned wrong = 0, tried = 0;
+    for (unsigned c = 0; c < TH_COUNT - 4; c++)
+        for (size_t at = 0; at < th_sizes[c]; at += 1 + th_sizes[c] / 61) {
+            size_t size = 0;
+            for (int i = 0; i < 20 && blocks[c][i]; i++) {
+                char *block = blocks[c][i];
+                uintptr_t got = heap_index_resolve(&index, (uintptr_t)block + at, &size);
+                wrong += got != (uintptr_t)block || size != th_sizes[c];
+                tried++;
+            }
+        }
+    ok(tried > 30000, "%u addresses tried", tried);
+    is(wrong, 0, "each resolves to its block and size");
+    size_t size;
+    char *last = th_alloc(1 << 20);
+    heap_index_build(&index, NULL);
+    is(heap_index_resolve(&index, (uintptr_t)last + (1 << 20), &size), 0,
+       "one behind the end of a large block is no block");
+    is(heap_index_resolve(&index, (uintptr_t)last - 64 * 1, &size), 0, "nor what lies before it");
+    is(heap_index_resolve(&index, 0, &size), 0, "nor 0");
+    is(heap_index_resolve(&index, UINT64_MAX, &size), 0, "nor -1");
+}
+
+/* A large block without contents: nothing of it becomes resident. */
+static void test_sparse(void)
+{
+    static struct heap_index index;
+    static struct mark mark;
+    char *sparse = th_alloc(1 << 28);
+    void *target = th_alloc(64);
+    memcpy(sparse + (200 << 20), &target, sizeof target);
+    heap_index_build(&index, NULL);
+    mark_init(&mark, &index, 1000);
+    uintptr_t root = (uintptr_t)sparse;
+    unsigned char resident[16];
+    mark_from(&mark, (uintptr_t)&root, (uintptr_t)(&root + 1));
+    mincore((void *)(((uintptr_t)sparse + (100 << 20)) & ~4095ul), 16 * 4096, resident);
+    unsigned touched = 0;
+    for (int i = 0; i < 16; i++)
+        touched += resident[i] & 1;
+    is(touched, 0, "pages without contents are not touched");
+    ok(!(*index_white(&index, (uintptr_t)target) & index_white_bit((uintptr_t)target)),
+       "a pointer in a sparse block is found");
+}
+
+int main(void)
+{
+    ok(th_init(NULL), "set up");
+    objects = calloc(200100, sizeof *objects);
+    make_graph(200000);
+    proc_open(false);
+    pages_open();
+    for (int way = 0; way < 3; way++) {
+        static const char *const names[] = {"PAGEMAP_SCAN", "pagemap", "mincore"};
+        pages_way = way;
+        check_mark(1 << 20, names[way]);
+    }
+    pages_way = 0;
+    make_wide(40);
+    check_mark(0, "no room on the stack");
+    test_resolve();
+    test_sparse();
+    return tap_done();
+}

@@ -1,0 +1,190 @@
+/* The pacer on simulated heaps: time runs in steps of 1 ms, a cycle costs CPU and a pause in
+ * proportion to the heap, nothing is really traced. */
+#include "gc/pacer.h"
+#include "tap.h"
+
+#define MB (UINT64_C(1) << 20)
+#define MS INT64_C(1000000)
+#define S (1000 * MS)
+
+struct simulation {
+    struct pacer pacer;
+    struct pacer_settings settings;
+    int64_t now;
+    int64_t cpu_per_mb, pause_per_mb;
+    unsigned grown, timed;
+    int64_t cpu, pause;     /* of all cycles */
+    int64_t first, last;    /* start of the first and the last cycle */
+    int64_t shortest;       /* from one start to the next */
+};
+
+static struct simulation start(uint64_t percent, uint64_t interval, unsigned cpus)
+{
+    struct simulation s = {.settings = {percent, 4 * MB, interval, cpus},
+                           .cpu_per_mb = 500000, /* 0.5 s a GB */
+                           .pause_per_mb = 10000,
+                           .shortest = INT64_MAX};
+    pacer_init(&s.pacer, 0);
+    return s;
+}
+
+/* One millisecond later, with so much in use. */
+static enum pacer_due step(struct simulation *s, uint64_t in_use)
+{
+    int64_t again;
+    s->now += MS;
+    enum pacer_due due = pacer_due(&s->pacer, &s->settings, s->now, in_use, &again);
+    if (due == PACER_WAIT) {
+        if (again <= s->now)
+            ok(false, "look again at %lld, which is not later than %lld", (long long)again,
+               (long long)s->now);
+        return due;
+    }
+    int64_t cpu = (int64_t)(in_use / MB) * s->cpu_per_mb, begin = s->now;
+    int64_t pause = (int64_t)(in_use / MB) * s->pause_per_mb;
+    if (s->grown + s->timed && begin - s->last < s->shortest)
+        s->shortest = begin - s->last;
+    if (!(s->grown + s->timed))
+        s->first = begin;
+    s->last = begin;
+    s->now += pause + cpu;
+    s->cpu += cpu;
+    s->pause += pause;
+    due == PACER_GROWN ? s->grown++ : s->timed++;
+    pacer_cycle(&s->pacer, begin, s->now, cpu, pause);
+    pacer_base(&s->pacer, in_use);
+    return due;
+}
+
+static void test_goal(void)
+{
+    struct pacer pacer;
+    struct pacer_settings settings = {100, 4 * MB, PACER_OFF, 2};
+    pacer_init(&pacer, 0);
+    is(pacer_goal(&pacer, &settings), 4 * MB, "before the first cycle the goal is the least heap");
+    pacer_base(&pacer, 1 * MB);
+    is(pacer_goal(&pacer, &settings), 4 * MB, "and below it");
+    pacer_base(&pacer, 100 * MB);
+    is(pacer_goal(&pacer, &settings), 200 * MB, "100 percent doubles what was in use");
+    settings.percent = 50;
+    is(pacer_goal(&pacer, &settings), 150 * MB, "50 percent adds half");
+    settings.percent = 0;
+    is(pacer_goal(&pacer, &settings), 100 * MB, "0 percent adds nothing");
+    settings.percent = PACER_OFF;
+    ok(pacer_goal(&pacer, &settings) == PACER_OFF, "off is never");
+    settings.percent = UINT64_MAX / 2;
+    ok(pacer_goal(&pacer, &settings) == PACER_OFF, "a goal beyond 64 bits is never");
+}
+
+static void test_steady(void)
+{
+    struct simulation s = start(100, PACER_OFF, 2);
+    for (int i = 0; i < 60000; i++)
+        step(&s, 100 * MB);
+    is(s.grown, 1, "a heap that does not grow has one cycle in a minute");
+}
+
+static void test_doubling(void)
+{
+    struct simulation s = start(100, PACER_OFF, 2);
+    uint64_t in_use = 0;
+    while (in_use < 1024 * MB)
+        step(&s, in_use += MB / 64);
+    /* 4, 8, ... 1024 */
+    ok(s.grown == 9 || s.grown == 8, "growing to 1 GB takes a cycle for each doubling: %u", s.grown);
+}
+
+static void test_oscillating(void)
+{
+    struct simulation s = start(100, PACER_OFF, 2);
+    for (int i = 0; i < 120000; i++)
+        step(&s, (i / 500 & 1) ? 900 * MB : 100 * MB);
+    /* A cycle that happens to end in a trough sets a low goal, and the next peak is one again. */
+    ok(s.grown >= 1 && s.cpu * 4 <= s.now * 2, "%u cycles on a heap that swings ninefold", s.grown);
+}
+
+/* A heap that runs away: grows past every goal faster than it can be traced. */
+static void test_share(unsigned cpus)
+{
+    struct simulation s = start(100, PACER_OFF, cpus);
+    s.settings.percent = 0; /* always due */
+    for (int i = 0; i < 20000; i++)
+        step(&s, 1000 * MB);
+    int64_t span = s.last - s.first; /* the last one's share is not complete */
+    double cpu_share = (double)(s.cpu - (int64_t)1000 * s.cpu_per_mb) / (double)(span * cpus);
+    double pause_share = (double)(s.pause - (int64_t)1000 * s.pause_per_mb) / (double)span;
+    ok(s.grown > 5, "always due, on %u CPUs: %u cycles", cpus, s.grown);
+    ok(cpu_share < 0.2501, "tracing takes %.1f %% of the CPUs", cpu_share * 100);
+    ok(pause_share < 0.0501, "the program stands still %.1f %% of the time", pause_share * 100);
+    ok(cpu_share > 0.24 || pause_share > 0.049 || s.shortest < 600 * MS,
+       "and one of the bounds, or the mark itself, is what holds it back");
+}
+
+static void test_long_pauses(void)
+{
+    struct simulation s = start(0, PACER_OFF, 64);
+    s.pause_per_mb = 200000;
+    for (int i = 0; i < 60000; i++)
+        step(&s, 1000 * MB);
+    ok(s.shortest >= 20 * 200 * MS, "pauses of 200 ms are 4 s apart: %lld ms",
+       (long long)(s.shortest / MS));
+}
+
+static void test_interval(void)
+{
+    struct simulation s = start(100, 10 * S, 2);
+    s.cpu_per_mb = 0;
+    while (s.now < 95 * S)
+        step(&s, 1 * MB);
+    is(s.timed, 9, "every 10 s, counted from the end of the last");
+    is(s.grown, 0, "and none by growth below the least heap");
+
+    s = start(PACER_OFF, PACER_AUTO, 2);
+    while (s.now < 60 * S)
+        step(&s, 1 * MB);
+    is(s.timed, 11, "auto: every 5 s where a cycle costs little");
+
+    s = start(PACER_OFF, PACER_AUTO, 2);
+    while (s.now < 1000 * S)
+        step(&s, 1000 * MB);
+    ok((double)s.cpu / (double)s.now < 0.0101 + 0.5 / 1000, "auto: %.2f %% of a CPU at 1 GB",
+       100.0 * (double)s.cpu / (double)s.now);
+    is(s.timed, 20, "which is every 50 s");
+
+    s = start(PACER_OFF, PACER_OFF, 2);
+    int64_t again = 0;
+    ok(pacer_due(&s.pacer, &s.settings, 1000 * S, 1000 * MB, &again) == PACER_WAIT &&
+           again == INT64_MAX,
+       "both off: never");
+    s.settings.interval_ns = INT64_MAX;
+    ok(pacer_due(&s.pacer, &s.settings, 1000 * S, 1000 * MB, &again) == PACER_WAIT &&
+           again == INT64_MAX,
+       "an interval beyond the clock is never");
+}
+
+static void test_both(void)
+{
+    struct simulation s = start(100, 5 * S, 2);
+    while (s.now < 20 * S)
+        step(&s, 100 * MB);
+    is(s.grown, 1, "growth and interval together: one by growth");
+    is(s.timed, 3, "and the rest by time");
+    int64_t again;
+    pacer_due(&s.pacer, &s.settings, s.pacer.end_ns, 100 * MB, &again);
+    is(again, s.pacer.end_ns + 5 * S, "the next look is when the interval is over");
+}
+
+int main(void)
+{
+    test_goal();
+    test_steady();
+    test_doubling();
+    test_oscillating();
+    test_share(1);
+    test_share(2);
+    test_share(64);
+    test_long_pauses();
+    test_interval();
+    test_both();
+    return tap_done();
+}

@@ -1,0 +1,348 @@
+/* The stop: nobody runs while the world is stopped, whatever the threads are doing, and all run
+ * again afterwards. */
+#include "gc_heap.h"
+#include "tap.h"
+
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "gc/tracer.h"
+#include "gc/world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static volatile uint64_t ticks[64];
+static volatile bool over;
+
+static void *count(void *arg)
+{
+    volatile uint64_t *mine = &ticks[(uintptr_t)arg];
+    while (!over)
+        ++*mine;
+    return NULL;
+}
+
+static uint64_t sum(void)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < 64; i++)
+        total += ticks[i];
+    return total;
+}
+
+/* What one stop on the tracer thread found. */
+struct stop {
+    const char *reason;
+    unsigned parked, blocked;
+    bool still, unchanged;
+    int64_t ns;
+    int64_t hold_ns; /* how long to hold it */
+};
+
+static void stop_once(void *ctx)
+{
+    struct stop *stop = ctx;
+    int64_t begin = os_now_ns();
+    stop->reason = world_stop();
+    stop->ns = os_now_ns() - begin;
+    if (stop->reason)
+        return;
+    uint64_t before = sum();
+    raw_sleep_ns(stop->hold_ns);
+    stop->still = sum() == before;
+    stop->unchanged = world_unchanged();
+    stop->parked = world.parked;
+    stop->blocked = world.blocked;
+    world_resume();
+}
+
+static struct stop try_stop(int64_t hold_ns)
+{
+    struct stop stop = {.hold_ns = hold_ns};
+    const char *reason = tracer_run(stop_once, &stop);
+    if (reason)
+        stop.reason = reason;
+    return stop;
+}
+
+/* Again if a thread got no CPU in time, as a cycle does: this machine may have other work. */
+static struct stop run_stop(int64_t hold_ns)
+{
+    struct stop stop = try_stop(hold_ns);
+    for (int i = 0; i < 20 && stop.reason && strstr(stop.reason, "did not stop"); i++) {
+        usleep(20000);
+        stop = try_stop(hold_ns);
+    }
+    return stop;
+}
+
+static void test_running(void)
+{
+    pthread_t threads[8];
+    for (uintptr_t i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, count, (void *)i);
+    unsigned done = 0, still = 0, complete = 0, runs_again = 0;
+    int64_t worst = 0;
+    for (int i = 0; i < 50; i++) {
+        struct stop stop = run_stop(1000000);
+        done += !stop.reason;
+        still += stop.still;
+        complete += stop.parked == 9;
+        worst = MAX(worst, stop.ns);
+        uint64_t before = sum();
+        usleep(2000);
+        runs_again += sum() != before;
+    }
+    over = true;
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    is(done, 50, "50 stops of 8 running threads (slowest %ld us)", (long)(worst / 1000));
+    is(still, 50, "nobody runs meanwhile");
+    is(complete, 50, "all are in the handler");
+    is(runs_again, 50, "and run again");
+    over = false;
+}
+
+static void *short_life(void *arg)
+{
+    __atomic_fetch_add((uint64_t *)arg, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static void *breed(void *arg)
+{
+    while (!over) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, short_life, arg) == 0)
+            pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
+static void test_births(void)
+{
+    pthread_t threads[4];
+    for (uintptr_t i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, breed, (void *)&ticks[i]);
+    unsigned done = 0, still = 0;
+    for (int i = 0; i < 100; i++) {
+        struct stop stop = run_stop(500000);
+        done += !stop.reason;
+        still += !stop.reason && stop.still;
+        usleep(1000);
+    }
+    over = true;
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    over = false;
+    is(done, 100, "100 stops while threads are born and die");
+    is(still, done, "no thread is born or runs while the world is stopped");
+}
+
+static void *deaf(void *arg)
+{
+    uint64_t all = ~UINT64_C(0);
+    raw_sigmask(SIG_SETMASK, &all, NULL);
+    char byte;
+    while (read(*(int *)arg, &byte, 1) < 0 && errno == EINTR)
+        ;
+    return NULL;
+}
+
+static void *deaf_and_running(void *arg)
+{
+    uint64_t all = ~UINT64_C(0);
+    raw_sigmask(SIG_SETMASK, &all, NULL);
+    return count(arg);
+}
+
+static void test_deaf(void)
+{
+    int ends[2];
+    pthread_t thread;
+    if (pipe(ends) != 0)
+        return;
+    pthread_create(&thread, NULL, deaf, &ends[0]);
+    usleep(20000);
+    struct stop first = run_stop(0), second = run_stop(0);
+    ok(!first.reason && first.blocked == 1 && first.parked == 1 && first.unchanged,
+       "a thread that blocks all signals and sits in read counts as stopped");
+    ok(!second.reason && second.blocked == 1 && second.parked == 1,
+       "and in the next stop (%ld us)", (long)(second.ns / 1000));
+    close(ends[1]);
+    pthread_join(thread, NULL);
+
+    pthread_create(&thread, NULL, deaf_and_running, NULL);
+    usleep(20000);
+    uint64_t before = ticks[0];
+    struct stop never = try_stop(0);
+    ok(never.reason && strstr(never.reason, "did not stop"), "one that runs cannot be stopped: %s",
+       never.reason ? never.reason : "stopped");
+    ok(never.ns < 40 * WORLD_STOP_NS, "which is given up soon (%ld us)", (long)(never.ns / 1000));
+    ok(ticks[0] != before, "and it runs on");
+    over = true;
+    pthread_join(thread, NULL);
+    over = false;
+    struct stop after = run_stop(0);
+    ok(!after.reason && after.parked == 1 && after.blocked == 0, "when it is gone, stops work again");
+}
+
+/* A thread that moves while the world is stopped: seen by world_unchanged. */
+static void *deaf_sleeper(void *arg)
+{
+    uint64_t all = ~UINT64_C(0);
+    (void)arg;
+    raw_sigmask(SIG_SETMASK, &all, NULL);
+    raw_sleep_ns(60000000);
+    while (!over)
+        raw_sleep_ns(1000000);
+    return NULL;
+}
+
+static void test_moved(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, deaf_sleeper, NULL);
+    usleep(20000);
+    struct stop stop = run_stop(100000000);
+    ok(!stop.reason && !stop.unchanged, "a blocked thread that wakes up during a stop is noticed");
+    over = true;
+    pthread_join(thread, NULL);
+    over = false;
+}
+
+/* Programs that set every signal to its default, and the handler of another. */
+static void test_signal_taken(void)
+{
+    for (int number = 1; number < 65; number++) {
+        struct raw_sigaction standard = {0};
+        if (number != SIGALRM && number != SIGSEGV)
+            raw_sigaction(number, &standard, NULL);
+    }
+    struct stop stop = run_stop(0);
+    ok(!stop.reason && stop.parked == 1, "stops work after all signals were set to default");
+}
+
+/* glibc's own use of the signal goes on: setuid in a program of threads. */
+static void test_setxid(void)
+{
+    pthread_t threads[4];
+    for (uintptr_t i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, count, (void *)i);
+    unsigned stops = 0, set = 0;
+    for (int i = 0; i < 50; i++) {
+        stops += !run_stop(0).reason;
+        set += setgid(getgid()) == 0;
+    }
+    over = true;
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    over = false;
+    is(stops, 50, "stops between setgid calls");
+    is(set, 50, "setgid reaches all threads, the tracer's too");
+}
+
+static void *sleeper(void *arg)
+{
+    (void)arg;
+    while (!over)
+        usleep(100000);
+    return NULL;
+}
+
+static void test_many(void)
+{
+    enum { MANY = 1000 };
+    static pthread_t threads[MANY];
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 65536);
+    unsigned made = 0;
+    while (made < MANY && pthread_create(&threads[made], &attr, sleeper, NULL) == 0)
+        made++;
+    struct stop stop = {0};
+    int64_t best = INT64_MAX;
+    unsigned done = 0;
+    for (int i = 0; i < 10; i++) {
+        stop = run_stop(0);
+        if (!stop.reason && stop.parked == made + 1) {
+            done++;
+            best = MIN(best, stop.ns);
+        }
+        usleep(5000);
+    }
+    over = true;
+    for (unsigned i = 0; i < made; i++)
+        pthread_join(threads[i], NULL);
+    over = false;
+    ok(done >= 8 && made >= 100, "%u of 10 stops of %u threads (best %ld us)", done, made,
+       (long)(best / 1000));
+}
+
+/* In a process whose main thread has called pthread_exit. */
+static void *last_thread(void *arg)
+{
+    (void)arg;
+    usleep(20000);
+    struct stop stop = run_stop(0);
+    struct stop again = run_stop(0);
+    _exit(!stop.reason && !again.reason && again.parked == 1 ? 0 : 1);
+}
+
+static void test_main_gone(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        gc_renew();
+        pthread_create(&thread, NULL, last_thread, NULL);
+        pthread_exit(NULL);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    is(status, 0, "a main thread that has called pthread_exit is left out");
+}
+
+/* In vfork the parent's thread cannot answer until the child is gone. */
+static void *vforker(void *arg)
+{
+    (void)arg;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        raw_sleep_ns(200000000);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    return NULL;
+}
+
+static void test_vfork(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, vforker, NULL);
+    usleep(50000);
+    struct stop stop = run_stop(0);
+    ok(!stop.reason && stop.blocked == 1 && stop.unchanged, "a thread in vfork counts as stopped");
+    pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+    alarm(60);
+    ok(th_init(NULL), "set up");
+    test_running();
+    test_births();
+    test_deaf();
+    test_moved();
+    test_setxid();
+    test_many();
+    test_main_gone();
+    test_vfork();
+    test_signal_taken();
+    return tap_done();
+}
