@@ -47,8 +47,8 @@ double rng_one_minus_exp(double x)
 {
     if (x > 40)
         return 1;
-    /* exp(-y) by its series for y < 1/2, then squared: 1 - exp(-2y) = u (2 - u) for u = 1 - exp(-y),
-     * which loses no digits where u is small. */
+    /* exp(-y) by its series for y < 1/2, then squared: 1 - exp(-2y) = u (2 - u) for u = 1 -
+     * exp(-y), which loses no digits where u is small. */
     int halvings = 0;
     for (; x >= 0.5; x *= 0.5)
         halvings++;

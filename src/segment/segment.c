@@ -90,8 +90,7 @@ static void options_to_header(struct md_header *header)
 
 static bool make_canary(void)
 {
-    uint8_t *page =
-        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *page = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return false;
     own_note(page, OS_PAGE, OS_PAGE);
