@@ -138,6 +138,8 @@ static void *resize(void *ptr, size_t size, int flags)
     size_t old = jep_malloc_usable_size(ptr), want = jep_nallocx(at_least(size), flags);
     if (want == 0)
         return NULL;
+    if (want == old && !(flags & MALLOCX_LG_ALIGN_MASK))
+        return ptr; /* nothing is allocated, as in the plain variant */
     if (jep_xallocx(ptr, at_least(size), 0, flags) == want) {
         /* In place: freed and allocated, as a moved one would be. */
         untrack(ptr);

@@ -164,9 +164,11 @@ static void make_file_locked(void)
         tables_destroy(&fresh);
         return;
     }
+    /* Only the header may still be held by someone. */
     tables_destroy(&retired);
     retired = tables;
     tables = fresh;
+    tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
     syscall(SYS_futex, &retired.header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

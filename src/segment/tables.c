@@ -148,6 +148,14 @@ void tables_destroy(struct tables *t)
     memset(t, 0, sizeof *t);
 }
 
+void tables_release(struct tables *t)
+{
+    int saved = errno;
+    if (!t->file)
+        madvise((char *)t->header + OS_PAGE, t->size - OS_PAGE, MADV_DONTNEED);
+    errno = saved;
+}
+
 void tables_destroy_private(struct tables *t)
 {
     if (!t->file)

@@ -323,7 +323,8 @@ enum live_end live_watch(const struct target *target, const struct options *opti
     live.screen.charset = term_charset(options->charset);
     enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
     bool quit = false;
-    int64_t next_ns = monotonic_ns();
+    /* It was read when it was opened. */
+    int64_t next_ns = monotonic_ns() + (int64_t)(live.wish.interval_seconds * 1e9);
     for (;;) {
         int64_t now = monotonic_ns();
         if (now >= next_ns) {

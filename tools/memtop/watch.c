@@ -74,7 +74,10 @@ static void update_model(struct watch *watch)
     const struct snapshot *snapshot = &watch->source.snapshot;
     const struct md_counters *counters = &snapshot->header.counters;
     struct model *model = &watch->model;
-    model->header = &snapshot->header;
+    watch->shown = snapshot->header;
+    model->header = &watch->shown;
+    watch->shown_trace = watch->trace;
+    watch->shown_trace.pauses = NULL;
     model->objects_exact = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
     model->live_objects = !model->objects_exact ? watch->sites.inuse_objects
                           : counters->alloc_objects > counters->free_objects
@@ -124,7 +127,8 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
         watch->model.growth_bytes = history_change(&watch->history, HISTORY_HEAP,
                                                    (int64_t)SITES_WINDOW_SECONDS * 1000000000,
                                                    &watch->model.growth_seconds);
-    describe_state(watch);
+    if (!frozen || !alive)
+        describe_state(watch);
     watch->ticks++;
     return 0;
 }
@@ -155,7 +159,7 @@ int watch_open(struct watch *watch, const struct target *target, bool background
     model->sites = &watch->sites;
     model->names = watch->names;
     model->history = &watch->history;
-    model->trace = &watch->trace;
+    model->trace = &watch->shown_trace;
     result = watch_tick(watch, false, error);
     if (result)
         watch_close(watch);

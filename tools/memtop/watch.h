@@ -13,7 +13,10 @@ struct watch {
     struct trace trace;
     struct names *names;
     struct rate alloc_rate, free_rate, objects_rate;
-    struct model model; /* borrows from the rest */
+    /* What the view shows: copies, which stay as they are while it is frozen. */
+    struct md_header shown;
+    struct trace shown_trace; /* owns nothing */
+    struct model model;       /* borrows from the rest */
     uint64_t ticks;
 };
 
