@@ -92,7 +92,7 @@ static void test_running(void)
         pthread_create(&threads[i], NULL, count, (void *)i);
     unsigned done = 0, still = 0, complete = 0, runs_again = 0;
     int64_t worst = 0;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 20; i++) {
         struct stop stop = run_stop(1000000);
         done += !stop.reason;
         still += stop.still;
@@ -106,10 +106,10 @@ static void test_running(void)
     over = true;
     for (int i = 0; i < 8; i++)
         pthread_join(threads[i], NULL);
-    is(done, 50, "50 stops of 8 running threads (slowest %ld us)", (long)(worst / 1000));
-    is(still, 50, "nobody runs meanwhile");
-    is(complete, 50, "all are in the handler");
-    is(runs_again, 50, "and run again");
+    is(done, 20, "20 stops of 8 running threads (slowest %ld us)", (long)(worst / 1000));
+    is(still, 20, "nobody runs meanwhile");
+    is(complete, 20, "all are in the handler");
+    is(runs_again, 20, "and run again");
     over = false;
 }
 
@@ -135,7 +135,7 @@ static void test_births(void)
     for (uintptr_t i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, breed, (void *)&ticks[i]);
     unsigned done = 0, still = 0;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 50; i++) {
         struct stop stop = run_stop(500000);
         done += !stop.reason;
         still += !stop.reason && stop.still;
@@ -145,7 +145,7 @@ static void test_births(void)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     over = false;
-    is(done, 100, "100 stops while threads are born and die");
+    is(done, 50, "50 stops while threads are born and die");
     is(still, done, "no thread is born or runs while the world is stopped");
 }
 
