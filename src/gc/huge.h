@@ -20,7 +20,7 @@
 
 /* A round takes this long at most; what is left waits for the next cycle.  On a busy machine each
  * range waits for a turn of every CPU. */
-#define HUGE_LIMIT_NS INT64_C(1000000000)
+#define HUGE_LIMIT_NS INT64_C(2000000000)
 
 void huge_collapse(void);
 
