@@ -27,7 +27,7 @@ GROWER = ('import sys,time,signal\n'
           'time.sleep(float(sys.argv[2]))\n'
           'sys.exit(int(sys.argv[3]))\n')
 PYTHON = ['/usr/bin/python3', '-c', GROWER]
-PYTHON_NAME = Path('/usr/bin/python3').resolve().name
+PYTHON_NAME = 'python3'
 PYMALLOC_OFF = {'PYTHONMALLOC': 'malloc'}
 
 

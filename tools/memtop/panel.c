@@ -253,7 +253,8 @@ void panel_draw_help(struct screen *screen, struct rect area)
         {"? F1", "this page"},
         {"space", "pause the view; the history goes on"},
         {"< >", "sort by the column on the left, on the right"},
-        {"up down", "choose a call site; enter shows its stack"},
+        {"up down", "choose a call site; enter shows its stacks,"},
+        {"", "left and right the next one of them"},
         {"/", "filter call sites; esc clears"},
         {"[ ]", "charts over a shorter, a longer time"},
         {"+ -", "look more often, less often"},
@@ -263,7 +264,7 @@ void panel_draw_help(struct screen *screen, struct rect area)
         {"", ""},
         {"GROWTH", "bytes in use now less those a minute ago"},
         {"NEW", "until that is known: alive, born in the last minute"},
-        {"~", "an estimate from samples"},
+        {"~ (N)", "an estimate from samples; N stacks lead to the site"},
         {"H C G R", "heap in use, reachable at the last cycle,"},
         {"", "goal of the next cycle, resident memory"},
     };

@@ -133,6 +133,31 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     return 0;
 }
 
+static uint64_t site_of(void *context, uint32_t stack)
+{
+    struct watch *watch = context;
+    return names_site(watch->names, &watch->source.snapshot, stack);
+}
+
+size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, size_t count,
+                   size_t named)
+{
+    /* A name may show that a frame is an allocator's own: then its callers are the sites, which
+     * need names in turn. */
+    size_t found = 0;
+    for (int round = 0; round < 8; round++) {
+        uint64_t learned = names_learned(watch->names);
+        sites_group(&watch->sites, site_of, watch, by);
+        found = sites_sort(&watch->sites, by, order, count);
+        for (size_t i = found < named ? found : named; i > 0; i--)
+            names_want(watch->names, &watch->source.snapshot,
+                       watch->sites.group[order[i - 1]].stack);
+        if (names_learned(watch->names) == learned)
+            break;
+    }
+    return found;
+}
+
 int watch_open(struct watch *watch, const struct target *target, bool background,
                char error[VIEW_ERROR_SIZE])
 {
