@@ -50,8 +50,10 @@ double rng_one_minus_exp(double x)
     /* exp(-y) by its series for y < 1/2, then squared: 1 - exp(-2y) = u (2 - u) for u = 1 -
      * exp(-y), which loses no digits where u is small. */
     int halvings = 0;
-    for (; x >= 0.5; x *= 0.5)
+    while (x >= 0.5) {
+        x *= 0.5;
         halvings++;
+    }
     /* u = y - y^2/2! + y^3/3! ... to y^9; the constants are 1/9! ... 1/2!. */
     double u = 2.7557319223985891e-6;
     u = u * x - 2.4801587301587302e-5;
