@@ -217,8 +217,8 @@ static void *serve(void *unused)
 bool service_start(void)
 {
     uint32_t none = 0;
-    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) ||
-        __atomic_load_n(&refused, __ATOMIC_ACQUIRE) || !segment_check())
+    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) || __atomic_load_n(&refused, __ATOMIC_ACQUIRE) ||
+        !segment_check())
         return false;
     if (!__atomic_compare_exchange_n(&started, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return true;

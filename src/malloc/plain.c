@@ -103,9 +103,13 @@ void plain_redraw(void)
     own_thread = saved;
 }
 
-/* jemalloc's leaves errno alone. */
+/* A realloc that finds its block of the right size already allocates nothing.  jemalloc counts it
+ * as a new allocation of the whole block, so a buffer of megabytes that grows byte by byte would be
+ * sampled at every call.  (And jemalloc leaves errno alone.) */
 void *plain_realloc(void *ptr, size_t size)
 {
+    if (ptr && size && jep_nallocx(size, 0) == jep_malloc_usable_size(ptr))
+        return ptr;
     void *fresh = jep_realloc(ptr, size);
     if (UNLIKELY(!fresh) && size)
         errno = ENOMEM;

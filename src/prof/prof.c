@@ -84,8 +84,7 @@ static uint64_t record(const void *ptr, size_t size)
 {
     uint64_t pcs[MD_STACK_MAX_DEPTH];
     bool truncated = false;
-    unsigned depth =
-        unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated);
+    unsigned depth = unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated);
     uint32_t hash = stack_hash(pcs, depth);
     uint64_t weight = prof_weight(size, prof_thread.gap_rate);
     uint32_t bucket;
@@ -146,8 +145,7 @@ static void forget(uint64_t handle, const void *ptr)
     if (!segment_check())
         return;
     lock_take(&tables_lock);
-    if (handle ? live_remove_locked(handle, &gone)
-               : live_remove_at_locked((uintptr_t)ptr, &gone))
+    if (handle ? live_remove_locked(handle, &gone) : live_remove_at_locked((uintptr_t)ptr, &gone))
         charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
     lock_release(&tables_lock);
 }
@@ -197,7 +195,8 @@ void prof_inherit(const struct md_header *parent)
             uint32_t hash = stack_hash(pcs, depth);
             id = stack_find_locked(pcs, depth, hash);
             if (!id)
-                id = stack_add_locked(pcs, depth, hash, modules_epoch(pcs, depth), stack->truncated);
+                id =
+                    stack_add_locked(pcs, depth, hash, modules_epoch(pcs, depth), stack->truncated);
         }
         s.flags |= MD_SAMPLE_INHERITED;
         if (bucket_intern_locked(id, b->size, &s.bucket) &&

@@ -90,8 +90,7 @@ static void options_to_header(struct md_header *header)
 
 static bool make_canary(void)
 {
-    uint8_t *page =
-        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *page = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return false;
     own_note(page, OS_PAGE, OS_PAGE);
@@ -164,9 +163,11 @@ static void make_file_locked(void)
         tables_destroy(&fresh);
         return;
     }
+    /* Only the header may still be held by someone. */
     tables_destroy(&retired);
     retired = tables;
     tables = fresh;
+    tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
     syscall(SYS_futex, &retired.header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

@@ -64,7 +64,7 @@ extern void (*segment_move_lock)(bool take);
  * mapping, still readable, NULL if there was none. */
 extern void (*segment_on_fork)(const struct md_header *inherited);
 
-#define COUNT_ADD(field, n) \
+#define COUNT_ADD(field, n)                                                                        \
     __atomic_fetch_add(&segment_counters()->field, (uint64_t)(n), __ATOMIC_RELAXED)
 
 #endif

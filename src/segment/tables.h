@@ -25,6 +25,8 @@ bool tables_create_file(struct tables *t, int fd, size_t size);
 /* Memory for `count` entries.  False: beyond the capacity, or the system refused it. */
 bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count);
 void tables_destroy(struct tables *t);
+/* Gives back the memory of private tables but for the header: they read 0 from then on. */
+void tables_release(struct tables *t);
 /* Destroys it only if it is private memory. */
 void tables_destroy_private(struct tables *t);
 

@@ -8,7 +8,7 @@
 
 static void label_is(const struct name_frame *frames, size_t count, const char *expected)
 {
-    char *label = names_label(frames, count);
+    char *label = names_label(frames, count, NULL);
     if (!ok(label && strcmp(label, expected) == 0, "%s", expected))
         tap_print("# got %s", label ? label : "(null)");
     free(label);
@@ -16,7 +16,7 @@ static void label_is(const struct name_frame *frames, size_t count, const char *
 
 #define FRAME(function, file, module, line)                                                        \
     {                                                                                              \
-        (char *)function, (char *)file, (char *)module, 0x1234, line, false                        \
+        (char *)function, (char *)file, (char *)module, 0x2234, 0x1234, line, false                \
     }
 
 static void test_labels(void)
@@ -49,7 +49,7 @@ static void test_labels(void)
     long_name[sizeof long_name - 1] = '\0';
     for (int i = 0; i < 200; i++)
         deep[i] = (struct name_frame)FRAME(long_name, long_name, long_name, 77);
-    char *label = names_label(deep, 200);
+    char *label = names_label(deep, 200, NULL);
     ok(label && strlen(label) < 512, "a deep stack of long names stays short");
     free(label);
 }
@@ -78,6 +78,8 @@ static void test_thread(void)
         for (uint32_t id = 3; id < 2000; id++)
             names_want(names, &snapshot, id);
         ok(names_find(names, 1999) != NULL, "ids that are no stack have a label too");
+        is(names_site(names, &snapshot, 2), 0x1235, "its site is the innermost call");
+        is(names_site(names, &snapshot, 3), 0, "what is no stack has none");
         names_destroy(names);
     }
     names_destroy(NULL);

@@ -29,6 +29,18 @@ static void set(int64_t seconds, double a_mib, double b_mib, double other_mib)
     snapshot.taken_ns = seconds * SECOND;
 }
 
+static uint64_t by_stack(void *context, uint32_t stack)
+{
+    (void)context;
+    return stack;
+}
+
+static uint64_t all_one(void *context, uint32_t stack)
+{
+    (void)stack;
+    return *(uint64_t *)context;
+}
+
 static void test_sums(void)
 {
     struct sites sites;
@@ -45,9 +57,19 @@ static void test_sums(void)
     is(sites.inuse_bytes, 8 * MIB, "the sum of all");
     is(sites.growth_seconds, 0, "nothing to compare with yet");
     uint32_t order[4];
+    ok(sites_group(&sites, by_stack, NULL, SITES_BY_INUSE), "each stack a group of its own");
     is(sites_sort(&sites, SITES_BY_INUSE, order, 4), 2, "two sites");
-    is(sites.site[order[0]].stack, 20, "the greatest first");
+    is(sites.group[order[0]].stack, 20, "the greatest first");
     is(sites_sort(&sites, SITES_BY_INUSE, order, 1), 1, "no more than asked for");
+    uint64_t key = 99;
+    ok(sites_group(&sites, all_one, &key, SITES_BY_INUSE), "all in one group");
+    is(sites_sort(&sites, SITES_BY_INUSE, order, 4), 1, "which is one row");
+    is(sites.group[0].members, 2, "of two stacks");
+    is(sites.group[0].inuse_bytes, 8 * MIB, "with the sum of both");
+    is(sites.group[0].stack, 20, "and the greatest for all");
+    is(sites_members(&sites, 99, SITES_BY_INUSE, order, 4), 2, "its members");
+    is(sites.site[order[1]].stack, 8, "in order");
+    is(sites_members(&sites, 98, SITES_BY_INUSE, order, 4), 0, "another group has none");
     sites_fini(&sites);
 }
 
@@ -70,10 +92,11 @@ static void test_growth(void)
     ok(sites.growth_seconds >= 60 && sites.growth_seconds <= 65, "within a slot");
     is((long long)(site->growth_bytes / MIB), (long long)sites.growth_seconds, "both agree");
     is(site->alloc_rate, MIB, "allocation rate of the last tick");
+    sites_group(&sites, by_stack, NULL, SITES_BY_GROWTH);
     sites_sort(&sites, SITES_BY_GROWTH, order, 2);
-    is(sites.site[order[0]].stack, 8, "what grows comes first");
+    is(sites.group[order[0]].stack, 8, "what grows comes first");
     sites_sort(&sites, SITES_BY_INUSE, order, 2);
-    is(sites.site[order[0]].stack, 20, "what is large comes first by size");
+    is(sites.group[order[0]].stack, 20, "what is large comes first by size");
     ok(!sites_too_early(&sites), "growth is known");
     sites_fini(&sites);
 }

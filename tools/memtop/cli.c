@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,6 +76,24 @@ void cli_targets(const char *message, const struct targets *matches)
 bool cli_batch(const struct options *options)
 {
     return options->batch || options->json || !isatty(STDOUT_FILENO);
+}
+
+int cli_flush(void)
+{
+    static bool said;
+    errno = 0;
+    bool good = fflush(stdout) == 0 && !ferror(stdout);
+    int error = errno;
+    if (good)
+        return EXIT_DONE;
+    /* The error may be of an earlier write, its errno lost: a pipe without a reader is told so. */
+    struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+    if (error == EPIPE || (poll(&out, 1, 0) > 0 && (out.revents & POLLERR)))
+        return -1;
+    if (!said)
+        cli_error("standard output: %s", error ? strerror(error) : "it could not be written");
+    said = true;
+    return EXIT_FAILED;
 }
 
 static int usage_error(const struct command *command)

@@ -42,6 +42,9 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The message of target_resolve; an ambiguous name's processes below it. */
 struct targets;
 void cli_targets(const char *message, const struct targets *matches);
+/* Flushes standard output.  EXIT_DONE; -1: its reader has gone, which is no fault of anyone's and
+ * the end of the work; EXIT_FAILED, said on stderr: it could not be written. */
+int cli_flush(void);
 /* Batch mode: asked for, or standard output is no terminal. */
 bool cli_batch(const struct options *options);
 

@@ -105,7 +105,7 @@ static int open_signals(sigset_t *before)
 static void watch_live(struct run *run, const struct options *options, int signals)
 {
     char error[VIEW_ERROR_SIZE] = "";
-    while (!run->watching && waitpid(run->pid, NULL, WNOHANG | WNOWAIT) == 0) {
+    while (!run->watching) {
         siginfo_t info = {0};
         if (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
             info.si_pid != 0)

@@ -45,8 +45,9 @@ static int watch_batch(const struct target *target, const struct options *option
             printf("%s", i > 0 ? "\n" : "");
             report_text(stdout, &watch, BATCH_SITES);
         }
-        if (fflush(stdout) != 0) { /* the reader has gone: no fault of anyone */
-            clearerr(stdout);
+        int flushed = cli_flush();
+        if (flushed != EXIT_DONE) {
+            status = flushed == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
             break;
         }
         if (watch.source.state != SOURCE_LIVE)
@@ -102,10 +103,9 @@ int command_list(const struct options *options)
         if (i > 0)
             sleep_seconds(options->interval_seconds);
         int status = command_ps(options);
-        if (status != EXIT_DONE || fflush(stdout) != 0) {
-            clearerr(stdout);
-            return status;
-        }
+        int flushed = status == EXIT_DONE ? cli_flush() : status;
+        if (flushed != EXIT_DONE)
+            return flushed == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
     }
     return EXIT_DONE;
 }

@@ -35,6 +35,16 @@ const struct history_point *history_last(const struct history *history)
     return history->count > 0 ? point_at(history, history->count - 1) : NULL;
 }
 
+double history_value(const struct history *history, enum history_series series, int64_t until_ns)
+{
+    for (size_t back = history->count; back > 0; back--) {
+        const struct history_point *point = point_at(history, back - 1);
+        if (point->time_ns <= until_ns && !isnan(point->value[series]))
+            return point->value[series];
+    }
+    return NAN;
+}
+
 void history_push(struct history *history, const struct history_point *point)
 {
     if (history->capacity == 0)

@@ -19,7 +19,8 @@ struct live {
     struct screen screen;
     uint32_t *rows;
     size_t room;
-    uint32_t cursor_stack; /* the site the cursor is on: it stays there when the order changes */
+    uint64_t cursor_key;  /* the site the cursor is on: it stays there when the order changes */
+    uint32_t members[64]; /* the stacks of that site */
     bool cursor_set;
 };
 
@@ -89,7 +90,7 @@ bool live_common_key(struct wish *wish, enum charset *charset, int key, int64_t 
 static bool matches(const struct live *live, uint32_t place)
 {
     const struct stack_names *names =
-        names_find(live->watch.names, live->watch.sites.site[place].stack);
+        names_find(live->watch.names, live->watch.sites.group[place].stack);
     return names && names->label && strcasestr(names->label, live->wish.filter);
 }
 
@@ -105,13 +106,12 @@ static void arrange(struct live *live)
             live->room = sites->count * 2;
         }
     }
-    size_t count = sites_sort(sites, wish->order, live->rows, live->room);
-    if (wish->filter[0] != '\0') {
+    bool filtered = wish->filter[0] != '\0';
+    size_t count =
+        watch_sites(&live->watch, wish->order, live->rows, live->room, filtered ? ROWS_NAMED : 0);
+    if (filtered) {
         size_t kept = 0;
         for (size_t i = 0; i < count; i++) {
-            if (i < ROWS_NAMED)
-                names_want(live->watch.names, &live->watch.source.snapshot,
-                           sites->site[live->rows[i]].stack);
             if (matches(live, live->rows[i]))
                 live->rows[kept++] = live->rows[i];
         }
@@ -121,13 +121,23 @@ static void arrange(struct live *live)
     wish->row_count = count;
     int place = -1;
     for (size_t i = 0; live->cursor_set && i < count && place < 0; i++)
-        if (sites->site[live->rows[i]].stack == live->cursor_stack)
+        if (sites->group[live->rows[i]].key == live->cursor_key)
             place = (int)i;
     if (live->cursor_set && place < 0 && wish->cursor >= 0) /* filtered away */
         place = wish->cursor < (int)count ? wish->cursor : (int)count - 1;
     wish->cursor = place;
     if (place >= 0)
-        live->cursor_stack = sites->site[live->rows[place]].stack;
+        live->cursor_key = sites->group[live->rows[place]].key;
+    wish->members = live->members;
+    wish->member_count = place >= 0 && wish->pane == PANE_STACK
+                             ? sites_members(sites, live->cursor_key, wish->order, live->members,
+                                             sizeof live->members / sizeof live->members[0])
+                             : 0;
+    if (wish->member >= wish->member_count)
+        wish->member = 0;
+    if (wish->member_count > 0)
+        names_want(live->watch.names, &live->watch.source.snapshot,
+                   sites->site[live->members[wish->member]].stack);
 }
 
 /* Keeps the cursor in sight, and asks for the names of what is in sight: the top row last, as the
@@ -152,7 +162,7 @@ static void scroll(struct live *live)
     for (size_t i = shown; i > 0; i--)
         if (wish->first_row + i - 1 < wish->row_count)
             names_want(live->watch.names, &live->watch.source.snapshot,
-                       live->watch.sites.site[wish->rows[wish->first_row + i - 1]].stack);
+                       live->watch.sites.group[wish->rows[wish->first_row + i - 1]].stack);
 }
 
 static void move_cursor(struct live *live, long by)
@@ -164,7 +174,8 @@ static void move_cursor(struct live *live, long by)
     to = to < 0 ? 0 : to >= (long)wish->row_count ? (long)wish->row_count - 1 : to;
     wish->cursor = (int)to;
     wish->stack_scroll = 0;
-    live->cursor_stack = live->watch.sites.site[wish->rows[to]].stack;
+    wish->member = 0;
+    live->cursor_key = live->watch.sites.group[wish->rows[to]].key;
     live->cursor_set = true;
 }
 
@@ -245,14 +256,22 @@ static bool handle_key(struct live *live, int key, bool *quit)
         else
             live->cursor_set = false, wish->cursor = -1;
         break;
+    case TERM_LEFT:
+    case TERM_RIGHT:
+        if (wish->pane == PANE_STACK && wish->member_count > 0) {
+            size_t step_by = key == TERM_RIGHT ? 1 : wish->member_count - 1;
+            wish->member = (wish->member + step_by) % wish->member_count;
+            wish->stack_scroll = 0;
+            break;
+        }
+        wish->order = (wish->order + (key == TERM_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
+        break;
     case '<':
     case ',':
-    case TERM_LEFT:
         wish->order = wish->order == 0 ? SITES_ORDERS - 1 : wish->order - 1;
         break;
     case '>':
     case '.':
-    case TERM_RIGHT:
         wish->order = (wish->order + 1) % SITES_ORDERS;
         break;
     case '/':
@@ -323,7 +342,8 @@ enum live_end live_watch(const struct target *target, const struct options *opti
     live.screen.charset = term_charset(options->charset);
     enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
     bool quit = false;
-    int64_t next_ns = monotonic_ns();
+    /* It was read when it was opened. */
+    int64_t next_ns = monotonic_ns() + (int64_t)(live.wish.interval_seconds * 1e9);
     for (;;) {
         int64_t now = monotonic_ns();
         if (now >= next_ns) {

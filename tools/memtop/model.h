@@ -47,11 +47,15 @@ struct wish {
     double interval_seconds;
     double span_seconds;
     bool span_chosen; /* by the user; else the view fits it to what is known */
-    /* The sites in the order shown, filtered; the cursor is a place in it, -1 none. */
+    /* The sites in the order shown, filtered, as places of sites.group; the cursor is a place in
+     * it, -1 none. */
     const uint32_t *rows;
     size_t row_count;
     int cursor;
     size_t first_row; /* the first shown */
+    /* The stacks of the site under the cursor, as places of sites.site, and the one shown. */
+    const uint32_t *members;
+    size_t member_count, member;
     size_t stack_scroll;
     char message[300]; /* in the footer's place, "" none */
 };

@@ -1,6 +1,7 @@
 #include "names.h"
 
 #include "units.h"
+#include "view/containers.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -32,6 +33,8 @@ struct names {
     size_t index_size, count;
     bool background;
     int event;
+    struct pair_map places; /* pc -> enum place; caller's */
+    uint64_t learned;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work, ended;
@@ -40,6 +43,9 @@ struct names {
 };
 
 static atomic_uint running_threads;
+
+/* What is known of an address. */
+enum place { PLACE_OWN, PLACE_OWN_UNNAMED, PLACE_PLUMBING };
 
 enum { LABEL_SIZE = 512, JOB_FRAMES = 256 };
 
@@ -61,17 +67,25 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Frames that allocate on behalf of whoever called them: naming them would name no one. */
-static bool is_plumbing(const struct name_frame *frame)
+/* Libraries that allocate on behalf of whoever called them. */
+static bool is_plumbing_module(const char *name)
 {
     static const char *const modules[] = {"libmemdebug.so", "libc.so", "libc-2", "ld-linux",
                                           "libstdc++.so"};
+    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++)
+        if (strncmp(name, modules[i], strlen(modules[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Functions that do so: naming them would name no one. */
+static bool is_plumbing(const struct name_frame *frame)
+{
     static const char *const prefixes[] = {"operator new",
                                            "std::", "__gnu_cxx::", "void std::", "void* std::"};
     static const char *const parts[] = {"malloc", "calloc", "realloc", "strdup", "memalign"};
-    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++)
-        if (strncmp(frame->module, modules[i], strlen(modules[i])) == 0)
-            return true;
+    if (is_plumbing_module(frame->module))
+        return true;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (strncmp(frame->function, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -118,7 +132,7 @@ static void short_function(const struct name_frame *frame, char *buffer, size_t 
     snprintf(buffer, size, "%.*s", (int)(length < 200 ? length : 200), frame->function);
 }
 
-char *names_label(const struct name_frame *frames, size_t count)
+char *names_label(const struct name_frame *frames, size_t count, size_t *head)
 {
     char label[LABEL_SIZE], function[256];
     size_t first = 0;
@@ -126,13 +140,19 @@ char *names_label(const struct name_frame *frames, size_t count)
         first++;
     if (first == count)
         first = 0;
-    if (count == 0)
-        return clean_copy("(stack not known)");
+    if (count == 0) {
+        static const char unknown[] = "(stack not known)";
+        if (head)
+            *head = sizeof unknown - 1;
+        return clean_copy(unknown);
+    }
     short_function(&frames[first], function, sizeof function);
     int n = snprintf(label, sizeof label, "%s", function);
     if (frames[first].line > 0)
         n += snprintf(label + n, sizeof label - (size_t)n, " %.120s:%" PRIu32,
                       base_name(frames[first].file), frames[first].line);
+    if (head)
+        *head = (size_t)n;
     for (size_t i = first + 1; i < count && n + 270 < (int)sizeof label; i++) {
         if (is_beginning(&frames[i]))
             break;
@@ -168,6 +188,7 @@ static bool add_frame(struct stack_names *stack, const struct symbol_frame *symb
     *frame = (struct name_frame){.function = clean_copy(symbol ? symbol->function : ""),
                                  .file = clean_copy(symbol ? symbol->file : ""),
                                  .module = clean_copy(module ? base_name(module->path) : ""),
+                                 .pc = pc + 1,
                                  .address = module ? pc - module->bias : pc,
                                  .line = symbol ? symbol->line : 0,
                                  .inlined = inlined};
@@ -196,7 +217,7 @@ static void resolve(struct symbolizer *symbolizer, struct job *job)
         for (size_t k = 0; k < found; k++)
             add_frame(result, &frames[k], module, address, k + 1 < found);
     }
-    result->label = names_label(result->frames, result->frame_count);
+    result->label = names_label(result->frames, result->frame_count, &result->head);
     result->resolved = symbolizer != NULL;
 }
 
@@ -249,6 +270,7 @@ static void free_names(struct names *names)
             free(names->index[i]);
         }
     free(names->index);
+    pair_map_fini(&names->places);
     free_jobs(names->wanted);
     free_jobs(names->done);
     symbolizer_destroy(names->symbolizer);
@@ -381,6 +403,47 @@ static bool make_room(struct names *names)
     return true;
 }
 
+/* Notes which addresses of a stack are plumbing: those all of whose functions are. */
+static void learn(struct names *names, const struct stack_names *stack)
+{
+    for (size_t i = 0, next; stack->resolved && i < stack->frame_count; i = next) {
+        bool plumbing = true;
+        for (next = i; next < stack->frame_count && stack->frames[next].pc == stack->frames[i].pc &&
+                       (next == i || stack->frames[next - 1].inlined);
+             next++)
+            plumbing = plumbing && is_plumbing(&stack->frames[next]);
+        uint32_t *place = pair_map_put(&names->places, stack->frames[i].pc, 0);
+        if (place && *place != (uint32_t)(plumbing ? PLACE_PLUMBING : PLACE_OWN)) {
+            *place = plumbing ? PLACE_PLUMBING : PLACE_OWN;
+            names->learned++;
+        }
+    }
+}
+
+uint64_t names_learned(const struct names *names)
+{
+    return names->learned;
+}
+
+uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32_t id)
+{
+    const struct md_stack *stack = snapshot_stack(snapshot, id);
+    for (uint32_t i = 0; stack && i < stack->depth; i++) {
+        uint32_t *place = pair_map_put(&names->places, stack->pc[i], 0);
+        if (!place)
+            break;
+        if (*place == PAIR_MAP_NONE) {
+            const struct md_module *module =
+                snapshot_module(snapshot, stack->pc[i] - 1, stack->epoch);
+            *place = module && is_plumbing_module(base_name(module->path)) ? PLACE_PLUMBING
+                                                                           : PLACE_OWN_UNNAMED;
+        }
+        if (*place != PLACE_PLUMBING)
+            return stack->pc[i];
+    }
+    return stack && stack->depth > 0 ? stack->pc[0] : 0;
+}
+
 void names_want(struct names *names, const struct snapshot *snapshot, uint32_t stack)
 {
     if (names_find(names, stack) || !make_room(names))
@@ -395,6 +458,7 @@ void names_want(struct names *names, const struct snapshot *snapshot, uint32_t s
     struct job *shown = names->background ? provisional : job;
     resolve(names->background ? NULL : names->symbolizer, shown);
     *lookup(names, stack) = shown->result;
+    learn(names, shown->result);
     names->count++;
     shown->result = NULL;
     free_job(shown);
@@ -426,6 +490,7 @@ bool names_take(struct names *names)
         struct stack_names *provisional = *entry;
         *entry = job->result;
         job->result = provisional;
+        learn(names, *entry);
     }
     free_jobs(done);
     return any;

@@ -13,6 +13,7 @@ struct name_frame {
     char *function;   /* "" not known */
     char *file;       /* path as in the debug information, "" */
     char *module;     /* base name, "" */
+    uint64_t pc;      /* in the process */
     uint64_t address; /* in the module's symbol tables */
     uint32_t line;
     bool inlined; /* into the next */
@@ -24,6 +25,7 @@ struct stack_names {
     struct name_frame *frames; /* innermost first */
     size_t frame_count;
     char *label; /* one line: the first frame that is the program's own, then its callers */
+    size_t head; /* bytes of it that name that frame */
 };
 
 struct names;
@@ -39,10 +41,16 @@ bool names_take(struct names *names);
 int names_fd(const struct names *names);
 /* What is known, or NULL before the first names_want. */
 const struct stack_names *names_find(const struct names *names, uint32_t stack);
+/* The address that makes a stack's call site: of the innermost frame that is the program's own, not
+ * an allocator's (libc, operator new, xmalloc, ...).  Modules tell at once, functions once their
+ * names are known: the answer may change after names_want and names_take. */
+uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32_t stack);
+/* Grows whenever answers of names_site may have changed. */
+uint64_t names_learned(const struct names *names);
 /* Threads that still run: if not 0, end with _exit. */
 unsigned names_running(void);
 
-/* The label of some frames, malloc'ed.  Pure. */
-char *names_label(const struct name_frame *frames, size_t count);
+/* The label of some frames, malloc'ed; *head as in stack_names (may be NULL).  Pure. */
+char *names_label(const struct name_frame *frames, size_t count, size_t *head);
 
 #endif

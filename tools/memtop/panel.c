@@ -47,14 +47,16 @@ static void figure(struct figures *figures, enum style style, const char *name, 
     figures->col = screen_text(screen, figures->area, figures->row, col + 1, style, value);
 }
 
-static void draw_program_figures(struct figures *figures, const struct model *model)
+static void draw_program_figures(struct figures *figures, const struct model *model,
+                                 const struct wish *wish)
 {
     char text[UNITS_SIZE], line[64];
     const struct md_counters *counters = &model->header->counters;
-    const struct history_point *last = history_last(model->history);
-    figure(figures, STYLE_BOLD, "heap", units_bytes(text, last ? last->value[HISTORY_HEAP] : NAN));
+    int64_t now_ns = wish->paused ? wish->frozen_ns : model->now_ns;
+    double heap = history_value(model->history, HISTORY_HEAP, now_ns);
+    figure(figures, STYLE_BOLD, "heap", units_bytes(text, heap));
     if (model->growth_seconds >= 1) {
-        double share = model->growth_bytes / fmax(last ? last->value[HISTORY_HEAP] : NAN, 1);
+        double share = model->growth_bytes / fmax(heap, 1);
         snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
                  model->growth_seconds);
         figure(figures,
@@ -64,7 +66,8 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
                "grew", line);
     }
     figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
-    figure(figures, STYLE_NORMAL, "rss", units_bytes(text, last ? last->value[HISTORY_RSS] : NAN));
+    figure(figures, STYLE_NORMAL, "rss",
+           units_bytes(text, history_value(model->history, HISTORY_RSS, now_ns)));
     char count[UNITS_SIZE];
     snprintf(line, sizeof line, "%s%s", model->objects_exact ? "" : "~",
              units_count(count, model->live_objects));
@@ -130,13 +133,12 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
 static void draw_figures(struct screen *screen, struct rect area, const struct model *model,
                          const struct wish *wish)
 {
-    (void)wish;
     struct figures figures = {.screen = screen, .area = area};
     if (!model->header) {
         draw_cycle_figures(&figures, model);
         return;
     }
-    draw_program_figures(&figures, model);
+    draw_program_figures(&figures, model, wish);
     if (area.rows < 2)
         return;
     figures.row = 1;
@@ -251,7 +253,8 @@ void panel_draw_help(struct screen *screen, struct rect area)
         {"? F1", "this page"},
         {"space", "pause the view; the history goes on"},
         {"< >", "sort by the column on the left, on the right"},
-        {"up down", "choose a call site; enter shows its stack"},
+        {"up down", "choose a call site; enter shows its stacks,"},
+        {"", "left and right the next one of them"},
         {"/", "filter call sites; esc clears"},
         {"[ ]", "charts over a shorter, a longer time"},
         {"+ -", "look more often, less often"},
@@ -261,7 +264,7 @@ void panel_draw_help(struct screen *screen, struct rect area)
         {"", ""},
         {"GROWTH", "bytes in use now less those a minute ago"},
         {"NEW", "until that is known: alive, born in the last minute"},
-        {"~", "an estimate from samples"},
+        {"~ (N)", "an estimate from samples; N stacks lead to the site"},
         {"H C G R", "heap in use, reachable at the last cycle,"},
         {"", "goal of the next cycle, resident memory"},
     };

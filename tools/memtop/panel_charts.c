@@ -34,27 +34,16 @@ static char *bytes_a_second(char buffer[static UNITS_SIZE], double value)
     return buffer;
 }
 
-/* The last known value of a curve. */
-static double last_value(const struct history *history, enum history_series series)
-{
-    for (size_t back = history->count; back > 0; back--) {
-        size_t place = (history->first + back - 1) % history->capacity;
-        if (!isnan(history->points[place].value[series]))
-            return history->points[place].value[series];
-    }
-    return NAN;
-}
-
 /* "H heap 53.2M  C reachable 40.0M": each curve with its mark, its colour and, if there is room for
  * all of them, its last value.  With `draw` off only the width is computed. */
 static int caption(struct screen *screen, struct rect area, const struct history *history,
-                   const struct curve *curves, size_t count, units_function *units, bool values,
-                   bool draw)
+                   int64_t end_ns, const struct curve *curves, size_t count, units_function *units,
+                   bool values, bool draw)
 {
     int col = 0;
     for (size_t i = 0; i < count; i++) {
         char value[UNITS_SIZE], text[64];
-        double last = last_value(history, curves[i].series);
+        double last = history_value(history, curves[i].series, end_ns);
         if (isnan(last) && i > 0)
             continue;
         col += col > 0 ? 2 : 0;
@@ -76,10 +65,11 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
                         const struct kind *kind)
 {
     enum { SCALE = 5, MOST = 5 };
+    int64_t end_ns = wish->paused ? wish->frozen_ns : model->now_ns;
     struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, kind->note) - 1};
-    bool with_values =
-        caption(screen, head, model->history, curves, count, kind->units, true, false) <= head.cols;
-    caption(screen, head, model->history, curves, count, kind->units, with_values, true);
+    bool with_values = caption(screen, head, model->history, end_ns, curves, count, kind->units,
+                               true, false) <= head.cols;
+    caption(screen, head, model->history, end_ns, curves, count, kind->units, with_values, true);
     screen_right(screen, area, 0, area.cols, STYLE_DIM, kind->note);
     struct rect body = {area.row + 1, area.col + SCALE + 1, area.rows - 1, area.cols - SCALE - 2};
     if (body.rows < 1 || body.cols < 4)
@@ -93,7 +83,6 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
         return;
     }
     struct chart_series series[MOST];
-    int64_t end_ns = wish->paused ? wish->frozen_ns : model->now_ns;
     double max = 0;
     for (size_t i = 0; i < count; i++) {
         double *out = values + i * points;

@@ -100,7 +100,18 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
         col++;
     }
     const struct stack_names *names = names_find(model->names, site->stack);
-    screen_text(screen, area, row, col + 1, STYLE_NORMAL, names ? names->label : "...");
+    if (!names || !names->label) {
+        screen_text(screen, area, row, col + 1, STYLE_NORMAL, "...");
+        return;
+    }
+    char head[320];
+    snprintf(head, sizeof head, "%.*s", (int)names->head, names->label);
+    col = screen_text(screen, area, row, col + 1, STYLE_NORMAL, head);
+    if (site->members > 1) /* the callers that follow are of the greatest of them */
+        col = screen_printf(screen, area, row, col, STYLE_DIM, " (%" PRIu32 ")",
+                            site->members);
+    screen_text(screen, area, row, col, site->members > 1 ? STYLE_DIM : STYLE_NORMAL,
+                names->label + names->head);
 }
 
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
@@ -136,7 +147,7 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
         size_t place = wish->first_row + (size_t)row - 1;
         if (place >= wish->row_count)
             break;
-        draw_row(screen, area, row, model, wish, &model->sites->site[wish->rows[place]]);
+        draw_row(screen, area, row, model, wish, &model->sites->group[wish->rows[place]]);
         if ((int)place == wish->cursor)
             screen_restyle(screen, area, row, STYLE_SELECTED);
     }
@@ -144,11 +155,15 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
 
 /* "1.50M in use, 8.20M allocated, 1.0K/s; 12 live samples, 2s to 3m12s old" */
 static void draw_ages(struct screen *screen, struct rect area, const struct model *model,
-                      const struct site *site)
+                      const struct wish *wish, const struct site *site)
 {
     char inuse[UNITS_SIZE], alloc[UNITS_SIZE], rate[UNITS_SIZE], line[256];
-    int n = snprintf(line, sizeof line, "%s in use, %s allocated",
-                     units_bytes(inuse, site->inuse_bytes), units_bytes(alloc, site->alloc_bytes));
+    int n = 0;
+    if (wish->member_count > 1)
+        n = snprintf(line, sizeof line, "stack %zu of %" PRIu32 ": ", wish->member + 1,
+                     model->sites->group[wish->rows[wish->cursor]].members);
+    n += snprintf(line + n, sizeof line - (size_t)n, "%s in use, %s allocated",
+                  units_bytes(inuse, site->inuse_bytes), units_bytes(alloc, site->alloc_bytes));
     if (!isnan(site->alloc_rate))
         n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s",
                       units_bytes(rate, site->alloc_rate));
@@ -166,11 +181,11 @@ static void draw_ages(struct screen *screen, struct rect area, const struct mode
 void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,
                       const struct wish *wish)
 {
-    if (!model->sites || wish->cursor < 0 || (size_t)wish->cursor >= wish->row_count)
+    if (!model->sites || wish->member >= wish->member_count || wish->cursor < 0)
         return;
-    const struct site *site = &model->sites->site[wish->rows[wish->cursor]];
+    const struct site *site = &model->sites->site[wish->members[wish->member]];
     const struct stack_names *names = names_find(model->names, site->stack);
-    draw_ages(screen, area, model, site);
+    draw_ages(screen, area, model, wish, site);
     if (!names)
         return;
     for (int row = 1; row < area.rows; row++) {

@@ -113,7 +113,6 @@ static json_t *stack_json(const struct stack_names *names)
 static json_t *site_json(struct watch *watch, const struct site *site)
 {
     const struct sites *sites = &watch->sites;
-    names_want(watch->names, &watch->source.snapshot, site->stack);
     const struct stack_names *names = names_find(watch->names, site->stack);
     bool first = sites->growth_seconds <= 0;
     json_t *object = json_object();
@@ -127,6 +126,7 @@ static json_t *site_json(struct watch *watch, const struct site *site)
     json_object_set_new(object, "alloc_objects", report_number(round(site->alloc_objects)));
     json_object_set_new(object, "alloc_bytes_per_second", report_number(site->alloc_rate));
     json_object_set_new(object, "samples", report_number((double)site->samples));
+    json_object_set_new(object, "stacks", json_integer(site->members));
     json_object_set_new(object, "stack", stack_json(names));
     return object;
 }
@@ -135,9 +135,9 @@ static json_t *sites_json(struct watch *watch, size_t count)
 {
     json_t *array = json_array();
     uint32_t *order = malloc((count + 1) * sizeof order[0]);
-    size_t found = order ? sites_sort(&watch->sites, SITES_BY_GROWTH, order, count) : 0;
+    size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
     for (size_t i = 0; i < found; i++)
-        json_array_append_new(array, site_json(watch, &watch->sites.site[order[i]]));
+        json_array_append_new(array, site_json(watch, &watch->sites.group[order[i]]));
     free(order);
     return array;
 }
@@ -254,7 +254,7 @@ void report_text(FILE *out, struct watch *watch, size_t count)
         fprintf(out, "%s\n", line);
     }
     uint32_t *order = malloc((count + 1) * sizeof order[0]);
-    size_t found = order ? sites_sort(sites, SITES_BY_GROWTH, order, count) : 0;
+    size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
     char heading[32];
     if (sites_too_early(sites))
         snprintf(heading, sizeof heading, "NEW in 60s");
@@ -265,8 +265,7 @@ void report_text(FILE *out, struct watch *watch, size_t count)
     else
         fprintf(out, "%s\n", model->hint ? model->hint : "No samples yet.");
     for (size_t i = 0; i < found; i++) {
-        const struct site *site = &sites->site[order[i]];
-        names_want(watch->names, &watch->source.snapshot, site->stack);
+        const struct site *site = &sites->group[order[i]];
         const struct stack_names *names = names_find(watch->names, site->stack);
         char objects[UNITS_SIZE + 1] = "~";
         units_count(objects + 1, site->inuse_objects);

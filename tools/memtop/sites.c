@@ -15,6 +15,8 @@ void sites_fini(struct sites *sites)
 {
     free(sites->site);
     free(sites->index);
+    free(sites->group);
+    pair_map_fini(&sites->group_index);
     *sites = (struct sites){0};
 }
 
@@ -240,20 +242,97 @@ static int greatest_first(const void *a, const void *b)
     return (x->place > y->place) - (x->place < y->place);
 }
 
-size_t sites_sort(const struct sites *sites, enum site_order by, uint32_t *order, size_t count)
+static size_t take_greatest(struct ranked *ranked, size_t found, uint32_t *order, size_t count)
 {
-    struct ranked *ranked = malloc((sites->count + 1) * sizeof ranked[0]);
-    if (!ranked)
-        return 0;
-    for (size_t i = 0; i < sites->count; i++) {
-        const struct site *site = &sites->site[i];
-        ranked[i] = (struct ranked){sites_key(sites, site, by), site->inuse_bytes, (uint32_t)i};
-    }
-    qsort(ranked, sites->count, sizeof ranked[0], greatest_first);
-    if (count > sites->count)
-        count = sites->count;
+    qsort(ranked, found, sizeof ranked[0], greatest_first);
+    if (count > found)
+        count = found;
     for (size_t i = 0; i < count; i++)
         order[i] = ranked[i].place;
     free(ranked);
     return count;
+}
+
+size_t sites_sort(const struct sites *sites, enum site_order by, uint32_t *order, size_t count)
+{
+    struct ranked *ranked = malloc((sites->group_count + 1) * sizeof ranked[0]);
+    if (!ranked)
+        return 0;
+    for (size_t i = 0; i < sites->group_count; i++) {
+        const struct site *site = &sites->group[i];
+        ranked[i] = (struct ranked){sites_key(sites, site, by), site->inuse_bytes, (uint32_t)i};
+    }
+    return take_greatest(ranked, sites->group_count, order, count);
+}
+
+size_t sites_members(const struct sites *sites, uint64_t key, enum site_order by, uint32_t *order,
+                     size_t count)
+{
+    struct ranked *ranked = malloc((sites->count + 1) * sizeof ranked[0]);
+    size_t found = 0;
+    if (!ranked)
+        return 0;
+    for (size_t i = 0; i < sites->count; i++) {
+        const struct site *site = &sites->site[i];
+        if (site->key == key)
+            ranked[found++] =
+                (struct ranked){sites_key(sites, site, by), site->inuse_bytes, (uint32_t)i};
+    }
+    return take_greatest(ranked, found, order, count);
+}
+
+static void add_member(const struct sites *sites, struct site *group, const struct site *site,
+                       enum site_order by, double *greatest)
+{
+    double key = sites_key(sites, site, by);
+    if (group->members == 0 || key > *greatest) {
+        *greatest = key;
+        group->stack = site->stack;
+    }
+    if (site->live_samples > 0) {
+        if (group->live_samples == 0 || site->oldest_ds < group->oldest_ds)
+            group->oldest_ds = site->oldest_ds;
+        if (group->live_samples == 0 || site->newest_ds > group->newest_ds)
+            group->newest_ds = site->newest_ds;
+    }
+    group->members++;
+    group->samples += site->samples;
+    group->inuse_bytes += site->inuse_bytes;
+    group->inuse_objects += site->inuse_objects;
+    group->alloc_bytes += site->alloc_bytes;
+    group->alloc_objects += site->alloc_objects;
+    group->alloc_rate += site->alloc_rate;
+    group->growth_bytes += site->growth_bytes;
+    group->young_bytes += site->young_bytes;
+    group->young_objects += site->young_objects;
+    group->live_samples += site->live_samples;
+}
+
+bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum site_order by)
+{
+    double *greatest = malloc((sites->count + 1) * sizeof greatest[0]);
+    sites->group_count = 0;
+    if (!greatest || !array_reserve(&sites->group, &sites->group_capacity, sites->count,
+                                    sizeof sites->group[0])) {
+        free(greatest);
+        return false;
+    }
+    pair_map_clear(&sites->group_index);
+    bool complete = true;
+    for (size_t i = 0; i < sites->count; i++) {
+        struct site *site = &sites->site[i];
+        site->key = key_of(context, site->stack);
+        uint32_t *place = pair_map_put(&sites->group_index, site->key, 0);
+        if (!place) {
+            complete = false;
+            continue;
+        }
+        if (*place == PAIR_MAP_NONE) {
+            *place = (uint32_t)sites->group_count;
+            sites->group[sites->group_count++] = (struct site){.key = site->key};
+        }
+        add_member(sites, &sites->group[*place], site, by, &greatest[*place]);
+    }
+    free(greatest);
+    return complete;
 }

@@ -1,5 +1,6 @@
 /* The call sites: what each stack holds now, has allocated ever, and by how much it has grown in
- * the last minute.  Fed with snapshots, one a tick; pure arithmetic, no names (names.h has them).
+ * the last minute; and stacks with the same innermost call taken together, which is what people ask
+ * for.  Fed with snapshots, one a tick; pure arithmetic, no names (names.h has them).
  *
  * Growth is what is in use now minus what was in use a minute ago.  Until a minute has been watched
  * it reaches back as far as we have looked, and `growth_seconds` says how far.  Before there is
@@ -8,6 +9,7 @@
 #ifndef MEMTOP_SITES_H
 #define MEMTOP_SITES_H
 
+#include "view/containers.h"
 #include "view/snapshot.h"
 
 #define SITES_WINDOW_SECONDS 60
@@ -15,7 +17,9 @@
 #define SITES_SLOTS (SITES_WINDOW_SECONDS / SITES_SLOT_SECONDS + 1)
 
 struct site {
-    uint32_t stack;
+    uint32_t stack;   /* of a group: its greatest member's */
+    uint32_t members; /* of a group: stacks */
+    uint64_t key;     /* of a group */
     uint64_t samples;
     double inuse_bytes, inuse_objects;
     double alloc_bytes, alloc_objects; /* since the process started */
@@ -41,6 +45,9 @@ struct sites {
     size_t slot, slots;           /* the next to write; how many have been */
     int64_t tick_ns;
     uint64_t tick;
+    struct site *group; /* as sites_group made them */
+    size_t group_count, group_capacity;
+    struct pair_map group_index;
     bool samples_known; /* young, oldest, newest mean something */
     double growth_seconds;
     double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects, growth_bytes,
@@ -56,8 +63,15 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot);
 bool sites_too_early(const struct sites *sites);
 /* What the site is sorted by. */
 double sites_key(const struct sites *sites, const struct site *site, enum site_order order);
-/* Fills `order` with up to `count` places of `site`, greatest first; returns how many. */
+/* Puts stacks that have the same key together into `group`; `by` says which member stands for
+ * them.  False: no memory, some are left out. */
+typedef uint64_t sites_key_of(void *context, uint32_t stack);
+bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum site_order by);
+/* Fills `order` with up to `count` places of `group`, greatest first; returns how many. */
 size_t sites_sort(const struct sites *sites, enum site_order by, uint32_t *order, size_t count);
+/* The same of the stacks in one group, as places of `site`. */
+size_t sites_members(const struct sites *sites, uint64_t key, enum site_order by, uint32_t *order,
+                     size_t count);
 const struct site *sites_find(const struct sites *sites, uint32_t stack);
 
 #endif

@@ -56,12 +56,11 @@ static void print_growth(struct watch *watch, FILE *out)
     uint32_t order[3];
     char growth[UNITS_SIZE], inuse[UNITS_SIZE];
     const struct sites *sites = &watch->sites;
-    size_t found = sites_sort(sites, SITES_BY_INUSE, order, 3);
+    size_t found = watch_sites(watch, SITES_BY_INUSE, order, 3, 3);
     for (size_t i = 0; i < found; i++) {
-        const struct site *site = &sites->site[order[i]];
+        const struct site *site = &sites->group[order[i]];
         if (site->inuse_bytes <= 0)
             break;
-        names_want(watch->names, &watch->source.snapshot, site->stack);
         const struct stack_names *names = names_find(watch->names, site->stack);
         fprintf(out, "  %-14s %s (%s in the last %.0fs)  %.300s\n", i == 0 ? "held at the end" : "",
                 units_bytes(inuse, site->inuse_bytes), units_growth(growth, site->growth_bytes),

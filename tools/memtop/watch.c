@@ -74,7 +74,10 @@ static void update_model(struct watch *watch)
     const struct snapshot *snapshot = &watch->source.snapshot;
     const struct md_counters *counters = &snapshot->header.counters;
     struct model *model = &watch->model;
-    model->header = &snapshot->header;
+    watch->shown = snapshot->header;
+    model->header = &watch->shown;
+    watch->shown_trace = watch->trace;
+    watch->shown_trace.pauses = NULL;
     model->objects_exact = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
     model->live_objects = !model->objects_exact ? watch->sites.inuse_objects
                           : counters->alloc_objects > counters->free_objects
@@ -124,9 +127,35 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
         watch->model.growth_bytes = history_change(&watch->history, HISTORY_HEAP,
                                                    (int64_t)SITES_WINDOW_SECONDS * 1000000000,
                                                    &watch->model.growth_seconds);
-    describe_state(watch);
+    if (!frozen || !alive)
+        describe_state(watch);
     watch->ticks++;
     return 0;
+}
+
+static uint64_t site_of(void *context, uint32_t stack)
+{
+    struct watch *watch = context;
+    return names_site(watch->names, &watch->source.snapshot, stack);
+}
+
+size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, size_t count,
+                   size_t named)
+{
+    /* A name may show that a frame is an allocator's own: then its callers are the sites, which
+     * need names in turn. */
+    size_t found = 0;
+    for (int round = 0; round < 8; round++) {
+        uint64_t learned = names_learned(watch->names);
+        sites_group(&watch->sites, site_of, watch, by);
+        found = sites_sort(&watch->sites, by, order, count);
+        for (size_t i = found < named ? found : named; i > 0; i--)
+            names_want(watch->names, &watch->source.snapshot,
+                       watch->sites.group[order[i - 1]].stack);
+        if (names_learned(watch->names) == learned)
+            break;
+    }
+    return found;
 }
 
 int watch_open(struct watch *watch, const struct target *target, bool background,
@@ -155,7 +184,7 @@ int watch_open(struct watch *watch, const struct target *target, bool background
     model->sites = &watch->sites;
     model->names = watch->names;
     model->history = &watch->history;
-    model->trace = &watch->trace;
+    model->trace = &watch->shown_trace;
     result = watch_tick(watch, false, error);
     if (result)
         watch_close(watch);

@@ -13,7 +13,10 @@ struct watch {
     struct trace trace;
     struct names *names;
     struct rate alloc_rate, free_rate, objects_rate;
-    struct model model; /* borrows from the rest */
+    /* What the view shows: copies, which stay as they are while it is frozen. */
+    struct md_header shown;
+    struct trace shown_trace; /* owns nothing */
+    struct model model;       /* borrows from the rest */
     uint64_t ticks;
 };
 
@@ -21,6 +24,11 @@ struct watch {
 int watch_open(struct watch *watch, const struct target *target, bool background,
                char error[VIEW_ERROR_SIZE]);
 void watch_close(struct watch *watch);
+/* The call sites by `by`, stacks with the same innermost call of the program's own together: up to
+ * `count` places of sites.group.  Asks for the names of the first `named`; without a background
+ * thread they are there afterwards. */
+size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, size_t count,
+                   size_t named);
 /* One tick.  With `frozen` the call sites and figures stay as they are and only history grows. */
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE]);
 

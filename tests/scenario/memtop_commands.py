@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""memtop's commands without a terminal: what they print, for people and as NDJSON, and how they end."""
+
+import gzip
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+FAKE = s.BUILD / 'tests' / 'scenario' / 'fake_segment'
+# Grows by 1 MB each tenth of a second, and ends on a signal.
+GROWER = ('import sys,time,signal\n'
+          'keep=[]\n'
+          'def grow_here(): keep.append([bytearray(1000) for _ in range(1000)])\n'
+          'for i in range(int(sys.argv[1])):\n'
+          '    grow_here(); time.sleep(0.1)\n'
+          '    if i == 2: print("ready", flush=True)\n'
+          'time.sleep(float(sys.argv[2]))\n'
+          'sys.exit(int(sys.argv[3]))\n')
+PYTHON = ['/usr/bin/python3', '-c', GROWER]
+PYTHON_NAME = 'python3'
+PYMALLOC_OFF = {'PYTHONMALLOC': 'malloc'}
+
+
+def memtop(*arguments, stdin=None, timeout=60, env=None, binary=False, **more):
+    return s.run([s.MEMTOP, *arguments], preload=False, stdin=stdin, timeout=timeout, env=env,
+                 binary=binary, **more)
+
+
+def objects(result):
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def usage(t):
+    for arguments in (['-h'], ['--help'], ['run', '-h'], ['-V']):
+        result = memtop(*arguments)
+        t.ok(result.status == 0 and result.out and not result.err, f'memtop {arguments}', result)
+    wrong = (['--nonsense'], ['-d', 'x', '1'], ['-n', '0', '1'], ['-n', '-3', '1'], ['-d'], ['-d', '0'],
+             ['--charset=utf', '1'], ['ps', 'extra'], ['ps', '-o', 'x'], ['run'], ['heap'], ['gc'],
+             ['-p', 'abc'], ['top', '1', '2'], ['heap', '1', '--all'])
+    for arguments in wrong:
+        result = memtop(*arguments)
+        t.ok(result.status == 2 and result.err.startswith('memtop: ') and not result.out,
+             f'memtop {" ".join(arguments)}: usage', result)
+    for command in ('stat', 'set', 'record', 'replay', 'diff', 'serve'):
+        result = memtop(command)
+        t.equal((result.status, result.err), (2, f'memtop: {command} is not in this version\n'), command)
+
+
+def listing(t):
+    with s.running([FAKE, '--name', 'alpha'], preload=False, ready='ready') as fake, \
+            s.running([FAKE, '--name', 'twin'], preload=False, ready='ready') as twin, \
+            s.running([FAKE, '--name', 'twin'], preload=False, ready='ready') as other:
+        for command in ([], ['ps']):
+            result = memtop(*command)
+            row = [line for line in result.out.splitlines() if line.split()[:1] == [str(fake.pid)]]
+            t.ok(result.status == 0 and len(row) == 1 and ' live ' in row[0] and 'alpha' in row[0],
+                 f'memtop {command} lists it', result)
+        listed = {row['pid']: row for row in objects(memtop('ps', '--json'))}
+        mine = listed.get(fake.pid, {})
+        t.ok(mine.get('version') == 1 and mine.get('state') == 'live' and mine.get('heap_bytes', 0) > 1e6
+             and mine.get('instrumented') is True, 'ps --json', mine)
+        result = memtop('twin', '-b', '-n1')
+        t.ok(result.status == 2 and str(twin.pid) in result.err and str(other.pid) in result.err,
+             'an ambiguous name lists them', result)
+        result = memtop('alpha', '-b', '-n1')
+        t.ok(result.status == 0 and str(fake.pid) in result.out, 'a name', result)
+        result = memtop('-p', str(fake.pid), '-b', '-n1')
+        t.ok(result.status == 0 and 'alpha' in result.out, '-p', result)
+        os.kill(other.pid, signal.SIGKILL)
+        other.wait()
+        rows = [row for row in objects(memtop('ps', '--json')) if row['pid'] == other.pid]
+        t.ok(len(rows) == 1 and rows[0]['state'] == 'dead' and rows[0]['rss_bytes'] is None,
+             'a killed one is marked dead', rows)
+        result = memtop(str(other.pid), '-b', '-n', '5')
+        t.ok(result.status == 0 and 'dead' in result.out and result.out.count('CALL SITE') == 1,
+             'and can be read, once', result)
+        t.equal(memtop('twin', '-b', '-n1').status, 0, 'the living twin is the one meant now')
+        result = memtop('gc', str(other.pid))
+        t.ok(result.status == 1 and 'is dead' in result.err, 'nothing can be asked of it', result)
+        result = memtop('heap', str(other.pid), binary=True)
+        t.ok(result.status == 0 and gzip.decompress(result.out), 'but its profile is there', result.err)
+        Path(rows[0]['segment']).unlink()
+
+
+def reasons(t):
+    with tempfile.TemporaryDirectory() as directory:
+        source, static = Path(directory) / 'x.c', Path(directory) / 'static'
+        source.write_text('#include <unistd.h>\nint main(void){ write(1,"ready\\n",6); sleep(60); }\n')
+        built = s.find('gcc') and subprocess.run(['gcc', '-static', source, '-o', static],
+                                                 capture_output=True, check=False).returncode == 0
+        cases = [(['/bin/sleep', '60'], 'started without LD_PRELOAD', False),
+                 (['/bin/sleep', '60'], 'less than 512 KiB', True)]
+        if built:
+            cases.append(([static], 'static', False))
+        own = s.PROGRAMS / 'own_malloc'
+        for command, words, preload in cases:
+            with s.running(command, preload=preload) as process:
+                time.sleep(0.3)
+                rows = {row['pid']: row for row in objects(memtop('ps', '--all', '--json'))}
+                row = rows.get(process.pid, {})
+                t.ok(row.get('instrumented') is False and words in row.get('reason', ''),
+                     f'ps --all: {words}', row)
+                t.ok(words in memtop(str(process.pid)).err, f'and the refusal says: {words}')
+        result = memtop('run', '--', static) if built else None
+        if built:
+            t.ok(result.status == 1 and 'static' in result.err, 'run refuses what is static', result)
+        result = memtop('run', '--', own)
+        t.ok('own malloc' in result.err and 'exit status' in result.err, 'run warns of an own malloc', result)
+        result = memtop('ps', '--all')
+        t.ok(result.status == 0 and 'WHY NOT' in result.out, 'ps --all as text', result)
+
+
+def figures(t):
+    with s.running([*PYTHON, '30', '60', '0'], 'gctrace=1,memprofilerate=65536', ready='ready',
+                   env=PYMALLOC_OFF) as program:
+        result = memtop(str(program.pid), '--json', '-d', '200ms', '-n', '4')
+        ticks = objects(result)
+        t.equal((result.status, len(ticks)), (0, 4), '-n 4 --json: four objects', result)
+        last = ticks[-1]
+        t.ok(last['version'] == 1 and last['pid'] == program.pid and last['name'] == PYTHON_NAME, 'identity')
+        t.ok(last['heap_bytes'] > 2e6 and last['rss_bytes'] > last['heap_bytes'] / 2
+             and last['peak_bytes'] >= last['heap_bytes'], 'heap, peak, rss', last)
+        t.ok(ticks[0]['alloc_bytes_per_second'] is None and last['alloc_bytes_per_second'] > 1e6,
+             'a rate needs two ticks')
+        t.ok(last['live_objects_exact'] is True and last['live_objects'] > 1000, 'objects')
+        t.ok(last['cycles'] >= 1 and last['reachable_bytes'] > 1e6 and last['pause_max_ns'] > 0
+             and last['last_cycle']['type'] == 'gc', 'cycles', last)
+        t.ok(last['sites'] and last['sites'][0]['young_bytes'] > 1e6
+             and len(last['sites'][0]['stack']) > 3, 'the site that grows comes first', last['sites'][:1])
+        t.ok(all(a['heap_bytes'] <= b['heap_bytes'] for a, b in zip(ticks, ticks[1:])), 'it grows')
+        result = memtop(str(program.pid), '-b', '-n', '2', '-d', '0.1')
+        t.ok(result.status == 0 and result.out.count('CALL SITE') == 2 and 'heap ' in result.out
+             and re.search(r'^gc \d+ @', result.out, re.M), '-b is text, a block a tick', result)
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / 'heap.pb.gz'
+            result = memtop('heap', str(program.pid), '-o', path)
+            t.ok(result.status == 0 and not result.out, 'heap -o', result)
+            t.equal(stat.S_IMODE(path.stat().st_mode), 0o600, 'mode 0600')
+            t.equal(os.listdir(directory), ['heap.pb.gz'], 'no temporary file stays')
+            t.equal(memtop('heap', path).status, 0, 'a PROFILE is read back')
+            t.ok('alloc_space' in memtop('heap', path, '--allocs').out, '--allocs')
+            result = memtop('heap', str(program.pid), '-o', '/nonexistent/x.pb.gz')
+            t.ok(result.status == 1 and result.err.count('\n') == 1, 'a place that is not there', result)
+            go = s.find('go')
+            if go:
+                top = subprocess.run([go, 'tool', 'pprof', '-top', path], capture_output=True, text=True,
+                                     check=False)
+                t.ok(top.returncode == 0 and 'inuse_space' in top.stdout, 'go tool pprof reads it', top)
+        raw = memtop('heap', str(program.pid), binary=True)
+        t.ok(raw.status == 0 and raw.out[:2] == b'\x1f\x8b', 'no terminal: the bytes')
+        before = objects(memtop(str(program.pid), '--json', '-n1'))[0]['cycles']
+        result = memtop('gc', str(program.pid))
+        line = s.GC_LINE.match(result.out.rstrip('\n'))
+        t.ok(result.status == 0 and line and result.out.endswith('(forced)\n'), 'gc prints its line', result)
+        t.ok(objects(memtop(str(program.pid), '--json', '-n1'))[0]['cycles'] > before, 'and it is counted')
+    with s.running([*PYTHON, '5', '60', '0'], ready='ready', env=PYMALLOC_OFF) as program:
+        result = memtop('gc', str(program.pid))
+        t.equal((result.status, result.err),
+                (1, f'memtop: {program.pid} {PYTHON_NAME} was started without MEMDEBUG=gc=ready or observe\n'),
+                'gc without an object map')
+        last = objects(memtop(str(program.pid), '--json', '-n1'))[0]
+        t.ok(last['live_objects_exact'] is False and last['live_objects'] > 0, 'objects are estimates there')
+
+
+def undisturbed(t):
+    """The target does nothing because it is looked at, and can be looked at while it is stopped."""
+    with s.running([*PYTHON, '5', '60', '0'], ready='ready', env=PYMALLOC_OFF) as program:
+        time.sleep(0.5)
+        threads = s.threads_of(program.pid)
+        if not t.missing('no system call', 'strace'):
+            with tempfile.TemporaryDirectory() as directory:
+                log = Path(directory) / 'log'
+                tracer = subprocess.Popen([s.find('strace'), '-f', '-o', log, '-p', str(program.pid)],
+                                          stderr=subprocess.DEVNULL)
+                time.sleep(0.5)
+                for command in (['-b', '-n', '5', '-d', '0.1'], ['heap'], ['--json', '-n', '2', '-d', '0.1']):
+                    memtop(*command, str(program.pid), binary=True)
+                memtop('ps', '--all')
+                tracer.send_signal(signal.SIGINT)
+                tracer.wait()
+                calls = [line for line in log.read_text().splitlines()
+                         if 'resumed' not in line and 'unfinished' not in line
+                         and 'detached' not in line and 'restart_syscall' not in line
+                         and 'clock_nanosleep' not in line and 'select(' not in line]
+                t.equal(calls, [], 'no system call in the target while memtop looks')
+        t.equal(s.threads_of(program.pid), threads, 'no thread')
+        os.kill(program.pid, signal.SIGSTOP)
+        result = memtop(str(program.pid), '-b', '-n', '2', '-d', '0.1')
+        t.ok(result.status == 0 and 'CALL SITE' in result.out, 'a stopped process can be watched', result)
+        os.kill(program.pid, signal.SIGCONT)
+
+
+def runs(t):
+    result = memtop('run', '-e', 'gctrace=1', '--', *PYTHON, '10', '0', '7', env=PYMALLOC_OFF)
+    t.equal(result.status, 7, 'run ends as the program did', result)
+    for words in ('exit status 7', 'elapsed', 'peak resident', 'peak heap', 'allocated', 'samples', 'cycles'):
+        t.ok(words in result.err, f'the summary has: {words}', result)
+    t.equal(result.out, 'ready\n', 'the program keeps stdout')
+    result = memtop('run', '--', '/bin/sh', '-c', 'kill -TERM $$')
+    t.ok(result.status == 128 + signal.SIGTERM and 'signal 15' in result.err, 'a death by signal', result)
+    t.equal(memtop('run', '--', '/nonexistent').status, 127, 'not found')
+    t.equal(memtop('run', '--', '/etc/passwd').status, 126, 'not executable')
+    t.equal(memtop('run', 'cat', '-', stdin='through\n').out, 'through\n', 'stdin and options are its own')
+    result = memtop('run', '--json', '--', *PYTHON, '4', '0', '0', env=PYMALLOC_OFF)
+    summary = json.loads(result.err.splitlines()[-1])
+    t.ok(summary['type'] == 'run_summary' and summary['exit_status'] == 0
+         and summary['target']['peak_bytes'] > 1e6, 'run --json', summary)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen([str(s.MEMTOP), 'run', '--', *PYTHON, '3', '60', '0'],
+                                   env=s.environment(preload=False, extra=PYMALLOC_OFF),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        t.ok(process.returncode in (128 + number, 1) and 'peak heap' in err,
+             f'{number.name} goes to the program, the summary still comes', f'{process.returncode} {err}')
+    preload = memtop('run', '--', '/bin/sh', '-c', 'echo $LD_PRELOAD; echo $MEMDEBUG', env={
+        'MEMDEBUG': 'gcpercent=50'})
+    t.ok(preload.out.splitlines() == [str(s.LIB), 'gcpercent=50'], 'the environment', preload)
+    both = memtop('run', '-e', 'gc=ready', '--', '/bin/sh', '-c', 'echo $MEMDEBUG', env={
+        'MEMDEBUG': 'gcpercent=50'})
+    t.equal(both.out, 'gcpercent=50,gc=ready\n', '-e goes behind what was there')
+
+
+def logs(t):
+    go = ''.join(f'gc {n} @{n / 10:.3f}s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, '
+                 f'{n}->{n}->{n} MB, {n + 4} MB goal, 0 MB stacks, 0 MB globals, 2 P\n' for n in range(1, 101))
+    result = memtop('tail', '-', stdin='noise\n' + go)
+    t.ok(result.status == 0 and result.out.startswith('Go program: 100 cycles, from 0.100s to 10.000s')
+         and '1.00M to 100M' in result.out and '104M' in result.out, 'tail: a Go program', result)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / 'log'
+        real = s.run([*PYTHON, '10', '0', '0'], 'gctrace=1', env=PYMALLOC_OFF)
+        path.write_text(real.err + go)
+        result = memtop('tail', path)
+        t.ok(result.status == 0 and f'{real.pid} {PYTHON_NAME}: {len(real.lines)} cycles' in result.out
+             and 'unreachable' in result.out and 'Go program: 100' in result.out,
+             'tail FILE: ours and theirs apart', result)
+        programs = objects(memtop('tail', '--json', path))
+        t.ok({p['pid'] for p in programs} == {real.pid, None} and all(p['version'] == 1 for p in programs),
+             'tail --json', programs)
+        refused = memtop('tail', Path(directory) / 'missing')
+        t.ok(refused.status == 1 and refused.err.count('\n') == 1, 'a file that is not there', refused)
+    result = memtop('tail', '-', stdin='nothing here\n')
+    t.ok(result.status == 1 and 'gctrace=1' in result.err, 'no line: says what to do', result)
+
+
+def closed_outputs(t):
+    with s.running([FAKE], preload=False, ready='ready') as fake:
+        for command in (f'-b -d 0.05 {fake.pid}', f'--json -d 0.05 {fake.pid}', 'ps --all', f'heap {fake.pid}'):
+            shell = f'{s.MEMTOP} {command} | head -c 100 >/dev/null; echo ${{PIPESTATUS[0]}}'
+            result = s.run(['/bin/bash', '-c', shell], preload=False, timeout=20)
+            t.ok(result.out.strip() in ('0', '1') and 'rror' not in result.err.replace('memtop:', ''),
+                 f'a reader that leaves: {command.split()[0]}', result)
+        result = s.run(['/bin/bash', '-c', f'{s.MEMTOP} ps >&- 2>&-'], preload=False, timeout=20)
+        t.ok(result.status in (0, 1), 'closed descriptors', result)
+        result = s.run(['/bin/bash', '-c', f'{s.MEMTOP} -b -n1 {fake.pid} >/dev/full'], preload=False, timeout=20)
+        t.equal(result.status, 1, 'a full disk is a failure', result)
+
+
+with s.Tap() as t:
+    usage(t)
+    listing(t)
+    reasons(t)
+    figures(t)
+    undisturbed(t)
+    runs(t)
+    logs(t)
+    closed_outputs(t)

@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+"""memtop's live views, in a real terminal (tmux): sizes, keys, resizes, terminals without colour or
+UTF-8, and that the terminal is given back whatever ends it."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+FAKE = s.BUILD / 'tests' / 'scenario' / 'fake_segment'
+
+
+class Screen:
+    """A command in a terminal of its own."""
+
+    def __init__(self, command, cols=80, rows=24, env=None, cwd=None):
+        self.socket = f'memtop-test-{os.getpid()}-{time.monotonic_ns()}'
+        self.directory = tempfile.TemporaryDirectory(prefix='mdscreen-')
+        settings = s.environment(preload=False, extra={'TERM': 'tmux-256color', 'SHELL': '/bin/sh',
+                                                       'LC_ALL': 'C.UTF-8', **(env or {})})
+        words = ' '.join(f'{key}={shlex.quote(value)}' for key, value in settings.items())
+        script = Path(self.directory.name) / 'script'
+        # tmux sets TERM itself: set ours behind it.
+        script.write_text(f'cd {shlex.quote(str(cwd or self.directory.name))}\n'
+                          f'env -i {words} {command}\necho "STATUS=$?"; stty -a | tr ";" "\\n" '
+                          '| grep -c -w -e "-echo" -e "-icanon"; exec sleep 1000\n')
+        self.tmux('-f', '/dev/null', 'new-session', '-d', '-x', str(cols), '-y', str(rows),
+                  f'/bin/sh {script}', env={**settings, 'LC_ALL': 'C.UTF-8'})
+
+    def tmux(self, *arguments, env=None):
+        return subprocess.run([s.find('tmux'), '-L', self.socket, *arguments], capture_output=True,
+                              text=True, check=False, timeout=30,
+                              env=env or s.environment(preload=False, extra={'LC_ALL': 'C.UTF-8'})).stdout
+
+    def text(self, escapes=False):
+        return self.tmux('capture-pane', '-p', *(['-e'] if escapes else []))
+
+    def until(self, pattern, timeout=15):
+        """The screen once it shows the pattern; None if it never does."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            text = self.text()
+            if re.search(pattern, text, re.M):
+                return text
+            time.sleep(0.05)
+        return None
+
+    def key(self, *keys):
+        self.tmux('send-keys', *keys)
+
+    def resize(self, cols, rows):
+        self.tmux('resize-window', '-x', str(cols), '-y', str(rows))
+
+    def child(self):
+        """The pid of memtop itself."""
+        waiting = [int(self.tmux('display-message', '-p', '#{pane_pid}').strip())]
+        while waiting:
+            pid = waiting.pop()
+            with contextlib.suppress(OSError):
+                if os.path.realpath(f'/proc/{pid}/exe') == str(s.MEMTOP):
+                    return pid
+                waiting += map(int, Path(f'/proc/{pid}/task/{pid}/children').read_text().split())
+        return None
+
+    def close(self):
+        self.tmux('kill-server')
+        self.directory.cleanup()
+
+
+@contextlib.contextmanager
+def screen(*arguments, **more):
+    view = Screen(*arguments, **more)
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def memtop(*arguments):
+    return shlex.join([str(s.MEMTOP), *map(str, arguments)])
+
+
+def sizes(t, fake):
+    for cols, rows in ((80, 24), (60, 15), (120, 40), (40, 10), (200, 60)):
+        with screen(memtop(fake.pid, '-d', '0.2'), cols, rows) as view:
+            text = view.until(r'session_|cache_insert|\+\d')
+            lines = (text or '').splitlines()
+            t.ok(text and lines[0].startswith(f'memtop  {fake.pid} fake  live'), f'{cols}x{rows}: title',
+                 view.text())
+            t.ok(text and re.search('GROWTH|NEW in', text) and re.match('q quit', lines[rows - 1]),
+                 f'{cols}x{rows}: call sites and keys', view.text())
+            t.ok(text and all(len(line) <= cols for line in lines) and len(lines) == rows,
+                 f'{cols}x{rows}: within the screen', view.text())
+            t.ok(text and re.search('[\u2801-\u28ff]', text), f'{cols}x{rows}: a chart', view.text())
+    with screen(memtop(fake.pid), 30, 8) as view:
+        t.ok(view.until('terminal too small'), 'too small a terminal is told so', view.text())
+        view.resize(80, 24)
+        t.ok(view.until('CALL SITE'), 'and made larger it shows', view.text())
+        view.resize(50, 12)
+        t.ok(view.until('CALL SITE') and view.until('^q quit'), 'made smaller again', view.text())
+        for size in ((100, 30), (41, 10), (10, 3), (132, 43), (1, 1), (80, 24)) * 3:
+            view.resize(*size)
+        t.ok(view.until('CALL SITE') and view.child(), 'resized to and fro it still runs', view.text())
+
+
+def keys(t, fake):
+    with screen(memtop(fake.pid, '-d', '0.2')) as view:
+        t.ok(view.until(r'cache_insert fake_segment.c:\d+ \(2\) \S pars'), 'names and callers', view.text())
+        first = next((line for line in view.text().splitlines() if 'fake_segment.c' in line), '')
+        t.ok(first.lstrip().startswith('+') and 'cache_insert' in first, 'what grows is on top', view.text())
+        view.key('?')
+        t.ok(view.until('any key goes back'), '? is help')
+        view.key('x')
+        t.ok(view.until('CALL SITE'), 'any key goes back')
+        view.key('Space')
+        t.ok(view.until('PAUSED'), 'space pauses')
+        frozen = view.text()
+        time.sleep(0.7)
+        t.equal(view.text(), frozen, 'and nothing moves')
+        view.key('Space')
+        t.ok(view.until(r'every 0.2s'), 'space goes on')
+        view.key('>', '>')
+        t.ok(view.until(r'(?m)^.*~100k.*\n') and s.wait_for(
+            lambda: '~100k' in view.text().split('CALL SITE')[1].splitlines()[1], 5),
+            '> sorts by the next column: objects', view.text())
+        view.key('<', '<')
+        view.key('+')
+        t.ok(view.until('every 0.1s'), '+ looks more often')
+        view.key('-', '-', '-')
+        t.ok(view.until('every 1s'), '- less often')
+        view.key('+', '+', ']')
+        t.ok(view.until('last (60s|2m)'), '] charts a longer time', view.text())
+        view.key('/')
+        t.ok(view.until('filter: _'), '/ asks for a filter')
+        view.key('create_ses')
+        view.key('Enter')
+        t.ok(s.wait_for(lambda: view.text().count('fake_segment.c') == 1, 5) and view.until(r'/create_ses'),
+             'it filters', view.text())
+        view.key('Escape')
+        t.ok(s.wait_for(lambda: view.text().count('fake_segment.c') >= 4, 5), 'escape clears it', view.text())
+        view.key('Down')
+        view.key('Enter')
+        t.ok(view.until(r'^ +0 xmalloc .*fake_segment.c:\d+') and view.until('live sample'),
+             'enter shows the whole stack', view.text())
+        view.key('Home', 'Right')
+        t.ok(view.until('stack 2 of 2'), 'right: the next stack of the site', view.text())
+        view.key('Escape')
+        t.ok(view.until('q quit  '), 'escape closes it')
+        view.key('c')
+        t.ok(view.until('\u2588'), 'c: blocks', view.text())
+        view.key('c')
+        t.ok(view.until('##') and not re.search('[^\x00-\x7f]', view.text()), 'c: ascii', view.text())
+        view.key('s')
+        text = view.until(r'saved memtop-\d+-[\d-]+\.pb\.gz')
+        files = sorted(Path(view.directory.name).glob('memtop-*'))
+        t.ok(text and [f.suffix for f in files] == ['.json', '.gz'] or
+             [f.suffix for f in files] == ['.gz', '.json'], 's saves a profile and figures', view.text())
+        saved = next((f for f in files if f.suffix == '.json'), None)
+        t.ok(saved and json.loads(saved.read_text())['pid'] == fake.pid, 'the figures are JSON')
+        view.key('F5', 'Tab', 'PPage', 'NPage', 'Home', 'End', 'Left', 'Right', 'BSpace')
+        view.key('q')
+        t.ok(view.until('STATUS=0'), 'q quits')
+        t.ok(view.until('^0$'), 'and gives the terminal back', view.text())
+
+
+def plain_terminals(t, fake):
+    def colors(text):
+        return re.findall(r'\x1b\[[0-9;]*m', text)
+    with screen(memtop(fake.pid)) as view:
+        view.until('CALL SITE')
+        t.ok(any('38;5' in c for c in colors(view.text(True))), 'colours where there are some')
+    for name, arguments, env in (('NO_COLOR', [], {'NO_COLOR': '1'}), ('--no-color', ['--no-color'], {}),
+                                 ('vt100', [], {'TERM': 'vt100'})):
+        with screen(memtop(fake.pid, *arguments), env=env) as view:
+            t.ok(view.until('CALL SITE'), f'{name}: shows', view.text())
+            used = [c for c in colors(view.text(True)) if re.search(r'[34]8;5|\[(.*;)?[349][0-7](;.*)?m', c)]
+            t.equal(used, [], f'{name}: no colour')
+    for name, env in (('LC_ALL=C', {'LC_ALL': 'C'}), ('LC_ALL=POSIX', {'LC_ALL': 'POSIX'})):
+        with screen(memtop(fake.pid), env=env) as view:
+            text = view.until('CALL SITE')
+            t.ok(text and not re.search('[^\x00-\x7f]', text) and '#' in text, f'{name}: ascii only', view.text())
+    with screen(memtop(fake.pid, '--charset=ascii')) as view:
+        text = view.until('CALL SITE')
+        t.ok(text and not re.search('[\u2500-\u28ff]', text), '--charset=ascii', view.text())
+    with screen(memtop(fake.pid), env={'TERM': 'no-such-terminal'}) as view:
+        t.ok(view.until(r'^memtop: TERM=no-such-terminal.*-b') and view.until('STATUS=1'),
+             'a TERM that is not known', view.text())
+
+
+def endings(t):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGSEGV,
+                   signal.SIGABRT):
+        with s.running([FAKE], preload=False, ready='ready') as fake, \
+                screen(memtop(fake.pid)) as view:
+            view.until('CALL SITE')
+            os.kill(view.child(), number)
+            t.ok(view.until(f'STATUS={128 + number}') and view.until('^0$'),
+                 f'{number.name} gives the terminal back', view.text())
+    with s.running([FAKE, '--name', 'mortal'], preload=False, ready='ready') as fake, \
+            screen(memtop(fake.pid, '-d', '0.2')) as view:
+        view.until('CALL SITE')
+        os.kill(fake.pid, signal.SIGKILL)
+        fake.wait()
+        t.ok(view.until(r'mortal +ended after') and 'cache_insert' in view.text(),
+             'a target that dies stays on the screen', view.text())
+        view.key('q')
+        t.ok(view.until('STATUS=0'), 'and can be left')
+        Path(fake.text()[0].splitlines()[0]).unlink()
+    with s.running([FAKE, '--name', 'leaver'], preload=False, ready='ready') as fake, \
+            screen(memtop(fake.pid, '-d', '0.2')) as view:
+        view.until('CALL SITE')
+        os.kill(fake.pid, signal.SIGTERM)
+        fake.wait()
+        t.ok(view.until(r'leaver +ended after') and 'cache_insert' in view.text(),
+             'even when its file is gone', view.text())
+
+
+def lists(t):
+    with s.running([FAKE, '--name', 'listed'], preload=False, ready='ready') as fake:
+        with screen(memtop(), 80, 24) as view:
+            t.ok(view.until(rf'^ *{fake.pid}  live .*listed'), 'memtop alone lists', view.text())
+            rows = view.text().splitlines()[3:]
+            place = next(i for i, row in enumerate(rows) if row.split()[:1] == [str(fake.pid)])
+            view.key(*['Down'] * place, 'Enter') if place else view.key('Enter')
+            t.ok(view.until(rf'^memtop  {fake.pid} listed  live'), 'enter watches', view.text())
+            view.key('q')
+            t.ok(view.until('on memdebug'), 'q leads back to the list', view.text())
+            view.key('q')
+            t.ok(view.until('STATUS=0'), 'and out')
+    with s.running([FAKE, '--empty', '--name', 'fresh'], preload=False, ready='ready') as fake, \
+            screen(memtop(fake.pid)) as view:
+        t.ok(view.until('No samples yet'), 'an empty view says what to do', view.text())
+
+
+GO = ('gc {n} @{t:.3f}s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, '
+      '{n}->{n}->{n} MB, {g} MB goal, 0 MB stacks, 0 MB globals, 2 P\n')
+
+
+def tails(t):
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory) / 'log'
+        log.write_text('noise\n' + GO.format(n=1, t=0.1, g=4))
+        with screen(memtop('tail', log, '-d', '0.2')) as view:
+            t.ok(view.until('Go program') and view.until('cycles 1'), 'tail FILE', view.text())
+            with open(log, 'a') as file:
+                for n in range(2, 30):
+                    file.write(GO.format(n=n, t=n / 10, g=n + 4))
+            t.ok(view.until('cycles 29') and view.until(r'29->29->29 MB'), 'follows it as it grows', view.text())
+            log.unlink()
+            log.write_text(OURS)
+            t.ok(view.until('program 1 of 2'), 'and a new file of that name', view.text())
+            view.key('Tab')
+            t.ok(view.until('812 redis-server') and view.until('unreachable 12'), 'tab: the next program',
+                 view.text())
+            view.key('q')
+            t.ok(view.until('Go program: 29 cycles') and view.until('STATUS=0'),
+                 'the summary stays on the terminal', view.text())
+        feeder = ('for n in 1 2 3 4 5 6; do echo "gc $n @0.${n}00s 0%: 0.014+0.30+0.002 ms clock, '
+                  '0.028+0/0.064/0.086+0.005 ms cpu, 10->10->6 MB, 10 MB goal, 0 MB stacks, '
+                  '0 MB globals, 2 P"; sleep 0.1; done')
+        pipe = Path(directory) / 'pipe.sh'
+        pipe.write_text(f'({feeder}; sleep 1) | {memtop("tail")}\n')
+        with screen(f'/bin/sh {pipe}') as view:
+            t.ok(view.until('cycles 6'), 'tail of a pipe, keys from the terminal', view.text())
+            t.ok(view.until('ended, 6 of 6 lines'), 'which ends', view.text())
+            view.key('q')
+            t.ok(view.until('STATUS=0') and view.until('Go program: 6 cycles'), 'and is left by q', view.text())
+
+
+OURS = ('gc 1 @0.480s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, 10->10->6 MB, '
+        '10 MB goal, 0 MB stacks, 0 MB globals, 2 P, 48211 objects, 12 unreachable 1536 B, '
+        'pid 812 redis-server\n')
+
+
+def live_run(t):
+    program = ['/usr/bin/python3', '-c',
+               'import time\nk=[]\nfor i in range(40): k.append([bytearray(1000) for _ in range(1000)]); '
+               'print("line", i, flush=True); time.sleep(0.05)']
+    with screen(memtop('run', '--live', '-d', '0.2', '-o', 'out.log', '--', *program),
+                env={'PYTHONMALLOC': 'malloc'}) as view:
+        t.ok(view.until('python3.*live'), 'run --live shows the view', view.text())
+        t.ok(view.until('ended after', 20), 'until the program ends', view.text())
+        view.key('q')
+        t.ok(view.until('peak heap') and view.until('STATUS=0'), 'then the summary', view.text())
+        log = Path(view.directory.name) / 'out.log'
+        t.ok(log.exists() and 'line 39' in log.read_text(), 'its output is in the file')
+
+
+with s.Tap() as t:
+    if not t.missing('screens', 'tmux'):
+        with s.running([FAKE, '--step-ms', '50'], preload=False, ready='ready') as fake:
+            sizes(t, fake)
+            keys(t, fake)
+            plain_terminals(t, fake)
+        endings(t)
+        lists(t)
+        tails(t)
+        live_run(t)

@@ -1,0 +1,53 @@
+# bash completion for memtop                                              -*- shell-script -*-
+
+_memtop()
+{
+    local cur prev words cword command i
+    _init_completion -n = 2>/dev/null || {
+        cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+        words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+    }
+    for ((i = 1; i < cword; i++)); do
+        case ${words[i]} in
+            ps | top | run | tail | heap | gc) command=${words[i]}; break ;;
+        esac
+    done
+    if [[ $command == run ]]; then
+        for ((; i < cword; i++)); do
+            if [[ ${words[i]} == -- ]]; then
+                declare -F _command_offset >/dev/null && _command_offset $((i + 1))
+                return
+            fi
+        done
+    fi
+    case $prev in
+        -o | --output) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        -d | -n | -e) return ;;
+    esac
+    case $cur in
+        --charset=*) COMPREPLY=($(compgen -W 'auto braille block ascii' -- "${cur#*=}")); return ;;
+        -*)
+            local options='-h --help -V --version'
+            case $command in
+                ps) options+=' --all --json -b' ;;
+                run) options+=' --live -e --json -o -d --charset= --no-color --' ;;
+                tail) options+=' -b --json -d --charset= --no-color' ;;
+                heap) options+=' -o --allocs -p' ;;
+                gc) options+=' -d -p --json' ;;
+                *) options+=' -p -d -n -b --json --charset= --no-color' ;;
+            esac
+            COMPREPLY=($(compgen -W "$options" -- "$cur"))
+            [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+            return ;;
+    esac
+    local targets
+    targets=$(memtop ps 2>/dev/null | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 }')
+    case $command in
+        '') COMPREPLY=($(compgen -W "ps top run tail heap gc $targets" -- "$cur")) ;;
+        top | gc) COMPREPLY=($(compgen -W "$targets" -- "$cur")) ;;
+        heap) COMPREPLY=($(compgen -W "$targets" -- "$cur") $(compgen -f -- "$cur")) ;;
+        tail) COMPREPLY=($(compgen -f -- "$cur")) ;;
+        run) COMPREPLY=($(compgen -c -- "$cur")) ;;
+    esac
+} &&
+    complete -F _memtop memtop
