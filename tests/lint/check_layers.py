@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lint import ROOT, Tap, sources
 
 LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
-READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}}
+READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}, 'man': {'man', 'base'}}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 LINES = 600
 

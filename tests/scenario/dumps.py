@@ -4,6 +4,7 @@ where they cannot be written."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -148,8 +149,14 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
         t.ok(s.wait_for(lambda: s.dumps(directory / 'later/x'), 10, process),
              'and tried again: a directory that comes later')
     if os.geteuid() == 0:
-        result = s.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', VICTIM, 'hello'],
-                       'heapprofile=profile,only=victim', cwd='/')
+        # Copies, as the build directory may be closed to others.
+        with tempfile.TemporaryDirectory() as shared:
+            os.chmod(shared, 0o755)
+            for path in (VICTIM, s.LIB):
+                shutil.copy(path, shared)
+            result = s.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups',
+                            f'{shared}/victim', 'hello'], 'heapprofile=profile,only=victim', cwd='/',
+                           preload=f'{shared}/{s.LIB.name}')
         lines = [line for line in result.rest if line != 'hello on stderr']
         t.ok(result.status == 7 and len(lines) == 1 and 'Permission denied' in lines[0],
              'a relative prefix with cwd / and no right to write there', result)
