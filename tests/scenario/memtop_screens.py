@@ -67,7 +67,7 @@ class Screen:
         while waiting:
             pid = waiting.pop()
             with contextlib.suppress(OSError):
-                if os.path.realpath(f'/proc/{pid}/exe') == str(s.MEMTOP):
+                if os.path.realpath(f'/proc/{pid}/exe') == os.path.realpath(s.MEMTOP):
                     return pid
                 waiting += map(int, Path(f'/proc/{pid}/task/{pid}/children').read_text().split())
         return None
