@@ -27,6 +27,7 @@
 #define LONGEST_SLEEP_NS 60000000000
 #define KEPT_CHECK_NS 1000000000
 #define LAST_CHECK_NS 100000000
+#define EXIT_PATIENCE_NS 10000000000
 
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;
@@ -258,7 +259,16 @@ int service_do(enum service_job job, const char *path)
     job_kind = job;
     job_path = path;
     __atomic_store_n(&job_state, JOB_WAITS, __ATOMIC_RELEASE);
+    /* At exit the wait has an end: the exiting thread may be inside dlopen, whose lock our thread
+     * needs for symbols. */
+    bool at_exit = job == JOB_EXIT_CYCLE || job == JOB_EXIT_DUMP;
+    int64_t until = at_exit ? os_now_ns() + EXIT_PATIENCE_NS : INT64_MAX;
     while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
+        if (os_now_ns() > until) {
+            message("what is written at exit took more than 10 s: given up");
+            lock_release(&job_lock);
+            return ETIMEDOUT;
+        }
         service_kick(SERVICE_LOOK);
         futex_wait(&job_state, JOB_WAITS, 100000000);
     }
