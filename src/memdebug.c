@@ -351,6 +351,7 @@ static __attribute__((constructor)) void at_load(void)
     at_quick_exit(at_end);
     if (gc_mode != GC_OFF)
         gc_init(&hooks);
+    service_paces = gc_mode == GC_OBSERVE;
     if (wants_service())
         service_start();
 }

@@ -30,6 +30,7 @@
 #define LAST_CHECK_NS 100000000
 #define EXIT_PATIENCE_NS 10000000000
 
+bool service_paces;
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;
 static bool main_ended;
@@ -121,7 +122,7 @@ static int64_t look(void)
         message_check();
         again = now + KEPT_CHECK_NS;
     }
-    if (segment_header()->flags & MD_FLAG_GC) {
+    if (service_paces) {
         if (gc_due(now, &flags, &next))
             gc_cycle(flags, &cycle);
         gc_due(os_now_ns(), &flags, &next);
