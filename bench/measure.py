@@ -1,5 +1,7 @@
 """Running one program once and saying what it took; medians and spreads of many."""
 
+import contextlib
+import functools
 import math
 import os
 import signal
@@ -34,25 +36,53 @@ class Cost:
     """What one run took: CPU seconds (user and system, children that it waited for included), wall
     seconds, peak resident MB."""
 
-    def __init__(self, cpu, wall, rss, err=''):
-        self.cpu, self.wall, self.rss, self.err = cpu, wall, rss, err
+    def __init__(self, process):
+        self.process = process
+        self.cpu = self.wall = self.rss = None
+
+
+@functools.cache
+def launcher():
+    """The small program that starts what is measured (see launch.c); environment of the measured one
+    is its own, so nothing is preloaded into it that is not wanted there."""
+    target = BUILD / 'bench' / 'launch'
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(['cc', '-O2', '-static', '-D_GNU_SOURCE', '-o', target,
+                    ROOT / 'bench' / 'programs' / 'launch.c'], check=True)
+    return target
+
+
+@contextlib.contextmanager
+def launched(command, extra=None, stdin=None):
+    """Starts `command`; when the block is done, waits and fills the Cost that it gave."""
+    with tempfile.TemporaryFile() as figures, tempfile.TemporaryFile() as err:
+        # Descriptor 3 of the launcher; static, so that LD_PRELOAD begins behind it.
+        process = subprocess.Popen(
+            [launcher(), *map(str, command)], env=environment(extra),
+            stdin=open(stdin, 'rb') if stdin else subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=err, preexec_fn=lambda: os.dup2(figures.fileno(), 3), pass_fds=(3,))
+        cost = Cost(process)
+        try:
+            yield cost
+            process.wait()
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        figures.seek(0)
+        err.seek(0)
+        text = err.read().decode(errors='replace')
+        words = figures.read().split()
+        if len(words) != 4 or int(words[3]) != 0:
+            raise RuntimeError(f'{command[0]} ended with {words[3:]}: {text[-500:]}')
+        cost.cpu, cost.wall, cost.rss = float(words[0]), float(words[1]), int(words[2]) / 1024
 
 
 def measure(command, extra=None, stdin=None):
     """Runs `command` to its end.  Raises if it fails: a figure of a failed run is none."""
-    with tempfile.TemporaryFile() as err:
-        start = time.monotonic()
-        process = subprocess.Popen([str(part) for part in command], env=environment(extra),
-                                   stdin=open(stdin, 'rb') if stdin else subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        err.seek(0)
-        text = err.read().decode(errors='replace')
-    if process.returncode != 0:
-        raise RuntimeError(f'{command[0]} ended with {process.returncode}: {text[-500:]}')
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, text)
+    with launched(command, extra, stdin) as cost:
+        pass
+    return cost
 
 
 def measure_redis(load, extra=None):
@@ -61,15 +91,12 @@ def measure_redis(load, extra=None):
         server_program = Path(directory) / 'redis-server'
         server_program.symlink_to('/usr/bin/redis-check-rdb')  # Debian: one program, two names
         socket = f'{directory}/socket'
-        start = time.monotonic()
-        server = subprocess.Popen([server_program, '--port', '0', '--unixsocket', socket, '--save', '',
-                                   '--dir', directory], env=environment(extra),
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
-        try:
+        with launched([server_program, '--port', '0', '--unixsocket', socket, '--save', '', '--dir',
+                       directory], extra) as cost:
+            deadline = time.monotonic() + 20
             while subprocess.run(['redis-cli', '-s', socket, 'ping'], capture_output=True,
                                  env=environment(), check=False).stdout != b'PONG\n':
-                if server.poll() is not None or time.monotonic() > start + 20:
+                if cost.process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError('redis-server does not start')
                 time.sleep(0.02)
             subprocess.run(['redis-benchmark', '-s', socket, '-q', '-P', '16', '-r', '100000', '-d', '100',
@@ -77,15 +104,7 @@ def measure_redis(load, extra=None):
                            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             subprocess.run(['redis-cli', '-s', socket, 'shutdown', 'nosave'], env=environment(),
                            capture_output=True, check=False)
-            _, status, usage = os.wait4(server.pid, 0)
-            server.returncode = os.waitstatus_to_exitcode(status)
-        finally:
-            if server.returncode is None:
-                server.send_signal(signal.SIGKILL)
-                server.wait()
-    if server.returncode != 0:
-        raise RuntimeError(f'redis-server ended with {server.returncode}')
-    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - start, usage.ru_maxrss / 1024)
+    return cost
 
 
 def rounds(variants, count):
@@ -98,10 +117,14 @@ def rounds(variants, count):
     return costs
 
 
-def ratios(costs, base, what='cpu'):
-    """{name: [ratio of each round to the base of the same round]}."""
-    return {name: [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in zip(runs, costs[base])]
-            for name, runs in costs.items() if name != base}
+def ratios(costs, base, again):
+    """{name: [ratio of CPU time in each round to the mean of the two base runs of that round]}; for
+    `again`, the second of the two, to the first alone: the noise floor."""
+    floor = [(a.cpu + b.cpu) / 2 for a, b in zip(costs[base], costs[again])]
+    found = {name: [cost.cpu / max(middle, 1e-9) for cost, middle in zip(runs, floor)]
+             for name, runs in costs.items() if name not in (base, again)}
+    found[again] = [a.cpu / max(b.cpu, 1e-9) for a, b in zip(costs[again], costs[base])]
+    return found
 
 
 def spread(values):

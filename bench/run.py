@@ -72,7 +72,7 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
         table = {PLAIN: with_environment(run, jemalloc()), AGAIN: with_environment(run, jemalloc())}
         table |= {name: with_environment(run, extra) for name, extra in variants.items()}
         costs = rounds(table, count)
-        relative = ratios(costs, PLAIN)
+        relative = ratios(costs, PLAIN, AGAIN)
         noise = spread(relative[AGAIN])
         medians[AGAIN][program] = noise[0]
         base_rss = statistics.median(cost.rss for cost in costs[PLAIN])
@@ -158,7 +158,7 @@ def bench_rate1(report, quick):
                              env=environment()).stdout.strip()
 
         def heaptrack():
-            return measure(['heaptrack', '--record-only', '-o', f'{directory}/h', cc1, '-quiet', '-O2',
+            return measure(['heaptrack', '-o', f'{directory}/h', cc1, '-quiet', '-O2',
                             '-fpreprocessed', source, '-o', '/dev/null'])
 
         costs = rounds({PLAIN: with_environment(small, jemalloc()),
@@ -167,7 +167,7 @@ def bench_rate1(report, quick):
                         'heaptrack': heaptrack,
                         'jemalloc lg_prof_sample:0': with_environment(
                             small, jemalloc('prof:true,lg_prof_sample:0'))}, count)
-    relative = ratios(costs, PLAIN)
+    relative = ratios(costs, PLAIN, AGAIN)
     base = statistics.median(cost.cpu for cost in costs[PLAIN])
     base_rss = statistics.median(cost.rss for cost in costs[PLAIN])
     for name, values in relative.items():

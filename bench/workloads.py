@@ -85,7 +85,7 @@ def prepare(quick):
                          env=environment()).stdout.strip()
 
     def python(extra=None):
-        return measure(['/usr/bin/python3', '-S', DIRECTORY / 'work.py', 8 if quick else 25],
+        return measure(['/usr/bin/python3', '-S', DIRECTORY / 'work.py', 25 if quick else 60],
                        {'PYTHONMALLOC': 'malloc', 'PYTHONHASHSEED': '0'} | (extra or {}))
 
     def compiler(source, extra=None):
@@ -97,9 +97,9 @@ def prepare(quick):
     programs = {
         'python3': python,
         'lua5.4': lambda extra=None: measure(
-            ['/usr/bin/lua5.4', DIRECTORY / 'trees.lua', 12 if quick else 14], extra),
+            ['/usr/bin/lua5.4', DIRECTORY / 'trees.lua', 15 if quick else 16], extra),
         'sqlite3': sqlite,
-        'redis-server': lambda extra=None: measure_redis(20000 if quick else 150000, extra),
+        'redis-server': lambda extra=None: measure_redis(40000 if quick else 200000, extra),
         'cc1': functools.partial(compiler, DIRECTORY / 'big.i'),
     }
     return programs, functools.partial(compiler, DIRECTORY / 'small.i')

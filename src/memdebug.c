@@ -36,8 +36,8 @@ enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
 static bool options_given; /* MEMDEBUG is set: without it not a word is printed */
-static bool active;  /* this process is watched: not excluded by `only` or `follow` */
-static bool tracked; /* the variant */
+static bool active;        /* this process is watched: not excluded by `only` or `follow` */
+static bool tracked;       /* the variant */
 static unsigned gc_mode = GC_OFF;
 /* gctracefile, absolute: the program may change its directory. */
 static char trace_path[512];
@@ -147,9 +147,8 @@ static void on_cycle(const struct md_cycle *cycle)
     uint64_t form = option_number(OPTION_GCTRACE);
     if (!form)
         return;
-    size_t length = form == 2
-                        ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
-                        : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
+    size_t length = form == 2 ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
+                              : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
     if (*trace_path ? write_trace_file(line, length) : message_write(line, length))
         COUNT_ADD(lost_lines, 1);
 }
@@ -169,8 +168,8 @@ static void on_publish(void)
         service_kick(SERVICE_LOOK);
 }
 
-/* A main thread that ends by pthread_exit: the process lives on until its last thread ends, and ours
- * must not be that. */
+/* A main thread that ends by pthread_exit: the process lives on until its last thread ends, and
+ * ours must not be that. */
 static void on_thread_end(void)
 {
     if (os_gettid() == getpid())
@@ -257,9 +256,7 @@ void memdebug_boot(void)
     }
     counts_on_thread_end = on_thread_end;
     if (tracked) {
-        static const struct gc_hooks hooks = {in_use_bytes, on_cycle};
         tracked_init();
-        gc_init(&hooks);
         counts_on_publish = on_publish;
         entry_choose(true);
     }
@@ -338,6 +335,7 @@ static __attribute__((constructor(101))) void boot_first(void)
 
 static __attribute__((constructor)) void at_load(void)
 {
+    static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size};
     if (!active)
         return;
     unwind_init();
@@ -351,6 +349,9 @@ static __attribute__((constructor)) void at_load(void)
     dump_init();
     install_dump_signal();
     at_quick_exit(at_end);
+    if (gc_mode != GC_OFF)
+        gc_init(&hooks);
+    service_paces = gc_mode == GC_OBSERVE;
     if (wants_service())
         service_start();
 }

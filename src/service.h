@@ -3,7 +3,8 @@
  * forked child when something needs it there.
  *
  * It sleeps on the segment's request word (a futex), so memtop, signal handlers and the allocation
- * path wake it in the same way; the allocation path makes a system call only when a cycle is due. */
+ * path wake it in the same way; the allocation path makes a system call only when a cycle is due.
+ */
 #ifndef SERVICE_H
 #define SERVICE_H
 
@@ -13,6 +14,9 @@
 /* Beside MD_REQUEST_* in the request word. */
 #define SERVICE_LOOK (1u << 30)        /* something may be due */
 #define SERVICE_DUMP_SIGNAL (1u << 29) /* the dump signal has come */
+
+/* Whether cycles run by themselves (gc=observe), not only when asked for. */
+extern bool service_paces;
 
 /* Wakes the thread; starts nothing.  Async-signal-safe. */
 void service_kick(uint32_t bits);
@@ -24,8 +28,8 @@ enum service_job { JOB_CYCLE, JOB_EXIT_CYCLE, JOB_EXIT_DUMP, JOB_DUMP_TO };
  * Returns 0 or an errno value. */
 int service_do(enum service_job job, const char *path);
 
-/* The program's main thread has ended by itself: from now on our thread looks each 100 ms whether it
- * is the last one, and ends if so, upon which glibc ends the process as it would without us. */
+/* The program's main thread has ended by itself: from now on our thread looks each 100 ms whether
+ * it is the last one, and ends if so, upon which glibc ends the process as it would without us. */
 void service_outlives_main(void);
 
 /* In a forked child: the thread is gone. */

@@ -11,9 +11,9 @@ extern "C" {
 /* "0.1.0".  Static, never freed.  Async-signal-safe. */
 const char *md_version(void);
 
-/* Sets an option that MEMDEBUG marks as settable at run time, e.g. md_set("memprofilerate", "4096").
- * Takes effect at each thread's next sample.  EINVAL: unknown key or bad value; EPERM: not settable
- * after start; ENOSYS: not in this version. */
+/* Sets an option that MEMDEBUG marks as settable at run time, e.g. md_set("memprofilerate",
+ * "4096"). Takes effect at each thread's next sample.  EINVAL: unknown key or bad value; EPERM: not
+ * settable after start; ENOSYS: not in this version. */
 int md_set(const char *key, const char *value);
 
 /* Runs a cycle of the tracing layer and waits until it has ended.  ENOTSUP: the process was not

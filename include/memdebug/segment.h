@@ -47,33 +47,33 @@ struct md_section {
 };
 
 /* md_header.flags */
-#define MD_FLAG_TRACKED 1u   /* the variant with the object map: counts of objects are exact */
-#define MD_FLAG_GC 2u        /* cycles are possible (gc=ready or more) */
-#define MD_FLAG_THREAD 4u    /* a thread of ours answers the control word */
-#define MD_FLAG_FORKED 8u    /* made by a forked copy: early samples are inherited */
-#define MD_FLAG_EXITED 16u   /* set at normal exit if the file could not be removed */
+#define MD_FLAG_TRACKED 1u /* the variant with the object map: counts of objects are exact */
+#define MD_FLAG_GC 2u      /* cycles are possible (gc=ready or more) */
+#define MD_FLAG_THREAD 4u  /* a thread of ours answers the control word */
+#define MD_FLAG_FORKED 8u  /* made by a forked copy: early samples are inherited */
+#define MD_FLAG_EXITED 16u /* set at normal exit if the file could not be removed */
 
 /* What the process counts.  Bytes are usable sizes.  A thread adds its share each 64 KiB it
  * allocates or frees, so totals lag by at most that much a thread.  All are 64-bit atomics, only
  * ever growing but for those named otherwise. */
 struct md_counters {
-    uint64_t alloc_bytes;    /* by the program */
-    uint64_t free_bytes;     /* by the program */
-    uint64_t alloc_objects;  /* exact in the tracked variant, 0 in the plain one: there the sum over
-                                the buckets is the estimate */
-    uint64_t free_objects;   /* likewise */
-    uint64_t own_bytes;      /* memory of memdebug itself now, the segment's pages included (gauge) */
-    uint64_t samples;        /* samples taken */
-    uint64_t lost_samples;   /* samples drawn but not kept: a table or the tmpfs was full */
-    uint64_t lost_stacks;    /* samples kept without their stack: no room, or it did not unwind */
-    uint64_t lost_lines;     /* trace lines that could not be written */
-    uint64_t lost_dumps;     /* profiles that could not be written */
-    uint64_t dumps;          /* profiles written */
-    uint64_t peak_bytes;     /* highest alloc_bytes - free_bytes seen at a publication */
-    uint64_t cycles;         /* cycles done */
-    uint64_t skips;          /* cycles that could not be done */
+    uint64_t alloc_bytes;   /* by the program */
+    uint64_t free_bytes;    /* by the program */
+    uint64_t alloc_objects; /* exact in the tracked variant, 0 in the plain one: there the sum over
+                               the buckets is the estimate */
+    uint64_t free_objects;  /* likewise */
+    uint64_t own_bytes;    /* memory of memdebug itself now, the segment's pages included (gauge) */
+    uint64_t samples;      /* samples taken */
+    uint64_t lost_samples; /* samples drawn but not kept: a table or the tmpfs was full */
+    uint64_t lost_stacks;  /* samples kept without their stack: no room, or it did not unwind */
+    uint64_t lost_lines;   /* trace lines that could not be written */
+    uint64_t lost_dumps;   /* profiles that could not be written */
+    uint64_t dumps;        /* profiles written */
+    uint64_t peak_bytes;   /* highest alloc_bytes - free_bytes seen at a publication */
+    uint64_t cycles;       /* cycles done */
+    uint64_t skips;        /* cycles that could not be done */
     uint64_t inherited_samples; /* live samples taken over from the parent at fork */
-    uint64_t publish_ns;     /* time of the last publication (gauge) */
+    uint64_t publish_ns;        /* time of the last publication (gauge) */
     uint64_t reserved[16];
 };
 
@@ -111,7 +111,7 @@ struct md_header {
     struct md_section section[16];
     /* in force now; numbers that readers compute with, the rest is in options[] */
     uint64_t memprofilerate;
-    uint64_t gcpercent; /* UINT64_MAX: off */
+    uint64_t gcpercent;       /* UINT64_MAX: off */
     uint64_t heap_goal_bytes; /* of the next cycle, 0: none */
     uint64_t reserved[13];
     char name[32];      /* executable's base name, blanks and commas as _ */
@@ -130,14 +130,14 @@ struct md_header {
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
 
 struct md_cycle {
-    uint32_t seq;    /* odd while being written */
-    uint32_t flags;  /* MD_CYCLE_* */
-    uint64_t number; /* from 1, no gaps; 0 for a skip */
-    uint64_t index;  /* its place in the order of all records, from 0 */
-    uint64_t start_ns;  /* after md_header.start_ns */
-    uint64_t stop1_ns;  /* wall: first thread parked (or first attempt) until resume */
-    uint64_t mark_ns;   /* wall, concurrent */
-    uint64_t stop2_ns;  /* wall; 0 where the snapshot needs none */
+    uint32_t seq;      /* odd while being written */
+    uint32_t flags;    /* MD_CYCLE_* */
+    uint64_t number;   /* from 1, no gaps; 0 for a skip */
+    uint64_t index;    /* its place in the order of all records, from 0 */
+    uint64_t start_ns; /* after md_header.start_ns */
+    uint64_t stop1_ns; /* wall: first thread parked (or first attempt) until resume */
+    uint64_t mark_ns;  /* wall, concurrent */
+    uint64_t stop2_ns; /* wall; 0 where the snapshot needs none */
     uint64_t stop1_cpu_ns;
     uint64_t assist_cpu_ns;
     uint64_t mark_cpu_ns; /* background */

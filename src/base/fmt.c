@@ -158,8 +158,8 @@ static bool is_stderr(int fd)
 {
     struct stat st;
     int saved = errno;
-    bool same = stderr_known && fstat(fd, &st) == 0 && st.st_dev == stderr_dev &&
-                st.st_ino == stderr_ino;
+    bool same =
+        stderr_known && fstat(fd, &st) == 0 && st.st_dev == stderr_dev && st.st_ino == stderr_ino;
     errno = saved;
     return same;
 }

@@ -1,7 +1,8 @@
 /* A mutex that may be taken inside malloc: one word, futex when it is contended, no heap, no
  * initialisation but zero.  Locks live in private memory, so a forked child can renew them.
  *
- * The ranks are the lock order: a thread takes locks only in rising rank.  Debug builds check it. */
+ * The ranks are the lock order: a thread takes locks only in rising rank.  Debug builds check it.
+ */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
 
@@ -23,7 +24,10 @@ struct lock {
     uint32_t rank;
 };
 
-#define LOCK_INIT(r) {0, (r)}
+#define LOCK_INIT(r)                                                                               \
+    {                                                                                              \
+        0, (r)                                                                                     \
+    }
 
 void lock_take(struct lock *lock);
 /* Takes it only if that needs no waiting. */

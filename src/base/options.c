@@ -91,7 +91,8 @@ static bool parse_digits(const char *text, uint64_t *number, const char **end)
     uint64_t n = 0;
     const char *p = text;
     for (; isdigit((unsigned char)*p); p++)
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
             return false;
     *number = n;
     *end = p;
@@ -127,8 +128,8 @@ static bool parse_duration(const char *text, uint64_t *number)
     static const struct {
         const char *name;
         uint64_t ns;
-    } units[] = {{"", 1000000000},       {"s", 1000000000}, {"ms", 1000000},
-                 {"m", 60000000000},     {"h", 3600000000000}, {"us", 1000}};
+    } units[] = {{"", 1000000000},   {"s", 1000000000},    {"ms", 1000000},
+                 {"m", 60000000000}, {"h", 3600000000000}, {"us", 1000}};
     const char *unit;
     if (!parse_digits(text, number, &unit))
         return false;
@@ -169,7 +170,8 @@ static enum parsed parse_word(const char *accepts, const char *text, uint64_t *n
     for (const char *word = accepts; *word; index++) {
         size_t length = strcspn(word, "|");
         bool later = *word == '~';
-        if (strlen(text) == length - later && strncasecmp(word + later, text, length - later) == 0) {
+        if (strlen(text) == length - later &&
+            strncasecmp(word + later, text, length - later) == 0) {
             *number = index;
             return later ? PARSED_LATER : PARSED;
         }
@@ -224,8 +226,9 @@ static enum parsed parse_value(const struct option *o, const char *text, uint64_
         break;
     case COUNT:
     case PERCENT:
-        ok = parse_digits(text, number, &end) && (!*end || (o->type == PERCENT && !strcmp(end, "%"))) &&
-             *number < 1000000000 && within_range(o->accepts, *number);
+        ok = parse_digits(text, number, &end) &&
+             (!*end || (o->type == PERCENT && !strcmp(end, "%"))) && *number < 1000000000 &&
+             within_range(o->accepts, *number);
         break;
     case SIZE:
         ok = parse_size(text, number);

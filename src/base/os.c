@@ -93,7 +93,8 @@ uint64_t os_start_ticks(void)
     char stat[1024];
     if (os_read_file("/proc/self/stat", stat, sizeof stat) <= 0)
         return 0;
-    /* The name, field 2, may hold anything, brackets and blanks too: count from its last bracket. */
+    /* The name, field 2, may hold anything, brackets and blanks too: count from its last bracket.
+     */
     char *field = strrchr(stat, ')');
     for (int i = 2; field && i < 22; i++)
         field = strchr(field + 1, ' ');

@@ -30,10 +30,16 @@ double rng_log(double x)
         m *= 0.5;
         e++;
     }
-    double s = (m - 1) / (m + 1), s2 = s * s;
-    double sum = 0;
-    for (int k = 15; k >= 1; k -= 2)
-        sum = sum * s2 + 1.0 / k;
+    /* The series to s^15, |s| < 0.1716; the constants are 1/15, 1/13 ... 1/3. */
+    double s = (m - 1) / (m + 1), q = s * s;
+    double sum = 0.066666666666666667;
+    sum = sum * q + 0.076923076923076923;
+    sum = sum * q + 0.090909090909090909;
+    sum = sum * q + 0.11111111111111111;
+    sum = sum * q + 0.14285714285714286;
+    sum = sum * q + 0.2;
+    sum = sum * q + 0.33333333333333333;
+    sum = sum * q + 1;
     return 2 * s * sum + e * LN2;
 }
 
@@ -41,20 +47,26 @@ double rng_one_minus_exp(double x)
 {
     if (x > 40)
         return 1;
-    if (x < 0.5) {
-        /* -expm1(-x) by its series, without the cancellation of 1 - exp(-x). */
-        double sum = 0;
-        for (int k = 14; k >= 1; k--)
-            sum = x / k * (1 - sum);
-        return sum;
+    /* exp(-y) by its series for y < 1/2, then squared: 1 - exp(-2y) = u (2 - u) for u = 1 -
+     * exp(-y), which loses no digits where u is small. */
+    int halvings = 0;
+    while (x >= 0.5) {
+        x *= 0.5;
+        halvings++;
     }
-    /* exp(-x) = exp(-x/64)^64, the inner one by its series. */
-    double y = -x / 64, sum = 1;
-    for (int k = 14; k >= 1; k--)
-        sum = 1 + y / k * sum;
-    for (int i = 0; i < 6; i++)
-        sum *= sum;
-    return 1 - sum;
+    /* u = y - y^2/2! + y^3/3! ... to y^9; the constants are 1/9! ... 1/2!. */
+    double u = 2.7557319223985891e-6;
+    u = u * x - 2.4801587301587302e-5;
+    u = u * x + 1.9841269841269841e-4;
+    u = u * x - 1.3888888888888889e-3;
+    u = u * x + 8.3333333333333333e-3;
+    u = u * x - 4.1666666666666667e-2;
+    u = u * x + 1.6666666666666667e-1;
+    u = u * x - 0.5;
+    u = (u * x + 1) * x;
+    for (; halvings; halvings--)
+        u = u * (2 - u);
+    return u;
 }
 
 uint64_t rng_exponential(struct rng *rng, uint64_t mean)

@@ -88,7 +88,9 @@ static void stand_back(uint32_t parent)
     /* A program under a real-time policy has no use for a marker under one. */
     struct sched_param param = {0};
     RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
-    RAW3(SYS_setpriority, PRIO_PROCESS, 0, 5);
+    long nice =
+        20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
+    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + 5, 19));
     struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
     /* A crash of ours is no report about the program.  Of its own memory only. */
@@ -119,8 +121,7 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
         child_exit("/proc/self/maps cannot be read");
     int64_t t2 = os_now_ns();
     mark_finish(&state->mark);
-    heap_index_count_white(&state->index, &shared->unreachable_objects,
-                           &shared->unreachable_bytes);
+    heap_index_count_white(&state->index, &shared->unreachable_objects, &shared->unreachable_bytes);
     if (snapshot_on_marked)
         snapshot_on_marked(&state->index);
     shared->objects = state->index.objects;
@@ -150,8 +151,8 @@ const char *snapshot_clone(size_t (*block_size)(const void *block))
 {
     uint32_t self = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
     /* The descriptor table that is copied is the tracer thread's own (tracer.h): the child holds no
-     * socket and no file lock of the program's.  CLONE_UNTRACED: a debugger would take the child for
-     * a thread. */
+     * socket and no file lock of the program's.  CLONE_UNTRACED: a debugger would take the child
+     * for a thread. */
     long pid = raw6(SYS_clone, CLONE_FS | CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
         child_main(self, block_size);
@@ -170,8 +171,8 @@ static bool child_runs(void)
 {
     siginfo_t info;
     memset(&info, 0, sizeof info);
-    long error = raw6(SYS_waitid, P_PID, child, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL,
-                      0, 0);
+    long error =
+        raw6(SYS_waitid, P_PID, child, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0, 0);
     return error == 0 && info.si_pid == 0;
 }
 

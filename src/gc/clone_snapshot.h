@@ -1,10 +1,10 @@
-/* A frozen copy of the process to mark in: a child made by clone while all threads are parked, which
- * shares nothing writable with the program but one page for its result.
+/* A frozen copy of the process to mark in: a child made by clone while all threads are parked,
+ * which shares nothing writable with the program but one page for its result.
  *
  * The program does not notice it: no exit signal, no descriptor, no signal handler run twice, first
- * to go when memory is short, gone when the program ends or execs (after an exec a zombie stays until
- * the new image ends).  A program that reaps every child with __WALL may reap it: the result is in
- * the page before.
+ * to go when memory is short, gone when the program ends or execs (after an exec a zombie stays
+ * until the new image ends).  A program that reaps every child with __WALL may reap it: the result
+ * is in the page before.
  *
  * Called by the tracer thread only. */
 #ifndef GC_CLONE_SNAPSHOT_H
@@ -18,9 +18,9 @@
 
 /* In memory shared between the child, which writes it, and the tracer. */
 struct snapshot_result {
-    uint32_t done;    /* futex: 1 all below is there, 2 `reason` says why not */
-    uint32_t cancel;  /* written by the tracer: the child gives up */
-    int64_t cpu_ns;   /* of the child */
+    uint32_t done;           /* futex: 1 all below is there, 2 `reason` says why not */
+    uint32_t cancel;         /* written by the tracer: the child gives up */
+    int64_t cpu_ns;          /* of the child */
     uint64_t objects, bytes; /* in use at the snapshot */
     uint64_t unreachable_objects, unreachable_bytes;
     struct roots_size roots;

@@ -91,7 +91,8 @@ static void cycle_on_tracer(void *ctx)
     if ((work->reason = forbidden()) || (work->reason = snapshot_prepare()))
         return;
     int64_t cpu = os_thread_cpu_ns();
-    huge_collapse();
+    if (!(cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
+        huge_collapse();
     cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu);
     for (int64_t wait = ATTEMPT_PAUSE_NS;; wait *= 2) {
         bool again;
@@ -105,8 +106,8 @@ static void cycle_on_tracer(void *ctx)
     }
     int64_t begin = os_now_ns();
     /* A minute, and one more for each 2 GB. */
-    work->reason =
-        snapshot_wait(&work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
+    work->reason = snapshot_wait(
+        &work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
     cycle->mark_ns = (uint64_t)(os_now_ns() - begin);
     cycle->mark_cpu_ns += (uint64_t)work->result.cpu_ns;
 }
@@ -165,8 +166,7 @@ bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
     struct pacer_settings settings;
     settings_now(&settings);
     publish_goal(pacer_goal(&pacer, &settings));
-    enum pacer_due due =
-        pacer_due(&pacer, &settings, now_ns, hooks.in_use_bytes(), look_again_ns);
+    enum pacer_due due = pacer_due(&pacer, &settings, now_ns, hooks.in_use_bytes(), look_again_ns);
     *flags = due == PACER_TIMED ? MD_CYCLE_TIMED : 0;
     return due != PACER_WAIT;
 }

@@ -14,8 +14,8 @@
 
 /* What the rest of the library gives the tracing layer; set once by memdebug.c. */
 struct gc_hooks {
-    /* bytes in use now, of the counters: the pacer's input.  Also called while the program's threads
-     * are parked: takes no lock, allocates nothing. */
+    /* bytes in use now, of the counters: the pacer's input.  Also called while the program's
+     * threads are parked: takes no lock, allocates nothing. */
     uint64_t (*in_use_bytes)(void);
     /* a cycle or skip is complete: print it.  On the thread that called gc_cycle. */
     void (*on_cycle)(const struct md_cycle *cycle);
@@ -31,14 +31,14 @@ void gc_init(const struct gc_hooks *hooks);
 void gc_renew(void);
 
 /* Ends the thread that cycles run on, and waits until it is gone: where a process would otherwise
- * live on for our threads alone (its main thread has called pthread_exit).  Not during a cycle.  The
+ * live on for our threads alone (its main thread has called pthread_exit).  Not during a cycle. The
  * next cycle starts it again. */
 void gc_end(void);
 
 /* Runs one cycle with these MD_CYCLE_* flags, or skips it with a reason; fills `out`, which has
- * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark is
- * over; one at a time; not while holding a lock that a parked thread may want.  Not on a thread of
- * the program's in a signal handler. */
+ * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark
+ * is over; one at a time; not while holding a lock that a parked thread may want.  Not on a thread
+ * of the program's in a signal handler. */
 bool gc_cycle(uint32_t flags, struct md_cycle *out);
 
 /* Whether a cycle is due now, and if not, when to look again at the latest (CLOCK_MONOTONIC ns).

@@ -62,8 +62,8 @@ static void enter_large(struct heap_index *index, uintptr_t start, unsigned clas
         uintptr_t page = first + i * 4096;
         if (page - index->lo >= index->span || index->region[page >> INDEX_REGION_SHIFT] == 0)
             break;
-        *index_page(index, page) =
-            class | (uint32_t)MIN(i, (size_t)INDEX_BACK_MAX) << INDEX_BACK_SHIFT;
+        *index_page(index, page) = class | (uint32_t)MIN(i, (size_t)INDEX_BACK_MAX)
+                                               << INDEX_BACK_SHIFT;
     }
     index->bytes += size;
     index->objects++;

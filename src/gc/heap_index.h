@@ -29,14 +29,14 @@
 #define INDEX_BACK_MAX ((1u << (32 - INDEX_BACK_SHIFT)) - 1)
 
 struct heap_index {
-    uintptr_t lo, span;  /* a word w can only be a pointer if w - lo < span */
-    uint16_t *region;    /* address >> 30 -> number of its tables; 0: the empty ones */
-    uint32_t *page;      /* number << 18 | page in region */
-    uint64_t *white;     /* bit number << 26 | granule in region */
-    unsigned regions;    /* tables in use, the empty ones included */
-    unsigned small;      /* classes up to this one are small */
-    size_t size[128];    /* usable bytes of a class */
-    uint32_t magic[128]; /* small classes: ceil(2^32 / size) */
+    uintptr_t lo, span;      /* a word w can only be a pointer if w - lo < span */
+    uint16_t *region;        /* address >> 30 -> number of its tables; 0: the empty ones */
+    uint32_t *page;          /* number << 18 | page in region */
+    uint64_t *white;         /* bit number << 26 | granule in region */
+    unsigned regions;        /* tables in use, the empty ones included */
+    unsigned small;          /* classes up to this one are small */
+    size_t size[128];        /* usable bytes of a class */
+    uint32_t magic[128];     /* small classes: ceil(2^32 / size) */
     uint64_t objects, bytes; /* in the object map */
     size_t (*block_size)(const void *block); /* of OBJECT_CLASS_HUGE; may be NULL */
 };

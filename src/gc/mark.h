@@ -25,7 +25,7 @@ struct mark_range {
 
 struct mark {
     struct heap_index *index;
-    uintptr_t *edges;  /* stack */
+    uintptr_t *edges; /* stack */
     size_t edge_count, edge_limit;
     struct mark_range *ranges; /* pieces of large blocks to look at: stack */
     size_t range_count, range_limit;

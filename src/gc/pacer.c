@@ -45,8 +45,7 @@ static int64_t timed_ns(const struct pacer *pacer, const struct pacer_settings *
     if (settings->interval_ns == PACER_OFF)
         return INT64_MAX;
     if (settings->interval_ns == PACER_AUTO)
-        return pacer->end_ns +
-               MAX(PACER_AUTO_LEAST_NS, pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
+        return pacer->end_ns + MAX(PACER_AUTO_LEAST_NS, pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
     int64_t when;
     if (settings->interval_ns > INT64_MAX ||
         __builtin_add_overflow(pacer->end_ns, (int64_t)settings->interval_ns, &when))

@@ -1,8 +1,8 @@
 /* When the next cycle is due: arithmetic on numbers that it is given, so that it can be run on
  * simulated heaps.
  *
- * By growth: when the bytes in use reach the goal, max(min_heap, in use at the end of the last cycle
- * x (1 + percent / 100)).  By time: `interval` after the last cycle ended.
+ * By growth: when the bytes in use reach the goal, max(min_heap, in use at the end of the last
+ * cycle x (1 + percent / 100)).  By time: `interval` after the last cycle ended.
  *
  * A program that grows fast may not be eaten up by cycles.  A cycle by growth waits until, counted
  * from the start of the last one, tracing has used at most a quarter of the CPUs (Go's share while

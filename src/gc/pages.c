@@ -33,8 +33,8 @@ static long pagemap_fd = -1;
 
 typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
 
-/* Runs of pages of which all `not` categories are absent and one of `any` is there.  False: this way
- * does not exist. */
+/* Runs of pages of which all `not` categories are absent and one of `any` is there.  False: this
+ * way does not exist. */
 static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, range_fn *fn,
                     void *ctx)
 {
@@ -129,8 +129,8 @@ void pages_open(void)
         RAW3(SYS_close, pagemap_fd, 0, 0);
     pagemap_fd = proc_self_open("pagemap", O_RDONLY);
     pages_way = by_scan(here, here + OS_PAGE, 0, SCAN_PRESENT, ignore_range, NULL) ? 0
-                : by_pagemap(here, here + OS_PAGE, ignore_range, NULL)              ? 1
-                                                                                    : 2;
+                : by_pagemap(here, here + OS_PAGE, ignore_range, NULL)             ? 1
+                                                                                   : 2;
 }
 
 void pages_each_written(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)

@@ -1,8 +1,8 @@
 /* Which pages of a range have contents: the marker reads no other, so that looking at a sparse
  * mapping costs the machine no memory and a mapping that cannot be faulted in no signal.
  *
- * pages_open is called by whoever asks, as it is about the caller's own memory: in the tracer thread
- * for the program's, in the snapshot child for the copy's.  One thread at a time. */
+ * pages_open is called by whoever asks, as it is about the caller's own memory: in the tracer
+ * thread for the program's, in the snapshot child for the copy's.  One thread at a time. */
 #ifndef GC_PAGES_H
 #define GC_PAGES_H
 

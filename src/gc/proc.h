@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In the tracer thread, with `own_table`: gives it an empty descriptor table of its own first.  Opens
- * /proc.  False: there is none. */
+/* In the tracer thread, with `own_table`: gives it an empty descriptor table of its own first.
+ * Opens /proc.  False: there is none. */
 bool proc_open(bool own_table);
 /* Descriptor of /proc/self/NAME for whoever asks ("self" is the child in the child), or -errno. */
 long proc_self_open(const char *name, int flags);
@@ -17,7 +17,8 @@ long proc_self_open(const char *name, int flags);
 long proc_self_read(const char *name, char *buf, size_t size);
 /* Reads /proc/self/task/TID/NAME likewise. */
 long proc_task_read(int tid, const char *name, char *buf, size_t size);
-/* Number behind `key` ("Seccomp:") at a line's start in a status file, in this base; false: none. */
+/* Number behind `key` ("Seccomp:") at a line's start in a status file, in this base; false: none.
+ */
 bool proc_field(const char *text, const char *key, int base, uint64_t *value);
 
 /* One mapping of /proc/self/maps. */

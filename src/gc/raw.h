@@ -27,8 +27,7 @@ static ALWAYS_INLINE long raw6(long number, long a, long b, long c, long d, long
     return result;
 }
 
-#define RAW4(number, a, b, c, d) \
-    raw6((number), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define RAW4(number, a, b, c, d) raw6((number), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define RAW3(number, a, b, c) RAW4(number, a, b, c, 0)
 
 /* Waits while *word == value, at most `timeout_ns` (negative: for ever).  Returns 0 or -errno; may

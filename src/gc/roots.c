@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
+#include "gc/raw.h"
 #include "gc/world.h"
 #include "heap/extents.h"
 
@@ -37,8 +38,8 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr;
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
-            self[self_count++] = (struct hole){start & ~(uintptr_t)4095,
-                                               (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
+            self[self_count++] = (struct hole){
+                start & ~(uintptr_t)4095, (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
     }
     return 1;
 }
@@ -59,9 +60,10 @@ struct scan {
     size_t point_count;
     uintptr_t *threads; /* thread pointers, sorted */
     size_t thread_count;
-    uintptr_t guard_end;  /* end of the last mapping without access */
-    uint64_t *bytes;      /* of size, where the mapping at work is counted */
-    uintptr_t from;       /* of the mapping at work: nothing below is looked at */
+    bool main_lives;     /* the main thread is one of them: it may have ended by pthread_exit */
+    uintptr_t guard_end; /* end of the last mapping without access */
+    uint64_t *bytes;     /* of size, where the mapping at work is counted */
+    uintptr_t from;      /* of the mapping at work: nothing below is looked at */
 };
 
 /* Heap sort: no recursion, no memory, and never quadratic.  `stride` words an element, by the
@@ -70,9 +72,9 @@ static void sort_words(uintptr_t *words, size_t count, size_t stride)
 {
 #define SWAP_ELEMENTS(a, b)                                                                        \
     for (size_t swap_i = 0; swap_i < stride; swap_i++) {                                           \
-        uintptr_t swap_word = words[(a) * stride + swap_i];                                        \
-        words[(a) * stride + swap_i] = words[(b) * stride + swap_i];                               \
-        words[(b) * stride + swap_i] = swap_word;                                                  \
+        uintptr_t swap_word = words[(a)*stride + swap_i];                                          \
+        words[(a)*stride + swap_i] = words[(b)*stride + swap_i];                                   \
+        words[(b)*stride + swap_i] = swap_word;                                                    \
     }
     for (size_t pass = count / 2 + count; pass-- > 1;) {
         size_t root = pass >= count ? pass - count : 0;
@@ -103,7 +105,8 @@ static bool collect(struct scan *scan)
     size_t holes = extent_count + OWN_RANGES + self_count + 1;
     size_t words = holes * 2 + (size_t)world.count * 3;
     size_t bytes = (words * sizeof(uintptr_t) + 4095) & ~(size_t)4095;
-    uintptr_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uintptr_t *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return false;
     own_note(memory, bytes, 0);
@@ -128,10 +131,12 @@ static bool collect(struct scan *scan)
     }
     scan->hole_count = merged + 1;
 
+    int program = (int)RAW3(SYS_getppid, 0, 0, 0); /* we are its snapshot */
     for (unsigned i = 0; i < world.count; i++) {
         const struct world_thread *thread = &world.threads[i];
         if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
             continue;
+        scan->main_lives |= thread->tid == program;
         /* The handler's frame is below the interrupted code's, or on an alternate stack. */
         scan->points[scan->point_count++] = thread->sp - 128;
         scan->points[scan->point_count++] = thread->frame;
@@ -213,10 +218,11 @@ static bool is_thread_stack(const struct scan *scan, const struct proc_mapping *
            (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end);
 }
 
-/* libc keeps the stacks of threads that have ended, for the next ones: a mapping behind a guard with
- * a struct pthread at its top (its first and third word point at itself) that is no live thread's.
- * What is on it is dead; struct pthread itself may hold the result for pthread_join, or the argument
- * of a thread about to be born.  Its address, or the mapping's start if this is something else. */
+/* libc keeps the stacks of threads that have ended, for the next ones: a mapping behind a guard
+ * with a struct pthread at its top (its first and third word point at itself) that is no live
+ * thread's. What is on it is dead; struct pthread itself may hold the result for pthread_join, or
+ * the argument of a thread about to be born.  Its address, or the mapping's start if this is
+ * something else. */
 static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct proc_mapping *m)
 {
     if (scan->guard_end != m->start || !m->writable || m->inode)
@@ -246,17 +252,18 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     bool in_use = point < scan->point_count && scan->points[point] < m->end;
     size_t thread = lower_bound(scan->threads, scan->thread_count, 1, m->start);
     bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
-    scan->bytes =
-        in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
+    scan->bytes = in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
     scan->from = m->start;
     if (in_use && is_thread_stack(scan, m))
         scan->from = scan->points[point];
     else if (!in_use && !has_thread)
-        scan->from = dead_thread(scan, m);
+        scan->from =
+            !scan->main_lives && strcmp(m->path, "[stack]") == 0 ? m->end : dead_thread(scan, m);
     scan_without_holes(scan, m->start, m->end);
 }
 
-/* Stacks that are blocks of the heap (coroutines): alive from the place in use on, and not below. */
+/* Stacks that are blocks of the heap (coroutines): alive from the place in use on, and not below.
+ */
 static void scan_heap_stacks(struct scan *scan)
 {
     for (size_t i = 0; i < scan->point_count; i++) {

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/restart.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,27 +15,27 @@
 
 /* The stop signal is 33, glibc's SIGSETXID.  glibc keeps it open: sigfillset with pthread_sigmask,
  * sigwait and sigaction of the program cannot reach it, where a real-time signal is blocked by
- * every thread of GLib's, PulseAudio's or jemalloc's kind and taken by sigwait(full set); gdb passes
- * it silently by default.  Its other user is setxid in glibc, whose signals carry SI_TKILL and never
- * ours, and whose handler returns at once from ours (si_code is not SI_TKILL): either may stand in
- * front, ours passes on what is not ours.  glibc 2.36 installs its own at the first pthread_create,
- * which has happened when we run, but a static or older libc may do so later: hence the look before
- * each stop. */
+ * every thread of GLib's, PulseAudio's or jemalloc's kind and taken by sigwait(full set); gdb
+ * passes it silently by default.  Its other user is setxid in glibc, whose signals carry SI_TKILL
+ * and never ours, and whose handler returns at once from ours (si_code is not SI_TKILL): either may
+ * stand in front, ours passes on what is not ours.  glibc 2.36 installs its own at the first
+ * pthread_create, which has happened when we run, but a static or older libc may do so later: hence
+ * the look before each stop. */
 #define STOP_SIGNAL 33
 
 /* si_value of our signals: magic, generation of the stop, slot. */
 #define TOKEN_MAGIC UINT64_C(0x6d64)
-#define TOKEN(generation, slot) \
-    (TOKEN_MAGIC << 48 | (uint64_t)((generation) & 0xffffff) << 24 | (slot))
+#define TOKEN(generation, slot)                                                                    \
+    (TOKEN_MAGIC << 48 | (uint64_t)((generation)&0xffffff) << 24 | (slot))
 
 #define STATE(generation, state) ((generation) << 3 | (uint32_t)(state))
 
 struct world world;
 
-static unsigned capacity;      /* of world.threads */
-static uint32_t *slot_of;      /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
-static int task_fd = -1;       /* /proc/self/task */
-static uint32_t process;       /* pid */
+static unsigned capacity; /* of world.threads */
+static uint32_t *slot_of; /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
+static int task_fd = -1;  /* /proc/self/task */
+static uint32_t process;  /* pid */
 static struct raw_sigaction chained; /* what stood there before ours */
 
 /* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
@@ -53,7 +54,7 @@ static unsigned silent_next;
 
 /* ---- the handler: runs on the program's threads ---- */
 
-static void park(uint64_t token, const ucontext_t *context)
+static void park(uint64_t token, ucontext_t *context)
 {
     uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
     unsigned slot = token & 0xffffff;
@@ -89,16 +90,25 @@ static void on_stop_signal(int number, void *info_pointer, void *context)
     uint64_t token = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
     if (info->si_code == SI_QUEUE && token >> 48 == TOKEN_MAGIC) {
         park(token, context);
+        restart_call(context); /* last: it may not return */
         return;
     }
     if ((uintptr_t)chained.handler > (uintptr_t)SIG_IGN)
         chained.handler(number, info_pointer, context);
 }
 
-__attribute__((naked, used)) static void restorer(void)
-{
-    __asm__("movq $15, %rax\n\tsyscall"); /* rt_sigreturn; unwinders know these bytes */
-}
+/* rt_sigreturn.  Unwinders know a signal frame by these bytes, if the byte before belongs to no
+ * function with unwind information: hence no C function, and the nop. */
+void gc_world_restorer(void);
+__asm__(".text\n"
+        ".hidden gc_world_restorer\n"
+        ".globl gc_world_restorer\n"
+        ".type gc_world_restorer, @function\n"
+        "    nop\n"
+        "gc_world_restorer:\n"
+        "    movq $15, %rax\n"
+        "    syscall\n"
+        ".size gc_world_restorer, . - gc_world_restorer\n");
 
 /* Makes the handler ours again if it is not.  Between this look and the last answer another thread
  * may still put its own there: libc's is harmless (above), and nobody else's can be. */
@@ -113,7 +123,7 @@ static const char *take_signal(void)
     struct raw_sigaction ours = {
         .handler = on_stop_signal,
         .flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | RAW_SA_RESTORER,
-        .restorer = restorer,
+        .restorer = gc_world_restorer,
         .mask = ~UINT64_C(0),
     };
     return raw_sigaction(STOP_SIGNAL, &ours, NULL) < 0 ? "rt_sigaction is refused" : NULL;
@@ -203,8 +213,7 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     info.si_pid = (pid_t)process;
     info.si_value.sival_ptr = (void *)(uintptr_t)TOKEN(generation, slot);
     __atomic_store_n(&thread->state, STATE(generation, WORLD_SIGNALLED), __ATOMIC_SEQ_CST);
-    long error =
-        RAW4(SYS_rt_tgsigqueueinfo, process, thread->tid, STOP_SIGNAL, &info);
+    long error = RAW4(SYS_rt_tgsigqueueinfo, process, thread->tid, STOP_SIGNAL, &info);
     if (error == 0)
         return true;
     thread->state = STATE(generation, WORLD_GONE);
@@ -230,7 +239,8 @@ static bool where_it_sits(int tid, uintptr_t *sp, uint64_t *fingerprint)
     if (proc_task_read(tid, "syscall", text, sizeof text) <= 0 || text[0] == 'r') /* running */
         return false;
     *fingerprint = fingerprint_of(text);
-    /* "NUMBER ARG*6 SP PC", or "-1 SP PC" if it is stopped outside a call: the word before the last. */
+    /* "NUMBER ARG*6 SP PC", or "-1 SP PC" if it is stopped outside a call: the word before the
+     * last. */
     const char *word[2] = {text, text};
     for (const char *at = text; *at; at++)
         if (at[0] == ' ') {
@@ -431,8 +441,7 @@ bool world_unchanged(void)
         uintptr_t sp;
         uint64_t fingerprint;
         if (world_state_of(thread) == WORLD_BLOCKED &&
-            (!where_it_sits(thread->tid, &sp, &fingerprint) ||
-             fingerprint != thread->fingerprint))
+            (!where_it_sits(thread->tid, &sp, &fingerprint) || fingerprint != thread->fingerprint))
             return false;
     }
     return __atomic_load_n(&deserted, __ATOMIC_ACQUIRE) != generation;

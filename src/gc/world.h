@@ -7,8 +7,8 @@
  * Promises: nothing between world_stop and world_resume takes a lock or allocates; no attempt parks
  * anyone for longer than WORLD_STOP_NS plus 20 us a thread until it has failed; a thread that is
  * not resumed for WORLD_PARKED_NS goes on by itself, whatever has become of the tracer, and
- * world_unchanged() then says so.  errno and all registers of the parked thread are as before; like
- * any handler, ours makes some system calls return EINTR (signal(7)).
+ * world_unchanged() then says so.  errno and all registers of the parked thread are as before, and
+ * an interrupted system call goes on (restart.h).
  *
  * All functions but world_renew are called by the tracer thread only. */
 #ifndef GC_WORLD_H
@@ -23,17 +23,17 @@
 enum world_state {
     WORLD_FREE,
     WORLD_SIGNALLED,
-    WORLD_PARKED, /* in our handler: all fields are known */
+    WORLD_PARKED,  /* in our handler: all fields are known */
     WORLD_BLOCKED, /* in a system call: sp is known, registers are not */
-    WORLD_GONE    /* it ended, or has no user state */
+    WORLD_GONE     /* it ended, or has no user state */
 };
 
 struct world_thread {
     int tid;
-    uint32_t state;      /* enum world_state, low 3 bits; above them the stop's generation */
-    uintptr_t sp;        /* of the interrupted code */
-    uintptr_t frame;     /* lowest address used by the handler; equals sp if BLOCKED */
-    uintptr_t fs;        /* thread pointer; 0 if not known */
+    uint32_t state;       /* enum world_state, low 3 bits; above them the stop's generation */
+    uintptr_t sp;         /* of the interrupted code */
+    uintptr_t frame;      /* lowest address used by the handler; equals sp if BLOCKED */
+    uintptr_t fs;         /* thread pointer; 0 if not known */
     uint64_t fingerprint; /* BLOCKED: of what /proc said, to see whether it has moved */
 };
 

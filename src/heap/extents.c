@@ -45,8 +45,7 @@ static unsigned find(uintptr_t start)
 
 static void replace(unsigned at, unsigned old, unsigned new)
 {
-    memmove(&extents[at + new], &extents[at + old],
-            (extent_count - at - old) * sizeof extents[0]);
+    memmove(&extents[at + new], &extents[at + old], (extent_count - at - old) * sizeof extents[0]);
     extent_count += new - old;
 }
 
@@ -81,7 +80,8 @@ static void cut(uintptr_t start, uintptr_t end)
         struct extent right = {MIN(e.end, MAX(end, e.start)), e.end};
         unsigned pieces = (left.end > left.start) + (right.end > right.start);
         if (pieces == 2 && extent_count == EXTENTS_MAX)
-            return; /* the hole stays listed: memory that nobody can read is skipped by the tracer */
+            return; /* the hole stays listed: memory that nobody can read is skipped by the tracer
+                     */
         replace(i, 1, pieces);
         if (left.end > left.start)
             extents[i++] = left;

@@ -15,8 +15,8 @@ static unsigned class_count;
 bool object_map_init(const char **reason)
 {
     int saved = errno;
-    void *map = mmap(NULL, OBJECT_MAP_BYTES, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *map =
+        mmap(NULL, OBJECT_MAP_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     errno = saved;
     if (map == MAP_FAILED) {
         *reason = "no address space for the object map (8 TiB reserved, nothing used; RLIMIT_AS?)";
@@ -61,8 +61,9 @@ bool object_map_open(const void *addr, size_t size)
     if (!object_map)
         return true;
     uintptr_t start = (uintptr_t)object_byte(addr) & ~(uintptr_t)(OS_PAGE - 1);
-    uintptr_t end = ((uintptr_t)object_map + (((uintptr_t)addr + size) >> GRANULE_SHIFT) + OS_PAGE - 1) &
-                    ~(uintptr_t)(OS_PAGE - 1);
+    uintptr_t end =
+        ((uintptr_t)object_map + (((uintptr_t)addr + size) >> GRANULE_SHIFT) + OS_PAGE - 1) &
+        ~(uintptr_t)(OS_PAGE - 1);
     int saved = errno;
     bool ok = mprotect((void *)start, end - start, PROT_READ | PROT_WRITE) == 0;
     errno = saved;

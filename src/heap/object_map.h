@@ -38,7 +38,8 @@ extern unsigned object_small_classes;
 extern size_t object_slab_size[128];
 
 /* Reserves the map and learns the size classes from `sizes` (ascending, `count` of them, the first
- * `small` with slabs of `slab_sizes`).  False with a reason if the address space is not to be had. */
+ * `small` with slabs of `slab_sizes`).  False with a reason if the address space is not to be had.
+ */
 bool object_map_init(const char **reason);
 void object_map_set_classes(const size_t *sizes, unsigned count, const size_t *slab_sizes,
                             unsigned small);

@@ -10,8 +10,8 @@
 extern char entry_page[] __attribute__((visibility("hidden")));
 extern char entry_page_tracked[] __attribute__((visibility("hidden")));
 
-/* malloc and free are jemalloc's own code (copy_entries.py); their slots are used only once their page
- * has been replaced. */
+/* malloc and free are jemalloc's own code (copy_entries.py); their slots are used only once their
+ * page has been replaced. */
 extern void *slot_malloc __attribute__((visibility("hidden")));
 extern void *slot_free __attribute__((visibility("hidden")));
 void *slot_malloc, *slot_free;

@@ -41,7 +41,8 @@ extern const char *jep_malloc_conf_2_conf_harder;
 
 /* A thread's jemalloc data; where its counters of bytes lie is learnt at start. */
 typedef struct jemalloc_tsd jemalloc_tsd;
-extern _Thread_local char je_tsd_tls[] __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern _Thread_local char je_tsd_tls[]
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* What jemalloc's profiler hands back when a sampled block is freed (5.3.0 prof_structs.h). */
 struct jemalloc_prof_info {

@@ -103,8 +103,8 @@ void plain_redraw(void)
     own_thread = saved;
 }
 
-/* A realloc that finds its block of the right size already allocates nothing.  jemalloc counts it as
- * a new allocation of the whole block, so a buffer of megabytes that grows byte by byte would be
+/* A realloc that finds its block of the right size already allocates nothing.  jemalloc counts it
+ * as a new allocation of the whole block, so a buffer of megabytes that grows byte by byte would be
  * sampled at every call.  (And jemalloc leaves errno alone.) */
 void *plain_realloc(void *ptr, size_t size)
 {

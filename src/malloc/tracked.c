@@ -17,8 +17,8 @@
 #define LEAST ((size_t)1 << GRANULE_SHIFT)
 #define TABLE_MOST 14336u /* jemalloc's largest small class */
 
-/* Bytes of the gap in progress that may still be allocated without a sample.  0 in a new thread: its
- * first allocation draws a gap. */
+/* Bytes of the gap in progress that may still be allocated without a sample.  0 in a new thread:
+ * its first allocation draws a gap. */
 static THREAD_LOCAL uint64_t gap_left;
 static THREAD_LOCAL bool gap_drawn;
 
@@ -58,7 +58,7 @@ static COLD void gap_ended(void *ptr, size_t usable)
 
 static ALWAYS_INLINE void account(void *ptr, unsigned class, size_t usable)
 {
-    *object_byte(ptr) = (uint8_t)class;
+    *object_byte(ptr) = (uint8_t) class;
     thread_counts.alloc_objects++;
     if (LIKELY(usable <= gap_left))
         gap_left -= usable;

@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 /* Cold: what operator new does when memory is refused: runs the new handler as long as there is
- * one, then throws std::bad_alloc, or returns NULL where that may not be.  `again` tries once more. */
+ * one, then throws std::bad_alloc, or returns NULL where that may not be.  `again` tries once more.
+ */
 void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
                  int nothrow);
 

@@ -22,15 +22,20 @@ void (*prof_on_sample)(void);
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
 static bool by_address; /* samples are found by address (the tracked variant) */
 
-static void move_lock(bool take)
+/* Whoever holds the module table may be waiting for the loader, and we may be called by someone who
+ * holds up the loader (an allocation in a callback of dl_iterate_phdr): so this never waits for it.
+ */
+static bool move_lock(bool take)
 {
-    if (take) {
-        modules_hold(true);
-        lock_take(&tables_lock);
-    } else {
+    if (!take) {
         lock_release(&tables_lock);
         modules_hold(false);
+        return true;
     }
+    if (!modules_hold(true))
+        return false;
+    lock_take(&tables_lock);
+    return true;
 }
 
 void prof_init(void)
@@ -84,8 +89,7 @@ static uint64_t record(const void *ptr, size_t size)
 {
     uint64_t pcs[MD_STACK_MAX_DEPTH];
     bool truncated = false;
-    unsigned depth =
-        unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated);
+    unsigned depth = unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated);
     uint32_t hash = stack_hash(pcs, depth);
     uint64_t weight = prof_weight(size, prof_thread.gap_rate);
     uint32_t bucket;
@@ -146,8 +150,7 @@ static void forget(uint64_t handle, const void *ptr)
     if (!segment_check())
         return;
     lock_take(&tables_lock);
-    if (handle ? live_remove_locked(handle, &gone)
-               : live_remove_at_locked((uintptr_t)ptr, &gone))
+    if (handle ? live_remove_locked(handle, &gone) : live_remove_at_locked((uintptr_t)ptr, &gone))
         charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
     lock_release(&tables_lock);
 }
@@ -197,7 +200,8 @@ void prof_inherit(const struct md_header *parent)
             uint32_t hash = stack_hash(pcs, depth);
             id = stack_find_locked(pcs, depth, hash);
             if (!id)
-                id = stack_add_locked(pcs, depth, hash, modules_epoch(pcs, depth), stack->truncated);
+                id =
+                    stack_add_locked(pcs, depth, hash, modules_epoch(pcs, depth), stack->truncated);
         }
         s.flags |= MD_SAMPLE_INHERITED;
         if (bucket_intern_locked(id, b->size, &s.bucket) &&

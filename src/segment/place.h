@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 struct place {
-    char dir[256];   /* "" for a memfd */
-    char path[320];  /* final name; "" for a memfd */
+    char dir[256];  /* "" for a memfd */
+    char path[320]; /* final name; "" for a memfd */
     char temporary[320];
     uint64_t budget; /* most that the file may come to, bytes */
     uint32_t exec_generation;

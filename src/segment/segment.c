@@ -90,8 +90,7 @@ static void options_to_header(struct md_header *header)
 
 static bool make_canary(void)
 {
-    uint8_t *page =
-        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *page = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return false;
     own_note(page, OS_PAGE, OS_PAGE);
@@ -199,7 +198,7 @@ static void publish_counters(struct md_header *header)
         __atomic_store_n(&to[i], __atomic_load_n(&from[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
-void (*segment_move_lock)(bool take);
+bool (*segment_move_lock)(bool take);
 
 void segment_publish(uint64_t allocated_bytes)
 {
@@ -214,8 +213,7 @@ void segment_publish(uint64_t allocated_bytes)
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
         looked_ns = now;
-        if (!is_file || !file_is_there()) {
-            segment_move_lock(true);
+        if ((!is_file || !file_is_there()) && segment_move_lock(true)) {
             make_file_locked();
             segment_move_lock(false);
         }

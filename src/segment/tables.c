@@ -16,8 +16,10 @@
 #define GROW_LEAST (16u << 10)
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = {
-    [MD_SECTION_CYCLES] = sizeof(struct md_cycle),   [MD_SECTION_MODULES] = sizeof(struct md_module),
-    [MD_SECTION_STACKS] = sizeof(uint64_t),          [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
+    [MD_SECTION_CYCLES] = sizeof(struct md_cycle),
+    [MD_SECTION_MODULES] = sizeof(struct md_module),
+    [MD_SECTION_STACKS] = sizeof(uint64_t),
+    [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
     [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
 };
 

@@ -4,7 +4,6 @@
 #include "base/options.h"
 #include "memdebug/segment.h"
 
-
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
@@ -61,7 +60,8 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
     void *raw[MD_STACK_MAX_DEPTH + OWN_FRAMES];
     most = MIN(most, MD_STACK_MAX_DEPTH);
     int asked = (int)most + OWN_FRAMES;
-    int got = option_number(OPTION_UNWIND) == 2 ? walk_frames(raw, asked) : unw_backtrace(raw, asked);
+    int got =
+        option_number(OPTION_UNWIND) == 2 ? walk_frames(raw, asked) : unw_backtrace(raw, asked);
     int first = 0;
     while (first < got && (uintptr_t)raw[first] - own_text_start < own_text_end - own_text_start)
         first++;

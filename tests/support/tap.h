@@ -35,8 +35,8 @@ __attribute__((format(printf, 1, 2), unused)) static void tap_print(const char *
 
 /* One test point.  Returns `passed`, so that a caller can leave out what depends on it. */
 #define ok(passed, ...) tap_ok((passed), __FILE__, __LINE__, __VA_ARGS__)
-__attribute__((format(printf, 4, 5), unused)) static bool
-tap_ok(bool passed, const char *file, int line, const char *format, ...)
+__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool passed, const char *file,
+                                                                 int line, const char *format, ...)
 {
     char name[512];
     va_list arguments;

@@ -20,11 +20,12 @@ void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
 #define HIDE UINT64_C(0x8badf00d00000000)
 
 static const size_t th_sizes[] = {
-    16,    32,    48,    64,    80,    96,    112,   128,   160,   192,   224,   256,
-    320,   384,   448,   512,   640,   768,   896,   1024,  1280,  1536,  1792,  2048,
-    2560,  3072,  3584,  4096,  5120,  6144,  7168,  8192,  10240, 12288, 14336, /* large: */
-    16384, 20480, 24576, 28672, 32768, 65536, 131072, 262144, 524288, 1 << 20, 1 << 21, 1 << 22,
-    1 << 23, 1 << 24, 1 << 25, 1 << 26, 1 << 27, 1 << 28};
+    16,      32,      48,      64,      80,      96,      112,     128,     160,
+    192,     224,     256,     320,     384,     448,     512,     640,     768,
+    896,     1024,    1280,    1536,    1792,    2048,    2560,    3072,    3584,
+    4096,    5120,    6144,    7168,    8192,    10240,   12288,   14336, /* large: */
+    16384,   20480,   24576,   28672,   32768,   65536,   131072,  262144,  524288,
+    1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 25, 1 << 26, 1 << 27, 1 << 28};
 #define TH_COUNT (sizeof th_sizes / sizeof th_sizes[0])
 #define TH_SMALL 35u
 
@@ -34,7 +35,7 @@ static struct th_state {
         char *next, *end;
     } slabs[128];
     char *next, *end; /* address space taken from heap_mmap */
-} *th;
+} * th;
 static uint64_t th_in_use, th_objects;
 
 static inline uint64_t th_in_use_bytes(void)
@@ -77,7 +78,7 @@ static inline void *th_alloc(size_t size)
         offset = (offset + 64 * 37) % 4096;
         block = (char *)th_map((usable + offset + 4095) & ~(size_t)4095) + offset;
     }
-    *object_byte(block) = (uint8_t)class;
+    *object_byte(block) = (uint8_t) class;
     th_objects++;
     __atomic_fetch_add(&th_in_use, usable, __ATOMIC_RELAXED);
     return block;

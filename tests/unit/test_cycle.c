@@ -3,6 +3,8 @@
 #include "gc_heap.h"
 #include "tap.h"
 
+#include "base/compiler.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -83,15 +85,15 @@ static __attribute__((noinline, target("avx"))) void hold_in_ymm_high(uint64_t h
     char byte;
     uint64_t mask = HIDE;
     long result;
-    __asm__ volatile("mov %[hidden], %%rcx\n\txor %[mask], %%rcx\n\t"
-                     "vpxor %%ymm11, %%ymm11, %%ymm11\n\tvmovq %%rcx, %%xmm10\n\t"
-                     "vinsertf128 $1, %%xmm10, %%ymm11, %%ymm11\n\tvpxor %%xmm10, %%xmm10, %%xmm10\n\t"
-                     "xor %%ecx, %%ecx\n"
-                     "1: xor %%eax, %%eax\n\tsyscall\n\tcmp $-4, %%rax\n\tje 1b"
-                     : "=&a"(result)
-                     : [hidden] "r"(hidden_block), [mask] "r"(mask), "D"((long)finish[0]), "S"(&byte),
-                       "d"(1L)
-                     : "rcx", "r11", "memory", "xmm10", "xmm11");
+    __asm__ volatile(
+        "mov %[hidden], %%rcx\n\txor %[mask], %%rcx\n\t"
+        "vpxor %%ymm11, %%ymm11, %%ymm11\n\tvmovq %%rcx, %%xmm10\n\t"
+        "vinsertf128 $1, %%xmm10, %%ymm11, %%ymm11\n\tvpxor %%xmm10, %%xmm10, %%xmm10\n\t"
+        "xor %%ecx, %%ecx\n"
+        "1: xor %%eax, %%eax\n\tsyscall\n\tcmp $-4, %%rax\n\tje 1b"
+        : "=&a"(result)
+        : [hidden] "r"(hidden_block), [mask] "r"(mask), "D"((long)finish[0]), "S"(&byte), "d"(1L)
+        : "rcx", "r11", "memory", "xmm10", "xmm11");
 }
 
 static void *thread_register(void *arg)
@@ -210,8 +212,8 @@ static __attribute__((noinline)) void make_graph(void)
     in_pool = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     in_pool[77777] = chain(64);
     live += 9;
-    /* Interior pointers: into a small block, into the last bytes of one that covers pages, and into a
-     * large one. */
+    /* Interior pointers: into a small block, into the last bytes of one that covers pages, and into
+     * a large one. */
     struct pair *interior = th_alloc(4096);
     interior->next = (struct pair *)((char *)th_alloc(10240) + 10239);
     interior->other = (char *)th_alloc(1 << 20) + (1 << 19);
@@ -241,9 +243,12 @@ static const struct {
     const char *name;
     void *(*run)(void *);
 } kinds[] = {
-    {"a register", thread_register}, {"an XMM register", thread_xmm},
-    {"the upper half of a YMM register", thread_ymm}, {"a stack", thread_stack},
-    {"TLS", thread_tls}, {"thread-specific data", thread_specific},
+    {"a register", thread_register},
+    {"an XMM register", thread_xmm},
+    {"the upper half of a YMM register", thread_ymm},
+    {"a stack", thread_stack},
+    {"TLS", thread_tls},
+    {"thread-specific data", thread_specific},
     {"the stack of a thread that blocks all signals", thread_deaf},
     {"a stack below a signal handler on an alternate one", thread_alternate},
 };
@@ -375,6 +380,59 @@ static void test_reaped(void)
     ok(done, "cycles are done beside a thread that reaps every child with __WALL");
 }
 
+static void *deaf_and_running(void *arg)
+{
+    uint64_t all = ~UINT64_C(0);
+    (void)arg;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    while (!stop_watching)
+        ;
+    return NULL;
+}
+
+static void test_skip(void)
+{
+    pthread_t thread;
+    struct md_cycle before, skipped, after;
+    gc_cycle(0, &before);
+    stop_watching = false;
+    pthread_create(&thread, NULL, deaf_and_running, NULL);
+    usleep(20000);
+    bool done = gc_cycle(MD_CYCLE_FORCED, &skipped);
+    stop_watching = true;
+    pthread_join(thread, NULL);
+    ok(!done && skipped.flags == (MD_CYCLE_SKIPPED | MD_CYCLE_FORCED) && skipped.number == 0,
+       "a cycle that cannot be done is skipped and has no number");
+    ok(strcmp(skipped.reason, "a thread did not stop") == 0 && skipped.attempts == 4,
+       "it says why: %s, after %u attempts", skipped.reason, skipped.attempts);
+    ok(skipped.stop1_ns > 30000000 && skipped.live_objects == 0,
+       "and what it cost: %lu us of pause", skipped.stop1_ns / 1000);
+    ok(gc_cycle(0, &after) && after.number == before.number + 1,
+       "the next one has the next number");
+}
+
+/* What the pacer is told: goals and when to look again. */
+static void test_due(void)
+{
+    struct md_cycle cycle;
+    uint32_t flags = 0;
+    int64_t again = 0;
+    gc_cycle(0, &cycle);
+    int64_t now = os_now_ns();
+    ok(!gc_due(now, &flags, &again) && again > now, "right after a cycle none is due");
+    is(segment_header()->heap_goal_bytes, gc_goal_bytes(), "the goal is published");
+    is(gc_goal_bytes(), MAX(UINT64_C(4) << 20, 2 * th_in_use_bytes()),
+       "and is twice what is in use, or the least heap");
+    is(gc_due(again, &flags, &again), 1, "one is due when the interval is over");
+    is(flags, MD_CYCLE_TIMED, "by time");
+    uint64_t hidden_big = (uintptr_t)th_alloc(8 << 20) ^ HIDE;
+    is(gc_due(now + INT64_C(1000000000), &flags, &again), 1, "one is due when the heap has grown");
+    is(flags, 0, "by growth");
+    gc_cycle(0, &cycle);
+    is(gc_goal_bytes(), 2 * th_in_use_bytes(), "then the goal is twice what is in use");
+    th_free((void *)(hidden_big ^ HIDE));
+}
+
 static void test_end(void)
 {
     struct md_cycle cycle;
@@ -428,6 +486,8 @@ int main(void)
     test_each_kind();
     test_unnoticed();
     test_reaped();
+    test_skip();
+    test_due();
     test_end();
     test_fork();
     return tap_done();

@@ -71,8 +71,8 @@ static void reach_simply(uintptr_t *roots, size_t count)
     free(left);
 }
 
-static const size_t draw_sizes[] = {16, 32, 48, 64, 80, 112, 192, 384, 1024, 1792, 3072, 5120, 10240,
-                                    14336, 16384, 40000, 300000};
+static const size_t draw_sizes[] = {16,   32,   48,   64,    80,    112,   192,   384,   1024,
+                                    1792, 3072, 5120, 10240, 14336, 16384, 40000, 300000};
 
 static void make_graph(unsigned count)
 {

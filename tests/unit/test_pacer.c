@@ -13,9 +13,9 @@ struct simulation {
     int64_t now;
     int64_t cpu_per_mb, pause_per_mb;
     unsigned grown, timed;
-    int64_t cpu, pause;     /* of all cycles */
-    int64_t first, last;    /* start of the first and the last cycle */
-    int64_t shortest;       /* from one start to the next */
+    int64_t cpu, pause;  /* of all cycles */
+    int64_t first, last; /* start of the first and the last cycle */
+    int64_t shortest;    /* from one start to the next */
 };
 
 static struct simulation start(uint64_t percent, uint64_t interval, unsigned cpus)
@@ -91,7 +91,8 @@ static void test_doubling(void)
     while (in_use < 1024 * MB)
         step(&s, in_use += MB / 64);
     /* 4, 8, ... 1024 */
-    ok(s.grown == 9 || s.grown == 8, "growing to 1 GB takes a cycle for each doubling: %u", s.grown);
+    ok(s.grown == 9 || s.grown == 8, "growing to 1 GB takes a cycle for each doubling: %u",
+       s.grown);
 }
 
 static void test_oscillating(void)

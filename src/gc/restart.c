@@ -1,0 +1,128 @@
+#include "gc/restart.h"
+
+#include "gc/raw.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+/* long gc_restart(const uint64_t *mask): sets the mask and finishes the call that was interrupted.
+ * A stop between `again` and `after` jumps to `again` (below): returning from that handler would
+ * make the kernel forget the call. */
+long gc_restart(const uint64_t *mask);
+extern const char gc_restart_again[], gc_restart_after[];
+__asm__(".text\n"
+        ".hidden gc_restart, gc_restart_again, gc_restart_after\n"
+        ".globl gc_restart, gc_restart_again, gc_restart_after\n"
+        ".type gc_restart, @function\n"
+        "gc_restart:\n"
+        "    .cfi_startproc\n"
+        "    push %rbx\n"
+        "    .cfi_adjust_cfa_offset 8\n"
+        "    .cfi_rel_offset %rbx, 0\n"
+        "    mov %rdi, %rbx\n"
+        "gc_restart_again:\n"
+        "    mov $14, %eax\n" /* rt_sigprocmask(SIG_SETMASK, mask, NULL, 8) */
+        "    mov $2, %edi\n"
+        "    mov %rbx, %rsi\n"
+        "    xor %edx, %edx\n"
+        "    mov $8, %r10d\n"
+        "    syscall\n"
+        "    mov $219, %eax\n" /* restart_syscall */
+        "    syscall\n"
+        "gc_restart_after:\n"
+        "    pop %rbx\n"
+        "    .cfi_adjust_cfa_offset -8\n"
+        "    .cfi_restore %rbx\n"
+        "    ret\n"
+        "    .cfi_endproc\n"
+        ".size gc_restart, . - gc_restart\n");
+
+/* Leaves the handler for gc_restart_again on the frame that it has interrupted. */
+static _Noreturn void jump_again(const greg_t *regs)
+{
+    __asm__ volatile("mov %c[r12](%[regs]), %%r12\n\t"
+                     "mov %c[r13](%[regs]), %%r13\n\t"
+                     "mov %c[r14](%[regs]), %%r14\n\t"
+                     "mov %c[r15](%[regs]), %%r15\n\t"
+                     "mov %c[rbx](%[regs]), %%rbx\n\t"
+                     "mov %c[rbp](%[regs]), %%rbp\n\t"
+                     "mov %c[rsp](%[regs]), %%rsp\n\t"
+                     "jmp gc_restart_again"
+                     :
+                     : [regs] "a"(regs), [r12] "i"(REG_R12 * 8), [r13] "i"(REG_R13 * 8),
+                       [r14] "i"(REG_R14 * 8), [r15] "i"(REG_R15 * 8), [rbx] "i"(REG_RBX * 8),
+                       [rbp] "i"(REG_RBP * 8), [rsp] "i"(REG_RSP * 8)
+                     : "memory");
+    __builtin_unreachable();
+}
+
+/* The number that the code loads before the `syscall` that ends at `pc`: "mov $N, %eax" right
+ * before it, or with one or two instructions between.  -1: not found. */
+static NO_SANITIZE int number_before(const uint8_t *pc)
+{
+    if (pc[-2] != 0x0f || pc[-1] != 0x05)
+        return -1;
+    for (const uint8_t *at = pc - 7; at >= pc - 18; at--)
+        if (at[0] == 0xb8 && at[2] <= 1 && at[3] == 0 && at[4] == 0)
+            return at[1] | at[2] << 8;
+    return -1;
+}
+
+enum how { LEAVE, FINISH, SET_BACK };
+
+static enum how how_to_go_on(int number, const greg_t *regs)
+{
+    switch (number) {
+    case SYS_nanosleep:
+    case SYS_poll:
+        return FINISH;
+    case SYS_clock_nanosleep:
+        return regs[REG_RSI] & TIMER_ABSTIME ? SET_BACK : FINISH;
+    case SYS_futex:
+        return (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+                       (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET
+                   ? FINISH
+                   : LEAVE;
+    }
+    return LEAVE;
+}
+
+/* Whether the program is about to get a signal of its own. */
+static bool signal_waits(uint64_t mask)
+{
+    uint64_t pending = 0;
+    RAW3(SYS_rt_sigpending, &pending, sizeof pending, 0);
+    return pending & ~mask & ~(UINT64_C(3) << 31); /* but libc's and ours */
+}
+
+void restart_call(ucontext_t *context)
+{
+    greg_t *regs = context->uc_mcontext.gregs;
+    uintptr_t pc = (uintptr_t)regs[REG_RIP];
+    if (pc >= (uintptr_t)gc_restart_again && pc <= (uintptr_t)gc_restart_after) {
+        if (pc < (uintptr_t)gc_restart_after || regs[REG_RAX] == -EINTR)
+            jump_again(regs);
+        return;
+    }
+    if (regs[REG_RAX] != -EINTR)
+        return;
+    int number = number_before((const uint8_t *)pc);
+    const uint64_t *mask = (const uint64_t *)&context->uc_sigmask;
+    switch (how_to_go_on(number, regs)) {
+    case LEAVE:
+        break;
+    case FINISH: {
+        long result = gc_restart(mask);
+        /* Refused by a filter of the program's: as if it did not exist. */
+        regs[REG_RAX] =
+            result == -ENOSYS || result == -EPERM || result == -EACCES ? -EINTR : result;
+        break;
+    }
+    case SET_BACK:
+        if (!signal_waits(*mask)) {
+            regs[REG_RAX] = number;
+            regs[REG_RIP] -= 2;
+        }
+        break;
+    }
+}
