@@ -100,6 +100,11 @@ def check_statistics(t, name, size, memdebug, set_rate, rate):
     worst = max(pooled.items(), key=lambda item: abs(item[1]))
     t.ok(not suspects, f'{name}: no bias over {RUNS} runs '
          f'(furthest: {worst[0][0]} {worst[0][1]} {worst[1]:+.1f})', suspects)
+    # All sites together are five times as sharp as each.
+    for value in ('alloc_objects', 'inuse_objects'):
+        signed = [z for (_, which), z in pooled.items() if which == value]
+        overall = sum(signed) / math.sqrt(len(signed))
+        t.ok(abs(overall) < 4.5, f'{name}: no bias of {value} over all sites ({overall:+.1f})')
     t.ok(RUNS < 2 or len(seen) > 1, f'{name}: runs differ from each other')
 
 
