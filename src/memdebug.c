@@ -256,9 +256,7 @@ void memdebug_boot(void)
     }
     counts_on_thread_end = on_thread_end;
     if (tracked) {
-        static const struct gc_hooks hooks = {in_use_bytes, on_cycle};
         tracked_init();
-        gc_init(&hooks);
         counts_on_publish = on_publish;
         entry_choose(true);
     }
@@ -337,6 +335,7 @@ static __attribute__((constructor(101))) void boot_first(void)
 
 static __attribute__((constructor)) void at_load(void)
 {
+    static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size};
     if (!active)
         return;
     unwind_init();
@@ -350,6 +349,9 @@ static __attribute__((constructor)) void at_load(void)
     dump_init();
     install_dump_signal();
     at_quick_exit(at_end);
+    if (gc_mode != GC_OFF)
+        gc_init(&hooks);
+    service_paces = gc_mode == GC_OBSERVE;
     if (wants_service())
         service_start();
 }

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -27,7 +28,9 @@
 #define LONGEST_SLEEP_NS 60000000000
 #define KEPT_CHECK_NS 1000000000
 #define LAST_CHECK_NS 100000000
+#define EXIT_PATIENCE_NS 10000000000
 
+bool service_paces;
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;
 static bool main_ended;
@@ -119,7 +122,7 @@ static int64_t look(void)
         message_check();
         again = now + KEPT_CHECK_NS;
     }
-    if (segment_header()->flags & MD_FLAG_GC) {
+    if (service_paces) {
         if (gc_due(now, &flags, &next))
             gc_cycle(flags, &cycle);
         gc_due(os_now_ns(), &flags, &next);
@@ -135,6 +138,22 @@ void service_outlives_main(void)
         return;
     __atomic_store_n(&main_ended, true, __ATOMIC_RELEASE);
     service_kick(SERVICE_LOOK);
+}
+
+static bool is_own(int tid)
+{
+    for (int i = 0; i < OWN_TIDS; i++)
+        if (__atomic_load_n(&own_tids[i], __ATOMIC_RELAXED) == tid)
+            return true;
+    return false;
+}
+
+static void set_own(int from, int to)
+{
+    for (int i = 0; i < OWN_TIDS; i++)
+        if (__atomic_compare_exchange_n(&own_tids[i], &(int){from}, to, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return;
 }
 
 /* Whether every other thread has ended: a main thread that did stays in the list as a zombie. */
@@ -157,7 +176,7 @@ static bool is_last_thread(void)
             } *entry = (void *)(entries + at);
             at += entry->length;
             int tid = atoi(entry->name);
-            if (tid == 0 || tid == os_gettid())
+            if (tid == 0 || is_own(tid))
                 continue;
             struct fmt f = fmt_on(path, sizeof path);
             fmt_text(&f, "/proc/self/task/");
@@ -176,11 +195,7 @@ static void *serve(void *unused)
 {
     (void)unused;
     own_thread = true;
-    for (int i = 0; i < OWN_TIDS; i++)
-        if (!own_tids[i]) {
-            own_tids[i] = os_gettid();
-            break;
-        }
+    set_own(0, os_gettid());
     prctl(PR_SET_NAME, "memdebug");
     arena_use_own();
     segment_set_flags(MD_FLAG_THREAD);
@@ -208,7 +223,8 @@ static void *serve(void *unused)
     }
     /* glibc now may run exit on this thread, if it was the last: then the program's handlers run
      * here, and what is still to be done at exit is done here too. */
-    memset(own_tids, 0, sizeof own_tids);
+    gc_end();
+    set_own(os_gettid(), 0);
     __atomic_store_n(&refused, true, __ATOMIC_RELEASE);
     __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
     return NULL;
@@ -224,13 +240,23 @@ bool service_start(void)
         return true;
     /* The program's signals are not for us.  glibc keeps 32 and 33 open whatever the mask: setuid
      * in the program works by them, and so does our own stop. */
+    static char *stack; /* on record as ours: the tracer takes no roots from it; kept for ever */
     sigset_t all, saved;
     pthread_attr_t attributes;
+    if (!stack) {
+        stack = own_map(STACK_BYTES);
+        if (stack)
+            mprotect(stack, OS_PAGE, PROT_NONE);
+    }
+    if (!stack) {
+        __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
+        return false;
+    }
     pthread_t thread;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setstack(&attributes, stack + OS_PAGE, STACK_BYTES - OS_PAGE);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     bool outer = own_thread;
     own_thread = true; /* what glibc allocates for the thread is ours */
@@ -258,7 +284,16 @@ int service_do(enum service_job job, const char *path)
     job_kind = job;
     job_path = path;
     __atomic_store_n(&job_state, JOB_WAITS, __ATOMIC_RELEASE);
+    /* At exit the wait has an end: the exiting thread may be inside dlopen, whose lock our thread
+     * needs for symbols. */
+    bool at_exit = job == JOB_EXIT_CYCLE || job == JOB_EXIT_DUMP;
+    int64_t until = at_exit ? os_now_ns() + EXIT_PATIENCE_NS : INT64_MAX;
     while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
+        if (os_now_ns() > until) {
+            message("what is written at exit took more than 10 s: given up");
+            lock_release(&job_lock);
+            return ETIMEDOUT;
+        }
         service_kick(SERVICE_LOOK);
         futex_wait(&job_state, JOB_WAITS, 100000000);
     }

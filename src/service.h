@@ -15,6 +15,9 @@
 #define SERVICE_LOOK (1u << 30)        /* something may be due */
 #define SERVICE_DUMP_SIGNAL (1u << 29) /* the dump signal has come */
 
+/* Whether cycles run by themselves (gc=observe), not only when asked for. */
+extern bool service_paces;
+
 /* Wakes the thread; starts nothing.  Async-signal-safe. */
 void service_kick(uint32_t bits);
 /* Starts it if there is none.  False: the system refused a thread. */

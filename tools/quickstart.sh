@@ -119,8 +119,8 @@ fi
 profile=$(find "$out" -name 'heap.*.pb.gz' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
 [ -n "$profile" ] || profile=$looked # it did not end by exit: the one taken while it ran
 if [ -n "$profile" ]; then
-    say "top call sites: memtop heap $profile"
-    "$memtop" heap "$profile" || :
+    say "top call sites: memtop heap -b $profile"
+    "$memtop" heap -b "$profile" || :
     echo
     echo "the same by Go's tool: go tool pprof -http=: $profile"
 else

@@ -88,7 +88,8 @@ static void stand_back(uint32_t parent)
     /* A program under a real-time policy has no use for a marker under one. */
     struct sched_param param = {0};
     RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
-    long nice = 20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
+    long nice =
+        20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
     RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + 5, 19));
     struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);

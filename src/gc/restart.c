@@ -79,35 +79,10 @@ static enum how how_to_go_on(int number, const greg_t *regs)
     case SYS_clock_nanosleep:
         return regs[REG_RSI] & TIMER_ABSTIME ? SET_BACK : FINISH;
     case SYS_futex:
-        /* With a mask the time is absolute. */
-        return (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT          ? FINISH
-               : (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET ? SET_BACK
-                                                                       : LEAVE;
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_select:
-    case SYS_pselect6:
-    case SYS_ppoll:
-    case SYS_pause:
-    case SYS_rt_sigsuspend:
-    case SYS_rt_sigtimedwait:
-    case SYS_semop:
-    case SYS_semtimedop:
-    case SYS_msgrcv:
-    case SYS_msgsnd:
-    case SYS_io_getevents:
-    case SYS_read: /* with SO_RCVTIMEO; else the kernel restarts it */
-    case SYS_readv:
-    case SYS_write:
-    case SYS_writev:
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_sendto:
-    case SYS_sendmsg:
-        return SET_BACK;
+        return (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+                       (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET
+                   ? FINISH
+                   : LEAVE;
     }
     return LEAVE;
 }

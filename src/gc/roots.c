@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
+#include "gc/raw.h"
 #include "gc/world.h"
 #include "heap/extents.h"
 
@@ -59,6 +60,7 @@ struct scan {
     size_t point_count;
     uintptr_t *threads; /* thread pointers, sorted */
     size_t thread_count;
+    bool main_lives;     /* the main thread is one of them: it may have ended by pthread_exit */
     uintptr_t guard_end; /* end of the last mapping without access */
     uint64_t *bytes;     /* of size, where the mapping at work is counted */
     uintptr_t from;      /* of the mapping at work: nothing below is looked at */
@@ -129,10 +131,12 @@ static bool collect(struct scan *scan)
     }
     scan->hole_count = merged + 1;
 
+    int program = (int)RAW3(SYS_getppid, 0, 0, 0); /* we are its snapshot */
     for (unsigned i = 0; i < world.count; i++) {
         const struct world_thread *thread = &world.threads[i];
         if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
             continue;
+        scan->main_lives |= thread->tid == program;
         /* The handler's frame is below the interrupted code's, or on an alternate stack. */
         scan->points[scan->point_count++] = thread->sp - 128;
         scan->points[scan->point_count++] = thread->frame;
@@ -253,7 +257,8 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     if (in_use && is_thread_stack(scan, m))
         scan->from = scan->points[point];
     else if (!in_use && !has_thread)
-        scan->from = dead_thread(scan, m);
+        scan->from =
+            !scan->main_lives && strcmp(m->path, "[stack]") == 0 ? m->end : dead_thread(scan, m);
     scan_without_holes(scan, m->start, m->end);
 }
 

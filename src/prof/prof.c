@@ -22,15 +22,20 @@ void (*prof_on_sample)(void);
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
 static bool by_address; /* samples are found by address (the tracked variant) */
 
-static void move_lock(bool take)
+/* Whoever holds the module table may be waiting for the loader, and we may be called by someone who
+ * holds up the loader (an allocation in a callback of dl_iterate_phdr): so this never waits for it.
+ */
+static bool move_lock(bool take)
 {
-    if (take) {
-        modules_hold(true);
-        lock_take(&tables_lock);
-    } else {
+    if (!take) {
         lock_release(&tables_lock);
         modules_hold(false);
+        return true;
     }
+    if (!modules_hold(true))
+        return false;
+    lock_take(&tables_lock);
+    return true;
 }
 
 void prof_init(void)

@@ -198,7 +198,7 @@ static void publish_counters(struct md_header *header)
         __atomic_store_n(&to[i], __atomic_load_n(&from[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
-void (*segment_move_lock)(bool take);
+bool (*segment_move_lock)(bool take);
 
 void segment_publish(uint64_t allocated_bytes)
 {
@@ -213,8 +213,7 @@ void segment_publish(uint64_t allocated_bytes)
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
         looked_ns = now;
-        if (!is_file || !file_is_there()) {
-            segment_move_lock(true);
+        if ((!is_file || !file_is_there()) && segment_move_lock(true)) {
             make_file_locked();
             segment_move_lock(false);
         }

@@ -137,12 +137,12 @@ uint32_t modules_epoch(const uint64_t *pcs, unsigned count)
     return now;
 }
 
-void modules_hold(bool hold)
+bool modules_hold(bool hold)
 {
     if (hold)
-        lock_take(&modules_lock);
-    else
-        lock_release(&modules_lock);
+        return lock_try(&modules_lock);
+    lock_release(&modules_lock);
+    return true;
 }
 
 void modules_renew(void)

@@ -12,8 +12,8 @@
 /* Makes sure that the table knows the modules of these addresses; returns the table's epoch, which
  * grows when a module goes. */
 uint32_t modules_epoch(const uint64_t *pcs, unsigned count);
-/* Keeps the table as it is while it is moved. */
-void modules_hold(bool hold);
+/* Keeps the table as it is while it is moved.  False, when holding: someone is changing it now. */
+bool modules_hold(bool hold);
 /* In a forked copy, with an empty table. */
 void modules_renew(void);
 

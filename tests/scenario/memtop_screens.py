@@ -67,7 +67,7 @@ class Screen:
         while waiting:
             pid = waiting.pop()
             with contextlib.suppress(OSError):
-                if os.path.realpath(f'/proc/{pid}/exe') == str(s.MEMTOP):
+                if os.path.realpath(f'/proc/{pid}/exe') == os.path.realpath(s.MEMTOP):
                     return pid
                 waiting += map(int, Path(f'/proc/{pid}/task/{pid}/children').read_text().split())
         return None
@@ -242,6 +242,17 @@ def lists(t):
         t.ok(view.until('No samples yet'), 'an empty view says what to do', view.text())
 
 
+def replaced(t):
+    program = ['/usr/bin/python3', '-c',
+               'import os,sys,time\nx=[bytes(100000) for _ in range(50)]; print("ready", flush=True)\n'
+               'time.sleep(3)\n'
+               'os.execv("/usr/bin/perl", ["perl", "-e", "my @x = map { \'x\' x 100000 } 1..50; sleep 60"])']
+    with s.running(program, ready='ready') as process, screen(memtop(process.pid, '-d', '0.2')) as view:
+        t.ok(view.until(f'^memtop  {process.pid} python3'), 'before the exec', view.text())
+        t.ok(view.until(f'^memtop  {process.pid} perl  live', 20), 'after it: the same process, its new program',
+             view.text())
+
+
 GO = ('gc {n} @{t:.3f}s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, '
       '{n}->{n}->{n} MB, {g} MB goal, 0 MB stacks, 0 MB globals, 2 P\n')
 
@@ -304,5 +315,6 @@ with s.Tap() as t:
             plain_terminals(t, fake)
         endings(t)
         lists(t)
+        replaced(t)
         tails(t)
         live_run(t)

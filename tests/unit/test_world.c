@@ -15,7 +15,6 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -256,7 +255,7 @@ static void test_setxid(void)
 /* Calls that signal(7) lets return EINTR: they go on.  Each runs on a thread while the world is
  * stopped again and again. */
 static volatile int caught;
-static int pipe_ends[2], epoll_fd;
+static int pipe_ends[2];
 static sem_t never;
 
 static void catch (int number)
@@ -298,18 +297,6 @@ static long call_poll(void)
     return poll(&fd, 1, 200) < 0 ? -errno : 0;
 }
 
-static long call_select(void)
-{
-    struct timeval tv = {0, 200000};
-    return select(0, NULL, NULL, NULL, &tv) < 0 ? -errno : 0;
-}
-
-static long call_ppoll(void)
-{
-    struct timespec ts = {0, 200000000};
-    return ppoll(NULL, 0, &ts, NULL) < 0 ? -errno : 0;
-}
-
 static long call_sem_timedwait(void)
 {
     struct timespec ts;
@@ -320,35 +307,18 @@ static long call_sem_timedwait(void)
     return sem_timedwait(&never, &ts) && errno != ETIMEDOUT ? -errno : 0;
 }
 
-/* Without a time: a byte arrives after 200 ms. */
-static long call_epoll_wait(void)
-{
-    struct epoll_event event;
-    return epoll_wait(epoll_fd, &event, 1, -1) < 0 ? -errno : 0;
-}
-
-static long call_pause(void)
-{
-    return pause() ? -errno : 0; /* EINTR is right: by the program's own signal */
-}
-
 static const struct {
     const char *name;
     long (*call)(void);
-    bool byte, signal;
+    bool signal;
     long expected;
 } calls[] = {
-    {"nanosleep", call_nanosleep, false, false, 0},
-    {"nanosleep with what is left", call_nanosleep_left, false, false, 0},
-    {"clock_nanosleep until", call_clock_nanosleep, false, false, 0},
-    {"poll", call_poll, false, false, 0},
-    {"select", call_select, false, false, 0},
-    {"ppoll", call_ppoll, false, false, 0},
-    {"sem_timedwait", call_sem_timedwait, false, false, 0},
-    {"epoll_wait", call_epoll_wait, true, false, 0},
-    {"pause, until a signal", call_pause, false, true, -EINTR},
-    {"nanosleep, until a signal", call_long_sleep, false, true, -EINTR},
-    {"epoll_wait, until a signal", call_epoll_wait, false, true, -EINTR},
+    {"nanosleep", call_nanosleep, false, 0},
+    {"nanosleep with what is left", call_nanosleep_left, false, 0},
+    {"clock_nanosleep until", call_clock_nanosleep, false, 0},
+    {"poll", call_poll, false, 0},
+    {"sem_timedwait", call_sem_timedwait, false, 0},
+    {"nanosleep, until a signal", call_long_sleep, true, -EINTR},
 };
 
 struct call_run {
@@ -375,9 +345,6 @@ static void test_calls(void)
     if (pipe(pipe_ends) != 0)
         return;
     sem_init(&never, 0, 0);
-    epoll_fd = epoll_create1(0);
-    struct epoll_event event = {.events = EPOLLIN};
-    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pipe_ends[0], &event);
     for (unsigned i = 0; i < ARRAY_LENGTH(calls); i++) {
         struct call_run run = {.call = calls[i].call};
         pthread_t thread;
@@ -391,8 +358,6 @@ static void test_calls(void)
             usleep(500);
             if (!sent && os_now_ns() - begin > 200000000) {
                 sent = true;
-                if (calls[i].byte && write(pipe_ends[1], "x", 1) != 1)
-                    break;
                 if (calls[i].signal)
                     pthread_kill(thread, SIGUSR2);
             }
@@ -403,9 +368,6 @@ static void test_calls(void)
            calls[i].name, (long)(run.ns / 1000));
         if (calls[i].signal)
             is(caught, SIGUSR2, "%s: the handler has run", calls[i].name);
-        char byte;
-        if (calls[i].byte && read(pipe_ends[0], &byte, 1) != 1)
-            return;
         pthread_join(thread, NULL);
     }
 }

@@ -22,7 +22,7 @@ const struct command commands[] = {
     {"run", command_run, 1, SIZE_MAX, "dJCeoV",
      "memtop run [--live] [-e KEY=VALUE]... -- PROGRAM [ARGUMENT...]"},
     {"tail", command_tail, 0, SIZE_MAX, "dbJC", "memtop tail [FILE...|-] [-b] [--json]"},
-    {"heap", command_heap, 0, 1, "opL", "memtop heap TARGET|PROFILE [-o FILE] [--allocs]"},
+    {"heap", command_heap, 0, 1, "bopL", "memtop heap TARGET|PROFILE [-b] [-o FILE] [--allocs]"},
     {"gc", command_gc, 0, 1, "dpJ", "memtop gc TARGET [-d SECS]"},
     {"stat", NULL, 0, 0, "", ""},
     {"set", NULL, 0, 0, "", ""},
@@ -38,7 +38,7 @@ static const char help[] =
     "                          segment file (also of a dead process)\n"
     "memtop ps [--all]         list them; --all also the others, and why they are not\n"
     "memtop run -- PROG ARGS   run a program on memdebug, with a summary at its end\n"
-    "memtop heap TARGET        its heap profile: a table on a terminal, else pprof bytes;\n"
+    "memtop heap TARGET        its heap profile: a table on a terminal or with -b, else pprof bytes;\n"
     "                          -o FILE writes FILE, a PROFILE is shown as a table\n"
     "memtop gc TARGET          ask for a cycle and print its line\n"
     "memtop tail [FILE|-]      chart gctrace lines, ours or a Go program's (GODEBUG=gctrace=1)\n"

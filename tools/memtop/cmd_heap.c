@@ -49,6 +49,13 @@ static bool is_profile(const char *path)
            (magic[0] == 0x1f || magic[0] == 0x0a);
 }
 
+/* A table for a person, the profile itself for a program; -b says that a table is wanted all the
+ * same. */
+static bool wants_table(const struct options *options)
+{
+    return options->batch || isatty(STDOUT_FILENO);
+}
+
 static int show_profile_file(const char *path, const struct options *options)
 {
     struct profile profile;
@@ -58,11 +65,13 @@ static int show_profile_file(const char *path, const struct options *options)
         return EXIT_FAILED;
     }
     int status;
-    if (options->output) {
+    if (options->output || !wants_table(options)) {
         uint8_t *bytes;
         size_t size;
-        int result = pprof_encode(&profile, &bytes, &size, error);
-        if (result == 0) {
+        int result = 0;
+        if (!options->output) {
+            result = pprof_write(&profile, STDOUT_FILENO, error);
+        } else if ((result = pprof_encode(&profile, &bytes, &size, error)) == 0) {
             result = save_file(options->output, bytes, size, error);
             free(bytes);
         }
@@ -90,7 +99,7 @@ static int heap_of_target(const struct target *target, const struct options *opt
     result = source_poll(&source, SNAPSHOT_PROFILE, error);
     if (result == 0 && source.snapshot.header.counters.samples == 0)
         cli_error("%d %s: no samples yet, the profile is empty", (int)target->pid, target->name);
-    if (result == 0 && !options->output && isatty(STDOUT_FILENO)) {
+    if (result == 0 && !options->output && wants_table(options)) {
         result = save_build(&source, options->allocs, &profile, error);
         if (result == 0) {
             status = print_table(&profile, options->allocs);

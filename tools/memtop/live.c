@@ -333,6 +333,32 @@ static void redraw(struct live *live)
     term_show(&live->screen);
 }
 
+/* The process has exec'ed and keeps another segment now: goes on with that one. */
+static void follow_replaced(struct live *live)
+{
+    struct targets targets;
+    struct watch fresh;
+    char error[VIEW_ERROR_SIZE];
+    if (targets_scan(&targets) != 0)
+        return;
+    for (size_t i = 0; i < targets.count; i++) {
+        const struct target *target = &targets.target[i];
+        if (target->pid != live->watch.source.target.pid || target->state != TARGET_LIVE ||
+            target->ino == live->watch.source.target.ino ||
+            watch_open(&fresh, target, true, error) != 0)
+            continue;
+        watch_close(&live->watch);
+        live->watch = fresh;
+        watch_moved(&live->watch);
+        live->cursor_set = false;
+        live->wish.cursor = -1;
+        snprintf(live->wish.message, sizeof live->wish.message, "it runs another program now: %s",
+                 target->name);
+        break;
+    }
+    targets_fini(&targets);
+}
+
 enum live_end live_watch(const struct target *target, const struct options *options, bool back,
                          char error[VIEW_ERROR_SIZE])
 {
@@ -351,6 +377,8 @@ enum live_end live_watch(const struct target *target, const struct options *opti
                 /* the file was cut under us: what was read stays on the screen */
                 snprintf(live.wish.message, sizeof live.wish.message, "%s", error);
             }
+            if (live.watch.source.state == SOURCE_REPLACED && !live.wish.paused)
+                follow_replaced(&live);
             next_ns = now + (int64_t)(live.wish.interval_seconds * 1e9);
         }
         redraw(&live);

@@ -108,8 +108,7 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
     snprintf(head, sizeof head, "%.*s", (int)names->head, names->label);
     col = screen_text(screen, area, row, col + 1, STYLE_NORMAL, head);
     if (site->members > 1) /* the callers that follow are of the greatest of them */
-        col = screen_printf(screen, area, row, col, STYLE_DIM, " (%" PRIu32 ")",
-                            site->members);
+        col = screen_printf(screen, area, row, col, STYLE_DIM, " (%" PRIu32 ")", site->members);
     screen_text(screen, area, row, col, site->members > 1 ? STYLE_DIM : STYLE_NORMAL,
                 names->label + names->head);
 }

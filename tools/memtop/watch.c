@@ -75,7 +75,6 @@ static void update_model(struct watch *watch)
     const struct md_counters *counters = &snapshot->header.counters;
     struct model *model = &watch->model;
     watch->shown = snapshot->header;
-    model->header = &watch->shown;
     watch->shown_trace = watch->trace;
     watch->shown_trace.pauses = NULL;
     model->objects_exact = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
@@ -133,6 +132,16 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     return 0;
 }
 
+void watch_moved(struct watch *watch)
+{
+    struct model *model = &watch->model;
+    model->header = &watch->shown;
+    model->sites = &watch->sites;
+    model->names = watch->names;
+    model->history = &watch->history;
+    model->trace = &watch->shown_trace;
+}
+
 static uint64_t site_of(void *context, uint32_t stack)
 {
     struct watch *watch = context;
@@ -179,12 +188,8 @@ int watch_open(struct watch *watch, const struct target *target, bool background
         return ENOMEM;
     }
     struct model *model = &watch->model;
-    model->program = target->name;
     snprintf(model->identity, sizeof model->identity, "%d %s", (int)target->pid, target->name);
-    model->sites = &watch->sites;
-    model->names = watch->names;
-    model->history = &watch->history;
-    model->trace = &watch->shown_trace;
+    watch_moved(watch);
     result = watch_tick(watch, false, error);
     if (result)
         watch_close(watch);

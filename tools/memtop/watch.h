@@ -24,6 +24,8 @@ struct watch {
 int watch_open(struct watch *watch, const struct target *target, bool background,
                char error[VIEW_ERROR_SIZE]);
 void watch_close(struct watch *watch);
+/* The struct lies at another place now: the model borrows from it. */
+void watch_moved(struct watch *watch);
 /* The call sites by `by`, stacks with the same innermost call of the program's own together: up to
  * `count` places of sites.group.  Asks for the names of the first `named`; without a background
  * thread they are there afterwards. */
