@@ -96,6 +96,8 @@ int place_open(struct place *place, const struct md_header *who, uint64_t most)
     struct fmt f = fmt_on(given, sizeof given);
     fmt_path(&f, option_text(OPTION_DIR), who->pid, who->name);
     bool found = false;
+    if (most < BUDGET_LEAST)
+        return -EFBIG;
     memset(place, 0, sizeof *place);
     if (*given) {
         found = try_directory(place, given, most);

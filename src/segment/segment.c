@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define MOST_BYTES (512ull << 20)
+#define LIMITED_LEAST (4ull << 20)
+#define LIMITED_SHARE 64 /* of an address space that has a limit, for each set of tables */
 #define FILE_DUE_BYTES (512u << 10)
 #define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
 
@@ -103,13 +106,37 @@ static bool make_canary(void)
 }
 
 bool segment_init(uint32_t flags)
+static uint64_t limit_of(int resource)
+{
+    struct rlimit limit;
+    return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur
+                                                                               : UINT64_MAX;
+}
+
+/* A program under RLIMIT_AS must get what it would have got without us: the tables are reserved
+ * small there. */
+static uint64_t reservation(void)
+{
+    uint64_t limit = limit_of(RLIMIT_AS);
+    if (limit == UINT64_MAX)
+        return MOST_BYTES;
+    uint64_t share = MIN(limit / LIMITED_SHARE, MOST_BYTES) & ~(uint64_t)(OS_PAGE - 1);
+    return MAX(share, LIMITED_LEAST);
+}
+
+/* The signal for a file beyond RLIMIT_FSIZE ends a program, so the file is made to fit. */
+static uint64_t file_reservation(void)
+{
+    return MIN(reservation(), limit_of(RLIMIT_FSIZE) & ~(uint64_t)(OS_PAGE - 1));
+}
+
 {
     int saved = errno;
     identity.start_ns = (uint64_t)os_now_ns();
     identity.start_realtime_ns = os_realtime_ns();
     identity.flags = flags;
     options_to_header(&identity);
-    usable = make_canary() && tables_create_private(&tables, MOST_BYTES);
+    usable = make_canary() && tables_create_private(&tables, reservation());
     if (usable)
         memcpy(tables.header, &identity, offsetof(struct md_header, section));
     errno = saved;
@@ -138,7 +165,7 @@ static void make_file_locked(void)
     struct tables fresh;
     if (!identity.pid)
         identify(identity.flags);
-    int fd = place_open(&place, &identity, MOST_BYTES);
+    int fd = place_open(&place, &identity, file_reservation());
     if (fd < 0)
         return;
     struct stat st;
@@ -244,7 +271,7 @@ static COLD bool start_anew(void)
     identity.flags &= ~MD_FLAG_THREAD;
     if (canary)
         *canary = 1;
-    usable = tables_create_private(&tables, MOST_BYTES);
+    usable = tables_create_private(&tables, reservation());
     if (!usable)
         return false;
     memcpy(tables.header, &identity, offsetof(struct md_header, section));
