@@ -31,6 +31,7 @@ void (*segment_on_fork)(const struct md_header *inherited);
 static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
 static struct tables tables;  /* in use */
 static struct tables retired; /* the ones before: readers of this process may still hold them */
+static bool moving;           /* both are being changed: a copy made now cannot use them */
 static struct place place;
 static bool is_file;
 static dev_t file_dev;
@@ -105,7 +106,6 @@ static bool make_canary(void)
     return true;
 }
 
-bool segment_init(uint32_t flags)
 static uint64_t limit_of(int resource)
 {
     struct rlimit limit;
@@ -130,6 +130,7 @@ static uint64_t file_reservation(void)
     return MIN(reservation(), limit_of(RLIMIT_FSIZE) & ~(uint64_t)(OS_PAGE - 1));
 }
 
+bool segment_init(uint32_t flags)
 {
     int saved = errno;
     identity.start_ns = (uint64_t)os_now_ns();
@@ -160,20 +161,20 @@ static bool copy_tables(struct tables *to, const struct tables *from)
 }
 
 /* Makes the file and moves the tables into it.  segment_lock held, and segment_move_lock taken. */
-static void make_file_locked(void)
+static bool make_file_locked(void)
 {
     struct tables fresh;
     if (!identity.pid)
         identify(identity.flags);
     int fd = place_open(&place, &identity, file_reservation());
     if (fd < 0)
-        return;
+        return false;
     struct stat st;
     bool ok = fstat(fd, &st) == 0 && tables_create_file(&fresh, fd, place.budget);
     close(fd);
     if (!ok) {
         unlink(place.temporary);
-        return;
+        return false;
     }
     identity.exec_generation = place.exec_generation;
     struct md_section sections[16];
@@ -189,12 +190,14 @@ static void make_file_locked(void)
     if (!copy_tables(&fresh, &tables) || place_publish(&place) != 0) {
         unlink(place.temporary);
         tables_destroy(&fresh);
-        return;
+        return false;
     }
     /* Only the header may still be held by someone. */
+    __atomic_store_n(&moving, true, __ATOMIC_SEQ_CST);
     tables_destroy(&retired);
     retired = tables;
     tables = fresh;
+    __atomic_store_n(&moving, false, __ATOMIC_SEQ_CST);
     tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
@@ -202,7 +205,7 @@ static void make_file_locked(void)
     file_dev = st.st_dev;
     file_ino = st.st_ino;
     is_file = true;
-    place_clean(&place, option_number(OPTION_KEEPDEAD));
+    return true;
 }
 
 static bool file_is_there(void)
@@ -226,7 +229,7 @@ static void publish_counters(struct md_header *header)
         __atomic_store_n(&to[i], __atomic_load_n(&from[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
-void (*segment_move_lock)(bool take);
+bool (*segment_move_lock)(bool take);
 
 void segment_publish(uint64_t allocated_bytes)
 {
@@ -240,11 +243,14 @@ void segment_publish(uint64_t allocated_bytes)
     int saved = errno;
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
-        looked_ns = now;
-        if (!is_file || !file_is_there()) {
-            segment_move_lock(true);
-            make_file_locked();
+        if (is_file && file_is_there()) {
+            looked_ns = now;
+        } else if (segment_move_lock(true)) {
+            looked_ns = now;
+            bool made = make_file_locked();
             segment_move_lock(false);
+            if (made)
+                place_clean(&place, option_number(OPTION_KEEPDEAD));
         }
     }
     errno = saved;
@@ -262,6 +268,11 @@ void segment_publish_options(void)
 static COLD bool start_anew(void)
 {
     lock_renew(&segment_lock);
+    if (moving) {
+        memset(&tables, 0, sizeof tables);
+        memset(&retired, 0, sizeof retired);
+        moving = false;
+    }
     struct tables inherited = tables;
     tables_destroy_private(&retired);
     is_file = false;

@@ -58,8 +58,9 @@ void segment_set_flags(uint32_t flags);
 /* Writes the options in force into the header, after one has changed. */
 void segment_publish_options(void);
 
-/* Set by the owner of the profile tables: keeps everyone from writing to them while they move. */
-extern void (*segment_move_lock)(bool take);
+/* Set by the owner of the profile tables: keeps everyone from writing to them while they move.
+ * False: not now. */
+extern bool (*segment_move_lock)(bool take);
 /* Called in a forked copy after the tables were made anew and empty; `inherited` is the parent's
  * mapping, still readable, NULL if there was none. */
 extern void (*segment_on_fork)(const struct md_header *inherited);
