@@ -260,7 +260,7 @@ void memdebug_boot(void)
         counts_on_publish = on_publish;
         entry_choose(true);
     }
-    pthread_atfork(NULL, NULL, after_fork);
+    pthread_atfork(prof_before_fork, prof_after_fork, after_fork);
     errno = saved;
 }
 

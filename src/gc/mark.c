@@ -192,7 +192,7 @@ static void rescan(struct mark *mark)
             const uint8_t *row = object_byte((void *)page);
             for (unsigned granule = 0; granule < 256; granule++) {
                 uintptr_t block = page + (uintptr_t)granule * 16;
-                size_t size;
+                size_t size = 0;
                 if (row[granule] == 0 || (*index_white(index, block) & index_white_bit(block)) ||
                     heap_index_resolve(index, block, &size) != block)
                     continue;

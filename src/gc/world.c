@@ -114,7 +114,7 @@ __asm__(".text\n"
  * may still put its own there: libc's is harmless (above), and nobody else's can be. */
 static const char *take_signal(void)
 {
-    struct raw_sigaction found;
+    struct raw_sigaction found = {0};
     if (raw_sigaction(STOP_SIGNAL, NULL, &found) < 0)
         return "rt_sigaction is refused";
     if (found.handler == on_stop_signal)
@@ -409,7 +409,7 @@ static const char *stop_all(unsigned expected)
 const char *world_stop(void)
 {
     /* The directory has a link for each task. */
-    struct stat task;
+    struct stat task = {0};
     unsigned expected = 0;
     if (RAW3(SYS_fstat, task_fd, &task, 0) == 0)
         expected = (unsigned)task.st_nlink;

@@ -12,7 +12,9 @@
 #include "stack/unwind.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 
 _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
@@ -22,20 +24,105 @@ void (*prof_on_sample)(void);
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
 static bool by_address; /* samples are found by address (the tracked variant) */
 
-/* Whoever holds the module table may be waiting for the loader, and we may be called by someone who
- * holds up the loader (an allocation in a callback of dl_iterate_phdr): so this never waits for it.
- */
+/* Whoever holds the modules lock may be waiting for the loader, and the loader for this thread (the
+ * program allocates in a callback of dl_iterate_phdr): never waited for.  The tables lock is held
+ * for moments, but by this very thread if a signal handler came in between. */
 static bool move_lock(bool take)
 {
     if (!take) {
         lock_release(&tables_lock);
-        modules_hold(false);
+        modules_release();
         return true;
     }
-    if (!modules_hold(true))
+    if (!modules_try())
         return false;
-    lock_take(&tables_lock);
-    return true;
+    if (!prof_thread.busy) {
+        lock_take(&tables_lock);
+        return true;
+    }
+    if (lock_try(&tables_lock))
+        return true;
+    modules_release();
+    return false;
+}
+
+/* Rooms to gather a stack in.  Not on the program's own: threads of 16 KiB and coroutines allocate
+ * too.  A page of this becomes resident when it is first used. */
+#define ROOMS 64u
+static uint64_t rooms[ROOMS][UNWIND_ROOM];
+static bool room_taken[ROOMS];
+
+/* NULL: no memory. */
+static uint64_t *room_take(void)
+{
+    unsigned first = (unsigned)((uintptr_t)&prof_thread * 0x9e3779b97f4a7c15u >> 58);
+    for (unsigned i = 0; i < ROOMS; i++) {
+        unsigned room = (first + i) % ROOMS;
+        if (!__atomic_load_n(&room_taken[room], __ATOMIC_RELAXED) &&
+            !__atomic_exchange_n(&room_taken[room], true, __ATOMIC_ACQUIRE))
+            return rooms[room];
+    }
+    return own_map(sizeof rooms[0]);
+}
+
+static void room_give(uint64_t *pcs)
+{
+    uintptr_t at = (uintptr_t)pcs - (uintptr_t)rooms;
+    if (at < sizeof rooms)
+        __atomic_store_n(&room_taken[at / sizeof rooms[0]], false, __ATOMIC_RELEASE);
+    else if (pcs)
+        own_unmap(pcs, sizeof rooms[0]);
+}
+
+/* The unwinder and the loader have locks, which a forked copy finds as they are at that moment:
+ * held for ever, if another thread was inside.  So fork waits until nobody is, those that come
+ * meanwhile take no stack, and a copy that finds somebody inside nevertheless (one made past the
+ * fork handlers) never takes one. */
+#define FORK_WAIT_NS                                                                               \
+    500000000 /* microseconds as a rule: time for a thread that lost its CPU inside */
+static uint32_t gathering, forks;
+static bool no_stacks;
+
+static bool gather_begin(void)
+{
+    if (no_stacks)
+        return false;
+    prof_thread.gathering = true;
+    __atomic_fetch_add(&gathering, 1, __ATOMIC_SEQ_CST);
+    if (LIKELY(!__atomic_load_n(&forks, __ATOMIC_SEQ_CST)))
+        return true;
+    __atomic_fetch_sub(&gathering, 1, __ATOMIC_SEQ_CST);
+    prof_thread.gathering = false;
+    return false;
+}
+
+static void gather_end(void)
+{
+    __atomic_fetch_sub(&gathering, 1, __ATOMIC_RELEASE);
+    prof_thread.gathering = false;
+}
+
+void prof_before_fork(void)
+{
+    uint32_t own = prof_thread.gathering; /* fork in a signal handler */
+    __atomic_fetch_add(&forks, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST) <= own)
+        return;
+    int saved = errno;
+    int64_t end = os_now_ns() + FORK_WAIT_NS;
+    for (int i = 0; __atomic_load_n(&gathering, __ATOMIC_SEQ_CST) > own && os_now_ns() < end; i++) {
+        static const struct timespec nap = {0, 50000};
+        if (i < 20)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL); /* whoever is inside may have a lower priority */
+    }
+    errno = saved;
+}
+
+void prof_after_fork(void)
+{
+    __atomic_fetch_sub(&forks, 1, __ATOMIC_SEQ_CST);
 }
 
 void prof_init(void)
@@ -87,16 +174,17 @@ static uint32_t now_ds(void)
 
 static uint64_t record(const void *ptr, size_t size)
 {
-    uint64_t pcs[MD_STACK_MAX_DEPTH];
-    bool truncated = false;
-    unsigned depth = unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated);
+    if (!segment_check())
+        return 0;
+    bool truncated = false, inside = gather_begin();
+    uint64_t *pcs = inside ? room_take() : NULL;
+    unsigned depth =
+        pcs ? unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated) : 0;
     uint32_t hash = stack_hash(pcs, depth);
     uint64_t weight = prof_weight(size, prof_thread.gap_rate);
     uint32_t bucket;
     uint64_t handle = 0;
 
-    if (!segment_check())
-        return 0;
     lock_take(&tables_lock);
     uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
     if (UNLIKELY(!stack && depth)) {
@@ -117,6 +205,9 @@ static uint64_t record(const void *ptr, size_t size)
         }
     }
     lock_release(&tables_lock);
+    room_give(pcs);
+    if (inside)
+        gather_end();
     if (handle)
         COUNT_ADD(samples, 1);
     else
@@ -146,13 +237,23 @@ bool prof_alloc_at(const void *ptr, size_t size)
 
 static void forget(uint64_t handle, const void *ptr)
 {
+    struct prof_thread *t = &prof_thread;
     struct md_sample gone;
+    bool outer = t->busy;
     if (!segment_check())
         return;
-    lock_take(&tables_lock);
+    /* A signal handler frees while its thread is in here, perhaps with the lock. */
+    if (UNLIKELY(outer) && !lock_try(&tables_lock)) {
+        COUNT_ADD(lost_samples, 1);
+        return;
+    }
+    t->busy = true;
+    if (LIKELY(!outer))
+        lock_take(&tables_lock);
     if (handle ? live_remove_locked(handle, &gone) : live_remove_at_locked((uintptr_t)ptr, &gone))
         charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
     lock_release(&tables_lock);
+    t->busy = outer;
 }
 
 void prof_free(uint64_t handle)
@@ -172,8 +273,10 @@ void prof_free_at(const void *ptr)
  * inherited, so inuse = alloc - free holds. */
 void prof_inherit(const struct md_header *parent)
 {
-    uint64_t pcs[MD_STACK_MAX_DEPTH];
     lock_renew(&tables_lock);
+    memset(room_taken, 0, sizeof room_taken);
+    forks = 0;
+    no_stacks |= gathering != 0;
     modules_renew();
     table_renew();
     live_renew();
@@ -195,13 +298,12 @@ void prof_inherit(const struct md_header *parent)
         if (b->stack && b->stack + MD_STACK_HEADER_WORDS < section[MD_SECTION_STACKS].count &&
             stack->depth <= MD_STACK_MAX_DEPTH &&
             b->stack + MD_STACK_HEADER_WORDS + stack->depth <= section[MD_SECTION_STACKS].count) {
-            uint32_t depth = stack->depth;
-            memcpy(pcs, stack->pc, depth * sizeof *pcs);
-            uint32_t hash = stack_hash(pcs, depth);
-            id = stack_find_locked(pcs, depth, hash);
+            uint32_t depth = stack->depth, hash = stack_hash(stack->pc, depth);
+            id = stack_find_locked(stack->pc, depth, hash);
             if (!id)
-                id =
-                    stack_add_locked(pcs, depth, hash, modules_epoch(pcs, depth), stack->truncated);
+                id = stack_add_locked(stack->pc, depth, hash,
+                                      no_stacks ? 0 : modules_epoch(stack->pc, depth),
+                                      stack->truncated);
         }
         s.flags |= MD_SAMPLE_INHERITED;
         if (bucket_intern_locked(id, b->size, &s.bucket) &&

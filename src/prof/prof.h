@@ -22,7 +22,8 @@ struct prof_thread {
     uint64_t gap_rate; /* rate that the gap in progress was drawn with; 0: no sample at its end */
     struct rng rng;
     bool seeded;
-    bool busy; /* inside the profiler: what it calls is not sampled */
+    bool busy;      /* inside the profiler: what it calls is not sampled */
+    bool gathering; /* inside the unwinder or the loader's list */
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
@@ -32,6 +33,10 @@ extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("in
 void prof_init(void);
 /* In a forked copy: takes over the live samples of the parent's segment (NULL: it had none). */
 void prof_inherit(const struct md_header *parent);
+/* Around fork, in the parent.  The first waits, for microseconds as a rule, until no other thread
+ * is inside the unwinder or the loader. */
+void prof_before_fork(void);
+void prof_after_fork(void);
 /* Called after each sample, with nothing held, outside the profiler; may be NULL. */
 extern void (*prof_on_sample)(void);
 /* Bytes to the next sample of this thread, at least 1. */

@@ -75,19 +75,18 @@ static void name_files(struct place *place, uint64_t start_ticks)
 /* The file that an image before exec left under our name tells how many there were. */
 static uint32_t next_generation(const char *path)
 {
-    union {
-        struct md_header header;
-        char bytes[sizeof(struct md_header)];
-    } old;
+    char old[offsetof(struct md_header, section)];
+    uint32_t pid, generation;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return 0;
-    ssize_t n = read(fd, old.bytes, sizeof old.bytes);
+    ssize_t n = read(fd, old, sizeof old);
     close(fd);
-    bool ours = n == (ssize_t)sizeof old.bytes &&
-                memcmp(old.header.magic, MD_SEGMENT_MAGIC, 8) == 0 &&
-                old.header.pid == (uint32_t)getpid();
-    return ours ? old.header.exec_generation + 1 : 0;
+    memcpy(&pid, old + offsetof(struct md_header, pid), sizeof pid);
+    memcpy(&generation, old + offsetof(struct md_header, exec_generation), sizeof generation);
+    bool ours = n == (ssize_t)sizeof old && memcmp(old, MD_SEGMENT_MAGIC, 8) == 0 &&
+                pid == (uint32_t)getpid();
+    return ours ? generation + 1 : 0;
 }
 
 int place_open(struct place *place, const struct md_header *who, uint64_t most)
@@ -97,6 +96,8 @@ int place_open(struct place *place, const struct md_header *who, uint64_t most)
     fmt_path(&f, option_text(OPTION_DIR), who->pid, who->name);
     bool found = false;
     memset(place, 0, sizeof *place);
+    if (most < BUDGET_LEAST)
+        return -EFBIG;
     if (*given) {
         found = try_directory(place, given, most);
         if (!found)
@@ -159,18 +160,20 @@ static bool alive(const char *name)
 }
 
 #define DEAD_MOST 256
+#define ENTRIES_BYTES 4096u
 
 void place_clean(const struct place *place, uint64_t keep)
 {
     if (!place->dir[0])
         return;
-    size_t size = sizeof(struct dead) * DEAD_MOST;
+    /* Not on the stack: this runs in an allocation of the program's, whose stack may be small. */
+    size_t size = sizeof(struct dead) * DEAD_MOST + ENTRIES_BYTES;
     struct dead *dead = own_map(size);
     int dir = open(place->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     unsigned count = 0;
-    char entries[4096];
+    char *entries = (char *)(dead + DEAD_MOST);
     long n;
-    while (dead && dir >= 0 && (n = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0) {
+    while (dead && dir >= 0 && (n = syscall(SYS_getdents64, dir, entries, ENTRIES_BYTES)) > 0) {
         for (long at = 0; at < n;) {
             struct {
                 uint64_t ino;

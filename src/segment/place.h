@@ -17,7 +17,7 @@ struct place {
 };
 
 /* Opens a new file of `place`'s choice, sized 0, mode 0600; fills `place`.  `who`: this
- * process.  `most`: the size wanted.
+ * process.  `most`: the size wanted; too little is EFBIG.
  * Returns a descriptor or -errno. */
 int place_open(struct place *place, const struct md_header *who, uint64_t most);
 /* Gives the file its final name.  0 or an errno value. */

@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define MOST_BYTES (512ull << 20)
+#define LIMITED_LEAST (4ull << 20)
+#define LIMITED_SHARE 64 /* of an address space that has a limit, for each set of tables */
 #define FILE_DUE_BYTES (512u << 10)
 #define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
 
@@ -28,6 +31,7 @@ void (*segment_on_fork)(const struct md_header *inherited);
 static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
 static struct tables tables;  /* in use */
 static struct tables retired; /* the ones before: readers of this process may still hold them */
+static bool moving;           /* both are being changed: a copy made now cannot use them */
 static struct place place;
 static bool is_file;
 static dev_t file_dev;
@@ -101,6 +105,30 @@ static bool make_canary(void)
     return true;
 }
 
+static uint64_t limit_of(int resource)
+{
+    struct rlimit limit;
+    return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur
+                                                                               : UINT64_MAX;
+}
+
+/* A program under RLIMIT_AS must get what it would have got without us: the tables are reserved
+ * small there. */
+static uint64_t reservation(void)
+{
+    uint64_t limit = limit_of(RLIMIT_AS);
+    if (limit == UINT64_MAX)
+        return MOST_BYTES;
+    uint64_t share = MIN(limit / LIMITED_SHARE, MOST_BYTES) & ~(uint64_t)(OS_PAGE - 1);
+    return MAX(share, LIMITED_LEAST);
+}
+
+/* The signal for a file beyond RLIMIT_FSIZE ends a program, so the file is made to fit. */
+static uint64_t file_reservation(void)
+{
+    return MIN(reservation(), limit_of(RLIMIT_FSIZE) & ~(uint64_t)(OS_PAGE - 1));
+}
+
 bool segment_init(uint32_t flags)
 {
     int saved = errno;
@@ -108,7 +136,7 @@ bool segment_init(uint32_t flags)
     identity.start_realtime_ns = os_realtime_ns();
     identity.flags = flags;
     options_to_header(&identity);
-    usable = make_canary() && tables_create_private(&tables, MOST_BYTES);
+    usable = make_canary() && tables_create_private(&tables, reservation());
     if (usable)
         memcpy(tables.header, &identity, offsetof(struct md_header, section));
     errno = saved;
@@ -132,20 +160,20 @@ static bool copy_tables(struct tables *to, const struct tables *from)
 }
 
 /* Makes the file and moves the tables into it.  segment_lock held, and segment_move_lock taken. */
-static void make_file_locked(void)
+static bool make_file_locked(void)
 {
     struct tables fresh;
     if (!identity.pid)
         identify(identity.flags);
-    int fd = place_open(&place, &identity, MOST_BYTES);
+    int fd = place_open(&place, &identity, file_reservation());
     if (fd < 0)
-        return;
+        return false;
     struct stat st;
     bool ok = fstat(fd, &st) == 0 && tables_create_file(&fresh, fd, place.budget);
     close(fd);
     if (!ok) {
         unlink(place.temporary);
-        return;
+        return false;
     }
     identity.exec_generation = place.exec_generation;
     struct md_section sections[16];
@@ -161,12 +189,14 @@ static void make_file_locked(void)
     if (!copy_tables(&fresh, &tables) || place_publish(&place) != 0) {
         unlink(place.temporary);
         tables_destroy(&fresh);
-        return;
+        return false;
     }
     /* Only the header may still be held by someone. */
+    __atomic_store_n(&moving, true, __ATOMIC_SEQ_CST);
     tables_destroy(&retired);
     retired = tables;
     tables = fresh;
+    __atomic_store_n(&moving, false, __ATOMIC_SEQ_CST);
     tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
@@ -174,7 +204,7 @@ static void make_file_locked(void)
     file_dev = st.st_dev;
     file_ino = st.st_ino;
     is_file = true;
-    place_clean(&place, option_number(OPTION_KEEPDEAD));
+    return true;
 }
 
 static bool file_is_there(void)
@@ -212,10 +242,14 @@ void segment_publish(uint64_t allocated_bytes)
     int saved = errno;
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
-        looked_ns = now;
-        if ((!is_file || !file_is_there()) && segment_move_lock(true)) {
-            make_file_locked();
+        if (is_file && file_is_there()) {
+            looked_ns = now;
+        } else if (segment_move_lock(true)) {
+            looked_ns = now;
+            bool made = make_file_locked();
             segment_move_lock(false);
+            if (made)
+                place_clean(&place, option_number(OPTION_KEEPDEAD));
         }
     }
     errno = saved;
@@ -233,6 +267,11 @@ void segment_publish_options(void)
 static COLD bool start_anew(void)
 {
     lock_renew(&segment_lock);
+    if (moving) {
+        memset(&tables, 0, sizeof tables);
+        memset(&retired, 0, sizeof retired);
+        moving = false;
+    }
     struct tables inherited = tables;
     tables_destroy_private(&retired);
     is_file = false;
@@ -242,7 +281,7 @@ static COLD bool start_anew(void)
     identity.flags &= ~MD_FLAG_THREAD;
     if (canary)
         *canary = 1;
-    usable = tables_create_private(&tables, MOST_BYTES);
+    usable = tables_create_private(&tables, reservation());
     if (!usable)
         return false;
     memcpy(tables.header, &identity, offsetof(struct md_header, section));

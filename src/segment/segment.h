@@ -59,7 +59,7 @@ void segment_set_flags(uint32_t flags);
 void segment_publish_options(void);
 
 /* Set by the owner of the profile tables: keeps everyone from writing to them while they move.
- * False, when taking: not now. */
+ * False: not now. */
 extern bool (*segment_move_lock)(bool take);
 /* Called in a forked copy after the tables were made anew and empty; `inherited` is the parent's
  * mapping, still readable, NULL if there was none. */

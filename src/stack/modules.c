@@ -137,12 +137,14 @@ uint32_t modules_epoch(const uint64_t *pcs, unsigned count)
     return now;
 }
 
-bool modules_hold(bool hold)
+bool modules_try(void)
 {
-    if (hold)
-        return lock_try(&modules_lock);
+    return lock_try(&modules_lock);
+}
+
+void modules_release(void)
+{
     lock_release(&modules_lock);
-    return true;
 }
 
 void modules_renew(void)

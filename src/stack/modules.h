@@ -12,8 +12,9 @@
 /* Makes sure that the table knows the modules of these addresses; returns the table's epoch, which
  * grows when a module goes. */
 uint32_t modules_epoch(const uint64_t *pcs, unsigned count);
-/* Keeps the table as it is while it is moved.  False, when holding: someone is changing it now. */
-bool modules_hold(bool hold);
+/* Keeps the table as it is while it is moved; false: somebody is at work on it. */
+bool modules_try(void);
+void modules_release(void);
 /* In a forked copy, with an empty table. */
 void modules_renew(void);
 

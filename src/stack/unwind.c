@@ -55,11 +55,10 @@ static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
 
 unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
 {
-    /* Room for our own frames, which are taken off below. */
-    enum { OWN_FRAMES = 16 };
-    void *raw[MD_STACK_MAX_DEPTH + OWN_FRAMES];
+    /* Gathered where they will lie, not on this stack, which may be a coroutine's. */
+    void **raw = (void **)pcs;
     most = MIN(most, MD_STACK_MAX_DEPTH);
-    int asked = (int)most + OWN_FRAMES;
+    int asked = (int)most + UNWIND_OWN_FRAMES;
     int got =
         option_number(OPTION_UNWIND) == 2 ? walk_frames(raw, asked) : unw_backtrace(raw, asked);
     int first = 0;
@@ -74,7 +73,7 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
 
 void unwind_init(void)
 {
-    uint64_t pcs[8];
+    uint64_t pcs[8 + UNWIND_OWN_FRAMES];
     bool truncated;
     find_own_text();
     unwind_stack(pcs, 8, &truncated);

@@ -5,13 +5,18 @@
 #ifndef STACK_UNWIND_H
 #define STACK_UNWIND_H
 
+#include <memdebug/segment.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* Once, before there are threads: fills the unwinder's caches and learns our own text range. */
 void unwind_init(void);
+/* Entries that the caller must have room for: a stack, and our own frames in front of it. */
+#define UNWIND_OWN_FRAMES 16
+#define UNWIND_ROOM (MD_STACK_MAX_DEPTH + UNWIND_OWN_FRAMES)
 /* Return addresses, innermost first, without those inside this library; at most `most` of them
- * (and MD_STACK_MAX_DEPTH).  `truncated`: there were more.  0: it could not be unwound. */
+ * (and MD_STACK_MAX_DEPTH), in `pcs`, which has room for `most` + UNWIND_OWN_FRAMES.  `truncated`:
+ * there were more.  0: it could not be unwound. */
 unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated);
 /* Where this library's code lies. */
 extern uintptr_t own_text_start, own_text_end;
