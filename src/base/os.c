@@ -78,6 +78,12 @@ long os_read_file(const char *path, char *buf, size_t size)
         ssize_t n = read(fd, buf + have, size - 1 - have);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && have == 0) {
+            long error = -errno;
+            close(fd);
+            errno = saved;
+            return error;
+        }
         if (n <= 0)
             break;
         have += (size_t)n;
