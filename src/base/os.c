@@ -170,7 +170,9 @@ void *own_map(size_t size)
     errno = saved;
     if (addr == MAP_FAILED)
         return NULL;
-    own_note(addr, size, size);
+    /* Counted even where the record is full: own_unmap takes it off in any case. */
+    own_note(addr, size, 0);
+    own_count((int64_t)size);
     return addr;
 }
 
