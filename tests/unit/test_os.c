@@ -209,7 +209,7 @@ static void look(int signal)
     looks++;
     for (int i = 0; i < OWN_RANGES; i++) {
         struct own_range r = own_ranges[i];
-        faults += r.start < r.end && r.end - r.start != OS_PAGE;
+        faults += r.start && r.start < r.end && r.end - r.start != OS_PAGE;
     }
 }
 
