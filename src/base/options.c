@@ -413,8 +413,9 @@ static void describe_number(struct fmt *f, const struct option *o, uint64_t numb
             word += strcspn(word, "|") + 1;
         fmt_bytes(f, word, strcspn(word, "|"));
     } else if (o->type == DURATION) {
-        fmt_u64(f, number / 1000000);
-        fmt_text(f, "ms");
+        bool whole = number % 1000000 == 0;
+        fmt_u64(f, number / (whole ? 1000000 : 1000));
+        fmt_text(f, whole ? "ms" : "us");
     } else {
         fmt_u64(f, number);
     }
@@ -432,10 +433,15 @@ void options_describe(char *buf, size_t size)
             fmt_char(&f, ',');
         fmt_text(&f, list[i].key);
         fmt_char(&f, '=');
-        if (list[i].type == TEXT)
-            fmt_text(&f, option_text((enum option_id)i));
-        else
+        if (list[i].type != TEXT) {
             describe_number(&f, &list[i], number);
+            continue;
+        }
+        for (const char *c = option_text((enum option_id)i); *c; c++) {
+            if (*c == ',')
+                fmt_char(&f, '\\');
+            fmt_char(&f, *c);
+        }
     }
 }
 
