@@ -324,6 +324,24 @@ static bool parse_item(char *item)
     return false;
 }
 
+/* Whether the key at `text` is `follow`, however it is written; `letters` get the places of its
+ * first three. */
+static bool is_follow(char *text, char *letters[3])
+{
+    const char *const key = list[OPTION_FOLLOW].key;
+    size_t n = 0;
+    for (; *text && *text != '=' && *text != ',' && !isspace((unsigned char)*text); text++) {
+        if (*text == '_' || *text == '-')
+            continue;
+        if (tolower((unsigned char)*text) != key[n])
+            return false;
+        if (n < 3)
+            letters[n] = text;
+        n++;
+    }
+    return !key[n];
+}
+
 bool options_parse(char *text)
 {
     bool child = false;
@@ -334,19 +352,18 @@ bool options_parse(char *text)
     }
     pool_used = 0;
     for (char *p = text; p && *p;) {
-        char item[1024], *start = p;
+        char item[1024], *start = p, *letters[3];
         size_t n = 0;
         while (isspace((unsigned char)*start))
             start++;
+        bool follow = is_follow(start, letters);
         for (p = start; *p; p++) {
             if (*p == '\\' && p[1] == ',') {
                 p++;
             } else if (*p == ',') {
                 /* follow=fork,exec is one value. */
-                bool follow = strncasecmp(start, "follow", 6) == 0 &&
-                              strncasecmp(p + 1, "exec", 4) == 0 &&
-                              (p[5] == 0 || p[5] == ',' || isspace((unsigned char)p[5]));
-                if (!follow)
+                if (!follow || strncasecmp(p + 1, "exec", 4) != 0 ||
+                    !(p[5] == 0 || p[5] == ',' || isspace((unsigned char)p[5])))
                     break;
             }
             if (n < sizeof item - 1)
@@ -357,9 +374,11 @@ bool options_parse(char *text)
         item[n] = 0;
         char *end = p;
         if (n) {
-            if (strncasecmp(start, "follow", 6) == 0) {
-                child = isupper((unsigned char)start[1]) != 0;
-                start[1] = 'O';
+            if (follow) {
+                child = *letters[0] == 'f' && *letters[1] == 'O' && *letters[2] == 'l';
+                *letters[0] = 'f';
+                *letters[1] = 'O';
+                *letters[2] = 'l';
             }
             if (!parse_item(item))
                 memset(start, ',', (size_t)(end - start));
@@ -413,8 +432,9 @@ static void describe_number(struct fmt *f, const struct option *o, uint64_t numb
             word += strcspn(word, "|") + 1;
         fmt_bytes(f, word, strcspn(word, "|"));
     } else if (o->type == DURATION) {
-        fmt_u64(f, number / 1000000);
-        fmt_text(f, "ms");
+        bool whole = number % 1000000 == 0;
+        fmt_u64(f, number / (whole ? 1000000 : 1000));
+        fmt_text(f, whole ? "ms" : "us");
     } else {
         fmt_u64(f, number);
     }
@@ -432,10 +452,15 @@ void options_describe(char *buf, size_t size)
             fmt_char(&f, ',');
         fmt_text(&f, list[i].key);
         fmt_char(&f, '=');
-        if (list[i].type == TEXT)
-            fmt_text(&f, option_text((enum option_id)i));
-        else
+        if (list[i].type != TEXT) {
             describe_number(&f, &list[i], number);
+            continue;
+        }
+        for (const char *c = option_text((enum option_id)i); *c; c++) {
+            if (*c == ',')
+                fmt_char(&f, '\\');
+            fmt_char(&f, *c);
+        }
     }
 }
 

@@ -22,8 +22,7 @@ enum option_id {
  * tree: `text` is the environment's own bytes, and what has been complained about is overwritten by
  * commas there, so that children do not meet it.
  * Returns whether this process is the child by exec of one that has seen the text before: the first
- * one puts the second letter of the key `follow` in upper case, which children inherit and keys
- * ignore. */
+ * one writes the key `follow` as fOllow, which children inherit, keys ignore, and nobody types. */
 bool options_parse(char *text);
 
 /* Value of a number, size (bytes), duration (ns), percentage, switch, signal, or the index of a

@@ -78,6 +78,12 @@ long os_read_file(const char *path, char *buf, size_t size)
         ssize_t n = read(fd, buf + have, size - 1 - have);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && have == 0) {
+            long error = -errno;
+            close(fd);
+            errno = saved;
+            return error;
+        }
         if (n <= 0)
             break;
         have += (size_t)n;
@@ -139,8 +145,9 @@ bool own_note(void *addr, size_t size, size_t resident)
         uintptr_t free_slot = 0;
         if (__atomic_compare_exchange_n(&own_ranges[i].start, &free_slot, 1, false,
                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-            own_ranges[i].end = (uintptr_t)addr + size;
+            /* The end is 0 until the start is known, and from before it is given up. */
             __atomic_store_n(&own_ranges[i].start, (uintptr_t)addr, __ATOMIC_RELEASE);
+            __atomic_store_n(&own_ranges[i].end, (uintptr_t)addr + size, __ATOMIC_RELEASE);
             own_count((int64_t)resident);
             return true;
         }
@@ -152,8 +159,10 @@ void own_forget(void *addr, size_t size)
 {
     (void)size;
     for (int i = 0; i < OWN_RANGES; i++)
-        if (__atomic_load_n(&own_ranges[i].start, __ATOMIC_RELAXED) == (uintptr_t)addr)
+        if (__atomic_load_n(&own_ranges[i].start, __ATOMIC_RELAXED) == (uintptr_t)addr) {
+            __atomic_store_n(&own_ranges[i].end, 0, __ATOMIC_RELEASE);
             __atomic_store_n(&own_ranges[i].start, 0, __ATOMIC_RELEASE);
+        }
 }
 
 void *own_map(size_t size)
@@ -164,7 +173,9 @@ void *own_map(size_t size)
     errno = saved;
     if (addr == MAP_FAILED)
         return NULL;
-    own_note(addr, size, size);
+    /* Counted even where the record is full: own_unmap takes it off in any case. */
+    own_note(addr, size, 0);
+    own_count((int64_t)size);
     return addr;
 }
 

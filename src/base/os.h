@@ -52,8 +52,8 @@ uint64_t own_bytes(void);
 struct own_range {
     uintptr_t start, end; /* start 0: free */
 };
-/* The record, for the tracer: entries are set and cleared whole (start last), order is not
- * meaningful. */
+/* The record, for the tracer: an entry holds while start < end, also where a thread was stopped
+ * setting or clearing it; order is not meaningful. */
 extern struct own_range own_ranges[OWN_RANGES];
 
 /* True on a thread of ours, or while a thread of the program does our work (a dump at exit): its

@@ -21,8 +21,13 @@ double rng_log(double x)
 {
     /* x = m * 2^e with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m-1)/(m+1)). */
     uint64_t bits;
+    int e = -1023;
+    if (x < 0x1p-1022) { /* a number without the leading 1 that is not stored */
+        x *= 0x1p54;
+        e -= 54;
+    }
     memcpy(&bits, &x, sizeof bits);
-    int e = (int)(bits >> 52) - 1023;
+    e += (int)(bits >> 52);
     bits = (bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
     double m;
     memcpy(&m, &bits, sizeof m);
