@@ -57,7 +57,7 @@ static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, 
         if (n < 0)
             return false;
         for (long i = 0; i < n; i++)
-            fn(ctx, regions[i].start, regions[i].end);
+            fn(ctx, regions[i].start, regions[i].end); /* NOLINT: the kernel has filled them */
         if (arg.walk_end <= start)
             break;
         start = arg.walk_end;
@@ -82,7 +82,7 @@ static void add_page(struct run *run, uintptr_t page, range_fn *fn, void *ctx)
 
 static bool by_pagemap(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
-    uint64_t entries[512];
+    uint64_t entries[512] = {0};
     struct run run = {0, 0};
     while (start < end) {
         size_t pages = MIN((end - start) / OS_PAGE, ARRAY_LENGTH(entries));
@@ -101,7 +101,7 @@ static bool by_pagemap(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 
 static void by_mincore(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
-    unsigned char resident[512];
+    unsigned char resident[512] = {0};
     struct run run = {0, 0};
     while (start < end) {
         size_t pages = MIN((end - start) / OS_PAGE, ARRAY_LENGTH(resident));

@@ -78,8 +78,8 @@ static void room_give(uint64_t *pcs)
  * held for ever, if another thread was inside.  So fork waits until nobody is, those that come
  * meanwhile take no stack, and a copy that finds somebody inside nevertheless (one made past the
  * fork handlers) never takes one. */
-#define FORK_WAIT_NS                                                                               \
-    500000000 /* microseconds as a rule: time for a thread that lost its CPU inside */
+/* Microseconds as a rule; this is time for a thread that lost its CPU inside. */
+#define FORK_WAIT_NS 500000000
 static uint32_t gathering, forks;
 static bool no_stacks;
 
