@@ -3,19 +3,21 @@
 #include "base/compiler.h"
 #include "base/options.h"
 #include "memdebug/segment.h"
+#include "stack/unwind_probe.h"
 
 #include <dlfcn.h>
 #include <elf.h>
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
 #include <link.h>
 #include <string.h>
 
-/* libunwind's own header pulls in its whole API; this is the one function that is used. */
-extern int unw_backtrace(void **buffer, int size);
 extern void *__libc_stack_end;
 
 #define LEAST_PC 4096u /* no code lies in the first page */
 
 uintptr_t own_text_start, own_text_end;
+static bool ready;
 
 /* The first byte of this library's ELF header, by the linker. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
@@ -58,6 +60,9 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
     /* Gathered where they will lie, not on this stack, which may be a coroutine's. */
     void **raw = (void **)pcs;
     most = MIN(most, MD_STACK_MAX_DEPTH);
+    *truncated = false;
+    if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+        return 0;
     int asked = (int)most + UNWIND_OWN_FRAMES;
     int got =
         option_number(OPTION_UNWIND) == 2 ? walk_frames(raw, asked) : unw_backtrace(raw, asked);
@@ -73,8 +78,13 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
 
 void unwind_init(void)
 {
-    uint64_t pcs[8 + UNWIND_OWN_FRAMES];
-    bool truncated;
+    unw_context_t context;
+    unw_cursor_t cursor;
     find_own_text();
-    unwind_stack(pcs, 8, &truncated);
+    unwind_probe_init();
+    /* Initialises libunwind.  Its cache of frames, 256 KiB a thread, comes with a thread's first
+     * sample. */
+    unw_getcontext(&context);
+    unw_init_local(&cursor, &context);
+    __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 }

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Once, before there are threads: fills the unwinder's caches and learns our own text range. */
+/* Once, before there are threads: initialises the unwinder and learns our own text range.  Until
+ * then stacks are unknown. */
 void unwind_init(void);
 /* Entries that the caller must have room for: a stack, and our own frames in front of it. */
 #define UNWIND_OWN_FRAMES 16

@@ -56,6 +56,12 @@ with s.Tap() as t:
     for leftover in s.segments(process.pid):  # killed: a dead process's segment, ours to remove
         leftover.unlink()
 
+    # Nothing of ours takes a descriptor: what the program opens next has the number it would have.
+    for memdebug in (None, 'memprofilerate=1', 'gctrace=1,gctracefile=/dev/null', 'gc=ready'):
+        numbers = [s.run(['/bin/sh', '-c', 'exec ls /proc/self/fd'], memdebug, preload=preload).out.split()
+                   for preload in (False, True)]
+        t.equal(numbers[1], numbers[0], f'{memdebug}: the descriptors of a program')
+
     if not t.missing('system calls', 'strace'):
         clones = strace([victim, 'threads'], 'clone,clone3,fork,vfork', True)
         t.equal(clones, [], 'no clone')
