@@ -369,7 +369,7 @@ EXPORT const char *md_version(void)
 EXPORT int md_set(const char *key, const char *value)
 {
     int error = key && value ? option_set(key, value) : EINVAL;
-    if (error || !active)
+    if (error || !active || !segment_check())
         return error;
     segment_publish_options();
     if (tracked)

@@ -8,6 +8,7 @@
 #include "dump.h"
 #include "gc/gc.h"
 #include "malloc/arena.h"
+#include "malloc/counts.h"
 #include "segment/segment.h"
 
 #include <errno.h>
@@ -57,8 +58,16 @@ static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
     syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
 }
 
+/* Asked of a forked copy that has no segment of its own yet (a signal comes to it): the word in
+ * sight is the parent's. */
+static uint32_t early;
+
 void service_kick(uint32_t bits)
 {
+    if (segment_forked()) {
+        __atomic_fetch_or(&early, bits, __ATOMIC_RELAXED);
+        return;
+    }
     uint32_t *word = &segment_header()->control.request;
     if ((__atomic_fetch_or(word, bits, __ATOMIC_RELEASE) & bits) != bits)
         futex_wake(word);
@@ -203,7 +212,8 @@ static void *serve(void *unused)
         if (!segment_check())
             break;
         uint32_t *word = &segment_header()->control.request;
-        uint32_t bits = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE);
+        uint32_t bits = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) |
+                        __atomic_exchange_n(&early, 0, __ATOMIC_RELAXED);
         if (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
             job_result = run_job(job_kind, job_path);
             __atomic_store_n(&job_state, JOB_DONE, __ATOMIC_RELEASE);
@@ -258,10 +268,9 @@ bool service_start(void)
     pthread_attr_init(&attributes);
     pthread_attr_setstack(&attributes, stack + OS_PAGE, STACK_BYTES - OS_PAGE);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    bool outer = own_thread;
-    own_thread = true; /* what glibc allocates for the thread is ours */
+    bool outer = counts_as_own(true); /* what glibc allocates for the thread is ours */
     int error = pthread_create(&thread, &attributes, serve, NULL);
-    own_thread = outer;
+    counts_as_own(outer);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (error)
@@ -274,10 +283,9 @@ int service_do(enum service_job job, const char *path)
     if (!segment_check())
         return EAGAIN;
     if (!service_start()) {
-        bool outer = own_thread;
-        own_thread = true;
+        bool outer = counts_as_own(true);
         int result = job == JOB_CYCLE ? EAGAIN : run_job(job, path);
-        own_thread = outer;
+        counts_as_own(outer);
         return result;
     }
     lock_take(&job_lock);

@@ -52,6 +52,14 @@ void counts_publish(void)
         counts_on_publish();
 }
 
+bool counts_as_own(bool own)
+{
+    bool outer = own_thread;
+    counts_publish();
+    own_thread = own;
+    return outer;
+}
+
 /* jemalloc calls these where it would call its own. */
 void je_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
 void je_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);

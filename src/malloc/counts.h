@@ -4,6 +4,7 @@
 #ifndef MALLOC_COUNTS_H
 #define MALLOC_COUNTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct thread_counts {
@@ -16,6 +17,9 @@ extern _Thread_local struct thread_counts thread_counts __attribute__((tls_model
 int counts_init(void);
 /* Adds the calling thread's share now. */
 void counts_publish(void);
+/* Whether a thread of the program does our work from here on; returns what it was.  What it
+ * allocated before is the program's, what it allocates meanwhile is not. */
+bool counts_as_own(bool own);
 /* Called after each publication; may be NULL. */
 extern void (*counts_on_publish)(void);
 /* Called by a thread of the program as it ends (not at exit of the process); may be NULL. */

@@ -1,6 +1,7 @@
 /* The plain variant: jemalloc's own fast path, whose countdown and sampled blocks are its
  * profiler's.  The functions of that profiler that decide and record are ours. */
 #include "base/os.h"
+#include "malloc/counts.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
 #include "prof/prof.h"
@@ -92,15 +93,14 @@ void je_prof_unwind_init(void)
  * never touched, unsampled and not counted as the program's. */
 void plain_redraw(void)
 {
-    bool saved = own_thread;
-    own_thread = true;
+    bool outer = counts_as_own(true);
     for (uint64_t before = gaps_drawn, tries = 0; gaps_drawn == before && tries < 64; tries++) {
         void *block = jep_malloc(8u << 20);
         if (!block)
             break;
         jep_free(block);
     }
-    own_thread = saved;
+    counts_as_own(outer);
 }
 
 /* A realloc that finds its block of the right size already allocates nothing.  jemalloc counts it
