@@ -187,8 +187,11 @@ void prof_inherit(const struct md_header *parent)
     uint32_t before_ds = now_ds();
     for (uint32_t slot = 0; slot < section[MD_SECTION_SAMPLES].count; slot++) {
         struct md_sample s = samples[slot];
-        if (!s.addr || s.born_ds > before_ds || s.bucket >= section[MD_SECTION_BUCKETS].count)
+        if (!s.addr || s.born_ds > before_ds || s.bucket >= section[MD_SECTION_BUCKETS].count) {
+            s.addr = 0;
+            live_inherit_locked(slot, &s, by_address);
             continue;
+        }
         const struct md_bucket *b = &buckets[s.bucket];
         const struct md_stack *stack = (const void *)(words + b->stack);
         uint32_t id = 0;
