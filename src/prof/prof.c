@@ -61,7 +61,8 @@ uint64_t prof_weight(size_t size, uint64_t rate)
     if (rate <= 1)
         return MD_WEIGHT_ONE;
     double x = (double)size / (double)rate;
-    return (uint64_t)(MD_WEIGHT_ONE / rng_one_minus_exp(x) + 0.5);
+    double weight = MD_WEIGHT_ONE / rng_one_minus_exp(x) + 0.5;
+    return weight < 0x1p62 ? (uint64_t)weight : (uint64_t)1 << 62;
 }
 
 /* Bytes that `weight` objects of `size` stand for. */
