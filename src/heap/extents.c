@@ -60,7 +60,9 @@ static bool add(uintptr_t start, uintptr_t end)
         own_count(-(int64_t)(EXTENTS_MAX * sizeof extents[0]));
     }
     unsigned first = find(start), last = first;
+    uint64_t before = 0;
     while (last < extent_count && extents[last].start <= end) {
+        before += extents[last].end - extents[last].start;
         start = MIN(start, extents[last].start);
         end = MAX(end, extents[last].end);
         last++;
@@ -69,6 +71,7 @@ static bool add(uintptr_t start, uintptr_t end)
         return false;
     replace(first, last - first, 1);
     extents[first] = (struct extent){start, end};
+    total_bytes += end - start - before;
     return true;
 }
 
@@ -83,6 +86,7 @@ static void cut(uintptr_t start, uintptr_t end)
             return; /* the hole stays listed: memory that nobody can read is skipped by the tracer
                      */
         replace(i, 1, pieces);
+        total_bytes -= MIN(end, e.end) - MAX(start, e.start);
         if (left.end > left.start)
             extents[i++] = left;
         if (right.end > right.start)
@@ -107,7 +111,6 @@ void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
     }
     lock_take(&extents_lock);
     bool known = add((uintptr_t)got, (uintptr_t)got + size);
-    total_bytes += size;
     lock_release(&extents_lock);
     if (!known) {
         munmap(got, size);
@@ -122,13 +125,11 @@ int heap_munmap(void *addr, size_t size)
     /* Off the table first: between the two, another thread may be given the same addresses. */
     lock_take(&extents_lock);
     cut((uintptr_t)addr, (uintptr_t)addr + size);
-    total_bytes -= size;
     lock_release(&extents_lock);
     int result = munmap(addr, size);
     if (result != 0) {
         lock_take(&extents_lock);
         add((uintptr_t)addr, (uintptr_t)addr + size);
-        total_bytes += size;
         lock_release(&extents_lock);
     }
     return result;

@@ -151,7 +151,7 @@ bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool ind
     *s = *sample;
     if (segment_header()->section[MD_SECTION_SAMPLES].count <= slot)
         segment_set_count(MD_SECTION_SAMPLES, slot + 1ull);
-    if (indexed)
+    if (indexed && sample->addr)
         index_put(sample->addr, slot);
     return true;
 }

@@ -15,7 +15,8 @@ uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32
 /* Takes the record out and copies it to `out`; false: there is none. */
 bool live_remove_locked(uint64_t handle, struct md_sample *out);
 bool live_remove_at_locked(uint64_t addr, struct md_sample *out);
-/* In a forked copy: puts a record where the parent had it. */
+/* In a forked copy: puts a record where the parent had it.  One without an address leaves only its
+ * generation, so that handles of what the parent had there find nothing. */
 bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool indexed);
 /* In a forked copy, with an empty table in the segment; before live_inherit_locked. */
 void live_renew(void);

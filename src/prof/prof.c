@@ -148,7 +148,8 @@ uint64_t prof_weight(size_t size, uint64_t rate)
     if (rate <= 1)
         return MD_WEIGHT_ONE;
     double x = (double)size / (double)rate;
-    return (uint64_t)(MD_WEIGHT_ONE / rng_one_minus_exp(x) + 0.5);
+    double weight = MD_WEIGHT_ONE / rng_one_minus_exp(x) + 0.5;
+    return weight < 0x1p62 ? (uint64_t)weight : (uint64_t)1 << 62;
 }
 
 /* Bytes that `weight` objects of `size` stand for. */
@@ -290,8 +291,11 @@ void prof_inherit(const struct md_header *parent)
     uint32_t before_ds = now_ds();
     for (uint32_t slot = 0; slot < section[MD_SECTION_SAMPLES].count; slot++) {
         struct md_sample s = samples[slot];
-        if (!s.addr || s.born_ds > before_ds || s.bucket >= section[MD_SECTION_BUCKETS].count)
+        if (!s.addr || s.born_ds > before_ds || s.bucket >= section[MD_SECTION_BUCKETS].count) {
+            s.addr = 0;
+            live_inherit_locked(slot, &s, by_address);
             continue;
+        }
         const struct md_bucket *b = &buckets[s.bucket];
         const struct md_stack *stack = (const void *)(words + b->stack);
         uint32_t id = 0;

@@ -159,7 +159,7 @@ static bool alive(const char *name)
     return !field || strtoull(field + 1, NULL, 10) == start;
 }
 
-#define DEAD_MOST 256
+#define DEAD_MOST 1024 /* files looked at together, and so the most that are kept */
 #define ENTRIES_BYTES 4096u
 
 void place_clean(const struct place *place, uint64_t keep)
@@ -193,8 +193,15 @@ void place_clean(const struct place *place, uint64_t keep)
             struct dead d = {.changed_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
                              .bytes = (uint64_t)st.st_blocks * 512};
             strcpy(d.name, entry->name);
-            /* Newest first; what falls off the end of the table is the oldest. */
-            unsigned i = count < DEAD_MOST ? count++ : count - 1;
+            /* Newest first; what falls off the end of the table is the oldest, and goes. */
+            if (count == DEAD_MOST) {
+                bool older = d.changed_ns <= dead[count - 1].changed_ns;
+                unlinkat(dir, older ? d.name : dead[count - 1].name, 0);
+                if (older)
+                    continue;
+                count--;
+            }
+            unsigned i = count++;
             for (; i > 0 && dead[i - 1].changed_ns < d.changed_ns; i--)
                 dead[i] = dead[i - 1];
             dead[i] = d;

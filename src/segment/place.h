@@ -22,7 +22,8 @@ struct place {
 int place_open(struct place *place, const struct md_header *who, uint64_t most);
 /* Gives the file its final name.  0 or an errno value. */
 int place_publish(const struct place *place);
-/* Removes segments of dead processes beyond `keep` files or 64 MiB, the oldest first. */
+/* Removes segments of dead processes beyond `keep` files (1024 at most) or 64 MiB, the oldest
+ * first. */
 void place_clean(const struct place *place, uint64_t keep);
 
 #endif

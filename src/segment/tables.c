@@ -137,14 +137,19 @@ bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count)
     return count <= t->grown[id];
 }
 
+static uint64_t grown_bytes(const struct tables *t)
+{
+    uint64_t bytes = 0;
+    for (int id = 0; id < MD_SECTION_COUNT; id++)
+        bytes += page_round(t->grown[id] * entry_size[id]);
+    return bytes;
+}
+
 void tables_destroy(struct tables *t)
 {
     if (!t->header)
         return;
-    int64_t used = OS_PAGE;
-    for (int id = 0; id < MD_SECTION_COUNT; id++)
-        used += (int64_t)page_round(t->grown[id] * entry_size[id]);
-    own_count(-used);
+    own_count(-(int64_t)(OS_PAGE + grown_bytes(t)));
     own_forget(t->header, t->size);
     munmap(t->header, t->size);
     memset(t, 0, sizeof *t);
@@ -153,8 +158,11 @@ void tables_destroy(struct tables *t)
 void tables_release(struct tables *t)
 {
     int saved = errno;
-    if (!t->file)
+    if (!t->file) {
         madvise((char *)t->header + OS_PAGE, t->size - OS_PAGE, MADV_DONTNEED);
+        own_count(-(int64_t)grown_bytes(t));
+        memset(t->grown, 0, sizeof t->grown);
+    }
     errno = saved;
 }
 
