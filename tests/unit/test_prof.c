@@ -260,12 +260,14 @@ int main(void)
         return 1;
     prof_init();
     segment_on_fork = prof_inherit;
+    /* First of all, while the places of the table are in their first use, as those of a copy will
+     * be: handles are then most alike. */
+    if (files)
+        test_fork(true);
     test_rules();
     test_estimates();
     test_threads();
     test_fork(false);
-    if (files)
-        test_fork(true);
     test_by_address();
     segment_fini();
     if (files)
