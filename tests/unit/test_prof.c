@@ -254,6 +254,10 @@ int main(void)
     bool files = mkdtemp(folder) != NULL;
     if (files)
         snprintf(text, sizeof text, "memprofilerate=8KiB,dir=%s", folder);
+    /* libunwind's cleanup at the end of a thread takes a lock when ThreadSanitizer's state of that
+     * thread is gone. */
+    if (WITH_TSAN)
+        strcat(text, ",unwind=fp");
     test_weight();
     options_parse(text);
     if (!segment_init(0))
