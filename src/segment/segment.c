@@ -216,11 +216,16 @@ static bool file_is_there(void)
 
 static void publish_counters(struct md_header *header)
 {
-    uint64_t in_use = counters.alloc_bytes - counters.free_bytes;
-    if ((int64_t)in_use > 0 && in_use > counters.peak_bytes)
-        counters.peak_bytes = in_use;
-    counters.own_bytes = own_bytes();
-    counters.publish_ns = (uint64_t)os_coarse_ns();
+    uint64_t in_use = __atomic_load_n(&counters.alloc_bytes, __ATOMIC_RELAXED) -
+                      __atomic_load_n(&counters.free_bytes, __ATOMIC_RELAXED);
+    uint64_t peak = __atomic_load_n(&counters.peak_bytes, __ATOMIC_RELAXED);
+    /* Threads publish at once: a lower peak must not overwrite a higher one. */
+    while ((int64_t)in_use > 0 && in_use > peak &&
+           !__atomic_compare_exchange_n(&counters.peak_bytes, &peak, in_use, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+        ;
+    __atomic_store_n(&counters.own_bytes, own_bytes(), __ATOMIC_RELAXED);
+    __atomic_store_n(&counters.publish_ns, (uint64_t)os_coarse_ns(), __ATOMIC_RELAXED);
     /* Word by word: a reader may see a mixture of two publications, never half a number. */
     const uint64_t *from = (const uint64_t *)&counters;
     uint64_t *to = (uint64_t *)&header->counters;

@@ -202,7 +202,7 @@ static unsigned lines(const char *text)
 static char parsed[16384];
 static bool parse(const char *text)
 {
-    strcpy(parsed, text);
+    memmove(parsed, text, strlen(text) + 1);
     return options_parse(parsed);
 }
 

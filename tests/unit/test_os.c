@@ -233,6 +233,7 @@ static void test_interrupted(void)
     faults = 0;
 }
 
+#if !WITH_TSAN
 static void *churn(void *argument)
 {
     unsigned state = (unsigned)(uintptr_t)argument;
@@ -257,6 +258,7 @@ static void *churn(void *argument)
             own_unmap(held[i], sizes[i]);
     return NULL;
 }
+#endif
 
 /* Threads map and unmap at once: each finds its own on record.  (Entries are looked at while others
  * change, as a tracer never does: not for ThreadSanitizer.) */

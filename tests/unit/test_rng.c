@@ -55,7 +55,7 @@ static void test_log(void)
         double x;
         memcpy(&x, &bits, sizeof x);
         if (i % 4 == 0)
-            x = 1 + (uniform(&rng) - 0.5) / (1 << i % 40);
+            x = 1 + (uniform(&rng) - 0.5) / (double)(UINT64_C(1) << i % 40);
         if (i % 4 == 1)
             x = uniform(&rng);
         if (!isfinite(x) || x <= 0)
