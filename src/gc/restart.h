@@ -1,5 +1,6 @@
 /* Lets a system call that the stop signal has interrupted go on as if nothing had happened.  The
- * kernel restarts most calls by itself (SA_RESTART), but not those that wait for a time: sleep() of an unmodified program would end early with each cycle.
+ * kernel restarts most calls by itself (SA_RESTART), but not those that wait for a time: sleep() of
+ * an unmodified program would end early with each cycle.
  *
  *  - Sleeps, poll and futex waits with a time: the kernel keeps what is left of them until the
  *    handler returns, so they are finished inside the handler, by restart_syscall(2) under the
@@ -8,9 +9,9 @@
  *    program's is already pending.
  *
  * Waits for events (epoll, select, ppoll), for signals, and socket calls with a time-out are left
- * alone: they return EINTR, as after any handler (signal(7)).  Setting a thread back onto them would
- * now and then swallow an EINTR that the program's own handler had just caused, and a wait that was
- * meant to end would not.
+ * alone: they return EINTR, as after any handler (signal(7)).  Setting a thread back onto them
+ * would now and then swallow an EINTR that the program's own handler had just caused, and a wait
+ * that was meant to end would not.
  *
  * The call's number is read from the program's code in front of it; where that is unclear the call
  * returns EINTR, as signal(7) allows.

@@ -36,13 +36,20 @@ void *je_prof_tctx_create(jemalloc_tsd *tsd)
 }
 
 /* A sampled small block lies alone in an extent of the smallest large class, which may be memory
- * that was in use before: without this each live sample keeps 16 KiB resident, not 4.  About 1 us a
- * sample. */
+ * that was in use before: without this each live sample keeps 16 KiB resident, not 4.  With the
+ * faults that follow it costs some 10 us, so a thread that allocates fast, whose samples die soon,
+ * does it for few of them. */
+#define GIVE_BACK_NS 5000000
 static void give_back_tail(const void *ptr, size_t usable)
 {
+    static THREAD_LOCAL int64_t last_ns;
     size_t used = (usable + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
     if (used >= LARGE_LEAST || usable > SMALL_MOST || ((uintptr_t)ptr & (OS_PAGE - 1)))
         return;
+    int64_t now = os_coarse_ns();
+    if (now - last_ns < GIVE_BACK_NS)
+        return;
+    last_ns = now;
     int saved = errno;
     madvise((char *)(uintptr_t)ptr + used, LARGE_LEAST - used, MADV_DONTNEED);
     errno = saved;
@@ -108,7 +115,10 @@ void plain_redraw(void)
  * sampled at every call.  (And jemalloc leaves errno alone.) */
 void *plain_realloc(void *ptr, size_t size)
 {
-    if (ptr && size && jep_nallocx(size, 0) == jep_malloc_usable_size(ptr))
+    /* Interpreters allocate by realloc of nothing: jemalloc's fast path is malloc's. */
+    if (!ptr)
+        return jep_malloc(size);
+    if (size && jep_nallocx(size, 0) == jep_malloc_usable_size(ptr))
         return ptr;
     void *fresh = jep_realloc(ptr, size);
     if (UNLIKELY(!fresh) && size)
