@@ -28,6 +28,7 @@
 #define LONGEST_SLEEP_NS 60000000000
 #define KEPT_CHECK_NS 1000000000
 #define LAST_CHECK_NS 100000000
+#define STUCK_NS 2000000000
 
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;
@@ -68,6 +69,15 @@ void service_kick(uint32_t bits)
     uint32_t *word = &segment_header()->control.request;
     if ((__atomic_fetch_or(word, bits, __ATOMIC_RELEASE) & bits) != bits)
         futex_wake(word);
+}
+
+/* CPU time of our thread; the clock's name is made of its id. */
+static int64_t served_cpu_ns(void)
+{
+    struct timespec ts;
+    if (clock_gettime((clockid_t)(~(unsigned)own_tids[0] << 3 | 6), &ts) != 0)
+        return 0;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 static int run_job(enum service_job job, const char *path)
@@ -266,9 +276,22 @@ int service_do(enum service_job job, const char *path)
     job_kind = job;
     job_path = path;
     __atomic_store_n(&job_state, JOB_WAITS, __ATOMIC_RELEASE);
+    int64_t cpu = 0, moved = os_now_ns();
     while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
         service_kick(SERVICE_LOOK);
         futex_wait(&job_state, JOB_WAITS, 100000000);
+        if (job != JOB_EXIT_CYCLE && job != JOB_EXIT_DUMP)
+            continue;
+        /* A program that exits from a constructor of a library it loads holds the loader's lock,
+         * for which our thread waits: what there was to do at exit is lost then. */
+        int64_t cpu_now = served_cpu_ns(), now = os_now_ns();
+        if (cpu_now != cpu) {
+            cpu = cpu_now;
+            moved = now;
+        } else if (now - moved > STUCK_NS) {
+            lock_release(&job_lock);
+            return EDEADLK;
+        }
     }
     int result = job_result;
     __atomic_store_n(&job_state, NO_JOB, __ATOMIC_RELEASE);
