@@ -29,7 +29,7 @@
 #define LONGEST_SLEEP_NS 60000000000
 #define KEPT_CHECK_NS 1000000000
 #define LAST_CHECK_NS 100000000
-#define EXIT_PATIENCE_NS 10000000000
+#define STUCK_NS 2000000000
 
 bool service_paces;
 static uint32_t started; /* 1: there is a thread, or one is being made */
@@ -71,6 +71,15 @@ void service_kick(uint32_t bits)
     uint32_t *word = &segment_header()->control.request;
     if ((__atomic_fetch_or(word, bits, __ATOMIC_RELEASE) & bits) != bits)
         futex_wake(word);
+}
+
+/* CPU time of our thread; the clock's name is made of its id. */
+static int64_t served_cpu_ns(void)
+{
+    struct timespec ts;
+    if (clock_gettime((clockid_t)(~(unsigned)own_tids[0] << 3 | 6), &ts) != 0)
+        return 0;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 static int run_job(enum service_job job, const char *path)
@@ -292,18 +301,23 @@ int service_do(enum service_job job, const char *path)
     job_kind = job;
     job_path = path;
     __atomic_store_n(&job_state, JOB_WAITS, __ATOMIC_RELEASE);
-    /* At exit the wait has an end: the exiting thread may be inside dlopen, whose lock our thread
-     * needs for symbols. */
-    bool at_exit = job == JOB_EXIT_CYCLE || job == JOB_EXIT_DUMP;
-    int64_t until = at_exit ? os_now_ns() + EXIT_PATIENCE_NS : INT64_MAX;
+    int64_t cpu = 0, moved = os_now_ns();
     while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
-        if (os_now_ns() > until) {
-            message("what is written at exit took more than 10 s: given up");
-            lock_release(&job_lock);
-            return ETIMEDOUT;
-        }
         service_kick(SERVICE_LOOK);
         futex_wait(&job_state, JOB_WAITS, 100000000);
+        if (job != JOB_EXIT_DUMP)
+            continue;
+        /* A program that exits from a constructor of a library it loads holds the loader's lock,
+         * for which our thread waits: the last profile is lost then. */
+        int64_t cpu_now = served_cpu_ns(), now = os_now_ns();
+        if (cpu_now != cpu) {
+            cpu = cpu_now;
+            moved = now;
+        } else if (now - moved > STUCK_NS) {
+            message("heapprofile: no profile at exit: the exiting thread is loading a library");
+            lock_release(&job_lock);
+            return EDEADLK;
+        }
     }
     int result = job_result;
     __atomic_store_n(&job_state, NO_JOB, __ATOMIC_RELEASE);

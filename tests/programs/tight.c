@@ -105,6 +105,24 @@ static int forks(int count)
     return 0;
 }
 
+/* A child that does nothing is sent a signal. */
+static int signalled_child(int number)
+{
+    allocate(3000);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pause();
+        pause();
+        _exit(0);
+    }
+    usleep(200000);
+    kill(pid, number);
+    usleep(500000);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "", *word = argc > 2 ? argv[2] : "";
@@ -112,6 +130,8 @@ int main(int argc, char **argv)
         return stack();
     if (strcmp(mode, "fork") == 0)
         return forks(atoi(word));
+    if (strcmp(mode, "signal") == 0)
+        return signalled_child(atoi(word));
     if (strcmp(mode, "limits") == 0) {
         /* Some memory in small blocks, then as much in one as word says. */
         allocate(20000);

@@ -6,6 +6,7 @@
 #include "core_test.h"
 #include "prof/prof.h"
 #include "segment/segment.h"
+#include "stack/unwind.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -250,6 +251,7 @@ static void test_by_address(void)
 
 int main(void)
 {
+    unwind_init();
     char text[128] = "memprofilerate=8KiB,monitor=off";
     bool files = mkdtemp(folder) != NULL;
     if (files)
