@@ -83,7 +83,8 @@ static void test_thread(void)
         names_destroy(names);
     }
     names_destroy(NULL);
-    for (int i = 0; i < 1000 && names_running(); i++) /* it ends by itself, after what it is doing */
+    for (int i = 0; i < 1000 && names_running();
+         i++) /* it ends by itself, after what it is doing */
         poll(NULL, 0, 10);
     is(names_running(), 0, "the thread has ended");
 }
