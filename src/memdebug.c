@@ -314,7 +314,13 @@ static void help_line(const char *text)
 static void at_end(void)
 {
     static bool ended;
-    if (!active || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL) || !segment_check())
+    if (!active || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
+        return;
+    /* A copy that has recorded nothing, as most children of a shell, has nothing to leave: making
+     * tables of its own would double the cost of the fork. */
+    if (segment_forked() && !wants_service())
+        return;
+    if (!segment_check())
         return;
     const struct md_counters *c = segment_counters();
     message_ending();

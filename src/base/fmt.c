@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -145,6 +146,16 @@ int write_unblocked(int fd, const char *bytes, size_t length)
                 result = EAGAIN;
                 goto out;
             }
+        }
+    }
+    if (S_ISREG(st.st_mode)) {
+        /* Beyond the limit a write is a signal that ends the program. */
+        struct rlimit limit;
+        off_t at = lseek(fd, 0, SEEK_CUR);
+        if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+            (rlim_t)MAX(at, st.st_size) + length > limit.rlim_cur) {
+            result = EFBIG;
+            goto out;
         }
     }
     ssize_t n = write(fd, bytes, length);

@@ -2,7 +2,9 @@
 """Where the program has little room, the library takes next to nothing of it: limits of file size and
 address space, stacks of a few KiB, and the moment of a fork among threads."""
 
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
@@ -31,6 +33,12 @@ with s.Tap() as t:
         result = s.run([TIGHT, 'stack'], memdebug)
         used = int(result.out.removeprefix('stack=') or 1 << 20)
         t.ok(used <= 7 << 10, f'{name}: an allocation takes at most 7 KiB of stack ({used})', result)
+
+    # Nor is a complaint written beyond it.
+    with tempfile.TemporaryFile() as file:
+        limit = ['prlimit', '--fsize=0', 'env', f'LD_PRELOAD={s.LIB}', '/bin/true']
+        done = subprocess.run(limit, stderr=file, env=s.environment('nonsense=1', preload=False), check=False)
+        t.equal(done.returncode, 0, 'a complaint into a file, --fsize=0')
 
     # Without the object map, which is refused there, nearly all of the address space stays the
     # program's.
