@@ -10,6 +10,7 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 #include <link.h>
+#include <pthread.h>
 #include <string.h>
 
 extern void *__libc_stack_end;
@@ -18,6 +19,20 @@ extern void *__libc_stack_end;
 
 uintptr_t own_text_start, own_text_end;
 static bool ready;
+
+/* libunwind makes a thread-specific key at its first stack, and sets it inside an allocation at each
+ * thread's first.  Setting a key above 31 allocates, and if that very allocation is the one that is
+ * sampled, glibc's two tables for the thread replace one another.  So a low key is kept for it from
+ * the start, and given up just before. */
+static pthread_key_t kept_key;
+static bool key_kept;
+
+static void give_up_key(void)
+{
+    if (__atomic_load_n(&key_kept, __ATOMIC_RELAXED) &&
+        __atomic_exchange_n(&key_kept, false, __ATOMIC_ACQ_REL))
+        pthread_key_delete(kept_key);
+}
 
 /* The first byte of this library's ELF header, by the linker. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
@@ -60,6 +75,7 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
     /* Gathered where they will lie, not on this stack, which may be a coroutine's. */
     void **raw = (void **)pcs;
     most = MIN(most, MD_STACK_MAX_DEPTH);
+    give_up_key();
     *truncated = false;
     if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
         return 0;
@@ -82,6 +98,7 @@ void unwind_init(void)
     unw_cursor_t cursor;
     find_own_text();
     unwind_probe_init();
+    key_kept = pthread_key_create(&kept_key, NULL) == 0;
     /* Initialises libunwind.  Its cache of frames, 256 KiB a thread, comes with a thread's first
      * sample. */
     unw_getcontext(&context);
