@@ -20,10 +20,10 @@ extern void *__libc_stack_end;
 uintptr_t own_text_start, own_text_end;
 static bool ready;
 
-/* libunwind makes a thread-specific key at its first stack, and sets it inside an allocation at each
- * thread's first.  Setting a key above 31 allocates, and if that very allocation is the one that is
- * sampled, glibc's two tables for the thread replace one another.  So a low key is kept for it from
- * the start, and given up just before. */
+/* libunwind makes a thread-specific key at its first stack, and sets it inside an allocation at
+ * each thread's first.  Setting a key above 31 allocates, and if that very allocation is the one
+ * that is sampled, glibc's two tables for the thread replace one another.  So a low key is kept for
+ * it from the start, and given up just before. */
 static pthread_key_t kept_key;
 static bool key_kept;
 
