@@ -2,19 +2,16 @@
 
 #include "base/compiler.h"
 #include "base/options.h"
-#include "base/os.h"
 #include "memdebug/segment.h"
 #include "stack/unwind_probe.h"
 
 #include <dlfcn.h>
 #include <elf.h>
-#include <errno.h>
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
 extern void *__libc_stack_end;
 
@@ -95,16 +92,6 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
     return n;
 }
 
-/* Loading has touched code all over the library, and the kernel maps what lies around it too: most
- * of it is not used again.  Unmapped now, what is used comes back from the page cache. */
-static void drop_text(void)
-{
-    int saved = errno;
-    uintptr_t start = own_text_start & ~(uintptr_t)(OS_PAGE - 1);
-    madvise((void *)start, own_text_end - start, MADV_DONTNEED);
-    errno = saved;
-}
-
 void unwind_init(void)
 {
     unw_context_t context;
@@ -116,6 +103,5 @@ void unwind_init(void)
      * sample. */
     unw_getcontext(&context);
     unw_init_local(&cursor, &context);
-    drop_text();
     __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 }
