@@ -31,6 +31,16 @@ def count(record):
     return passed, failed, skipped
 
 
+def tell(record):
+    """The points that failed with what they say, or how it ended."""
+    lines, failing = [], False
+    for line in record.get('stdout', '').splitlines():
+        failing = line.startswith('not ok') or (failing and line.startswith('#'))
+        if failing:
+            lines.append(line)
+    return lines[:40] or record.get('stderr', '').splitlines()[-20:]
+
+
 def main():
     sums, failing = [0, 0, 0], []
     for path in sys.argv[1:]:
@@ -45,8 +55,10 @@ def main():
             sums = [a + b for a, b in zip(sums, points)]
             if points[1]:
                 failing.append(f'{path.split("/")[0]}: {record["name"]} ({record["result"]})')
-    for name in failing:
-        print('failed:', name)
+                failing += ['  ' + line for line in tell(record)]
+    # Last, where the end of a long log still shows it.
+    for line in failing:
+        print('failed:', line)
     print(f'{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped')
     sys.exit(1 if sums[1] or not sums[0] else 0)
 

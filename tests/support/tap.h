@@ -43,6 +43,9 @@ __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool passed, co
     va_start(arguments, format);
     vsnprintf(name, sizeof name, format, arguments);
     va_end(arguments);
+    for (char *c = name; *c; c++) /* what is quoted from hostile input stays on the line */
+        if ((unsigned char)*c < ' ')
+            *c = '?';
     tap_count++;
     tap_failures += !passed;
     tap_print("%s %d - %s", passed ? "ok" : "not ok", tap_count, name);
