@@ -225,7 +225,8 @@ struct md_sample {
     uint64_t addr;       /* 0: free slot; written last (release) */
     uint64_t weight;     /* objects it stands for, in 1/1024 */
     uint32_t bucket;     /* index */
-    uint32_t generation; /* of this slot: grows with each use */
+    uint32_t generation; /* tells uses of a slot apart: of the process's newest sample the
+                            greatest, modulo 2^32 */
     uint32_t born_ds;    /* tenths of a second after md_header.start_ns */
     uint32_t flags;      /* MD_SAMPLE_* */
 };
