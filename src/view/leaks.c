@@ -86,8 +86,8 @@ static bool take_samples(struct leaks *l, const struct leaks_options *options)
             return false;
         double w = (double)s->weight / MD_WEIGHT_ONE, size = (double)b->size;
         double variance = w > 1 ? w * (w - 1) : 0;
-        struct leak_sum one = {w,           variance, w * size, variance * size * size, 1,
-                               s->born_ds, s->born_ds};
+        struct leak_sum one = {w, variance,   w * size,  variance * size * size,
+                               1, s->born_ds, s->born_ds};
         add_sum(&leak->sum, &one);
     }
     return true;
@@ -152,8 +152,8 @@ static bool look_up(struct leaks *l, struct leak_stack *s)
         leaf = 0; /* nothing but ours: better than nothing */
     s->frame_first = (uint32_t)l->frame_count;
     for (uint32_t i = leaf; i < depth; i++)
-        if (stack->pc[i] && !add_frames(l, stack->pc[i],
-                                        snapshot_module(l->snap, stack->pc[i] - 1, stack->epoch)))
+        if (stack->pc[i] &&
+            !add_frames(l, stack->pc[i], snapshot_module(l->snap, stack->pc[i] - 1, stack->epoch)))
             return false;
     s->frame_count = (uint32_t)l->frame_count - s->frame_first;
     return s->known = true;

@@ -39,8 +39,9 @@ void leaks_amount(const struct leak_sum *sum, char text[LEAKS_AMOUNT_SIZE])
     leaks_bytes(sum->bytes, bytes);
     leaks_bytes(sqrt(sum->bytes_variance), error);
     snprintf(text, LEAKS_AMOUNT_SIZE,
-             "~%s \xc2\xb1 %s in ~%.0f \xc2\xb1 %.0f object(s) (%" PRIu64 " sample%s)", bytes, error,
-             sum->objects, sqrt(sum->objects_variance), sum->samples, sum->samples == 1 ? "" : "s");
+             "~%s \xc2\xb1 %s in ~%.0f \xc2\xb1 %.0f object(s) (%" PRIu64 " sample%s)", bytes,
+             error, sum->objects, sqrt(sum->objects_variance), sum->samples,
+             sum->samples == 1 ? "" : "s");
 }
 
 uint64_t leaks_better_rate(const struct md_cycle *cycle)
@@ -59,8 +60,8 @@ uint64_t leaks_better_rate(const struct md_cycle *cycle)
 static void print_tame(const char *text, FILE *out)
 {
     for (const char *c = text; *c; c++) {
-        bool c1 = (unsigned char)*c == 0xc2 && (unsigned char)c[1] >= 0x80 &&
-                  (unsigned char)c[1] < 0xa0;
+        bool c1 =
+            (unsigned char)*c == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0;
         putc((unsigned char)*c < ' ' || *c == 0x7f || c1 ? '?' : *c, out);
         c += c1;
     }
@@ -128,8 +129,8 @@ static void print_table(const struct leaks *l, size_t shown, FILE *out)
         leaks_bytes(sqrt(sum.bytes_variance), error);
         leaks_bytes(g->sum[LEAK_DIRECT].bytes, direct);
         fprintf(out, "%9s %8s %9s %9s%.0f %7" PRIu32 "  ", bytes,
-                sum.bytes_variance > 0 ? error : "-", direct,
-                sum.objects_variance > 0 ? "~" : "", sum.objects, g->stacks);
+                sum.bytes_variance > 0 ? error : "-", direct, sum.objects_variance > 0 ? "~" : "",
+                sum.objects, g->stacks);
         if (l->by == LEAKS_BY_SIZE)
             fprintf(out, "%" PRIu64, g->size);
         else
@@ -190,8 +191,8 @@ static void print_cycle(const struct leaks *l, FILE *out)
     const struct md_cycle *c = &l->cycle;
     if (!l->has_cycle)
         return;
-    fprintf(out, "gc %" PRIu64 " counted %" PRIu64 " unreachable object(s), %" PRIu64 " B", c->number,
-            c->unreachable_objects, c->unreachable_bytes);
+    fprintf(out, "gc %" PRIu64 " counted %" PRIu64 " unreachable object(s), %" PRIu64 " B",
+            c->number, c->unreachable_objects, c->unreachable_bytes);
     if (c->direct_objects)
         fprintf(out, "; of these %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects,
                 c->direct_bytes);
@@ -199,8 +200,9 @@ static void print_cycle(const struct leaks *l, FILE *out)
     if (l->cycles == 1 && c->unreachable_objects)
         fputs("A second cycle will tell which of them are leaks.\n", out);
     else if (c->unreachable_objects && !l->seen && !l->once && l->rate != 1)
-        fprintf(out, "None of them was sampled; memprofilerate=%" PRIu64 " would show where they "
-                     "come from.\n",
+        fprintf(out,
+                "None of them was sampled; memprofilerate=%" PRIu64 " would show where they "
+                "come from.\n",
                 leaks_better_rate(c));
     if (l->once)
         fprintf(out, "%" PRIu64 " sample(s) only that cycle did not reach: not yet leaks.\n",

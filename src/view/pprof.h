@@ -53,7 +53,8 @@ struct profile_options {
     int64_t time_nanos;              /* realtime of the data; 0: now */
 };
 
-/* `snap` must hold SNAPSHOT_PROFILE (snapshot_of_profile).  The profile does not refer to it afterwards. */
+/* `snap` must hold SNAPSHOT_PROFILE (snapshot_of_profile).  The profile does not refer to it
+ * afterwards. */
 int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
                           const struct profile_options *options, char *error);
 

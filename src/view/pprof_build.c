@@ -236,8 +236,8 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
     return a + b < a ? UINT64_MAX : a + b;
 }
 
-/* Adds up the live samples that the kind asks for.  Where none have been looked at, their values are
- * left out: a profile of a process without cycles has Go's types and no others. */
+/* Adds up the live samples that the kind asks for.  Where none have been looked at, their values
+ * are left out: a profile of a process without cycles has Go's types and no others. */
 static bool sum_samples(struct builder *b)
 {
     const struct profile_kind *kind = b->options->kind;
@@ -288,7 +288,8 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
             raw[i] = add_saturated(raw[i], (*one)->value[i]);
         if (b->flagged) {
             const struct flagged *f = &b->flagged[*one - b->snap->buckets];
-            flagged[MD_HEAP_ALLOC_OBJECTS] = add_saturated(flagged[MD_HEAP_ALLOC_OBJECTS], f->objects);
+            flagged[MD_HEAP_ALLOC_OBJECTS] =
+                add_saturated(flagged[MD_HEAP_ALLOC_OBJECTS], f->objects);
             flagged[MD_HEAP_ALLOC_BYTES] = add_saturated(flagged[MD_HEAP_ALLOC_BYTES], f->bytes);
         }
     }
@@ -392,7 +393,8 @@ int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
     struct builder b = {
         .profile = p, .snap = snap, .options = options, .unknown_location = PROFILE_NONE};
     profile_init(p);
-    bool done = sum_samples(&b) && add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);
+    bool done =
+        sum_samples(&b) && add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);
     pair_map_fini(&b.locations);
     pair_map_fini(&b.unique);
     pair_map_fini(&b.functions);

@@ -17,7 +17,8 @@ static void sleep_ms(long ms)
 
 static int fail(char *error, int code, const struct source *source, const char *what)
 {
-    snprintf(error, VIEW_ERROR_SIZE, "%d %s %s", (int)source->target.pid, source->target.name, what);
+    snprintf(error, VIEW_ERROR_SIZE, "%d %s %s", (int)source->target.pid, source->target.name,
+             what);
     return code;
 }
 

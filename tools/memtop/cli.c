@@ -380,8 +380,12 @@ int cli_main(int argc, char **argv)
     if (!command->run) {
         cli_error("%s is not in this version", command->name);
     } else if (used[bad] != '\0') {
-        static const char *const spelled[] = {"J--json", "A--all", "L--allocs",
-                                              "C--charset, --no-color", "V--live", "K--leaks",
+        static const char *const spelled[] = {"J--json",
+                                              "A--all",
+                                              "L--allocs",
+                                              "C--charset, --no-color",
+                                              "V--live",
+                                              "K--leaks",
                                               "Q--by, --since, --diff, --exclude, "
                                               "--suppressions, --no-cycle, --exit-code"};
         char text[96] = {'-', used[bad], '\0'};

@@ -21,11 +21,11 @@ struct options {
     size_t setting_count;
     const char *excludes[64]; /* --exclude of leaks */
     size_t exclude_count;
-    double since_seconds;     /* --since; 0: not given */
-    const char *diff;         /* --diff, --suppressions */
+    double since_seconds; /* --since; 0: not given */
+    const char *diff;     /* --diff, --suppressions */
     const char *suppressions;
     enum leaks_by by;
-    int leak_status;          /* --exit-code */
+    int leak_status;  /* --exit-code */
     char **arguments; /* what is not an option; of run: the program and its arguments */
     size_t argument_count;
 };

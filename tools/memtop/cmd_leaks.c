@@ -1,5 +1,5 @@
-/* memtop leaks: what a process leaks, by call stack.  Of one that runs it first asks for two cycles,
- * as a leak is what two could not reach; of a dead one it tells what its last two saw. */
+/* memtop leaks: what a process leaks, by call stack.  Of one that runs it first asks for two
+ * cycles, as a leak is what two could not reach; of a dead one it tells what its last two saw. */
 #include "ask.h"
 #include "cli.h"
 #include "discover.h"
@@ -173,8 +173,8 @@ static bool read_inputs(struct inputs *in, const struct options *options)
         return false;
     }
     if (in->suppressions.bad_lines)
-        cli_error("%s: %zu line(s) are not leak:PATTERN, the first is line %zu", options->suppressions,
-                  in->suppressions.bad_lines, in->suppressions.first_bad);
+        cli_error("%s: %zu line(s) are not leak:PATTERN, the first is line %zu",
+                  options->suppressions, in->suppressions.bad_lines, in->suppressions.first_bad);
     if (!options->diff)
         return true;
     if (pprof_read(&in->base, options->diff, PPROF_LIMIT, error)) {

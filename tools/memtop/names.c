@@ -157,13 +157,14 @@ static bool add_frame(struct stack_names *stack, const struct symbol_frame *symb
         return false;
     stack->frames = grown;
     struct name_frame *frame = &grown[stack->frame_count];
-    *frame = (struct name_frame){.function = clean_copy(symbol ? symbol->function : ""),
-                                 .file = clean_copy(symbol ? symbol->file : ""),
-                                 .module = clean_copy(module ? plumbing_base_name(module->path) : ""),
-                                 .pc = pc + 1,
-                                 .address = module ? pc - module->bias : pc,
-                                 .line = symbol ? symbol->line : 0,
-                                 .inlined = inlined};
+    *frame =
+        (struct name_frame){.function = clean_copy(symbol ? symbol->function : ""),
+                            .file = clean_copy(symbol ? symbol->file : ""),
+                            .module = clean_copy(module ? plumbing_base_name(module->path) : ""),
+                            .pc = pc + 1,
+                            .address = module ? pc - module->bias : pc,
+                            .line = symbol ? symbol->line : 0,
+                            .inlined = inlined};
     if (!frame->function || !frame->file || !frame->module) {
         free(frame->function);
         free(frame->file);
@@ -407,8 +408,9 @@ uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32
         if (*place == PAIR_MAP_NONE) {
             const struct md_module *module =
                 snapshot_module(snapshot, stack->pc[i] - 1, stack->epoch);
-            *place = module && plumbing_is_module(plumbing_base_name(module->path)) ? PLACE_PLUMBING
-                                                                           : PLACE_OWN_UNNAMED;
+            *place = module && plumbing_is_module(plumbing_base_name(module->path))
+                         ? PLACE_PLUMBING
+                         : PLACE_OWN_UNNAMED;
         }
         if (*place != PLACE_PLUMBING)
             return stack->pc[i];

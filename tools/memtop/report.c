@@ -85,7 +85,8 @@ json_t *report_target_json(const struct target *target)
                         readable ? report_number((double)counters->cycles) : json_null());
     json_object_set_new(object, "samples",
                         readable ? report_number((double)counters->samples) : json_null());
-    json_object_set_new(object, "error", target->error[0] ? report_string(target->error) : json_null());
+    json_object_set_new(object, "error",
+                        target->error[0] ? report_string(target->error) : json_null());
     return object;
 }
 
@@ -99,7 +100,8 @@ static json_t *stack_json(const struct stack_names *names)
         json_t *object = json_object();
         json_object_set_new(object, "function",
                             frame->function[0] ? report_string(frame->function) : json_null());
-        json_object_set_new(object, "file", frame->file[0] ? report_string(frame->file) : json_null());
+        json_object_set_new(object, "file",
+                            frame->file[0] ? report_string(frame->file) : json_null());
         json_object_set_new(object, "line", frame->line ? json_integer(frame->line) : json_null());
         json_object_set_new(object, "module",
                             frame->module[0] ? report_string(frame->module) : json_null());

@@ -56,11 +56,10 @@ struct symbolizer *save_symbolizer(const struct source *source, bool full)
     char root[64];
     pid_t pid = source->state == SOURCE_LIVE ? source->target.pid : 0;
     snprintf(root, sizeof root, "/proc/%d/root", (int)pid);
-    struct symbolizer_options how = {
-        .root = pid && proc_other_root(pid) ? root : NULL,
-        .pid = pid,
-        .load_cxx = true,
-        .full_names = full};
+    struct symbolizer_options how = {.root = pid && proc_other_root(pid) ? root : NULL,
+                                     .pid = pid,
+                                     .load_cxx = true,
+                                     .full_names = full};
     return symbolizer_create(&how);
 }
 
@@ -72,9 +71,8 @@ int save_build(const struct source *source, const char *type, struct profile *pr
         snprintf(error, VIEW_ERROR_SIZE, "out of memory");
         return ENOMEM;
     }
-    struct profile_options options = {.kind = &profile_kind_heap,
-                                      .symbolizer = symbolizer,
-                                      .default_sample_type = type};
+    struct profile_options options = {
+        .kind = &profile_kind_heap, .symbolizer = symbolizer, .default_sample_type = type};
     int result = profile_from_snapshot(profile, &source->snapshot, &options, error);
     symbolizer_destroy(symbolizer);
     return result;

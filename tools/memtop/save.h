@@ -10,7 +10,8 @@
 struct symbolizer *save_symbolizer(const struct source *source, bool full);
 
 /* Builds the heap profile of the source's last snapshot (which must hold SNAPSHOT_PROFILE), with
- * names.  `type` is the default sample type or NULL.  The caller gives it back with profile_fini. */
+ * names.  `type` is the default sample type or NULL.  The caller gives it back with profile_fini.
+ */
 int save_build(const struct source *source, const char *type, struct profile *profile,
                char error[VIEW_ERROR_SIZE]);
 /* The same, written to `path` (see save_file) or, if that is NULL, to `fd`. */
