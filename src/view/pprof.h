@@ -47,10 +47,11 @@ extern const struct profile_kind profile_kind_heap;
 
 struct profile_options {
     const struct profile_kind *kind;
-    struct symbolizer *symbolizer;   /* borrowed; NULL: addresses and mappings only */
-    const char *default_sample_type; /* NULL: unset, as Go's heap profile; "alloc_space": allocs;
-                                        "leak_space": leaks, if there are such types */
-    int64_t time_nanos;              /* realtime of the data; 0: now */
+    struct symbolizer *symbolizer; /* borrowed; NULL: addresses and mappings only */
+    const char
+        *default_sample_type; /* NULL: what Go's heap profile has, inuse_space; "alloc_space":
+                                 allocs; "leak_space": leaks, if there are such types */
+    int64_t time_nanos;       /* realtime of the data; 0: now */
 };
 
 /* `snap` must hold SNAPSHOT_PROFILE (snapshot_of_profile).  The profile does not refer to it

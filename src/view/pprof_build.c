@@ -375,7 +375,12 @@ static bool add_types(struct builder *b)
     p->period = kind->period(&b->snap->header);
     if (kind->size_label && !(b->label_key = string_pool_add(&p->strings, kind->size_label)))
         return false;
+    /* Readers take the last type for the default: what comes of samples stands behind Go's types
+     * and must not become it. */
     const char *wanted = b->options->default_sample_type;
+    for (size_t i = b->value_count; b->flagged && !wanted && i--;)
+        if (!kind->values[i].sample_flags)
+            wanted = kind->values[i].type.type;
     if (wanted && !(p->default_sample_type = string_pool_add(&p->strings, wanted)))
         return false;
     p->time_nanos = b->options->time_nanos;
