@@ -251,7 +251,8 @@ static bool leave_out(struct leaks *l, const struct leaks_options *options)
 
 /* ---- the difference to an older profile ---- */
 
-/* A stack and size by names, so that it is found again in another process and another build. */
+/* A stack and size, so that it is found again in another process: by places in files where both ran
+ * the same build, which tells two calls from one function apart, else by the functions' names. */
 struct stack_key {
     uint64_t a, b;
 };
@@ -267,9 +268,9 @@ static void key_bytes(struct stack_key *key, const void *bytes, size_t length)
 }
 
 static void key_frame(struct stack_key *key, const char *function, const char *module,
-                      uint64_t offset)
+                      uint64_t offset, bool by_place)
 {
-    if (*function) {
+    if (*function && !(by_place && *module)) {
         key_bytes(key, function, strlen(function) + 1);
         return;
     }
@@ -278,20 +279,22 @@ static void key_frame(struct stack_key *key, const char *function, const char *m
     key_bytes(key, &offset, sizeof offset);
 }
 
-static struct stack_key key_of_leak(const struct leaks *l, const struct leak *leak)
+static struct stack_key key_of_leak(const struct leaks *l, const struct leak *leak, bool by_place)
 {
     struct stack_key key = {0xcbf29ce484222325u, leak->size};
     const struct leak_stack *s = &l->stacks[leak->stack];
     for (uint32_t i = 0; i < s->frame_count; i++) {
         const struct leak_frame *f = &l->frames[s->frame_first + i];
-        key_frame(&key, f->function, f->module, f->offset);
+        if (!by_place || i == 0 || f->pc != f[-1].pc)
+            key_frame(&key, f->function, f->module, f->offset, by_place);
     }
     if (!s->frame_count)
-        key_frame(&key, PPROF_UNKNOWN_STACK, "", 0);
+        key_frame(&key, PPROF_UNKNOWN_STACK, "", 0, by_place);
     return key;
 }
 
-static struct stack_key key_of_sample(const struct profile *p, const struct profile_sample *sample)
+static struct stack_key key_of_sample(const struct profile *p, const struct profile_sample *sample,
+                                      bool by_place)
 {
     uint64_t size = 0;
     for (uint32_t k = 0; k < sample->label_count; k++) {
@@ -303,15 +306,31 @@ static struct stack_key key_of_sample(const struct profile *p, const struct prof
     for (uint32_t i = 0; i < sample->location_count; i++) {
         const struct profile_location *at =
             &p->locations[p->location_ids[sample->location_first + i]];
-        for (uint32_t k = 0; k < at->line_count; k++)
-            key_frame(&key, p->functions[p->lines[at->line_first + k].function].name, "", 0);
         const struct profile_mapping *m =
             at->mapping == PROFILE_NONE ? NULL : &p->mappings[at->mapping];
-        if (!at->line_count)
-            key_frame(&key, "", m ? m->file : "",
-                      m ? at->address - m->start + m->offset : at->address);
+        uint64_t offset = m ? at->address - m->start + m->offset : at->address;
+        uint32_t lines = by_place && m ? 0 : at->line_count;
+        for (uint32_t k = 0; k < lines; k++)
+            key_frame(&key, p->functions[p->lines[at->line_first + k].function].name, "", 0, false);
+        if (!lines)
+            key_frame(&key, "", m ? m->file : "", offset, by_place);
     }
     return key;
+}
+
+/* Whether the main binary of the base is the one that runs here. */
+static bool same_build(const struct leaks *l, const struct profile *base)
+{
+    const char *id = base->mapping_count ? base->mappings[0].build_id : "";
+    for (size_t i = 0; i < l->snap->module_count; i++) {
+        const struct md_module *m = &l->snap->modules[i];
+        char hex[2 * sizeof m->build_id + 1] = "";
+        for (uint32_t k = 0; k < m->build_id_size; k++)
+            snprintf(hex + 2 * (size_t)k, 3, "%02x", m->build_id[k]);
+        if (strcmp(m->path, l->snap->header.exe) == 0)
+            return strcmp(hex, id) == 0;
+    }
+    return false;
 }
 
 /* What the base had of one key, and what there is now. */
@@ -336,11 +355,11 @@ static bool subtract(struct leaks *l, const struct profile *base)
     struct share *shares = calloc(l->leak_count + 1, sizeof *shares);
     uint32_t *share_of = calloc(l->leak_count + 1, sizeof *share_of);
     size_t count = 0, kept = 0;
-    bool done = shares && share_of;
+    bool done = shares && share_of, by_place = same_build(l, base);
     for (size_t i = 0; done && i < l->leak_count; i++) {
         struct leak *leak = &l->leaks[i];
         done = look_up(l, &l->stacks[leak->stack]);
-        struct stack_key key = key_of_leak(l, leak);
+        struct stack_key key = key_of_leak(l, leak, by_place);
         uint32_t *slot = done ? pair_map_put(&index, key.a, key.b) : NULL;
         if (!slot) {
             done = false;
@@ -354,7 +373,7 @@ static bool subtract(struct leaks *l, const struct profile *base)
     }
     for (size_t i = 0; done && i < base->sample_count; i++) {
         const int64_t *values = &base->values[i * base->type_count];
-        struct stack_key key = key_of_sample(base, &base->samples[i]);
+        struct stack_key key = key_of_sample(base, &base->samples[i], by_place);
         uint32_t slot = pair_map_get(&index, key.a, key.b);
         if (slot == PAIR_MAP_NONE)
             continue;

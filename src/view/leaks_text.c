@@ -125,12 +125,14 @@ static void print_table(const struct leaks *l, size_t shown, FILE *out)
         const struct leak_group *g = &l->groups[i];
         struct leak_sum sum = leak_sum_of(&g->sum[LEAK_DIRECT], &g->sum[LEAK_INDIRECT]);
         char bytes[LEAKS_BYTES_SIZE], error[LEAKS_BYTES_SIZE], direct[LEAKS_BYTES_SIZE];
+        char objects[LEAKS_BYTES_SIZE];
         leaks_bytes(sum.bytes, bytes);
         leaks_bytes(sqrt(sum.bytes_variance), error);
         leaks_bytes(g->sum[LEAK_DIRECT].bytes, direct);
-        fprintf(out, "%9s %8s %9s %9s%.0f %7" PRIu32 "  ", bytes,
-                sum.bytes_variance > 0 ? error : "-", direct, sum.objects_variance > 0 ? "~" : "",
-                sum.objects, g->stacks);
+        snprintf(objects, sizeof objects, "%s%.0f", sum.objects_variance > 0 ? "~" : "",
+                 fmin(sum.objects, 1e18));
+        fprintf(out, "%9s %8s %9s %10s %7" PRIu32 "  ", bytes, sum.bytes_variance > 0 ? error : "-",
+                direct, objects, g->stacks);
         if (l->by == LEAKS_BY_SIZE)
             fprintf(out, "%" PRIu64, g->size);
         else
@@ -191,10 +193,10 @@ static void print_cycle(const struct leaks *l, FILE *out)
     const struct md_cycle *c = &l->cycle;
     if (!l->has_cycle)
         return;
-    fprintf(out, "gc %" PRIu64 " counted %" PRIu64 " unreachable object(s), %" PRIu64 " B",
+    fprintf(out, "gc %" PRIu64 ": %" PRIu64 " unreachable object(s), %" PRIu64 " B",
             c->number, c->unreachable_objects, c->unreachable_bytes);
     if (c->direct_objects)
-        fprintf(out, "; of these %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects,
+        fprintf(out, "; %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects,
                 c->direct_bytes);
     putc('\n', out);
     if (l->cycles == 1 && c->unreachable_objects)

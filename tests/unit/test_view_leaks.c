@@ -121,7 +121,7 @@ static void test_exact(void)
               "    #0 0x800200 (/opt/libother.so+0x200)\n");
     has(text, "(stack not known)");
     has(text, "SUMMARY: memdebug: 1312 byte(s) leaked in 5 allocation(s).\n");
-    has(text, "gc 3 counted 57 unreachable object(s), 57000 B; of these 9 direct, 900 B\n");
+    has(text, "gc 3: 57 unreachable object(s), 57000 B; 9 direct, 900 B\n");
     has(text, "1 sample(s) only that cycle did not reach");
     free(text);
     text = text_of(&l, NULL, 1);
