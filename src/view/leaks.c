@@ -4,6 +4,7 @@
 #include "view/simple_name.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -338,13 +339,13 @@ struct share {
     double base_objects, base_bytes, objects, bytes;
 };
 
-static void scale(double *value, double *variance, double base, double now)
+/* Of one process the base's samples are among those of now, so what is new has its share of the
+ * variance; another process's were drawn apart, and its variance (of the same weights) is added. */
+static void take_off(double *value, double *variance, double base, double now, bool same_process)
 {
     double rest = now - base > 0.5 ? (now - base) / now : 0;
     *value *= rest;
-    /* What is new of a sum is off by no more than the whole of it is. */
-    if (rest <= 0)
-        *variance = 0;
+    *variance *= same_process ? rest : rest > 0 ? 1 + base / now : 0;
 }
 
 static bool subtract(struct leaks *l, const struct profile *base)
@@ -356,6 +357,7 @@ static bool subtract(struct leaks *l, const struct profile *base)
     uint32_t *share_of = calloc(l->leak_count + 1, sizeof *share_of);
     size_t count = 0, kept = 0;
     bool done = shares && share_of, by_place = same_build(l, base);
+    bool same = by_place && base->time_nanos >= l->snap->header.start_realtime_ns;
     for (size_t i = 0; done && i < l->leak_count; i++) {
         struct leak *leak = &l->leaks[i];
         done = look_up(l, &l->stacks[leak->stack]);
@@ -383,8 +385,12 @@ static bool subtract(struct leaks *l, const struct profile *base)
     for (size_t i = 0; done && i < l->leak_count; i++) {
         struct leak leak = l->leaks[i];
         const struct share *s = &shares[share_of[i]];
-        scale(&leak.sum.objects, &leak.sum.objects_variance, s->base_objects, s->objects);
-        scale(&leak.sum.bytes, &leak.sum.bytes_variance, s->base_bytes, s->bytes);
+        double before = leak.sum.objects;
+        take_off(&leak.sum.objects, &leak.sum.objects_variance, s->base_objects, s->objects, same);
+        take_off(&leak.sum.bytes, &leak.sum.bytes_variance, s->base_bytes, s->bytes, same);
+        uint64_t samples =
+            (uint64_t)((double)leak.sum.samples * leak.sum.objects / fmax(before, 1) + 0.5);
+        leak.sum.samples = samples ? samples : 1;
         if (is_counter(leak.sum.bytes) || is_counter(leak.sum.objects))
             l->leaks[kept++] = leak;
     }
