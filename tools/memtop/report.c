@@ -123,6 +123,9 @@ static json_t *site_json(struct watch *watch, const struct site *site)
     json_object_set_new(object, "young_bytes",
                         report_number(sites->samples_known ? site->young_bytes : NAN));
     json_object_set_new(object, "inuse_bytes", report_number(site->inuse_bytes));
+    json_object_set_new(
+        object, "leak_bytes",
+        report_number(watch->model.header->counters.cycles > 0 ? site->leak_bytes : NAN));
     json_object_set_new(object, "inuse_objects", report_number(round(site->inuse_objects)));
     json_object_set_new(object, "alloc_bytes", report_number(site->alloc_bytes));
     json_object_set_new(object, "alloc_objects", report_number(round(site->alloc_objects)));
