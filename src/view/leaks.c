@@ -414,19 +414,73 @@ static const struct leak_frame *site_of(const struct leaks *l, const struct leak
     return s->frame_count ? frames : NULL;
 }
 
+/* The one type that everybody calls otherwise than the compiler does. */
+static size_t shorten_strings(char *type)
+{
+    static const char whole[] =
+        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+    static const char name[] = "std::string";
+    for (char *at = type; (at = strstr(at, whole));) {
+        memcpy(at, name, sizeof name - 1);
+        at += sizeof name - 1;
+        const char *rest = at + sizeof whole - sizeof name;
+        memmove(at, rest, strlen(rest) + 1);
+    }
+    return strlen(type);
+}
+
+/* "T" of a frame "std::__new_allocator<T>::allocate(...)", as which every container of the standard
+ * library gets its memory; NULL if there is none such. */
+static const char *type_of(struct leaks *l, const struct leak_stack *s)
+{
+    static const char *const allocators[] = {"new_allocator<", "malloc_allocator<"};
+    for (uint32_t i = 0; i < s->frame_count; i++) {
+        const struct leak_frame *f = &l->frames[s->frame_first + i];
+        if (!plumbing_is_function(plumbing_base_name(f->module), f->function))
+            return NULL;
+        for (size_t k = 0; k < sizeof allocators / sizeof allocators[0]; k++) {
+            const char *start = strstr(f->full_name, allocators[k]);
+            if (!start)
+                continue;
+            const char *at = start += strlen(allocators[k]);
+            for (int depth = 1; *at; at++) {
+                /* Not the second half of ->. */
+                depth += *at == '<' ? 1 : *at == '>' && at[-1] != '-' ? -1 : 0;
+                if (!depth)
+                    break;
+            }
+            while (at > start && at[-1] == ' ')
+                at--;
+            char type[400];
+            if (!strstr(at, "::allocate") || at - start >= (ptrdiff_t)sizeof type)
+                continue;
+            memcpy(type, start, (size_t)(at - start));
+            type[at - start] = 0;
+            return string_pool_add_bytes(&l->strings, type, shorten_strings(type));
+        }
+    }
+    return NULL;
+}
+
 /* NULL: no memory. */
-static const char *name_of(struct leaks *l, const struct leak_stack *s, bool module)
+static const char *name_of(struct leaks *l, const struct leak_stack *s, uint64_t size)
 {
     const struct leak_frame *f = site_of(l, s);
     char text[600];
     if (!f)
         return PPROF_UNKNOWN_STACK;
     const char *base = *f->module ? plumbing_base_name(f->module) : "?";
-    if (module)
+    if (l->by == LEAKS_BY_MODULE)
         return string_pool_add(&l->strings, base);
+    const char *type = l->by == LEAKS_BY_TYPE ? type_of(l, s) : NULL;
+    if (type || (*f->function && l->by == LEAKS_BY_FUNCTION))
+        return type ? type : f->function;
     if (*f->function)
-        return f->function;
-    snprintf(text, sizeof text, "%.500s+0x%llx", base, (unsigned long long)f->offset);
+        snprintf(text, sizeof text, "malloc in %.500s", f->function);
+    else
+        snprintf(text, sizeof text, "%.480s+0x%llx", base, (unsigned long long)f->address);
+    if (l->by == LEAKS_BY_TYPE)
+        snprintf(text + strlen(text), 40, " [%llu]", (unsigned long long)size);
     return string_pool_add(&l->strings, text);
 }
 
@@ -439,7 +493,7 @@ static struct leak_group *find_group(struct leaks *l, const struct leak *leak)
         a = leak->size;
         b = 0;
     } else if (l->by != LEAKS_BY_STACK) {
-        if (!look_up(l, s) || !(name = name_of(l, s, l->by == LEAKS_BY_MODULE)))
+        if (!look_up(l, s) || !(name = name_of(l, s, leak->size)))
             return NULL;
         /* Functions that were not pooled here are the symbolizer's: one copy is needed. */
         if (!(name = string_pool_add(&l->strings, name)))

@@ -40,12 +40,14 @@ struct leak_sum {
     uint32_t oldest_ds, newest_ds; /* births; UINT32_MAX and 0 if there are no samples */
 };
 
-enum leaks_by { LEAKS_BY_STACK, LEAKS_BY_FUNCTION, LEAKS_BY_MODULE, LEAKS_BY_SIZE };
+/* By type: what C++'s allocator was asked for, where the stack says so, else the function that
+ * asked and the size of the block. */
+enum leaks_by { LEAKS_BY_STACK, LEAKS_BY_FUNCTION, LEAKS_BY_TYPE, LEAKS_BY_MODULE, LEAKS_BY_SIZE };
 
 /* By stack direct and indirect leaks are groups of their own; otherwise a group has both. */
 struct leak_group {
     struct leak_sum sum[LEAK_KINDS];
-    const char *name; /* function or module; "" by stack and by size */
+    const char *name; /* function, type or module; "" by stack and by size */
     uint64_t size;    /* usable bytes of each object; 0: several */
     uint32_t stack;   /* by stack: its id */
     uint32_t stacks;  /* how many are in it */

@@ -118,7 +118,7 @@ static void print_blocks(struct leaks *l, const struct leaks_text *how, size_t s
 
 static void print_table(const struct leaks *l, size_t shown, FILE *out)
 {
-    static const char *const headings[] = {"", "FUNCTION", "MODULE", "SIZE"};
+    static const char *const headings[] = {"", "FUNCTION", "TYPE", "MODULE", "SIZE"};
     fprintf(out, "%9s %9s %9s %10s %7s  %s\n", "BYTES", "\xc2\xb1", "DIRECT", "OBJECTS", "STACKS",
             headings[l->by]);
     for (size_t i = 0; i < shown; i++) {

@@ -300,6 +300,23 @@ def live(t):
              'dead by SIGKILL: its segment still tells', result)
 
 
+def types(t):
+    """What C++ containers hold, by their allocator's own frames; else the function and the size."""
+    with s.running([s.PROGRAMS / 'leaky_types'], 'gc=ready,memprofilerate=1', ready='ready') as program:
+        result = memtop('leaks', str(program.pid), '--by=type')
+        rows = {line[49:] for line in result.out.splitlines() if re.match(r' *[\d.]+ k?B ', line)}
+        for name in ('std::_List_node<double>', 'malloc in leak_types [64]',
+                     'std::_Rb_tree_node<std::pair<int const, std::string > >'):
+            t.ok(name in rows, f'--by=type: {name}', result)
+        result = memtop('leaks', str(program.pid), '--by=type', '--json', '--no-cycle')
+        found = {record['type_name']: record['objects'] for record in map(json.loads, result.out.splitlines())
+                 if record['type'] == 'leak'}
+        t.ok(found.get('std::_List_node<double>') == 1000 and found.get('malloc in leak_types [64]') == 100,
+             'with the objects of each', found)
+        result = memtop('leaks', str(program.pid), '--by=function', '--no-cycle')
+        t.ok(' leak_types\n' in result.out and 'std::' not in result.out, '--by=function: who asked the container', result)
+
+
 def refusals(t):
     with Server(None, '--scale', '4') as server:
         result = memtop('leaks', server.pid)
@@ -348,5 +365,6 @@ with s.Tap() as t:
     sampled(t)
     sanitizer(t)
     live(t)
+    types(t)
     refusals(t)
     real(t)

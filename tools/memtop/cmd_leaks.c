@@ -89,7 +89,7 @@ static json_t *frames_json(struct leaks *leaks, uint32_t stack)
 static json_t *group_json(const struct source *source, struct leaks *leaks,
                           const struct leak_group *group, double now_ds)
 {
-    static const char *const names[] = {"stack", "function", "module", "size"};
+    static const char *const names[] = {"stack", "function", "type", "module", "size"};
     json_t *object = new_object(source, "leak");
     struct leak_sum sum = leak_sum_of(&group->sum[LEAK_DIRECT], &group->sum[LEAK_INDIRECT]);
     json_object_set_new(object, "by", json_string(names[leaks->by]));
@@ -110,7 +110,8 @@ static json_t *group_json(const struct source *source, struct leaks *leaks,
                             json_string(group->sum[LEAK_DIRECT].samples ? "direct" : "indirect"));
         json_object_set_new(object, "stack", frames_json(leaks, group->stack));
     } else if (leaks->by != LEAKS_BY_SIZE) {
-        json_object_set_new(object, names[leaks->by], report_string(group->name));
+        const char *key = leaks->by == LEAKS_BY_TYPE ? "type_name" : names[leaks->by];
+        json_object_set_new(object, key, report_string(group->name));
     }
     return object;
 }
