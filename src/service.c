@@ -123,7 +123,7 @@ static void answer(uint32_t bits)
     if (bits & MD_REQUEST_DUMP)
         control->result = dump_write("request");
     if (bits & SERVICE_CYCLE)
-        gc_cycle(0, &cycle);
+        gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
     if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP)) {

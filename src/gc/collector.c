@@ -202,6 +202,8 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     const char *reason = tracer_run(cycle_on_tracer, &work);
     if (!reason)
         reason = work.reason;
+    if (flags & GC_UNTOLD)
+        return !reason;
     int64_t end = os_now_ns();
     uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns;
     total_cpu_ns += cpu;
