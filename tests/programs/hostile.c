@@ -1,100 +1,20 @@
-/* Does what is hard on a tracer that stops its threads and copies it, for a second or a number of
- * times, while it allocates; checks itself, and says so in one line.
+/* Does with its threads, signals, children, descriptors and libraries what is hard on a tracer that
+ * stops its threads and copies it; allocates meanwhile, checks itself, and says so in one line.
  *
  *   hostile MODE [NUMBER]       see the table at the end */
+#include "hostile.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#define RUN_SECONDS 1.0
-
-struct node {
-    struct node *next;
-    uint64_t number, check;
-};
-
-static struct node *list;
-static unsigned listed;
-static volatile int stop;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* A little work on the heap: some of it kept, on a list that is checked at the end. */
-static void work(unsigned times)
-{
-    for (unsigned i = 0; i < times; i++) {
-        void *gone = malloc(16 + i % 500);
-        struct node *node = malloc(sizeof *node);
-        if (node && listed < 200000) {
-            *node = (struct node){list, listed, listed * 0x9e3779b97f4a7c15u};
-            list = node;
-            listed++;
-        } else {
-            free(node);
-        }
-        free(gone);
-    }
-}
-
-static int list_is_whole(void)
-{
-    unsigned count = 0;
-    for (struct node *node = list; node; node = node->next, count++)
-        if (node->number != listed - 1 - count || node->check != node->number * 0x9e3779b97f4a7c15u)
-            return 0;
-    return count == listed;
-}
-
-static void work_for(double seconds)
-{
-    for (double end = now() + seconds; now() < end;) {
-        work(100);
-        usleep(500);
-    }
-}
-
-static int finish(const char *mode, long count)
-{
-    printf("%s count=%ld list=%s\n", mode, count, list_is_whole() ? "whole" : "broken");
-    fflush(stdout);
-    return 0;
-}
 
 /* ---- threads ---- */
 
 static volatile long born;
-
-static void *sleep_until_stop(void *unused)
-{
-    (void)unused;
-    void *mine = malloc(100);
-    while (!stop)
-        usleep(20000);
-    free(mine);
-    return NULL;
-}
 
 static void *live_briefly(void *unused)
 {
@@ -198,7 +118,7 @@ static int deaf(long running)
 /* Threads in vfork cannot answer until the child is gone; their children exec. */
 static void *vfork_often(void *times)
 {
-    for (long i = 0; i < (long)times; i++) {
+    for (volatile long i = 0; i < (long)times; i++) { /* volatile: vfork returns twice */
         int status = -1;
         pid_t pid = vfork();
         if (pid == 0) {
@@ -314,143 +234,6 @@ static int setids(long unused)
     return finish("setids", failed);
 }
 
-/* ---- limits ---- */
-
-static void limit(int resource, rlim_t value)
-{
-    struct rlimit r;
-    getrlimit(resource, &r);
-    r.rlim_cur = value;
-    setrlimit(resource, &r);
-}
-
-static int no_queue(long unused)
-{
-    (void)unused;
-    limit(RLIMIT_SIGPENDING, 0);
-    work_for(RUN_SECONDS);
-    return finish("no_queue", 0);
-}
-
-static int nofile(long number)
-{
-    limit(RLIMIT_NOFILE, (rlim_t)number);
-    work_for(RUN_SECONDS);
-    int fd = open("/dev/null", O_RDONLY);
-    return finish("nofile", number > 3 ? fd < 0 : fd >= 0);
-}
-
-static void *allocate_first(void *unused)
-{
-    (void)unused;
-    void *block = malloc(100); /* may be refused, no more */
-    free(block);
-    return NULL;
-}
-
-/* The address space is used up, with cached stacks left for new threads. */
-static int address_space(long megabytes)
-{
-    pthread_t thread[16];
-    for (int i = 0; i < 16; i++)
-        pthread_create(&thread[i], NULL, sleep_until_stop, NULL);
-    stop = 1;
-    for (int i = 0; i < 16; i++)
-        pthread_join(thread[i], NULL);
-    limit(RLIMIT_AS, (rlim_t)megabytes << 20);
-    long refused = 0, made = 0;
-    while (malloc(1000))
-        ;
-    for (size_t size = 1 << 20; size >= 4096; size /= 2)
-        while (mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
-            ;
-    for (int i = 0; i < 200; i++) {
-        refused += malloc(100000) == NULL;
-        if (pthread_create(&thread[0], NULL, allocate_first, NULL) == 0) {
-            pthread_join(thread[0], NULL);
-            made++;
-        }
-        usleep(1000);
-    }
-    printf("made=%ld ", made);
-    return finish("address_space", refused);
-}
-
-static int no_children(long number)
-{
-    limit(RLIMIT_NPROC, (rlim_t)number);
-    work_for(RUN_SECONDS);
-    return finish("no_children", 0);
-}
-
-static long resident_kb(void)
-{
-    char text[4096] = {0}, *line;
-    int fd = open("/proc/self/status", O_RDONLY);
-    long n = read(fd, text, sizeof text - 1);
-    close(fd);
-    line = n > 0 ? strstr(text, "VmRSS:") : NULL;
-    return line ? strtol(line + 6, NULL, 10) : -1;
-}
-
-static int locked(long unused)
-{
-    (void)unused;
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
-        printf("mlockall: %s\n", strerrorname_np(errno));
-        return 0;
-    }
-    work_for(RUN_SECONDS);
-    printf("resident=%ld ", resident_kb());
-    return finish("locked", 0);
-}
-
-/* ---- sandboxes of its own ---- */
-
-static void forbid(void)
-{
-    static const int calls[] = {SYS_clone, SYS_userfaultfd, SYS_rt_tgsigqueueinfo,
-                                436,       SYS_waitid,      SYS_rt_sigpending};
-    struct sock_filter code[20] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
-    unsigned n = 1;
-    for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        code[n++] =
-            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    }
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog filter = {(unsigned short)n, code};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) != 0)
-        abort();
-}
-
-static void *in_sandbox(void *unused)
-{
-    (void)unused;
-    forbid();
-    while (!stop)
-        usleep(1000);
-    return NULL;
-}
-
-/* NUMBER 0: the whole program at once; 1: one thread only. */
-static int sandbox(long one_thread)
-{
-    pthread_t thread;
-    work_for(RUN_SECONDS / 4);
-    if (one_thread)
-        pthread_create(&thread, NULL, in_sandbox, NULL);
-    else
-        forbid();
-    work_for(RUN_SECONDS);
-    stop = 1;
-    if (one_thread)
-        pthread_join(thread, NULL);
-    return finish("sandbox", 0);
-}
-
 /* ---- descriptors, libraries ---- */
 
 static int close_all(long unused)
@@ -522,43 +305,26 @@ static int stopped(long times)
     return finish("stopped", status);
 }
 
-static int plain(long unused)
+/* NUMBER seconds. */
+static int plain(long seconds)
 {
-    (void)unused;
     pthread_t thread;
     pthread_create(&thread, NULL, sleep_until_stop, NULL);
-    work_for(RUN_SECONDS);
+    work_for(seconds ? (double)seconds : RUN_SECONDS);
     stop = 1;
     pthread_join(thread, NULL);
     return finish("plain", 0);
 }
 
-static const struct {
-    const char *name;
-    int (*run)(long number);
-} modes[] = {
-    {"threads", threads},
-    {"deaf", deaf},
-    {"children", children},
-    {"handlers", handlers},
-    {"sigwaits", sigwaits},
-    {"setids", setids},
-    {"no_queue", no_queue},
-    {"nofile", nofile},
-    {"address_space", address_space},
-    {"no_children", no_children},
-    {"locked", locked},
-    {"sandbox", sandbox},
-    {"close_all", close_all},
-    {"load", load},
-    {"stopped", stopped},
-    {"plain", plain},
-};
-
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof modes[0]; i++)
-        if (strcmp(modes[i].name, argv[1]) == 0)
-            return modes[i].run(argc > 2 ? atol(argv[2]) : 0);
-    return 2;
+    static const struct mode modes[] = {
+        {"plain", plain},       {"threads", threads},
+        {"deaf", deaf},         {"children", children},
+        {"handlers", handlers}, {"sigwaits", sigwaits},
+        {"setids", setids},     {"close_all", close_all},
+        {"load", load},         {"stopped", stopped},
+        {NULL, NULL},
+    };
+    return run_mode(modes, argc, argv);
 }
