@@ -106,6 +106,25 @@ static int locked(long unused)
     return finish("locked", 0);
 }
 
+/* NUMBER MB, all of them written to over and over: a copy of the process comes to as much again. */
+static int crowded(long megabytes)
+{
+    size_t count = (size_t)megabytes << 10;
+    char **blocks = malloc(count * sizeof *blocks);
+    long wrong = 0;
+    char written = 1;
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = malloc(1000);
+        memset(blocks[i], written, 1000);
+    }
+    for (double end = now() + 2 * RUN_SECONDS; now() < end; written++)
+        for (size_t i = 0; i < count; i++) {
+            wrong += blocks[i][0] != written || blocks[i][999] != written;
+            memset(blocks[i], written + 1, 1000);
+        }
+    return finish("crowded", wrong);
+}
+
 /* ---- sandboxes of its own ---- */
 
 static void forbid(void)
@@ -155,13 +174,9 @@ static int sandbox(long one_thread)
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
-        {"no_queue", no_queue},
-        {"nofile", nofile},
-        {"address_space", address_space},
-        {"no_children", no_children},
-        {"locked", locked},
-        {"sandbox", sandbox},
-        {NULL, NULL},
+        {"no_queue", no_queue},       {"nofile", nofile}, {"address_space", address_space},
+        {"no_children", no_children}, {"locked", locked}, {"sandbox", sandbox},
+        {"crowded", crowded},         {NULL, NULL},
     };
     return run_mode(modes, argc, argv);
 }
