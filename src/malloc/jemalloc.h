@@ -74,4 +74,11 @@ void jep_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
 void jep_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
 void jep_tcache_cleanup(jemalloc_tsd *tsd);
 
+/* What a thread does without where memory is used up (exhausted.c). */
+typedef struct jemalloc_arena jemalloc_arena;
+extern jemalloc_arena *je_arenas[];
+jemalloc_arena *jep_arena_choose_hard(jemalloc_tsd *tsd, bool internal);
+bool jep_tsd_tcache_data_init(jemalloc_tsd *tsd);
+void je_tsd_slow_update(jemalloc_tsd *tsd);
+
 #endif
