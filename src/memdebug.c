@@ -189,6 +189,14 @@ static void on_publish(void)
         service_kick(SERVICE_LOOK);
 }
 
+#ifdef HOSTILE_ALLOCATIONS
+static void on_hostile(void)
+{
+    if (gc_mode != GC_OFF)
+        service_kick(SERVICE_CYCLE);
+}
+#endif
+
 /* A main thread that ends by pthread_exit: the process lives on until its last thread ends, and
  * ours must not be that. */
 static void on_thread_end(void)
@@ -281,6 +289,9 @@ void memdebug_boot(void)
     if (tracked) {
         tracked_init();
         counts_on_publish = on_publish;
+#ifdef HOSTILE_ALLOCATIONS
+        tracked_hostile = on_hostile;
+#endif
         entry_choose(true);
     }
     pthread_atfork(prof_before_fork, prof_after_fork, after_fork);

@@ -131,6 +131,8 @@ static void answer(uint32_t bits)
                                                                   : EAGAIN;
     if (bits & MD_REQUEST_DUMP)
         control->result = dump_write("request");
+    if (bits & SERVICE_CYCLE)
+        gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
     if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP)) {

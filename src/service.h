@@ -13,6 +13,7 @@
 
 /* Beside MD_REQUEST_* in the request word. */
 #define SERVICE_LOOK (1u << 30)        /* something may be due */
+#define SERVICE_CYCLE (1u << 28)       /* a cycle, whatever the pacer says: builds for tests */
 #define SERVICE_DUMP_SIGNAL (1u << 29) /* the dump signal has come */
 
 /* Whether cycles run by themselves (gc=observe), not only when asked for. */

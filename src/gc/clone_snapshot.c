@@ -2,6 +2,7 @@
 
 #include "base/os.h"
 #include "gc/pages.h"
+#include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "heap/extents.h"
@@ -71,6 +72,18 @@ static void handle_faults(void)
     raw_sigmask(SIG_UNBLOCK, &open, NULL);
 }
 
+static void take_less(void)
+{
+    /* A program under a real-time policy has no use for a marker under one. */
+    struct sched_param param = {0};
+    RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
+    long nice =
+        20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
+    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + 5, 19));
+    struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
+    RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
+}
+
 /* Steps out of the program's way.  Files of /proc that are not readable for all are opened before
  * the child is no longer dumpable: then they are root's. */
 static void stand_back(uint32_t parent)
@@ -85,14 +98,8 @@ static void stand_back(uint32_t parent)
         RAW3(SYS_write, fd, "1000", 4);
         RAW3(SYS_close, fd, 0, 0);
     }
-    /* A program under a real-time policy has no use for a marker under one. */
-    struct sched_param param = {0};
-    RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
-    long nice =
-        20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
-    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + 5, 19));
-    struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
-    RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
+    if (permit_resources)
+        take_less();
     /* A crash of ours is no report about the program.  Of its own memory only. */
     RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
 }

@@ -8,6 +8,7 @@
 #include "gc/leaks.h"
 #include "gc/pacer.h"
 #include "gc/pages.h"
+#include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/roots.h"
@@ -25,7 +26,6 @@
 static struct gc_hooks hooks;
 static struct pacer pacer;
 static uint64_t total_cpu_ns;
-static uint64_t seccomp_at_load;
 
 /* ---- on the tracer thread ---- */
 
@@ -36,20 +36,6 @@ struct work {
     uint64_t in_use; /* by the counters, at the snapshot */
     uint64_t moment; /* of the samples, likewise */
 };
-
-/* What forbids a cycle before it begins. */
-static const char *forbidden(void)
-{
-    static char status[4096];
-    uint64_t seccomp = 0;
-    if (proc_self_read("status", status, sizeof status) <= 0)
-        return "/proc/self/status cannot be read";
-    proc_field(status, "Seccomp:", 10, &seccomp);
-    /* A filter that came after load was made without us in mind, and may kill instead of refuse. */
-    if (seccomp > seccomp_at_load)
-        return "the program has sandboxed itself (seccomp)";
-    return NULL;
-}
 
 /* Stops, clones, resumes.  NULL: the child is on its way. */
 static const char *attempt(struct work *work, bool *again)
@@ -91,7 +77,7 @@ static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    if ((work->reason = forbidden()) || (work->reason = snapshot_prepare()))
+    if ((work->reason = permit_cycle()) || (work->reason = snapshot_prepare()))
         return;
     int64_t cpu = os_thread_cpu_ns();
     if (!(cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
@@ -137,9 +123,7 @@ void gc_init(const struct gc_hooks *given)
     hooks = *given;
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
-    char status[4096];
-    if (os_read_file("/proc/self/status", status, sizeof status) > 0)
-        proc_field(status, "Seccomp:", 10, &seccomp_at_load);
+    permit_init();
     publish_goal(gc_goal_bytes());
 }
 
@@ -204,9 +188,11 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     uint64_t goal = pacer_goal(&pacer, &settings);
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
-    const char *reason = tracer_run(cycle_on_tracer, &work);
-    if (!reason)
+    const char *reason = permit_trial();
+    if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
         reason = work.reason;
+    if (flags & GC_UNTOLD)
+        return !reason;
     int64_t end = os_now_ns();
     uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns;
     total_cpu_ns += cpu;

@@ -23,12 +23,18 @@ static bool leave_table(void)
     return true;
 }
 
-bool proc_open(bool own_table)
+const char *proc_open(bool own_table)
 {
     if (own_table && !leave_table())
-        return false;
+        return "no descriptor table for the tracer thread";
     proc_fd = (int)RAW4(SYS_openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    return proc_fd >= 0;
+    long self = proc_fd >= 0 ? proc_self_open("status", O_RDONLY) : -1;
+    if (self >= 0) {
+        RAW3(SYS_close, self, 0, 0);
+        return NULL;
+    }
+    return proc_fd == -EMFILE || self == -EMFILE ? "no descriptor is left (RLIMIT_NOFILE)"
+                                                 : "/proc cannot be read";
 }
 
 static char *append(char *to, const char *text)
