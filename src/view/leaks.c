@@ -91,7 +91,7 @@ static bool leave_out(struct leaks *l, struct suppressions *rules)
             continue;
         }
         add_sum(&l->suppressed, &leak->sum);
-        if (!excluded) {
+        if (!excluded && rules) {
             rules->rules[rule].uses++;
             rules->rules[rule].objects += leak->sum.objects;
             rules->rules[rule].bytes += leak->sum.bytes;

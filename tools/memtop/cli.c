@@ -381,14 +381,11 @@ int cli_main(int argc, char **argv)
     if (!command->run) {
         cli_error("%s is not in this version", command->name);
     } else if (used[bad] != '\0') {
-        static const char *const spelled[] = {"J--json",
-                                              "A--all",
-                                              "L--allocs",
-                                              "C--charset, --no-color",
-                                              "V--live",
-                                              "K--leaks",
-                                              "Q--by, --since, --diff, --exclude, "
-                                              "--suppressions, --no-cycle, --exit-code"};
+        static const char of_leaks[] =
+            "Q--by, --since, --diff, --exclude, --suppressions, --no-cycle, --exit-code";
+        static const char *const spelled[] = {
+            "J--json", "A--all",   "L--allocs", "C--charset, --no-color",
+            "V--live", "K--leaks", of_leaks};
         char text[96] = {'-', used[bad], '\0'};
         for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++)
             if (spelled[i][0] == used[bad])
