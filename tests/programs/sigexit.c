@@ -1,5 +1,5 @@
-/* Allocates without end until a signal handler calls exit with status 3: unsafe by the book, common,
- * and harmless with most allocators.  sigexit MICROSECONDS */
+/* Allocates without end until a signal handler calls exit with status 3: unsafe by the book,
+ * common, and harmless with most allocators.  sigexit MICROSECONDS */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/time.h>
