@@ -165,6 +165,57 @@ static int children(long number)
     return finish("children", born);
 }
 
+static volatile long foreign, told;
+
+static void on_child(int number)
+{
+    (void)number;
+    told++;
+}
+
+static void *reap_everything(void *unused)
+{
+    (void)unused;
+    while (!stop) {
+        if (waitpid(-1, NULL, __WALL) > 0)
+            foreign++; /* this program has no children */
+        else
+            usleep(500);
+    }
+    return NULL;
+}
+
+/* A program that waits for children of any kind may meet ours, and takes it from us; it is never
+ * told of one by a signal. */
+static int reaper(long unused)
+{
+    pthread_t thread;
+    (void)unused;
+    signal(SIGCHLD, on_child);
+    pthread_create(&thread, NULL, reap_everything, NULL);
+    work_for(RUN_SECONDS);
+    stop = 1;
+    pthread_join(thread, NULL);
+    return finish("reaper", told);
+}
+
+/* A ring that the kernel polls from a thread of its own, one of this process's tasks. */
+static int ring(long unused)
+{
+    uint32_t parameters[30] = {0};
+    (void)unused;
+    parameters[2] = 2;     /* flags: IORING_SETUP_SQPOLL */
+    parameters[4] = 10000; /* sq_thread_idle, ms */
+    long fd = syscall(425 /* io_uring_setup */, 4, parameters);
+    if (fd < 0) {
+        printf("ring: %s\n", strerrorname_np(errno));
+        return 0;
+    }
+    work_for(RUN_SECONDS);
+    close((int)fd);
+    return finish("ring", 0);
+}
+
 /* ---- what a program may do to its own signals ---- */
 
 static int handlers(long unused)
@@ -321,6 +372,7 @@ int main(int argc, char **argv)
     static const struct mode modes[] = {
         {"plain", plain},       {"threads", threads},
         {"deaf", deaf},         {"children", children},
+        {"reaper", reaper},     {"ring", ring},
         {"handlers", handlers}, {"sigwaits", sigwaits},
         {"setids", setids},     {"close_all", close_all},
         {"load", load},         {"stopped", stopped},

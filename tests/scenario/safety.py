@@ -9,6 +9,7 @@ Where each case of hazards is proved:
   sigwait of all signals; SIGSTOP and SIGCONT                        here
   system calls that the stop interrupts, gcstop=quiet                safety_waits.py
   fork, vfork, exec during a cycle                                   here; children.py, tight.py
+  children of ours reaped by the program; threads of the kernel      here
   dlopen and dlclose under load                                      here; C++ exceptions: bindings.py
   coroutines on small stacks, alternate stacks                       here; as roots: roots.py
   descriptors closed and reused, full pipes, a log that has gone     here; descriptors.py
@@ -91,6 +92,12 @@ with s.Tap() as t:
     t.ok(BUSY in reasons(result), 'one of them never sleeps: which is the reason', result)
     unharmed(t, [HOSTILE, 'children', '40'], 'fork, vfork, exec and _exit in four threads',
              'count=0 list=whole')
+    unharmed(t, [HOSTILE, 'reaper'], 'a program that reaps children of any kind', 'count=0 list=whole')
+    result = s.run([HOSTILE, 'ring'], preload=False)
+    if 'list=whole' in result.out:
+        unharmed(t, [HOSTILE, 'ring'], "the kernel's thread of an io_uring", 'count=0 list=whole')
+    else:
+        t.skip("the kernel's thread of an io_uring", result.out.strip())
     unharmed(t, [HOSTILE, 'handlers'], 'all signals set to their default, over and over', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'sigwaits'], 'a thread in sigwait of all signals gets no other', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'setids'], 'setuid and setgid over and over', 'count=0 list=whole')
