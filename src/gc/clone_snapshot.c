@@ -131,6 +131,8 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     heap_index_count_white(&state->index, &shared->unreachable_objects, &shared->unreachable_bytes);
     if (snapshot_on_marked)
         snapshot_on_marked(&state->index);
+    if (!leaks_find(&state->mark, &shared->leaks))
+        child_exit("no memory to mark in");
     shared->objects = state->index.objects;
     shared->bytes = state->index.bytes;
     shared->index_ns = t1 - t0;
@@ -151,7 +153,7 @@ const char *snapshot_prepare(void)
         shared = page;
     }
     memset(shared, 0, sizeof *shared);
-    return NULL;
+    return leaks_prepare();
 }
 
 const char *snapshot_clone(size_t (*block_size)(const void *block))
@@ -228,6 +230,7 @@ void snapshot_cancel(void)
 
 void snapshot_renew(void)
 {
+    leaks_renew();
     if (shared) {
         own_unmap(shared, OS_PAGE);
         shared = NULL;

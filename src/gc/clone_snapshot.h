@@ -10,6 +10,7 @@
 #ifndef GC_CLONE_SNAPSHOT_H
 #define GC_CLONE_SNAPSHOT_H
 
+#include "gc/leaks.h"
 #include "gc/roots.h"
 
 #include <stdbool.h>
@@ -23,6 +24,7 @@ struct snapshot_result {
     int64_t cpu_ns;          /* of the child */
     uint64_t objects, bytes; /* in use at the snapshot */
     uint64_t unreachable_objects, unreachable_bytes;
+    struct leaks_result leaks;
     struct roots_size roots;
     int64_t index_ns, roots_ns, finish_ns; /* wall, by phase: for tuning */
     char reason[64];

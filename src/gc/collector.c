@@ -5,6 +5,7 @@
 #include "base/os.h"
 #include "gc/clone_snapshot.h"
 #include "gc/huge.h"
+#include "gc/leaks.h"
 #include "gc/pacer.h"
 #include "gc/pages.h"
 #include "gc/permit.h"
@@ -34,6 +35,7 @@ struct work {
     const char *reason; /* NULL: done */
     struct snapshot_result result;
     uint64_t in_use; /* by the counters, at the snapshot */
+    uint64_t moment; /* of the samples, likewise */
 };
 
 /* Stops, clones, resumes.  NULL: the child is on its way. */
@@ -60,6 +62,7 @@ static const char *attempt(struct work *work, bool *again)
             reason = "the allocator was mapping memory";
         }
         work->in_use = hooks.in_use_bytes();
+        work->moment = hooks.sample_moment ? hooks.sample_moment() : 0;
         cycle->threads = world.parked + world.blocked;
         world_resume();
     }
@@ -173,6 +176,8 @@ static void fill_heap(struct md_cycle *cycle, const struct work *work)
     cycle->live_objects = result->objects - result->unreachable_objects;
     cycle->unreachable_objects = result->unreachable_objects;
     cycle->unreachable_bytes = result->unreachable_bytes;
+    cycle->direct_objects = result->leaks.direct_objects;
+    cycle->direct_bytes = result->leaks.direct_bytes;
     cycle->stack_bytes = result->roots.stack_bytes;
     cycle->globals_bytes = result->roots.globals_bytes;
     int64_t end = (int64_t)(result->bytes + hooks.in_use_bytes() - work->in_use);
@@ -195,6 +200,8 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     const char *reason = permit_trial();
     if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
         reason = work.reason;
+    if (flags & GC_UNTOLD)
+        return !reason;
     int64_t end = os_now_ns();
     uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns;
     total_cpu_ns += cpu;
@@ -206,6 +213,9 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         strncpy(out->reason, reason, sizeof out->reason - 1);
     } else {
         fill_heap(out, &work);
+        if (hooks.on_samples)
+            out->leak_samples =
+                hooks.on_samples(leaks_samples(), work.result.leaks.samples, work.moment);
         pacer_base(&pacer, out->heap_end_bytes);
     }
     pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)out->stop1_ns);

@@ -22,6 +22,13 @@ struct gc_hooks {
     /* usable bytes of a block of OBJECT_CLASS_HUGE.  Called in the snapshot child, where locks may
      * be held for ever.  May be NULL: such blocks are then taken for empty. */
     size_t (*block_size)(const void *block);
+    /* A name for this moment, by which samples taken later are told from those before.  Called
+     * while the program's threads are parked, as in_use_bytes.  May be NULL. */
+    uint64_t (*sample_moment)(void);
+    /* After a cycle, on the thread that called gc_cycle: of each of the `count` first records of
+     * the sample table, what MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT are from now on, if the
+     * sample is from before `moment`.  Returns how many are leaks.  NULL if sample_moment is. */
+    uint64_t (*on_samples)(const uint8_t *flags, uint64_t count, uint64_t moment);
 };
 
 /* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts
@@ -34,6 +41,10 @@ void gc_renew(void);
  * live on for our threads alone (its main thread has called pthread_exit).  Not during a cycle. The
  * next cycle starts it again. */
 void gc_end(void);
+
+/* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
+ * that run cycles where they hurt). */
+#define GC_UNTOLD (1u << 31)
 
 /* Runs one cycle with these MD_CYCLE_* flags, or skips it with a reason; fills `out`, which has
  * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark

@@ -57,7 +57,14 @@ struct jemalloc_prof_bt {
     unsigned length;
 };
 
+typedef struct jemalloc_arena jemalloc_arena;
+extern jemalloc_arena *je_arenas[] __attribute__((visibility("hidden"))); /* by index; atomic */
+
 /* jemalloc's own, behind our stand-ins. */
+void *jep_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
+                       bool zero, void *tcache);
+void *jep_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
+                       size_t size, size_t alignment, bool zero, void *tcache, void *hook);
 void jep_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                    void *tctx);
 void jep_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable,

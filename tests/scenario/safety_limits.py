@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
 
-LIMITS, HOSTILE, CONFINE = (s.PROGRAMS / name for name in ('limits', 'hostile', 'confine'))
+LIMITS, HOSTILE, CONFINE = (s.PROGRAMS / name for name in ('limited', 'hostile', 'confine'))
 CYCLES = 'gctrace=1,gcinterval=10ms'
 BUSY = 'a thread did not stop'  # where two CPUs have other work to do
 ENVIRONMENT = ['env', f'LD_PRELOAD={s.LIB}', f'MEMDEBUG={CYCLES}']
