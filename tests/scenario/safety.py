@@ -103,6 +103,9 @@ with s.Tap() as t:
     unharmed(t, [HOSTILE, 'setids'], 'setuid and setgid over and over', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'close_all'], 'all descriptors closed, the next ones are 3 and 4',
              'count=0 list=whole')
+    result = s.run([HOSTILE, 'threads', '20'], CYCLES, env={'MALLOC_CONF': 'background_thread:true'})
+    t.ok(result.status == 0 and 'list=whole' in result.out and not result.rest and result.lines,
+         f"jemalloc's own threads: goes on unharmed, {len(result.lines)} cycles, {reasons(result)}", result)
     unharmed(t, [HOSTILE, 'load'], 'dlopen and dlclose in four threads', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'stopped', '15'], 'SIGSTOP and SIGCONT', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'threads', '50'], 'gcstop=quiet: threads born and dying', 'list=whole',

@@ -88,6 +88,9 @@ def resource_limits(t):
         return
     for memdebug, more in ((None, 64), ('gc=ready', 96), (CYCLES, 96), ('memprofilerate=1', 96)):
         result = s.run([LIMITS, 'locked'], memdebug)
+        if result.out == 'mlockall: ENOMEM\n' and os.geteuid() != 0:
+            t.skip(f'{memdebug or "MEMDEBUG unset"}: mlockall', 'RLIMIT_MEMLOCK counts what is reserved (README)')
+            continue
         match = re.search(r'resident=(\d+) locked count=0 list=whole', result.out)
         t.ok(result.status == 0 and match and int(match[1]) - int(plain[1]) < more << 10,
              f'{memdebug or "MEMDEBUG unset"}: mlockall, {match and int(match[1]) >> 10} MB resident, '
