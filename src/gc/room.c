@@ -13,12 +13,11 @@
 static bool read_file(const char *directory, const char *name, char *buf, size_t size)
 {
     char path[PATH_SIZE + 32];
-    size_t length = strlen(directory), more = strlen(name);
-    if (length + more + 2 > sizeof path)
+    if (strlen(directory) + strlen(name) + 2 > sizeof path)
         return false;
-    memcpy(path, directory, length);
-    path[length] = '/';
-    memcpy(path + length + 1, name, more + 1);
+    char *end = stpcpy(path, directory);
+    *end++ = '/';
+    stpcpy(end, name);
     long fd = RAW4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return false;

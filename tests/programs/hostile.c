@@ -335,6 +335,17 @@ static int load(long unused)
     return finish("load", born);
 }
 
+/* Execs the program named while a copy of a large heap marks. */
+static const char *program;
+
+static int become(long milliseconds)
+{
+    work(2000000); /* keeps 200,000 blocks */
+    work_for((double)milliseconds / 1000);
+    execl(program, program, (char *)NULL);
+    return 3;
+}
+
 /* A program that is stopped and goes on, as under a shell's ^Z. */
 static int stopped(long times)
 {
@@ -369,13 +380,12 @@ static int plain(long seconds)
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
-        {"plain", plain},       {"threads", threads},
-        {"deaf", deaf},         {"children", children},
-        {"reaper", reaper},     {"ring", ring},
-        {"handlers", handlers}, {"sigwaits", sigwaits},
-        {"setids", setids},     {"close_all", close_all},
-        {"load", load},         {"stopped", stopped},
-        {NULL, NULL},
+        {"plain", plain},         {"threads", threads},   {"deaf", deaf},
+        {"children", children},   {"reaper", reaper},     {"ring", ring},
+        {"handlers", handlers},   {"sigwaits", sigwaits}, {"setids", setids},
+        {"close_all", close_all}, {"load", load},         {"stopped", stopped},
+        {"become", become},       {NULL, NULL},
     };
+    program = argc > 3 ? argv[3] : "/bin/true";
     return run_mode(modes, argc, argv);
 }
