@@ -126,7 +126,7 @@ static const char *run_copy(void (*in_copy)(struct trial *trial), struct trial *
     uint64_t all = ~UINT64_C(0), before;
     *trial = (struct trial){NOTHING, 0};
     raw_sigmask(SIG_SETMASK, &all, &before);
-    long pid = raw6(SYS_clone, CLONE_FILES | CLONE_FS | CLONE_UNTRACED, 0, 0, 0, 0, 0);
+    long pid = raw6(SYS_clone, CLONE_FILES | CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
         in_copy(trial);
     raw_sigmask(SIG_SETMASK, &before, NULL);
