@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 import tempfile
 from pathlib import Path
 
@@ -237,6 +238,46 @@ def bench_mark(report, quick):
                        f'{statistics.median(both) * 1e6 / nodes:.0f}')
 
 
+def leak_check(program, megabytes, env):
+    """Seconds from the end of main to the end of the process, and what it said."""
+    done = subprocess.run([program, str(megabytes), '100'], env=env, capture_output=True, text=True,
+                          check=False, stdin=subprocess.DEVNULL)
+    ended = time.monotonic()
+    match = re.search(r'^end ([\d.]+)$', done.stdout, re.M)
+    if not match:
+        raise RuntimeError(f'{program}: {done.stderr[-300:]}')
+    return ended - float(match[1]), done.stderr
+
+
+def bench_leakcheck(report, quick):
+    """The check at exit of a heap of small nodes, beside LeakSanitizer's: the last exit of a process that
+    checks nothing is taken off both."""
+    megabytes, count = (100, 3) if quick else (1024, 5)
+    plain = compile_program('leak', '-g')
+    lsan = compile_program('leak', '-g', '-fsanitize=leak', output='leak-lsan')
+    # Every node sampled takes minutes to build at 1 GB.
+    rates = {'512 KiB': 524288} | ({'1': 1} if quick else {})
+    times = {name: [] for name in ('none', 'lsan', *rates)}
+    for _ in range(count):
+        times['none'].append(leak_check(plain, megabytes, jemalloc())[0])
+        seconds, said = leak_check(lsan, megabytes, environment())
+        if 'ERROR: LeakSanitizer: detected memory leaks' not in said:
+            raise RuntimeError(f'LeakSanitizer does not work here: {said[-200:]}')
+        times['lsan'].append(seconds)
+        for name, rate in rates.items():
+            seconds, said = leak_check(plain, megabytes, ours(f'leakcheck=1,memprofilerate={rate}'))
+            if 'unreachable object' not in said:
+                raise RuntimeError(f'no report: {said[-300:]}')
+            times[name].append(seconds)
+    none = statistics.median(times['none'])
+    base = statistics.median(times['lsan']) - none
+    for name in rates:
+        middle, low, high = spread([(value - none) / base for value in times[name]])
+        report.row('leakcheck', f'{megabytes} MB of 64-byte nodes, rate {name}, to LeakSanitizer', middle,
+                   'x', low, high, count, None if quick else 1 / 3, tuple((v - none) / base for v in spread(times['lsan'])),
+                   f'{middle * base:.2f} s, LeakSanitizer {base:.2f}')
+
+
 def bench_startup(report, quick):
     count = 40 if quick else 300
     costs = rounds({PLAIN: lambda: measure(['/bin/true'], jemalloc()),
@@ -253,7 +294,7 @@ def bench_startup(report, quick):
 
 
 BENCHES = {'instructions': bench_instructions, 'programs': bench_programs, 'rate4096': bench_rate4096,
-           'rate1': bench_rate1, 'gctrace': bench_gctrace, 'pause': bench_pause, 'mark': bench_mark,
+           'rate1': bench_rate1, 'gctrace': bench_gctrace, 'pause': bench_pause, 'mark': bench_mark, 'leakcheck': bench_leakcheck,
            'startup': bench_startup}
 
 
