@@ -157,6 +157,7 @@ with s.Tap() as t:
              f'a stop takes the signal frame ({frame} at most) and less than 1 KiB: {used}, {without[1]} without')
     unharmed(t, [STACKS, 'alternate', '16384'], 'stopped on an alternate stack of 16 KiB',
              'handled=yes .*count=0 list=whole', cycles=1)
+    unharmed(t, [STACKS, 'bare'], 'a thread made past libc, without a thread pointer', 'count=0 list=whole')
     unharmed(t, [STACKS, 'switching'], 'coroutines that switch all the time', 'count=0 list=whole')
 
     # Debuggers.
