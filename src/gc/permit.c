@@ -89,7 +89,7 @@ static _Noreturn void try_needed(struct trial *trial)
     RAW3(SYS_ioctl, fd, 0, 0);
     RAW3(SYS_close, fd, 0, 0);
     memset(&info, 0, sizeof info);
-    info.si_code = SI_QUEUE;
+    info.si_code = SI_TIMER;
     RAW4(SYS_rt_tgsigqueueinfo, pid, tid, 0, &info);
     raw_sigaction(33, NULL, &action);
     raw_sigmask(SIG_SETMASK, &mask, NULL);
