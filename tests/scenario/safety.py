@@ -18,6 +18,7 @@ Where each case of hazards is proved:
   seccomp before and after load                                      safety_limits.py
   RLIMIT_AS, _NPROC, _NOFILE, _SIGPENDING, mlockall                  safety_limits.py; tight.py
   pids.max, memory.max, overcommit_memory=2, no /proc                safety_limits.py
+  memory that no copy of the process gets                            safety_limits.py
   static programs, setuid ones, a malloc of their own                foreign.py
   one library only, MEMDEBUG unset: nothing at all                   silent.py, exports.py
 """
