@@ -1,6 +1,7 @@
 #include "gc/clone_snapshot.h"
 
 #include "base/os.h"
+#include "gc/hidden.h"
 #include "gc/pages.h"
 #include "gc/permit.h"
 #include "gc/proc.h"
@@ -110,6 +111,9 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     own_thread = true;
     stand_back(parent);
     handle_faults();
+    const char *reason = hidden_restore(parent);
+    if (reason)
+        child_exit(reason);
 
     /* In memory on record as ours: the index holds the address of the first block, and where we are
      * linked into a program our static data are roots. */

@@ -5,6 +5,7 @@
 #include "gc/proc.h"
 #include "gc/raw.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -94,6 +95,7 @@ static _Noreturn void try_needed(struct trial *trial)
     raw_sigmask(SIG_SETMASK, &mask, NULL);
     RAW3(SYS_rt_sigpending, &mask, sizeof mask, 0);
     RAW3(SYS_restart_syscall, 0, 0, 0);
+    RAW3(SYS_arch_prctl, ARCH_GET_FS, buf, 0);
     raw_sleep_ns(1);
     raw_clock_ns(CLOCK_MONOTONIC);
     void *page = (void *)raw6(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

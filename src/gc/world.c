@@ -6,6 +6,7 @@
 #include "gc/raw.h"
 #include "gc/restart.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -77,7 +78,10 @@ static void park(uint64_t token, ucontext_t *context)
         return;
     thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
     thread->frame = (uintptr_t)__builtin_frame_address(0);
-    __asm__("mov %%fs:0, %0" : "=r"(thread->fs));
+    /* Not by looking at %fs:0: a thread that the program made past libc may have none. */
+    uintptr_t fs = 0;
+    RAW3(SYS_arch_prctl, ARCH_GET_FS, &fs, 0);
+    thread->fs = fs;
     if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_PARKED), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */

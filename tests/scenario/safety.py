@@ -18,6 +18,7 @@ Where each case of hazards is proved:
   seccomp before and after load                                      safety_limits.py
   RLIMIT_AS, _NPROC, _NOFILE, _SIGPENDING, mlockall                  safety_limits.py; tight.py
   pids.max, memory.max, overcommit_memory=2, no /proc                safety_limits.py
+  memory that no copy of the process gets                            safety_limits.py
   static programs, setuid ones, a malloc of their own                foreign.py
   one library only, MEMDEBUG unset: nothing at all                   silent.py, exports.py
 """
@@ -157,6 +158,7 @@ with s.Tap() as t:
              f'a stop takes the signal frame ({frame} at most) and less than 1 KiB: {used}, {without[1]} without')
     unharmed(t, [STACKS, 'alternate', '16384'], 'stopped on an alternate stack of 16 KiB',
              'handled=yes .*count=0 list=whole', cycles=1)
+    unharmed(t, [STACKS, 'bare'], 'a thread made past libc, without a thread pointer', 'count=0 list=whole')
     unharmed(t, [STACKS, 'switching'], 'coroutines that switch all the time', 'count=0 list=whole')
 
     # Debuggers.

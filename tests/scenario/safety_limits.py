@@ -100,6 +100,13 @@ def resource_limits(t):
             t.ok(len(result.lines) >= 3, f'mlockall: {len(result.lines)} cycles', result)
 
 
+def hidden_memory(t):
+    result = s.run([LIMITS, 'hidden'], CYCLES)
+    unharmed(t, 'MADV_DONTFORK', result)
+    t.equal([line.text for line in result.lines if line.unreachable > 2], [],
+            'MADV_DONTFORK: what only such memory points to is reachable')
+
+
 def limited_user(t):
     """RLIMIT_NPROC does not hold for root: as nobody, who has to get at the library."""
     name = 'RLIMIT_NPROC'
@@ -223,6 +230,7 @@ def no_proc(t):
 with s.Tap() as t:
     seccomp(t)
     resource_limits(t)
+    hidden_memory(t)
     limited_user(t)
     cgroups(t)
     no_overcommit(t)
