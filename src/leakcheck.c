@@ -41,9 +41,13 @@ void leakcheck_renew(void)
     found = false;
 }
 
-void leakcheck_failed(void)
+void leakcheck_failed(const char *reason)
 {
-    message("leakcheck: not done: no cycle could be run at exit, see gctrace=1 for the reason");
+    char line[200];
+    struct fmt f = fmt_on(line, sizeof line);
+    fmt_text(&f, "leakcheck: not done: ");
+    fmt_text(&f, reason);
+    message(line);
 }
 
 /* Line by line, so that what is lost to a full pipe is whole lines. */

@@ -13,8 +13,8 @@ void leakcheck_init(void);
 /* Writes the report, if there is anything to say.  On a thread of ours, after the cycles.  0 or an
  * errno value. */
 int leakcheck_report(void);
-/* The cycles could not be done: says so. */
-void leakcheck_failed(void);
+/* A cycle could not be done: says so, and why. */
+void leakcheck_failed(const char *reason);
 /* Whether the report named leaks that are not suppressed. */
 bool leakcheck_found(void);
 /* In a forked child: it has its own leaks. */

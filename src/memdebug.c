@@ -359,12 +359,10 @@ static void at_end(void)
     const struct md_counters *c = segment_counters();
     message_ending();
     bool leaks = wants_leakcheck();
-    if (leaks && service_do(JOB_EXIT_LEAK_CYCLES, NULL) != 0) {
-        leakcheck_failed();
-        leaks = false;
-    } else if (!leaks && gc_mode == GC_OBSERVE && c->cycles == 0) {
+    if (leaks)
+        leaks = service_do(JOB_EXIT_LEAK_CYCLES, NULL) == 0;
+    else if (gc_mode == GC_OBSERVE && c->cycles == 0)
         service_do(JOB_EXIT_CYCLE, NULL);
-    }
     if (*option_text(OPTION_HEAPPROFILE) && option_number(OPTION_HEAPPROFILEEXIT))
         service_do(JOB_EXIT_DUMP, NULL);
     if (leaks)

@@ -92,10 +92,11 @@ static int run_job(enum service_job job, const char *path)
     case JOB_EXIT_CYCLE:
         return gc_cycle(MD_CYCLE_AT_EXIT, &cycle) ? 0 : EAGAIN;
     case JOB_EXIT_LEAK_CYCLES:
-        return gc_cycle(MD_CYCLE_AT_EXIT, &cycle) &&
-                       (!cycle.unreachable_objects || gc_cycle(MD_CYCLE_AT_EXIT, &cycle))
-                   ? 0
-                   : EAGAIN;
+        if (gc_cycle(MD_CYCLE_AT_EXIT, &cycle) &&
+            (!cycle.unreachable_objects || gc_cycle(MD_CYCLE_AT_EXIT, &cycle)))
+            return 0;
+        leakcheck_failed(cycle.reason);
+        return EAGAIN;
     case JOB_EXIT_DUMP:
         return dump_write("exit");
     case JOB_EXIT_LEAKS:

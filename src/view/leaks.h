@@ -14,23 +14,10 @@
 #ifndef VIEW_LEAKS_H
 #define VIEW_LEAKS_H
 
+#include "view/leak_stacks.h"
 #include "view/pprof.h"
-#include "view/suppressions.h"
 
 #include <stdio.h>
-
-/* One function of a stack.  Strings are "" where not known. */
-struct leak_frame {
-    const char *function;    /* short, as pprof shows it */
-    const char *full_name;   /* with arguments and template arguments */
-    const char *system_name; /* as in the symbol table */
-    const char *file;
-    const char *module; /* path */
-    uint64_t pc;        /* of the call, in the process */
-    uint64_t address;   /* of it in the module's symbol tables, what addr2line takes */
-    uint64_t offset;    /* of it in the module's file */
-    uint32_t line;      /* 0: not known */
-};
 
 enum leak_kind { LEAK_DIRECT, LEAK_INDIRECT, LEAK_KINDS };
 
@@ -40,14 +27,24 @@ struct leak_sum {
     uint32_t oldest_ds, newest_ds; /* births; UINT32_MAX and 0 if there are no samples */
 };
 
-enum leaks_by { LEAKS_BY_STACK, LEAKS_BY_FUNCTION, LEAKS_BY_MODULE, LEAKS_BY_SIZE };
+/* By type: what C++'s allocator was asked for, where the stack says so, else the function that
+ * asked and the size of the block. */
+enum leaks_by { LEAKS_BY_STACK, LEAKS_BY_FUNCTION, LEAKS_BY_TYPE, LEAKS_BY_MODULE, LEAKS_BY_SIZE };
+
+/* What is added up: objects of one size from one stack. */
+struct leak {
+    struct leak_sum sum;
+    uint64_t size;  /* usable bytes */
+    uint32_t stack; /* id */
+    enum leak_kind kind;
+};
 
 /* By stack direct and indirect leaks are groups of their own; otherwise a group has both. */
 struct leak_group {
     struct leak_sum sum[LEAK_KINDS];
-    const char *name; /* function or module; "" by stack and by size */
+    const char *name; /* function, type or module; "" by stack and by size */
     uint64_t size;    /* usable bytes of each object; 0: several */
-    uint32_t stack;   /* by stack: its id */
+    uint32_t stack;   /* by stack: the id of one; recursion folds many into one group */
     uint32_t stacks;  /* how many are in it */
 };
 
@@ -65,14 +62,11 @@ struct leaks {
     uint64_t rate;         /* memprofilerate */
     uint64_t lost_samples;
     /* its own */
-    const struct snapshot *snap;
-    struct symbolizer *symbolizer;
     struct leak *leaks;
-    size_t leak_count, leak_room, group_room, stack_count, stack_room, frame_count, frame_room;
-    struct pair_map leak_index, group_index, stack_index;
-    struct leak_stack *stacks;
-    struct leak_frame *frames;
-    struct string_pool strings;
+    size_t leak_count, leak_room, group_room;
+    struct leak_stacks stacks;
+    struct leak_frame *shown;
+    size_t shown_room;
 };
 
 struct leaks_options {
@@ -91,9 +85,14 @@ int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks
                 char *error);
 void leaks_fini(struct leaks *l);
 
-/* The frames of a stack, innermost first, without those of this library; looked up when first asked
- * for.  Borrowed until the next call. */
-const struct leak_frame *leaks_frames(struct leaks *l, uint32_t stack, size_t *count);
+/* The frames of a stack, innermost first, without those of this library and with recursion folded
+ * (leak_stacks.h), which *recursive tells of.  Looked up when first asked for; borrowed until the
+ * next call. */
+const struct leak_frame *leaks_frames(struct leaks *l, uint32_t stack, size_t *count,
+                                      bool *recursive);
+
+/* Takes off what `base` had.  False: no memory.  (leaks_diff.c) */
+bool leaks_subtract(struct leaks *l, const struct profile *base);
 
 static inline struct leak_sum leak_sum_of(const struct leak_sum *a, const struct leak_sum *b)
 {

@@ -90,13 +90,16 @@ static void print_frame(size_t number, const struct leak_frame *f, FILE *out)
 static void print_stack(struct leaks *l, uint32_t stack, size_t most, FILE *out)
 {
     size_t count;
-    const struct leak_frame *frames = leaks_frames(l, stack, &count);
+    bool recursive;
+    const struct leak_frame *frames = leaks_frames(l, stack, &count, &recursive);
     for (size_t i = 0; i < count && (!most || i < most); i++)
         print_frame(i, &frames[i], out);
     if (!count)
         fprintf(out, "    (stack not known)\n");
     if (most && count > most)
         fprintf(out, "    ... %zu more\n", count - most);
+    if (recursive)
+        fprintf(out, "    (calls between two of one function are left out)\n");
 }
 
 static void print_blocks(struct leaks *l, const struct leaks_text *how, size_t shown, FILE *out)
@@ -118,7 +121,7 @@ static void print_blocks(struct leaks *l, const struct leaks_text *how, size_t s
 
 static void print_table(const struct leaks *l, size_t shown, FILE *out)
 {
-    static const char *const headings[] = {"", "FUNCTION", "MODULE", "SIZE"};
+    static const char *const headings[] = {"", "FUNCTION", "TYPE", "MODULE", "SIZE"};
     fprintf(out, "%9s %9s %9s %10s %7s  %s\n", "BYTES", "\xc2\xb1", "DIRECT", "OBJECTS", "STACKS",
             headings[l->by]);
     for (size_t i = 0; i < shown; i++) {
@@ -193,11 +196,10 @@ static void print_cycle(const struct leaks *l, FILE *out)
     const struct md_cycle *c = &l->cycle;
     if (!l->has_cycle)
         return;
-    fprintf(out, "gc %" PRIu64 ": %" PRIu64 " unreachable object(s), %" PRIu64 " B",
-            c->number, c->unreachable_objects, c->unreachable_bytes);
+    fprintf(out, "gc %" PRIu64 ": %" PRIu64 " unreachable object(s), %" PRIu64 " B", c->number,
+            c->unreachable_objects, c->unreachable_bytes);
     if (c->direct_objects)
-        fprintf(out, "; %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects,
-                c->direct_bytes);
+        fprintf(out, "; %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects, c->direct_bytes);
     putc('\n', out);
     if (l->cycles == 1 && c->unreachable_objects)
         fputs("A second cycle will tell which of them are leaks.\n", out);

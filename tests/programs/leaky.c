@@ -22,7 +22,7 @@ struct node {
     char payload[32];
 };
 
-static void *kept[64];
+static void *volatile kept[64];
 /* What is stored by way of this cannot be left out by the compiler. */
 static void *volatile last;
 

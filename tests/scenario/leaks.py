@@ -80,6 +80,25 @@ def at_exit(t):
     t.ok(result.status == 7 and 'leak of' not in result.err, 'leakexitcode alone does nothing', result)
 
 
+def profiles(t):
+    """The last profile is written after the cycles, so what leaks is in it."""
+    if t.missing('profiles', 'go'):
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        for memdebug, types in (('leakcheck=1', 6), ('gctrace=1,memprofilerate=1', 6), ('memprofilerate=1', 4)):
+            prefix = Path(directory) / f'{types}{memdebug[:2]}'
+            result = s.run([LEAKY, 'return'], f'{memdebug},heapprofile={prefix}')
+            written = s.dumps(prefix)
+            raw = s.read_profile(written[-1]) if written else None
+            t.ok(raw and len(raw.types) == types, f'{memdebug}: {types} sample types', result)
+            if memdebug == 'leakcheck=1' and raw:
+                sums = raw.by_function(lambda name: name in LEAKERS)
+                t.equal({name: values[4] for name, values in sums.items()},
+                        {'leak_direct': 10, 'leak_list': 5, 'leak_large': 1}, 'leak_objects in the profile at exit')
+                kept = raw.by_function(lambda name: name == 'keep')
+                t.equal([values[2:5:2] for values in kept.values()], [[20, 0]], 'what is kept is in use and no leak')
+
+
 def processes(t):
     result = s.run([LEAKY, '--child', '--silent', 'return'], 'leakcheck=1,leakexitcode=23')
     reports = re.findall(r'==(\d+)==ERROR', result.err)
@@ -300,6 +319,23 @@ def live(t):
              'dead by SIGKILL: its segment still tells', result)
 
 
+def types(t):
+    """What C++ containers hold, by their allocator's own frames; else the function and the size."""
+    with s.running([s.PROGRAMS / 'leaky_types'], 'gc=ready,memprofilerate=1', ready='ready') as program:
+        result = memtop('leaks', str(program.pid), '--by=type')
+        rows = {line[49:] for line in result.out.splitlines() if re.match(r' *[\d.]+ k?B ', line)}
+        for name in ('std::_List_node<double>', 'malloc in leak_types [64]',
+                     'std::_Rb_tree_node<std::pair<int const, std::string > >'):
+            t.ok(name in rows, f'--by=type: {name}', result)
+        result = memtop('leaks', str(program.pid), '--by=type', '--json', '--no-cycle')
+        found = {record['type_name']: record['objects'] for record in map(json.loads, result.out.splitlines())
+                 if record['type'] == 'leak'}
+        t.ok(found.get('std::_List_node<double>') == 1000 and found.get('malloc in leak_types [64]') == 100,
+             'with the objects of each', found)
+        result = memtop('leaks', str(program.pid), '--by=function', '--no-cycle')
+        t.ok(' leak_types\n' in result.out and 'std::' not in result.out, '--by=function: who asked the container', result)
+
+
 def refusals(t):
     with Server(None, '--scale', '4') as server:
         result = memtop('leaks', server.pid)
@@ -328,25 +364,42 @@ def refusals(t):
 
 
 def real(t):
-    for command, env in ((['/usr/bin/python3', '-c', 'import json, re; print(len(json.dumps(list(range(20000)))))'],
-                          {'PYTHONMALLOC': 'malloc'}),
-                         (['/bin/bash', '-c', 'for i in 1 2 3; do x=$(echo $i); done; echo $x'], {}),
-                         (['/usr/bin/sqlite3', ':memory:', 'create table t(a); insert into t values(1); select * from t'], {})):
-        if t.missing(command[0], command[0]):
-            continue
-        alone = s.run(command, preload=False, env=env)
-        result = s.run(command, 'leakcheck=1', env=env)
-        t.ok((result.status, result.out) == (alone.status, alone.out), f'{command[0]}: status and output are its own', result)
-        t.ok(re.search(r'==ERROR|^$|SUMMARY', result.err), f'{command[0]}: a report or silence',  result)
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / 'a.c'
+        source.write_text('int main(void) { return 0; }\n')
+        commands = (
+            (['python3', '-c', 'import json, re; print(len(json.dumps(list(range(20000)))))'],
+             {'PYTHONMALLOC': 'malloc'}),
+            (['bash', '-c', 'for i in 1 2 3; do x=$(echo $i); done; echo $x'], {}),
+            (['sqlite3', ':memory:', 'create table t(a); insert into t values(1); select * from t'], {}),
+            (['lua5.4', '-e', 't = {} for i = 1, 20000 do t[i] = {i} end print(#t)'], {}),
+            (['perl', '-e', 'my @a = map { { a => $_ } } 1 .. 10000; print scalar @a'], {}),
+            (['git', '--version'], {}),
+            (['gcc', '-O2', '-c', str(source), '-o', f'{directory}/a.o'], {}),
+            (['node', '-e', 'const a = []; for (let i = 0; i < 1e4; i++) a.push({i}); console.log(a.length)'], {}),
+            (['gdb', '-batch', '-ex', 'info files', '/bin/true'], {}))
+        for command, env in commands:
+            if t.missing(command[0], command[0]):
+                continue
+            command[0] = s.find(command[0])
+            alone = s.run(command, preload=False, env=env)
+            result = s.run(command, 'leakcheck=1', env=env)
+            t.ok((result.status, result.out) == (alone.status, alone.out),
+                 f'{command[0]}: status and output are its own', f'{alone}\n{result}')
+            ours = result.err.replace(alone.err, '', 1)
+            t.ok(not ours or ours.startswith('\n' + '=' * 65) and 'SUMMARY: memdebug: ' in ours
+                 and 'memdebug: leakcheck: not done' not in ours, f'{command[0]}: a report or silence', result)
 
 
 with s.Tap() as t:
     at_exit(t)
+    profiles(t)
     processes(t)
     outputs(t)
     suppressed(t)
     sampled(t)
     sanitizer(t)
     live(t)
+    types(t)
     refusals(t)
     real(t)

@@ -91,7 +91,8 @@ static void refuse(const char *what, const char *name, int code)
     struct suppressions s;
     char error[VIEW_ERROR_SIZE] = "";
     is(suppressions_read(&s, name, error), code, "%s", what);
-    ok(strncmp(error, name, strlen(name)) == 0 && !strchr(error, '\n') && s.count == 0, "it says: %s", error);
+    ok(strncmp(error, name, strlen(name)) == 0 && !strchr(error, '\n') && s.count == 0,
+       "it says: %s", error);
     suppressions_fini(&s);
 }
 

@@ -106,13 +106,15 @@ static void test_exact(void)
     is(l.total[LEAK_INDIRECT].objects, 1, "total, indirect");
     is(l.cycle.number, 3, "the last cycle done, not the skip");
     size_t count;
-    const struct leak_frame *frames = leaks_frames(&l, stack_a, &count);
+    bool recursive;
+    const struct leak_frame *frames = leaks_frames(&l, stack_a, &count, &recursive);
     is(count, 2, "our own frame is not shown");
     is(frames[0].pc, 0x400200, "the call, not what follows it");
     is(frames[0].address, 0x200, "as addr2line takes it");
     ok(strcmp(frames[0].module, "/opt/program") == 0, "in its module");
-    leaks_frames(&l, own_only, &count);
-    is(count, 0, "a stack without leaks is not known");
+    ok(!recursive, "no recursion");
+    frames = leaks_frames(&l, own_only, &count, &recursive);
+    ok(count == 1 && frames[0].pc == 0x600100, "a stack of nothing but ours stays");
     char *text = text_of(&l, NULL, 20);
     has(text, "==812==ERROR: memdebug: detected memory leaks in redis-server\n");
     has(text, "Direct leak of 256 byte(s) in 3 object(s) allocated from:\n"
@@ -196,6 +198,40 @@ static void test_groups(void)
     is(leaks_build(&l, &snap, &how, NULL), 0, "by function");
     ok(strcmp(l.groups[0].name, "libother.so+0x200") == 0, "without names by place: %s",
        l.groups[0].name);
+    leaks_fini(&l);
+    snapshot_fini(&snap);
+    free(segment.bytes);
+}
+
+/* One call that comes again and again is one; and so is a ring of calls. */
+static void test_recursion(void)
+{
+    struct snapshot snap;
+    struct leaks l;
+    make_segment();
+    static const uint64_t stacks[][6] = {
+        {0x400201, 0x400301, 0x400401},
+        {0x400201, 0x400301, 0x400301, 0x400301, 0x400401},
+        {0x400201, 0x400301, 0x400501, 0x400201, 0x400301, 0x400401},
+        {0x400201, 0x400301, 0x400501},
+    };
+    static const uint32_t depths[] = {3, 5, 6, 3};
+    for (int i = 0; i < 4; i++) {
+        uint32_t stack = fake_stack(&segment, stacks[i], depths[i]);
+        sample(fake_bucket(&segment, stack, 64, 1, 0), 1, 0, LEAK);
+    }
+    take(&snap);
+    struct leaks_options how = {0};
+    is(leaks_build(&l, &snap, &how, NULL), 0, "leaks of stacks with recursion");
+    is(l.group_count, 2, "three fold to the same calls");
+    is(l.groups[0].sum[LEAK_DIRECT].objects, 3, "an object of each");
+    is(l.groups[0].stacks, 3, "three stacks");
+    size_t count;
+    bool recursive;
+    leaks_frames(&l, l.groups[0].stack, &count, &recursive);
+    is(count, 3, "three frames are shown");
+    leaks_frames(&l, l.groups[1].stack, &count, &recursive);
+    ok(count == 3 && !recursive, "what has no recursion is whole");
     leaks_fini(&l);
     snapshot_fini(&snap);
     free(segment.bytes);
@@ -352,6 +388,7 @@ int main(void)
     test_exact();
     test_estimate();
     test_groups();
+    test_recursion();
     test_left_out();
     test_difference();
     test_nothing_sampled();

@@ -25,8 +25,9 @@ const struct command commands[] = {
     {"heap", command_heap, 0, 1, "bopLK",
      "memtop heap TARGET|PROFILE [-b] [-o FILE] [--allocs|--leaks]"},
     {"leaks", command_leaks, 0, 1, "dnJopAQ",
-     "memtop leaks TARGET [--by=stack|function|module|size] [--since TIME] [--diff PROFILE]\n"
-     "                    [--exclude FUNCTION]... [--suppressions FILE] [--no-cycle]\n"
+     "memtop leaks TARGET [--by=stack|function|type|module|size] [--since TIME]\n"
+     "                    [--diff PROFILE] [--exclude FUNCTION]... [--suppressions FILE] "
+     "[--no-cycle]\n"
      "                    [--exit-code N] [-n COUNT|--all] [--json] [-o FILE]"},
     {"gc", command_gc, 0, 1, "dpJ", "memtop gc TARGET [-d SECS]"},
     {"stat", NULL, 0, 0, "", ""},
@@ -55,7 +56,7 @@ static const char help[] =
     "  --json        one JSON object per line      -o FILE     write there\n"
     "  --allocs      heap: what was allocated, not what is in use; --leaks: what leaks\n"
     "  -e KEY=VALUE  run: a MEMDEBUG option        --live      run: watch meanwhile\n"
-    "  leaks: --by=stack|function|module|size      --since TIME  allocated in the last TIME\n"
+    "  leaks: --by=stack|function|type|module|size --since TIME  allocated in the last TIME\n"
     "  --exclude FUNCTION  --suppressions FILE     --diff PROFILE  what it did not have\n"
     "  --no-cycle    as the last cycles saw it     --exit-code N   status if there are leaks\n"
     "  --charset=auto|braille|block|ascii          --no-color  (or NO_COLOR)\n"
@@ -136,7 +137,7 @@ static bool parse_charset(const char *text, enum charset *charset)
 
 static bool parse_by(const char *text, enum leaks_by *by)
 {
-    static const char *const names[] = {"stack", "function", "module", "size"};
+    static const char *const names[] = {"stack", "function", "type", "module", "size"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(text, names[i]) == 0) {
             *by = (enum leaks_by)i;
@@ -194,7 +195,7 @@ static bool take_leaks_option(struct options *options, int letter, const char *v
     case OPTION_BY:
         if (parse_by(value, &options->by))
             return true;
-        cli_error("--by=%.40s: stack, function, module or size", value);
+        cli_error("--by=%.40s: stack, function, type, module or size", value);
         return false;
     case OPTION_SINCE:
         if (units_parse_seconds(value, &options->since_seconds))
@@ -380,14 +381,11 @@ int cli_main(int argc, char **argv)
     if (!command->run) {
         cli_error("%s is not in this version", command->name);
     } else if (used[bad] != '\0') {
-        static const char *const spelled[] = {"J--json",
-                                              "A--all",
-                                              "L--allocs",
-                                              "C--charset, --no-color",
-                                              "V--live",
-                                              "K--leaks",
-                                              "Q--by, --since, --diff, --exclude, "
-                                              "--suppressions, --no-cycle, --exit-code"};
+        static const char of_leaks[] =
+            "Q--by, --since, --diff, --exclude, --suppressions, --no-cycle, --exit-code";
+        static const char *const spelled[] = {
+            "J--json", "A--all",   "L--allocs", "C--charset, --no-color",
+            "V--live", "K--leaks", of_leaks};
         char text[96] = {'-', used[bad], '\0'};
         for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++)
             if (spelled[i][0] == used[bad])

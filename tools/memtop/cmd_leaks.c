@@ -66,10 +66,10 @@ static json_t *text_or_null(const char *text)
     return *text ? report_string(text) : json_null();
 }
 
-static json_t *frames_json(struct leaks *leaks, uint32_t stack)
+static json_t *frames_json(struct leaks *leaks, uint32_t stack, bool *recursive)
 {
     size_t count;
-    const struct leak_frame *frames = leaks_frames(leaks, stack, &count);
+    const struct leak_frame *frames = leaks_frames(leaks, stack, &count, recursive);
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
         json_t *frame = json_object();
@@ -89,7 +89,7 @@ static json_t *frames_json(struct leaks *leaks, uint32_t stack)
 static json_t *group_json(const struct source *source, struct leaks *leaks,
                           const struct leak_group *group, double now_ds)
 {
-    static const char *const names[] = {"stack", "function", "module", "size"};
+    static const char *const names[] = {"stack", "function", "type", "module", "size"};
     json_t *object = new_object(source, "leak");
     struct leak_sum sum = leak_sum_of(&group->sum[LEAK_DIRECT], &group->sum[LEAK_INDIRECT]);
     json_object_set_new(object, "by", json_string(names[leaks->by]));
@@ -108,9 +108,12 @@ static json_t *group_json(const struct source *source, struct leaks *leaks,
     if (leaks->by == LEAKS_BY_STACK) {
         json_object_set_new(object, "kind",
                             json_string(group->sum[LEAK_DIRECT].samples ? "direct" : "indirect"));
-        json_object_set_new(object, "stack", frames_json(leaks, group->stack));
+        bool recursive;
+        json_object_set_new(object, "stack", frames_json(leaks, group->stack, &recursive));
+        json_object_set_new(object, "recursive", json_boolean(recursive));
     } else if (leaks->by != LEAKS_BY_SIZE) {
-        json_object_set_new(object, names[leaks->by], report_string(group->name));
+        const char *key = leaks->by == LEAKS_BY_TYPE ? "type_name" : names[leaks->by];
+        json_object_set_new(object, key, report_string(group->name));
     }
     return object;
 }

@@ -25,7 +25,7 @@ _memtop()
         -d | -n | -e | --since | --exclude | --exit-code) return ;;
     esac
     case $cur in
-        --by=*) COMPREPLY=($(compgen -W 'stack function module size' -- "${cur#*=}")); return ;;
+        --by=*) COMPREPLY=($(compgen -W 'stack function type module size' -- "${cur#*=}")); return ;;
         --charset=*) COMPREPLY=($(compgen -W 'auto braille block ascii' -- "${cur#*=}")); return ;;
         -*)
             local options='-h --help -V --version'
