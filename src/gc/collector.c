@@ -11,6 +11,7 @@
 #include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/room.h"
 #include "gc/roots.h"
 #include "gc/tracer.h"
 #include "gc/world.h"
@@ -73,11 +74,19 @@ static const char *attempt(struct work *work, bool *again)
     return reason;
 }
 
+/* Bytes that a copy may come to: the heap, if all of it is written to, and a quarter to mark in. */
+static uint64_t most_of_copy(void)
+{
+    uint64_t in_use = hooks.in_use_bytes();
+    return in_use + in_use / 4;
+}
+
 static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    if ((work->reason = permit_cycle()) || (work->reason = snapshot_prepare()))
+    if ((work->reason = permit_cycle()) || (work->reason = room_for_copy(most_of_copy())) ||
+        (work->reason = snapshot_prepare()))
         return;
     int64_t cpu = os_thread_cpu_ns();
     if (!(cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */

@@ -6,6 +6,7 @@
 #include "gc/raw.h"
 #include "gc/restart.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,7 +25,12 @@
  * the look before each stop. */
 #define STOP_SIGNAL 33
 
-/* si_value of our signals: magic, generation of the stop, slot. */
+/* Our signals say that they come from a timer (si_code SI_TIMER).  A thread may be in execve when
+ * it is signalled: what is pending then is kept for the new program, whose handlers are the default
+ * ones, and 33 would end it.  Pending signals of timers are dropped (fs/exec.c,
+ * flush_itimer_signals).
+ *
+ * si_value of our signals: magic, generation of the stop, slot. */
 #define TOKEN_MAGIC UINT64_C(0x6d64)
 #define TOKEN(generation, slot)                                                                    \
     (TOKEN_MAGIC << 48 | (uint64_t)((generation)&0xffffff) << 24 | (slot))
@@ -72,7 +78,10 @@ static void park(uint64_t token, ucontext_t *context)
         return;
     thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
     thread->frame = (uintptr_t)__builtin_frame_address(0);
-    __asm__("mov %%fs:0, %0" : "=r"(thread->fs));
+    /* Not by looking at %fs:0: a thread that the program made past libc may have none. */
+    uintptr_t fs = 0;
+    RAW3(SYS_arch_prctl, ARCH_GET_FS, &fs, 0);
+    thread->fs = fs;
     if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_PARKED), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */
@@ -93,7 +102,7 @@ static void on_stop_signal(int number, void *info_pointer, void *context)
 {
     const siginfo_t *info = info_pointer;
     uint64_t token = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
-    if (info->si_code == SI_QUEUE && token >> 48 == TOKEN_MAGIC) {
+    if (info->si_code == SI_TIMER && token >> 48 == TOKEN_MAGIC) {
         park(token, context);
         restart_call(context); /* last: it may not return */
         return;
@@ -215,7 +224,7 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = STOP_SIGNAL;
-    info.si_code = SI_QUEUE;
+    info.si_code = SI_TIMER;
     info.si_pid = (pid_t)process;
     info.si_value.sival_ptr = (void *)(uintptr_t)TOKEN(generation, slot);
     __atomic_store_n(&thread->state, STATE(generation, WORLD_SIGNALLED), __ATOMIC_SEQ_CST);

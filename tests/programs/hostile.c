@@ -165,22 +165,72 @@ static int children(long number)
     return finish("children", born);
 }
 
+static volatile long foreign, told;
+
+static void on_child(int number)
+{
+    (void)number;
+    told++;
+}
+
+static void *reap_everything(void *unused)
+{
+    (void)unused;
+    while (!stop) {
+        if (waitpid(-1, NULL, __WALL) > 0)
+            foreign++; /* this program has no children */
+        else
+            usleep(500);
+    }
+    return NULL;
+}
+
+/* A program that waits for children of any kind may meet ours, and takes it from us; it is never
+ * told of one by a signal. */
+static int reaper(long unused)
+{
+    pthread_t thread;
+    (void)unused;
+    signal(SIGCHLD, on_child);
+    pthread_create(&thread, NULL, reap_everything, NULL);
+    work_for(RUN_SECONDS);
+    stop = 1;
+    pthread_join(thread, NULL);
+    return finish("reaper", told);
+}
+
+/* A ring that the kernel polls from a thread of its own, one of this process's tasks. */
+static int ring(long unused)
+{
+    uint32_t parameters[30] = {0};
+    (void)unused;
+    parameters[2] = 2;     /* flags: IORING_SETUP_SQPOLL */
+    parameters[4] = 10000; /* sq_thread_idle, ms */
+    long fd = syscall(425 /* io_uring_setup */, 4, parameters);
+    if (fd < 0) {
+        printf("ring: %s\n", strerrorname_np(errno));
+        return 0;
+    }
+    work_for(RUN_SECONDS);
+    close((int)fd);
+    return finish("ring", 0);
+}
+
 /* ---- what a program may do to its own signals ---- */
 
+/* As daemons do when they start: libc keeps 32 and 33 out of it. */
 static int handlers(long unused)
 {
+    struct sigaction standard = {.sa_handler = SIG_DFL};
     long failed = 0;
+    (void)unused;
     for (double end = now() + RUN_SECONDS; now() < end;) {
-        for (int number = 1; number < 65; number++) {
-            uint64_t standard[4] = {0};
-            if (number != SIGSEGV && number != SIGBUS && number != SIGCHLD)
-                failed += syscall(SYS_rt_sigaction, number, standard, NULL, 8) != 0 &&
-                          number != SIGKILL && number != SIGSTOP;
-        }
+        for (int number = 1; number < 65; number++)
+            failed += sigaction(number, &standard, NULL) != 0 && number != SIGKILL &&
+                      number != SIGSTOP && number != 32 && number != 33;
         work(200);
         usleep(2000);
     }
-    (void)unused;
     return finish("handlers", failed);
 }
 
@@ -285,6 +335,17 @@ static int load(long unused)
     return finish("load", born);
 }
 
+/* Execs the program named while a copy of a large heap marks. */
+static const char *program;
+
+static int become(long milliseconds)
+{
+    work(2000000); /* keeps 200,000 blocks */
+    work_for((double)milliseconds / 1000);
+    execl(program, program, (char *)NULL);
+    return 3;
+}
+
 /* A program that is stopped and goes on, as under a shell's ^Z. */
 static int stopped(long times)
 {
@@ -319,12 +380,12 @@ static int plain(long seconds)
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
-        {"plain", plain},       {"threads", threads},
-        {"deaf", deaf},         {"children", children},
-        {"handlers", handlers}, {"sigwaits", sigwaits},
-        {"setids", setids},     {"close_all", close_all},
-        {"load", load},         {"stopped", stopped},
-        {NULL, NULL},
+        {"plain", plain},         {"threads", threads},   {"deaf", deaf},
+        {"children", children},   {"reaper", reaper},     {"ring", ring},
+        {"handlers", handlers},   {"sigwaits", sigwaits}, {"setids", setids},
+        {"close_all", close_all}, {"load", load},         {"stopped", stopped},
+        {"become", become},       {NULL, NULL},
     };
+    program = argc > 3 ? argv[3] : "/bin/true";
     return run_mode(modes, argc, argv);
 }

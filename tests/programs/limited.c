@@ -125,6 +125,30 @@ static int crowded(long megabytes)
     return finish("crowded", wrong);
 }
 
+/* Blocks that only memory points to which no copy of the process gets: a mapping, and a block of
+ * the heap, as a library for RDMA has them. */
+static int hidden(long unused)
+{
+    enum { COUNT = 2000 };
+    size_t size = COUNT * sizeof(void *), pages = (size + 4095) & ~(size_t)4095;
+    void **mapped = mmap(NULL, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void **block = aligned_alloc(4096, pages);
+    long wrong = 0;
+    (void)unused;
+    memset(block, 0, pages);
+    if (madvise(mapped, pages, MADV_DONTFORK) != 0 || madvise(block, pages, MADV_DONTFORK) != 0)
+        return 3;
+    for (int i = 0; i < COUNT; i++) {
+        mapped[i] = memset(malloc(100), i, 100);
+        block[i] = memset(malloc(100), i + 1, 100);
+    }
+    work_for(RUN_SECONDS);
+    for (int i = 0; i < COUNT; i++)
+        wrong += *(char *)mapped[i] != (char)i || *(char *)block[i] != (char)(i + 1);
+    madvise(block, pages, MADV_DOFORK);
+    return finish("hidden", wrong);
+}
+
 /* ---- sandboxes of its own ---- */
 
 static void forbid(void)
@@ -176,7 +200,7 @@ int main(int argc, char **argv)
     static const struct mode modes[] = {
         {"no_queue", no_queue},       {"nofile", nofile}, {"address_space", address_space},
         {"no_children", no_children}, {"locked", locked}, {"sandbox", sandbox},
-        {"crowded", crowded},         {NULL, NULL},
+        {"crowded", crowded},         {"hidden", hidden}, {NULL, NULL},
     };
     return run_mode(modes, argc, argv);
 }

@@ -6,10 +6,13 @@
  * that switch between coroutines all the time */
 #include "hostile.h"
 
+#include <asm/prctl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 #define COROUTINES 16
@@ -180,12 +183,72 @@ static int switching(long unused)
     return finish("switching", failed);
 }
 
+/* ---- a thread made past libc ---- */
+
+static volatile int bare_runs;
+static volatile long bare_wrong;
+
+/* Without a thread pointer: nothing here may look at a thread-local, errno included. */
+__attribute__((used, optimize("no-stack-protector"))) static void bare_main(void)
+{
+    struct timespec ts = {0, 3000000};
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(SYS_arch_prctl), "D"(ARCH_SET_FS), "S"(0)
+                     : "rcx", "r11", "memory");
+    bare_runs = 1;
+    while (!stop) {
+        __asm__ volatile("mov %[nanosleep], %%eax\n\tsyscall"
+                         : "=&a"(result)
+                         : [nanosleep] "i"(SYS_nanosleep), "D"(&ts), "S"(NULL)
+                         : "rcx", "r11", "memory");
+        bare_wrong += result != 0;
+    }
+    bare_runs = 0;
+    __asm__ volatile("syscall" : : "a"(SYS_exit), "D"(0) : "rcx", "r11", "memory");
+    __builtin_unreachable();
+}
+
+__attribute__((naked, used)) static long clone_bare(unsigned long flags, void *top)
+{
+    (void)flags, (void)top;
+    __asm__("mov $56, %eax\n\t"
+            "xor %edx, %edx\n\t"
+            "xor %r10d, %r10d\n\t"
+            "xor %r8d, %r8d\n\t"
+            "syscall\n\t"
+            "test %rax, %rax\n\t"
+            "jz 1f\n\t"
+            "ret\n"
+            "1:\n\t"
+            "xor %ebp, %ebp\n\t"
+            "call bare_main");
+}
+
+static int bare(long unused)
+{
+    size_t size = 64 << 10;
+    char *room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)unused;
+    if (clone_bare(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+                   room + size - 64) < 0)
+        return 3;
+    work_for(RUN_SECONDS);
+    long ran = bare_runs;
+    stop = 1;
+    for (int i = 0; i < 2000 && bare_runs; i++)
+        usleep(1000);
+    return finish("bare", bare_wrong + (ran != 1) + bare_runs);
+}
+
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
         {"coroutines", coroutines_of},
         {"alternate", alternate},
         {"switching", switching},
+        {"bare", bare},
         {NULL, NULL},
     };
     return run_mode(modes, argc, argv);

@@ -9,13 +9,16 @@ Where each case of hazards is proved:
   sigwait of all signals; SIGSTOP and SIGCONT                        here
   system calls that the stop interrupts, gcstop=quiet                safety_waits.py
   fork, vfork, exec during a cycle                                   here; children.py, tight.py
+  children of ours reaped by the program; threads of the kernel      here
   dlopen and dlclose under load                                      here; C++ exceptions: bindings.py
   coroutines on small stacks, alternate stacks                       here; as roots: roots.py
+  exec of a set-user-ID program during a cycle                       here
   descriptors closed and reused, full pipes, a log that has gone     here; descriptors.py
   a debugger and strace that attach; a program under strace          here; in gdb: programs.py
   seccomp before and after load                                      safety_limits.py
   RLIMIT_AS, _NPROC, _NOFILE, _SIGPENDING, mlockall                  safety_limits.py; tight.py
   pids.max, memory.max, overcommit_memory=2, no /proc                safety_limits.py
+  memory that no copy of the process gets                            safety_limits.py
   static programs, setuid ones, a malloc of their own                foreign.py
   one library only, MEMDEBUG unset: nothing at all                   silent.py, exports.py
 """
@@ -23,9 +26,11 @@ Where each case of hazards is proved:
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
@@ -33,14 +38,15 @@ import scenario as s
 
 HOSTILE, STACKS = s.PROGRAMS / 'hostile', s.PROGRAMS / 'stacks'
 CYCLES = 'gctrace=1,gcinterval=10ms'
-BUSY = 'a thread did not stop'  # where two CPUs have other work to do
+# Where two CPUs have other work to do, or a thread comes back from vfork.
+BUSY = ('a thread did not stop', 'a thread moved during the snapshot')
 
 
 def reasons(result):
     return sorted({reason for _, reason, _, _ in result.skips})
 
 
-def unharmed(t, command, name, expected, cycles=3, allowed=(BUSY,), memdebug=CYCLES, timeout=60):
+def unharmed(t, command, name, expected, cycles=3, allowed=BUSY, memdebug=CYCLES, timeout=60):
     """The program ends well and says what it should; cycles were done, and skipped for these reasons only."""
     result = s.run(command, memdebug, timeout=timeout)
     t.ok(result.status == 0 and re.search(expected, result.out) and not result.rest,
@@ -80,28 +86,66 @@ def markers():
     return found
 
 
+def exec_setuid(t):
+    """A program of a plain user's that execs a set-user-ID one among cycles: it gets its rights."""
+    name = 'exec of a set-user-ID program among cycles'
+    if os.geteuid() != 0:
+        t.skip(name, 'needs root, to make one')
+        return
+    with tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
+        os.chmod(directory, 0o755)
+        library, hostile, tool = (Path(directory) / part for part in ('library.so', 'hostile', 'id'))
+        shutil.copy(s.LIB, library)
+        shutil.copy(HOSTILE, hostile)
+        shutil.copy('/usr/bin/whoami', tool)
+        os.chmod(tool, 0o4755)
+        user = ['setpriv', '--reuid=64999', '--regid=64999', '--clear-groups']
+        if s.run([*user, tool], preload=False).out != 'root\n':
+            t.skip(name, f'{directory} is mounted nosuid')
+            return
+        got, cycles = set(), 0
+        for i in range(12):
+            result = s.run([*user, 'env', f'LD_PRELOAD={library}', f'MEMDEBUG={CYCLES}', hostile, 'become',
+                            5 + 7 * i, tool], preload=False)
+            got.add((result.status, result.out))
+            cycles += len(result.lines)
+        t.equal(got, {(0, 'root\n')}, name)
+        t.ok(cycles >= 6, f'{name}: {cycles} cycles')
+
+
 with s.Tap() as t:
     unharmed(t, [HOSTILE, 'threads', '300'], '300 threads, 6000 born and dying',
              r'made=300 born=6000 .*list=whole')
     unharmed(t, [HOSTILE, 'threads', '2000'], '2000 threads, 6000 born and dying',
              r'born=6000 .*list=whole', cycles=1,
-             allowed=(BUSY, 'threads are born faster than they can be stopped'))
+             allowed=(*BUSY, 'threads are born faster than they can be stopped'))
     unharmed(t, [HOSTILE, 'deaf', '0'], '8 threads that block all signals', 'count=0 list=whole')
     result = unharmed(t, [HOSTILE, 'deaf', '1'], 'one of them never sleeps', 'count=0 list=whole', cycles=0)
-    t.ok(BUSY in reasons(result), 'one of them never sleeps: which is the reason', result)
+    t.ok(BUSY[0] in reasons(result), 'one of them never sleeps: which is the reason', result)
     unharmed(t, [HOSTILE, 'children', '40'], 'fork, vfork, exec and _exit in four threads',
              'count=0 list=whole')
+    unharmed(t, [HOSTILE, 'reaper'], 'a program that reaps children of any kind', 'count=0 list=whole')
+    result = s.run([HOSTILE, 'ring'], preload=False)
+    if 'list=whole' in result.out:
+        unharmed(t, [HOSTILE, 'ring'], "the kernel's thread of an io_uring", 'count=0 list=whole')
+    else:
+        t.skip("the kernel's thread of an io_uring", result.out.strip())
     unharmed(t, [HOSTILE, 'handlers'], 'all signals set to their default, over and over', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'sigwaits'], 'a thread in sigwait of all signals gets no other', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'setids'], 'setuid and setgid over and over', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'close_all'], 'all descriptors closed, the next ones are 3 and 4',
              'count=0 list=whole')
+    result = s.run([HOSTILE, 'threads', '20'], CYCLES, env={'MALLOC_CONF': 'background_thread:true'})
+    t.ok(result.status == 0 and 'list=whole' in result.out and not result.rest and result.lines,
+         f"jemalloc's own threads: goes on unharmed, {len(result.lines)} cycles, {reasons(result)}", result)
     unharmed(t, [HOSTILE, 'load'], 'dlopen and dlclose in four threads', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'stopped', '15'], 'SIGSTOP and SIGCONT', 'count=0 list=whole')
     unharmed(t, [HOSTILE, 'threads', '50'], 'gcstop=quiet: threads born and dying', 'list=whole',
-             memdebug=CYCLES + ',gcstop=quiet', cycles=1, allowed=(BUSY, 'a thread moved during the snapshot'))
+             memdebug=CYCLES + ',gcstop=quiet', cycles=1)
     result = s.run([s.PROGRAMS / 'victim', 'exec', '30'], CYCLES, timeout=60)
     t.equal((result.status, result.out, result.rest), (5, 'end of the chain\n', []), '30 execs among cycles')
+
+    exec_setuid(t)
 
     # What the stop puts on a stack of the program's.
     unharmed(t, [STACKS, 'coroutines', '8192'], 'coroutines on 8 KiB of the heap', 'count=0 list=whole')
@@ -114,6 +158,7 @@ with s.Tap() as t:
              f'a stop takes the signal frame ({frame} at most) and less than 1 KiB: {used}, {without[1]} without')
     unharmed(t, [STACKS, 'alternate', '16384'], 'stopped on an alternate stack of 16 KiB',
              'handled=yes .*count=0 list=whole', cycles=1)
+    unharmed(t, [STACKS, 'bare'], 'a thread made past libc, without a thread pointer', 'count=0 list=whole')
     unharmed(t, [STACKS, 'switching'], 'coroutines that switch all the time', 'count=0 list=whole')
 
     # Debuggers.
