@@ -341,7 +341,8 @@ static __attribute__((constructor(101))) void boot_first(void)
 
 static __attribute__((constructor)) void at_load(void)
 {
-    static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size};
+    static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size,
+                                          prof_moment, prof_flag};
     if (!active)
         return;
     unwind_init();

@@ -159,8 +159,16 @@ struct md_cycle {
     uint32_t threads;     /* stopped */
     uint32_t attempts;    /* of the stop */
     uint32_t engine;      /* enum md_engine */
-    uint32_t reserved0;
-    uint64_t reserved[8];
+    uint32_t markers;     /* tasks that marked */
+    /* Of the unreachable: those that no other unreachable block leads to, one for each group of
+     * blocks that reach each other.  The rest is indirect. */
+    uint64_t direct_objects;
+    uint64_t direct_bytes;
+    uint64_t leak_samples; /* live samples flagged MD_SAMPLE_LEAK after it */
+    uint64_t arm_ns;       /* wall, before the stop: from when on writes were tracked */
+    uint64_t rounds;       /* of cleaning, before the stop */
+    uint64_t dirty_bytes;  /* looked at again in the stop */
+    uint64_t reserved[2];
     char reason[64]; /* of a skip, else empty */
 };
 
@@ -207,15 +215,20 @@ struct md_bucket {
     uint64_t reserved;
 };
 
-/* One sampled object that is alive now. */
-#define MD_SAMPLE_INHERITED 1u
+/* One sampled object that has not been freed.  What the last cycle done says of it is written anew
+ * after each; an object that is reachable again, or was born since, has none of these three. */
+#define MD_SAMPLE_INHERITED 1u /* made by the parent, before fork */
+#define MD_SAMPLE_UNREACHED 2u /* no root reached it */
+#define MD_SAMPLE_LEAK 4u      /* nor in the cycle done before: this same object */
+#define MD_SAMPLE_INDIRECT 8u  /* with UNREACHED: another unreachable block leads to it */
 struct md_sample {
     uint64_t addr;       /* 0: free slot; written last (release) */
     uint64_t weight;     /* objects it stands for, in 1/1024 */
     uint32_t bucket;     /* index */
-    uint32_t generation; /* of this slot: grows with each use */
+    uint32_t generation; /* tells uses of a slot apart: of the process's newest sample the
+                            greatest, modulo 2^32 */
     uint32_t born_ds;    /* tenths of a second after md_header.start_ns */
-    uint32_t flags;
+    uint32_t flags;      /* MD_SAMPLE_* */
 };
 
 #ifdef __cplusplus

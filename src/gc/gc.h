@@ -22,6 +22,13 @@ struct gc_hooks {
     /* usable bytes of a block of OBJECT_CLASS_HUGE.  Called in the snapshot child, where locks may
      * be held for ever.  May be NULL: such blocks are then taken for empty. */
     size_t (*block_size)(const void *block);
+    /* A name for this moment, by which samples taken later are told from those before.  Called
+     * while the program's threads are parked, as in_use_bytes.  May be NULL. */
+    uint64_t (*sample_moment)(void);
+    /* After a cycle, on the thread that called gc_cycle: of each of the `count` first records of
+     * the sample table, what MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT are from now on, if the
+     * sample is from before `moment`.  Returns how many are leaks.  NULL if sample_moment is. */
+    uint64_t (*on_samples)(const uint8_t *flags, uint64_t count, uint64_t moment);
 };
 
 /* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts

@@ -5,7 +5,11 @@
  * loaded it, brk memory, and pools and coroutine stacks that the program has mapped.  Memory shared
  * with other processes is not looked at.
  *
- * In the snapshot child only. */
+ * Where a mark runs in place, beside the program (track.h), it comes in two parts: what lasts
+ * (larger mappings but stacks), while the program runs; in the stop the rest, and of what lasts the
+ * pages written to since.
+ *
+ * In the snapshot child, or in a task that marks, of the tracer's or the child's making. */
 #ifndef GC_ROOTS_H
 #define GC_ROOTS_H
 
@@ -24,7 +28,16 @@ struct roots_size {
  * (then the program's data is in there too). */
 void roots_find_self(void);
 
-/* Marks from all roots.  False: /proc/self/maps cannot be read. */
+/* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
+
+/* Before a stop in which roots_mark or roots_mark_rest will run in place: memory for it. */
+bool roots_prepare(void);
+/* Calls `fn` for each range that lasts. */
+bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+/* Marks from the ranges that track_arm has put on its list. */
+void roots_mark_lasting(struct mark *mark, struct roots_size *size);
+/* In the stop: from everything else, and what has been written to in those. */
+bool roots_mark_rest(struct mark *mark, struct roots_size *size);
 
 #endif

@@ -104,7 +104,7 @@ const char *task_start(struct task *task, void (*fn)(void *ctx), void *ctx, int 
 }
 
 /* Somebody else may have reaped it (a program that waits with __WALL); then it does not run. */
-static bool alive(const struct task *task)
+bool task_alive(const struct task *task)
 {
     siginfo_t info;
     memset(&info, 0, sizeof info);
@@ -132,7 +132,7 @@ const char *task_wait(struct task *task, int64_t limit_ns)
         if (left <= 0)
             return "marking took too long";
         raw_futex_wait(&task->done, 0, MIN(left, CHECK_NS), 0);
-        if (!alive(task) && !__atomic_load_n(&task->done, __ATOMIC_ACQUIRE)) {
+        if (!task_alive(task) && !__atomic_load_n(&task->done, __ATOMIC_ACQUIRE)) {
             reap(task);
             return "the marker was killed";
         }
@@ -146,7 +146,7 @@ void task_cancel(struct task *task)
     if (!task->pid)
         return;
     /* Seen to be our child and alive, so the number cannot be another process's. */
-    if (alive(task))
+    if (task_alive(task))
         RAW3(SYS_kill, task->pid, SIGKILL, 0);
     reap(task);
 }

@@ -42,6 +42,8 @@ static inline bool task_runs(const struct task *task)
 {
     return task->pid != 0;
 }
+/* Whether it is alive: one that was started may have been killed, and reaped, by others. */
+bool task_alive(const struct task *task);
 /* Kills it if it runs.  What fn had mapped stays mapped. */
 void task_cancel(struct task *task);
 /* In a forked copy: the task is the parent's. */

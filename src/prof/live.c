@@ -14,6 +14,7 @@
 static uint32_t free_head = NO_SLOT;
 static uint32_t *slots; /* open addressing by address: record + 1, 0 free */
 static uint32_t mask, used;
+static uint32_t serial; /* generation of the newest sample; in a forked copy it goes on */
 
 static struct md_sample *record(uint32_t slot)
 {
@@ -93,7 +94,7 @@ uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32
     s->bucket = bucket;
     s->born_ds = born_ds;
     s->flags = 0;
-    s->generation++;
+    s->generation = ++serial;
     __atomic_store_n(&s->addr, addr, __ATOMIC_RELEASE);
     if (indexed)
         index_put(addr, slot);
@@ -132,6 +133,38 @@ bool live_remove_at_locked(uint64_t addr, struct md_sample *out)
         }
     }
     return false;
+}
+
+uint64_t live_moment(uint32_t now_ds)
+{
+    return (uint64_t)now_ds << 32 | __atomic_load_n(&serial, __ATOMIC_RELAXED);
+}
+
+/* Clear by time as a rule; within a tenth of a second by number, which wraps, but not in that time.
+ */
+static bool is_before(const struct md_sample *s, uint64_t moment)
+{
+    uint32_t moment_ds = (uint32_t)(moment >> 32);
+    if (s->flags & MD_SAMPLE_INHERITED || s->born_ds + UINT64_C(1) < moment_ds)
+        return true;
+    if (s->born_ds > moment_ds + UINT64_C(1))
+        return false;
+    return (int32_t)((uint32_t)moment - s->generation) >= 0;
+}
+
+bool live_flag_locked(uint32_t slot, uint32_t flags, uint64_t moment)
+{
+    struct md_sample *s = record(slot);
+    if (!s->addr || !is_before(s, moment))
+        return false;
+    uint32_t now = s->flags & MD_SAMPLE_INHERITED;
+    if (flags & MD_SAMPLE_UNREACHED) {
+        now |= MD_SAMPLE_UNREACHED | (flags & MD_SAMPLE_INDIRECT);
+        now |= s->flags & MD_SAMPLE_UNREACHED ? MD_SAMPLE_LEAK : 0;
+    }
+    if (now != s->flags) /* readers run beside us */
+        __atomic_store_n(&s->flags, now, __ATOMIC_RELAXED);
+    return now & MD_SAMPLE_LEAK;
 }
 
 void live_renew(void)

@@ -268,6 +268,33 @@ void prof_free_at(const void *ptr)
     forget(0, ptr);
 }
 
+uint64_t prof_moment(void)
+{
+    return live_moment(now_ds());
+}
+
+/* A page of the table at a time: whoever takes a sample meanwhile waits for a microsecond. */
+#define FLAG_BATCH 128u
+
+uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment)
+{
+    struct prof_thread *t = &prof_thread;
+    uint64_t leaks = 0;
+    if (t->busy || !segment_check())
+        return 0;
+    for (uint64_t from = 0; from < count; from += FLAG_BATCH) {
+        t->busy = true; /* a handler that frees here does not wait for us */
+        lock_take(&tables_lock);
+        uint64_t end =
+            MIN(MIN(from + FLAG_BATCH, count), segment_header()->section[MD_SECTION_SAMPLES].count);
+        for (uint64_t slot = from; slot < end; slot++)
+            leaks += live_flag_locked((uint32_t)slot, flags[slot], moment);
+        lock_release(&tables_lock);
+        t->busy = false;
+    }
+    return leaks;
+}
+
 /* A forked copy has the parent's blocks, so it takes over the parent's live samples: from the
  * parent's segment, which goes on changing.  Samples that the parent took since are told by their
  * time; those that it freed since are lost to us.  The copy's alloc sums begin with what it
@@ -309,7 +336,7 @@ void prof_inherit(const struct md_header *parent)
                                       no_stacks ? 0 : modules_epoch(stack->pc, depth),
                                       stack->truncated);
         }
-        s.flags |= MD_SAMPLE_INHERITED;
+        s.flags = MD_SAMPLE_INHERITED; /* its own cycles will say what it reaches */
         if (bucket_intern_locked(id, b->size, &s.bucket) &&
             live_inherit_locked(slot, &s, by_address)) {
             charge_locked(s.bucket, MD_HEAP_ALLOC_OBJECTS, s.weight);

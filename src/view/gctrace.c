@@ -251,8 +251,15 @@ size_t gctrace_format_json(const struct md_cycle *c, uint32_t pid, const char *n
     put_json_u64(f, "live_objects", c->live_objects);
     put_json_u64(f, "unreachable_objects", c->unreachable_objects);
     put_json_u64(f, "unreachable_bytes", c->unreachable_bytes);
+    put_json_u64(f, "direct_objects", c->direct_objects);
+    put_json_u64(f, "direct_bytes", c->direct_bytes);
+    put_json_u64(f, "leak_samples", c->leak_samples);
+    put_json_u64(f, "arm_ns", c->arm_ns);
+    put_json_u64(f, "rounds", c->rounds);
+    put_json_u64(f, "dirty_bytes", c->dirty_bytes);
     put_json_u64(f, "threads", c->threads);
     put_json_u64(f, "attempts", c->attempts);
+    put_json_u64(f, "markers", c->markers);
     fmt_text(f, ",\"engine\":\"");
     fmt_text(f, engine_name(c->engine));
     fmt_char(f, '"');

@@ -238,6 +238,15 @@ static void test_json(void)
                          .heap_live_bytes = 6291456,
                          .cpus = 2,
                          .engine = MD_ENGINE_CLONE,
+                         .markers = 2,
+                         .unreachable_objects = 21,
+                         .unreachable_bytes = 336,
+                         .direct_objects = 3,
+                         .direct_bytes = 48,
+                         .leak_samples = 5,
+                         .arm_ns = 771,
+                         .rounds = 4,
+                         .dirty_bytes = 8192,
                          .flags = MD_CYCLE_FORCED};
     char line[GCTRACE_JSON_SIZE];
     size_t n = gctrace_format_json(&c, 812, "a\"b\\c\n\xff\xc3\xa4", line, sizeof line);
@@ -249,6 +258,10 @@ static void test_json(void)
     ok(strstr(line, "\"stop1_ns\":14123,") && strstr(line, "\"heap_live_bytes\":6291456,") &&
            strstr(line, "\"engine\":\"clone\",\"forced\":true,\"at_exit\":false,\"timed\":false}"),
        "values are exact");
+    ok(strstr(line, "\"unreachable_bytes\":336,\"direct_objects\":3,\"direct_bytes\":48,"
+                    "\"leak_samples\":5,\"arm_ns\":771,\"rounds\":4,\"dirty_bytes\":8192,") &&
+           strstr(line, "\"markers\":2,\"engine\""),
+       "direct, leaks, and what the engine did");
     struct md_cycle most = {.number = UINT64_MAX};
     memset((char *)&most + 8, 0xff, sizeof most - 8);
     most.flags = 0;

@@ -1,0 +1,37 @@
+/* What a mark has left unreached, looked at once more: which of these blocks lead to others, and
+ * which live samples they are.
+ *
+ * Direct: a block that no other unreachable block points at or into; of blocks that reach each
+ * other, and that nothing else leads to, the one at the lowest address.  So each leak has one
+ * direct block for each thing that was lost, and the rest hangs on these: it is indirect.
+ *
+ * leaks_find runs where the mark ran, after mark_finish; the rest on the tracer thread.  Costs in
+ * proportion to what is unreachable: each such block is followed twice. */
+#ifndef GC_LEAKS_H
+#define GC_LEAKS_H
+
+#include "gc/mark.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* In memory shared with the tracer. */
+struct leaks_result {
+    uint64_t direct_objects, direct_bytes;
+    uint64_t samples;           /* records of the live-sample table that were looked at */
+    uint64_t unreached_samples; /* of them, those of white blocks */
+};
+
+/* Makes room for what leaks_find says of samples, for as many as the segment can hold.  Before the
+ * stop; NULL, or why not. */
+const char *leaks_prepare(void);
+/* False: no memory.  The white bits are as before when it returns. */
+bool leaks_find(struct mark *mark, struct leaks_result *result);
+/* After the cycle: for each record of the sample table a byte of MD_SAMPLE_UNREACHED and
+ * MD_SAMPLE_INDIRECT, `result->samples` of them.  A record used anew since the stop has a byte that
+ * says nothing. */
+const uint8_t *leaks_samples(void);
+/* In a forked copy: the room belongs to the parent. */
+void leaks_renew(void);
+
+#endif
