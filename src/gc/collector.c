@@ -55,26 +55,38 @@ static const char *forbidden(void)
     return NULL;
 }
 
-/* What an engine does while the world is stopped. */
-static const char *in_stop(struct work *work)
+/* ---- what an engine does while the world is stopped ---- */
+
+static const char *clone_in_stop(struct work *work)
+{
+    work->in_use = hooks.in_use_bytes();
+    return snapshot_clone(hooks.block_size);
+}
+
+static const char *nothing_in_stop(struct work *work)
+{
+    (void)work;
+    return NULL;
+}
+
+static const char *finish_in_stop(struct work *work)
+{
+    (void)work;
+    return wp_finish();
+}
+
+static const char *mark_in_stop(struct work *work)
 {
     bool forced = option_number(OPTION_GCENGINE) == MD_ENGINE_STOP;
-    switch (work->cycle->engine) {
-    case MD_ENGINE_WP:
-        return wp_finish();
-    case MD_ENGINE_STOP:
-        work->in_use = hooks.in_use_bytes();
-        return stop_mark(&work->result, forced ? STOP_FORCED_NS : STOP_NS);
-    default:
-        work->in_use = hooks.in_use_bytes();
-        return snapshot_clone(hooks.block_size);
-    }
+    work->in_use = hooks.in_use_bytes();
+    return stop_mark(&work->result, forced ? STOP_FORCED_NS : STOP_NS);
 }
 
 /* Stops, does what is to be done in the stop, resumes.  *again: it was the stop that failed. */
-static const char *attempt(struct work *work, bool *again)
+static const char *attempt(struct work *work, const char *(*in_stop)(struct work *), bool *again)
 {
     struct md_cycle *cycle = work->cycle;
+    bool second = in_stop == finish_in_stop;
     uint64_t all = ~UINT64_C(0), before;
     raw_sigmask(SIG_SETMASK, &all, &before); /* children and tasks inherit it */
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
@@ -82,7 +94,7 @@ static const char *attempt(struct work *work, bool *again)
     *again = true;
     const char *reason = world_stop();
     if (!reason) {
-        if (extents_stable()) {
+        if (extents_stable() || in_stop == nothing_in_stop) {
             int64_t in_stop_begin = os_now_ns();
             reason = in_stop(work);
             *again = false;
@@ -98,10 +110,10 @@ static const char *attempt(struct work *work, bool *again)
         cycle->threads = world.parked + world.blocked;
         world_resume();
     }
-    cycle->stop1_ns += (uint64_t)(os_now_ns() - begin);
-    cycle->stop1_cpu_ns += (uint64_t)(os_thread_cpu_ns() - cpu);
+    *(second ? &cycle->stop2_ns : &cycle->stop1_ns) += (uint64_t)(os_now_ns() - begin);
+    *(second ? &cycle->stop2_cpu_ns : &cycle->stop1_cpu_ns) += (uint64_t)(os_thread_cpu_ns() - cpu);
     raw_sigmask(SIG_SETMASK, &before, NULL);
-    if (moved && cycle->engine == MD_ENGINE_CLONE)
+    if (moved && in_stop == clone_in_stop)
         snapshot_cancel();
     return reason;
 }
@@ -112,18 +124,18 @@ static int64_t mark_limit_ns(const struct work *work)
     return INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30;
 }
 
-/* Attempts at the stop until one succeeds. */
-static const char *stop(struct work *work, bool *engine_failed)
+/* Attempts at a stop until one succeeds.  *engine_failed: it was not the stop that failed. */
+static const char *stop(struct work *work, const char *(*in_stop)(struct work *),
+                        bool *engine_failed)
 {
     for (int64_t tried = 1, wait = ATTEMPT_PAUSE_NS;; tried++, wait *= 2) {
         bool again;
         const char *reason = NULL;
         work->cycle->attempts++;
         *engine_failed = true;
-        if (work->cycle->engine == MD_ENGINE_WP &&
-            (reason = wp_clean(mark_limit_ns(work)))) /* what has been written to since */
+        if (in_stop == finish_in_stop && (reason = wp_clean(mark_limit_ns(work))))
             return reason;
-        if (!(reason = attempt(work, &again)))
+        if (!(reason = attempt(work, in_stop, &again)))
             return NULL;
         *engine_failed = !again;
         if (!again || tried == ATTEMPTS)
@@ -132,11 +144,13 @@ static const char *stop(struct work *work, bool *engine_failed)
     }
 }
 
+/* ---- engines ---- */
+
 static const char *run_clone(struct work *work, bool *engine_failed)
 {
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
         huge_collapse();
-    const char *reason = stop(work, engine_failed);
+    const char *reason = stop(work, clone_in_stop, engine_failed);
     if (reason)
         return reason;
     *engine_failed = false;
@@ -147,8 +161,12 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
     work->in_use = hooks.in_use_bytes();
-    const char *reason = wp_prepare(&work->result, mark_limit_ns(work));
-    if (!reason && !(reason = stop(work, engine_failed)))
+    const char *reason = wp_arm();
+    if (!reason)
+        reason = stop(work, nothing_in_stop, engine_failed);
+    if (!reason && !(reason = wp_mark(mark_limit_ns(work))))
+        reason = stop(work, finish_in_stop, engine_failed);
+    if (!reason)
         reason = wp_wait(&work->result, mark_limit_ns(work));
     wp_end(&work->result);
     return reason;
@@ -159,7 +177,7 @@ static const char *run_stop(struct work *work, bool *engine_failed)
     *engine_failed = true;
     const char *reason = stop_prepare();
     if (!reason)
-        reason = stop(work, engine_failed);
+        reason = stop(work, mark_in_stop, engine_failed);
     stop_end();
     return reason;
 }
@@ -178,25 +196,27 @@ static void cycle_on_tracer(void *ctx)
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
-        uint64_t stopped = cycle->stop1_ns;
+        uint64_t before = cycle->stop1_ns + cycle->stop2_ns;
         cycle->engine = engine;
         work->reason = engine == MD_ENGINE_WP     ? run_wp(work, &engine_failed)
                        : engine == MD_ENGINE_STOP ? run_stop(work, &engine_failed)
                                                   : run_clone(work, &engine_failed);
         if (!work->reason)
-            engine_note(engine, hooks.in_use_bytes(), cycle->stop1_ns - stopped);
+            engine_note(engine, hooks.in_use_bytes(), cycle->stop1_ns + cycle->stop2_ns - before);
         if (!work->reason || !engine_failed)
             break;
         engine_note_failure(engine);
         engine = engine_after(forced, first, engine);
     }
-    cycle->arm_ns = work->result.arm_ns;
-    cycle->rounds = work->result.rounds;
-    cycle->dirty_bytes = work->result.dirty_bytes;
-    cycle->mark_ns = (uint64_t)(os_now_ns() - begin) - cycle->stop1_ns;
-    cycle->mark_cpu_ns =
-        (uint64_t)(os_thread_cpu_ns() - cpu) - cycle->stop1_cpu_ns + (uint64_t)work->result.cpu_ns;
-    cycle->stop1_cpu_ns += (uint64_t)work->result.stop_cpu_ns;
+    const struct snapshot_result *result = &work->result;
+    cycle->arm_ns = result->arm_ns;
+    cycle->rounds = result->rounds;
+    cycle->dirty_bytes = result->dirty_bytes;
+    cycle->mark_ns = (uint64_t)(os_now_ns() - begin) - cycle->stop1_ns - cycle->stop2_ns;
+    cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu) - cycle->stop1_cpu_ns -
+                         cycle->stop2_cpu_ns + (uint64_t)result->cpu_ns;
+    *(cycle->stop2_ns ? &cycle->stop2_cpu_ns : &cycle->stop1_cpu_ns) +=
+        (uint64_t)result->stop_cpu_ns;
 }
 
 /* ---- on the caller's thread ---- */
@@ -295,7 +315,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     if (!reason)
         reason = work.reason;
     int64_t end = os_now_ns();
-    uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns;
+    uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns + out->stop2_cpu_ns;
     total_cpu_ns += cpu;
     out->total_cpu_ns = total_cpu_ns;
     uint64_t lifetime = (uint64_t)end - segment_header()->start_ns;
@@ -310,7 +330,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
                 hooks.on_samples(leaks_samples(), work.result.leaks.samples, work.moment);
         pacer_base(&pacer, out->heap_end_bytes);
     }
-    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)out->stop1_ns);
+    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)(out->stop1_ns + out->stop2_ns));
     if (segment_check())
         segment_add_cycle(out);
     publish_goal(gc_goal_bytes());

@@ -66,7 +66,7 @@ struct scan {
     uintptr_t guard_end; /* end of the last mapping without access */
     uint64_t *bytes;     /* of size, where the mapping at work is counted */
     uintptr_t from;      /* of the mapping at work: nothing below is looked at */
-    bool rest;           /* of what track has on its list only what has been written to */
+    enum { ALL, EARLY, REST } part;
     void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
     void *each_ctx;
 };
@@ -171,7 +171,8 @@ static bool collect(struct scan *scan)
         scan->main_lives |= thread->tid == program;
         /* The handler's frame is below the interrupted code's, or on an alternate stack. */
         scan->points[scan->point_count++] = thread->sp - 128;
-        scan->points[scan->point_count++] = thread->frame;
+        if (scan->part != EARLY)
+            scan->points[scan->point_count++] = thread->frame;
         if (thread->fs)
             scan->threads[scan->thread_count++] = thread->fs;
     }
@@ -229,7 +230,8 @@ static void scan_rest(struct scan *scan, uintptr_t start, uintptr_t end)
             pages_each_written(start, range.start, scan_run, scan);
         start = MAX(start, range.start);
         uintptr_t until = MIN(end, range.end);
-        uint64_t ignored = 0, *bytes = scan->bytes; /* counted before the stop */
+        *scan->bytes += until - start; /* of which the rest was looked at before */
+        uint64_t ignored = 0, *bytes = scan->bytes;
         scan->bytes = &ignored;
         pages_each_dirty(start, until, false, scan_run, scan);
         pages_each_untracked(start, until, scan_run, scan);
@@ -247,7 +249,7 @@ static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
         return;
     if (scan->each)
         scan->each(scan->each_ctx, start, end);
-    else if (scan->rest)
+    else if (scan->part == REST)
         scan_rest(scan, start, end);
     else
         pages_each_written(start, end, scan_run, scan);
@@ -345,9 +347,10 @@ static void scan_heap_stacks(struct scan *scan)
     }
 }
 
-static bool mark_all(struct mark *mark, struct roots_size *size, bool rest)
+static bool mark_part(struct mark *mark, struct roots_size *size, int part)
 {
-    struct scan scan = {.mark = mark, .size = size, .rest = rest};
+    struct scan scan = {.mark = mark, .size = size, .part = part};
+    *size = (struct roots_size){0, 0};
     if (!collect(&scan))
         return false;
     scan_heap_stacks(&scan);
@@ -356,21 +359,17 @@ static bool mark_all(struct mark *mark, struct roots_size *size, bool rest)
 
 bool roots_mark(struct mark *mark, struct roots_size *size)
 {
-    *size = (struct roots_size){0, 0};
-    return mark_all(mark, size, false);
+    return mark_part(mark, size, ALL);
+}
+
+bool roots_mark_early(struct mark *mark, struct roots_size *size)
+{
+    return mark_part(mark, size, EARLY);
 }
 
 bool roots_mark_rest(struct mark *mark, struct roots_size *size)
 {
-    return mark_all(mark, size, true);
-}
-
-void roots_mark_lasting(struct mark *mark, struct roots_size *size)
-{
-    struct scan scan = {.mark = mark, .size = size, .bytes = &size->globals_bytes};
-    *size = (struct roots_size){0, 0};
-    for (unsigned i = track.first_root; i < track.count; i++)
-        pages_each_written(track.ranges[i].start, track.ranges[i].end, scan_run, &scan);
+    return mark_part(mark, size, REST);
 }
 
 /* Behind a guard there are stacks: what is alive on them is known in the stop. */

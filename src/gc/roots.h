@@ -5,9 +5,9 @@
  * loaded it, brk memory, and pools and coroutine stacks that the program has mapped.  Memory shared
  * with other processes is not looked at.
  *
- * Where a mark runs in place, beside the program (track.h), it comes in two parts: what lasts
- * (larger mappings but stacks), while the program runs; in the stop the rest, and of what lasts the
- * pages written to since.
+ * Where a mark runs in place, beside the program (track.h), roots are looked at twice: early, while
+ * the program runs, so that most of what they lead to is marked by then; and in the stop, where
+ * what has been tracked since is looked at only as far as it has been written to.
  *
  * In the snapshot child, or in a task that marks, of the tracer's or the child's making. */
 #ifndef GC_ROOTS_H
@@ -33,11 +33,13 @@ bool roots_mark(struct mark *mark, struct roots_size *size);
 
 /* Before a stop in which roots_mark or roots_mark_rest will run in place: memory for it. */
 bool roots_prepare(void);
-/* Calls `fn` for each range that lasts. */
+/* Calls `fn` for each range that is no stack, and so worth tracking. */
 bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
-/* Marks from the ranges that track_arm has put on its list. */
-void roots_mark_lasting(struct mark *mark, struct roots_size *size);
-/* In the stop: from everything else, and what has been written to in those. */
+/* While the program runs, with stacks as they were when the world was stopped last: as roots_mark,
+ * but for registers. */
+bool roots_mark_early(struct mark *mark, struct roots_size *size);
+/* In the stop: all roots, but of the ranges that track_arm has put on its list, looked at since,
+ * only what has been written to. */
 bool roots_mark_rest(struct mark *mark, struct roots_size *size);
 
 #endif

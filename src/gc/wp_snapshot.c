@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define ROUNDS 4
+#define ROUNDS 8
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(512) << 10)
 #define NICER 5
@@ -85,6 +85,7 @@ static void clean(void)
     state->result.rounds++;
 }
 
+/* At less than the program's priority, as it takes long: the bulk. */
 static void mark_beside(void *ctx)
 {
     (void)ctx;
@@ -96,14 +97,10 @@ static void mark_beside(void *ctx)
         reason = "a block of more than 64 GiB";
     int64_t t1 = os_now_ns();
     if (!reason) {
-        roots_mark_lasting(&trace->mark, &state->result.roots);
+        if (!roots_mark_early(&trace->mark, &state->result.roots))
+            reason = "/proc/self/maps cannot be read";
         mark_finish(&trace->mark);
-        for (int i = 0; i < ROUNDS; i++) {
-            uint64_t before = state->round_bytes;
-            clean();
-            if (state->round_bytes <= FEW_BYTES || (i && state->round_bytes > before / 4 * 3))
-                break;
-        }
+        clean();
     }
     state->result.index_ns = t1 - t0;
     state->result.roots_ns = os_now_ns() - t1;
@@ -111,6 +108,19 @@ static void mark_beside(void *ctx)
         strncpy(state->result.reason, reason, sizeof state->result.reason - 1);
         state->failed = true;
     }
+}
+
+/* Rounds until few pages are left, or no fewer from one to the next. */
+static void clean_rounds(void)
+{
+    uint64_t before = UINT64_MAX;
+    for (int i = 0; i < ROUNDS && state->round_bytes > FEW_BYTES; i++) {
+        clean();
+        if (state->round_bytes > before / 4 * 3)
+            break;
+        before = state->round_bytes;
+    }
+    clean(); /* what came while the task was asked */
 }
 
 /* In the stop. */
@@ -131,14 +141,11 @@ static void finish(void)
     for (unsigned i = 0; i < track.first_root; i++)
         if (track.ranges[i].kind == TRACK_MAP)
             pages_each_dirty(track.ranges[i].start, track.ranges[i].end, false, remark_map, mark);
-    struct roots_size late = {0, 0};
-    if (!roots_mark_rest(mark, &late)) {
+    if (!roots_mark_rest(mark, &state->result.roots)) {
         strcpy(state->result.reason, "/proc/self/maps cannot be read");
         state->failed = true;
     }
     mark_finish(mark);
-    state->result.roots.stack_bytes = late.stack_bytes;
-    state->result.roots.globals_bytes += late.globals_bytes;
     state->result.dirty_bytes = remark.bytes;
 }
 
@@ -164,7 +171,7 @@ static void serve(void *ctx)
         int64_t cpu = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         switch (state->request) {
         case CLEAN:
-            clean();
+            clean_rounds();
             break;
         case FINISH:
             finish();
@@ -219,9 +226,8 @@ static const char *start(struct task *task, void (*fn)(void *), int nice)
     return reason;
 }
 
-const char *wp_prepare(struct snapshot_result *result, int64_t limit_ns)
+const char *wp_arm(void)
 {
-    memset(result, 0, sizeof *result);
     if (!state && !(state = own_map(sizeof *state)))
         return "no memory for the result";
     struct task marker = state->marker, finisher = state->finisher; /* their stacks */
@@ -234,15 +240,17 @@ const char *wp_prepare(struct snapshot_result *result, int64_t limit_ns)
         return reason;
     int64_t begin = os_now_ns();
     extents_pin();
-    if ((reason = track_arm()))
-        return reason;
+    reason = track_arm();
     state->result.arm_ns = (uint64_t)(os_now_ns() - begin);
-    if ((reason = start(&state->marker, mark_beside, NICER)) ||
-        (reason = task_wait(&state->marker, limit_ns)) || (reason = failure()))
+    return reason;
+}
+
+const char *wp_mark(int64_t limit_ns)
+{
+    const char *reason = start(&state->marker, mark_beside, NICER);
+    if (reason || (reason = task_wait(&state->marker, limit_ns)) || (reason = failure()))
         return reason;
     state->result.cpu_ns = state->marker.cpu_ns;
-    if (state->round_bytes > WP_MOST_DIRTY_BYTES)
-        return "the program writes faster than it can be followed";
     if (!roots_prepare())
         return "no memory to mark in";
     return start(&state->finisher, serve, 0);
@@ -250,7 +258,10 @@ const char *wp_prepare(struct snapshot_result *result, int64_t limit_ns)
 
 const char *wp_clean(int64_t limit_ns)
 {
-    return ask(CLEAN, limit_ns);
+    const char *reason = ask(CLEAN, limit_ns);
+    return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
+               ? "the program writes faster than it can be followed"
+               : reason;
 }
 
 const char *wp_finish(void)

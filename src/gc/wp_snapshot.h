@@ -1,9 +1,10 @@
-/* Marking beside the running program, with one short stop at the end: for large heaps.
+/* Marking beside the running program, between two short stops: for large heaps.
  *
- * Writes are tracked (track.h) from a moment on; then a task marks what was reachable from lasting
- * memory while the program runs, and looks again, in rounds, at the pages written to meanwhile
- * (remark.h).  When few are left the program is stopped: registers, stacks, small mappings and the
- * last pages are looked at, the mark is brought to its end, and the program goes on.
+ * Writes are tracked (track.h) from a moment on.  A first stop tells where the threads' stacks are
+ * in use; then a task marks from all roots while the program runs, and looks again, in rounds, at
+ * the pages written to meanwhile (remark.h).  When few are left the program is stopped: registers,
+ * stacks, small mappings and the last pages are looked at, the mark is brought to its end, and the
+ * program goes on.
  *
  * Why nothing reachable is taken for unreachable: what is reachable at the stop is so by a path
  * from a root.  Roots are looked at in the stop, or were and have not been written to since.  Each
@@ -23,10 +24,13 @@
 /* Longest that marking in the stop may take, before the stop is called off. */
 #define WP_STOP_NS INT64_C(20000000)
 /* Written pages left before a stop, above which it is not tried. */
-#define WP_MOST_DIRTY_BYTES (UINT64_C(64) << 20)
+#define WP_MOST_DIRTY_BYTES (UINT64_C(16) << 20)
 
-/* From arming to what can be done without a stop.  NULL: ready for one; else why not. */
-const char *wp_prepare(struct snapshot_result *result, int64_t limit_ns);
+/* Tracks writes from now on.  Then comes the first stop, in which nothing needs to be done.  NULL,
+ * or why not. */
+const char *wp_arm(void);
+/* What can be done beside the program.  NULL: ready for the second stop; else why not. */
+const char *wp_mark(int64_t limit_ns);
 /* Before each attempt at a stop: looks at what has been written to since.  NULL, or why not. */
 const char *wp_clean(int64_t limit_ns);
 /* With the world stopped: what is left.  NULL: done; if the stop turns out to be void, wp_clean and
@@ -34,7 +38,7 @@ const char *wp_clean(int64_t limit_ns);
 const char *wp_finish(void);
 /* After the world has been resumed: what is told.  NULL, or why not. */
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns);
-/* Ends whatever runs, and gives back memory.  Always, after wp_prepare. */
+/* Ends whatever runs, and gives back memory.  Always, after wp_arm. */
 void wp_end(struct snapshot_result *result);
 /* In a forked copy. */
 void wp_renew(void);
