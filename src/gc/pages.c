@@ -44,6 +44,9 @@ typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
 static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, uint64_t not,
                  uint64_t any, range_fn *fn, void *ctx)
 {
+    /* The same in all, so that runs are not split; and nothing for which the kernel would have to
+     * look at each page's own record, which takes ten times as long. */
+    const uint64_t told = all == SCAN_WRITTEN ? SCAN_WRITTEN : SCAN_WPALLOWED;
     struct scan_region regions[64];
     while (start < end) {
         struct scan_arg arg = {
@@ -56,7 +59,7 @@ static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, u
             .category_inverted = not,
             .category_mask = all | not,
             .category_anyof_mask = any,
-            .return_mask = SCAN_FILE, /* the same in all: runs are not split */
+            .return_mask = told,
         };
         long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
         if (n == -EINTR)
@@ -183,11 +186,24 @@ bool pages_arm(uintptr_t start, uintptr_t end)
     return true;
 }
 
+struct with_contents {
+    range_fn *fn;
+    void *ctx;
+};
+
+static void those_with_contents(void *ctx, uintptr_t start, uintptr_t end)
+{
+    const struct with_contents *then = ctx;
+    scan(start, end, 0, 0, 0, SCAN_PRESENT | SCAN_SWAPPED, then->fn, then->ctx);
+}
+
 bool pages_each_dirty(uintptr_t start, uintptr_t end, bool rearm, range_fn *fn, void *ctx)
 {
-    return pages_way == 0 &&
-           scan(start, end, rearm ? SCAN_FLAG_REARM : 0, SCAN_WPALLOWED | SCAN_WRITTEN, 0,
-                SCAN_PRESENT | SCAN_SWAPPED, fn, ctx);
+    /* Asked for this and nothing else the kernel is twice as fast (0.7 ms a GB); but pages that are
+     * not there count as written then, so what it finds is asked about again. */
+    struct with_contents then = {fn, ctx};
+    return pages_way == 0 && scan(start, end, rearm ? SCAN_FLAG_REARM : 0, SCAN_WRITTEN, 0, 0,
+                                  those_with_contents, &then);
 }
 
 bool pages_each_untracked(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)

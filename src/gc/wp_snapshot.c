@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define ROUNDS 8
+#define ROUNDS 16
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(512) << 10)
 #define NICER 5
