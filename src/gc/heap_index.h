@@ -7,7 +7,9 @@
  * places costs nothing for the space between.  4 bytes a page and one bit a granule: 9 MB a region,
  * of which only what lies beside blocks is ever touched.
  *
- * Built in the snapshot child from its frozen copy; not thread-safe. */
+ * Built in the snapshot child from its frozen copy, or by a task beside the running program, whose
+ * stores into the map it then may or may not see (wp_snapshot.h makes up for it); not thread-safe.
+ */
 #ifndef GC_HEAP_INDEX_H
 #define GC_HEAP_INDEX_H
 
@@ -43,6 +45,8 @@ struct heap_index {
 
 /* Builds it for the ranges of `extents`.  False: no memory. */
 bool heap_index_build(struct heap_index *index, size_t (*block_size)(const void *block));
+/* Gives its tables back: only where the process goes on, not in the child. */
+void heap_index_free(struct heap_index *index);
 
 static ALWAYS_INLINE uint32_t *index_page(const struct heap_index *index, uintptr_t address)
 {

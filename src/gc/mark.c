@@ -1,6 +1,7 @@
 #include "gc/mark.h"
 
 #include "base/os.h"
+#include "gc/fault.h"
 #include "gc/pages.h"
 #include "heap/extents.h"
 
@@ -63,7 +64,7 @@ static ALWAYS_INLINE NO_SANITIZE uintptr_t *push_words(uintptr_t start, uintptr_
                                                        uintptr_t span, uintptr_t *top)
 {
     for (const uintptr_t *at = (const uintptr_t *)start; at < (const uintptr_t *)end; at++) {
-        uintptr_t word = *at;
+        uintptr_t word = fault_load(at);
         *top = word;
         top += word - lo < span;
     }
@@ -208,4 +209,19 @@ void mark_finish(struct mark *mark)
         mark->overflowed = false;
         rescan(mark);
     }
+}
+
+static void unmap_stack(void *stack, size_t bytes)
+{
+    if (!stack)
+        return;
+    own_forget(stack, bytes);
+    munmap(stack, bytes);
+}
+
+void mark_free(struct mark *mark)
+{
+    unmap_stack(mark->edges, mark->edge_limit * sizeof *mark->edges);
+    unmap_stack(mark->ranges, mark->range_limit * sizeof *mark->ranges);
+    *mark = (struct mark){0};
 }

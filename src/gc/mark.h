@@ -7,8 +7,8 @@
  * 5 times slower, measured).  Blocks larger than MARK_CHUNK wait on a stack of their own and are
  * looked at in pieces, so that one large array does not fill the edge stack.
  *
- * Runs in the snapshot child; one thread.  If the edge stack is full, edges are dropped and found
- * again by looking at all reached blocks: slower, never wrong. */
+ * Runs in the snapshot child or in a task (task.h); one thread.  If the edge stack is full, edges
+ * are dropped and found again by looking at all reached blocks: slower, never wrong. */
 #ifndef GC_MARK_H
 #define GC_MARK_H
 
@@ -39,7 +39,9 @@ bool mark_init(struct mark *mark, struct heap_index *index, size_t edge_limit);
 void mark_from(struct mark *mark, uintptr_t start, uintptr_t end);
 /* Takes a block for reached without looking into it; false if it was already. */
 bool mark_reach(struct mark *mark, uintptr_t block);
-/* Makes up for overflows.  Call once, after the last mark_from. */
+/* Makes up for overflows.  Call after the last mark_from; more may follow, and another one. */
 void mark_finish(struct mark *mark);
+/* Gives its memory back: only where the process goes on, not in the child. */
+void mark_free(struct mark *mark);
 
 #endif
