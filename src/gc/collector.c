@@ -15,6 +15,7 @@
 #include "gc/stop_snapshot.h"
 #include "gc/track.h"
 #include "gc/tracer.h"
+#include "gc/unforked.h"
 #include "gc/world.h"
 #include "gc/wp_snapshot.h"
 #include "heap/extents.h"
@@ -150,11 +151,17 @@ static const char *run_clone(struct work *work, bool *engine_failed)
 {
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
         huge_collapse();
+    unforked_list();
     const char *reason = stop(work, clone_in_stop, engine_failed);
     if (reason)
         return reason;
     *engine_failed = false;
-    return snapshot_wait(&work->result, mark_limit_ns(work));
+    reason = snapshot_wait(&work->result, mark_limit_ns(work));
+    if (!reason && unforked_is_there(&work->result.unforked)) {
+        *engine_failed = true;
+        reason = "memory that no copy has (MADV_DONTFORK)";
+    }
+    return reason;
 }
 
 static const char *run_wp(struct work *work, bool *engine_failed)
@@ -252,6 +259,7 @@ void gc_renew(void)
     tracer_renew();
     world_renew();
     snapshot_renew();
+    unforked_renew();
     wp_renew();
     stop_renew();
     engine_renew();

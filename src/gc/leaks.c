@@ -32,8 +32,7 @@ const char *leaks_prepare(void)
 {
     size_t wanted = (size_t)segment_capacity(MD_SECTION_SAMPLES);
     wanted = (wanted + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
-    /* What is kept from the last cycle reads 0 again. */
-    if (sample_state && (wanted > sample_room || madvise(sample_state, sample_room, MADV_REMOVE)))
+    if (sample_state && wanted > sample_room)
         leaks_renew();
     if (sample_state)
         return NULL;
@@ -164,6 +163,7 @@ static void find_samples(struct sets *sets)
     count = MIN(count, sample_room);
     for (uint64_t slot = 0; slot < count; slot++) {
         uint64_t block = __atomic_load_n(&table[slot].addr, __ATOMIC_RELAXED);
+        sample_state[slot] = 0; /* a trace that came to nothing may have been here */
         if (block - index->lo >= index->span ||
             !(*index_white(index, block) & index_white_bit(block)))
             continue;

@@ -244,6 +244,14 @@ static void private_file_body(void)
     ((void **)pool)[1000] = chain(3, LIVE, LIVE);
 }
 
+/* As V8 keeps its heap: no forked copy has it. */
+static void map_unforked(void)
+{
+    map_pool();
+    if (madvise(pool, 64 << 20, MADV_DONTFORK) != 0)
+        abort();
+}
+
 static void brk_body(void)
 {
     void **more = sbrk(65536);
@@ -514,6 +522,7 @@ const struct truth_case truth_roots[] = {
     {"pool-no-access", map_pool, no_access_body, NULL, 0, 0},
     {"shared-memory", map_shared, shared_body, NULL, 0, 0},
     {"private-file", map_file, private_file_body, UNMAPPED, 1, 2},
+    {"pool-unforked", map_unforked, pool_body, UNMAPPED, 100, 200},
     {"brk", NULL, brk_body, UNMAPPED, 1, 2},
     {"environ", warm_environ, environ_body, NULL, 0, 0},
     {"on-exit", NULL, on_exit_body, NULL, 0, 0},
