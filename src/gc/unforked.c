@@ -86,7 +86,9 @@ void unforked_find(struct unforked *missing)
 bool unforked_is_there(const struct unforked *missing)
 {
     unsigned char resident;
-    for (unsigned i = 0; i < MIN(missing->count, UNFORKED_MOST); i++)
+    if (missing->count >= UNFORKED_MOST) /* there may be more */
+        return true;
+    for (unsigned i = 0; i < missing->count; i++)
         if (RAW3(SYS_mincore, missing->at[i] & ~(uint64_t)(OS_PAGE - 1), OS_PAGE, &resident) == 0)
             return true;
     return false;

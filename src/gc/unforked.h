@@ -22,7 +22,7 @@ struct unforked {
 void unforked_list(void);
 /* In the child: what of the list it does not have. */
 void unforked_find(struct unforked *missing);
-/* On the tracer thread, afterwards: whether any of it is still mapped. */
+/* On the tracer thread, afterwards: whether any of it is still mapped, or may be. */
 bool unforked_is_there(const struct unforked *missing);
 /* In a forked copy: the list is the parent's. */
 void unforked_renew(void);
