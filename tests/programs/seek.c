@@ -5,7 +5,7 @@
  *                                freed, made and resized; after each 256 moves a rest
  *   seek harm CYCLES             mappings come, go, lose their access, move; forks; MADV_DONTNEED
  *   seek gap CYCLES MEGABYTES    a thread looks at the clock all the time: its longest gap in each
- *                                cycle, in us
+ *                                cycle, in us, and without waiting for a CPU
  *   seek uffd CYCLES             memory under a userfaultfd of the program's own
  *
  * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first. */
@@ -235,7 +235,10 @@ static void harm(int cycles)
 
 /* ---- what a thread feels ---- */
 
-static volatile int64_t longest_ns;
+/* Longest gap between two looks at the clock, and the same less what of it the thread has waited
+ * for a CPU (second field of schedstat), which is no stop of ours. */
+static volatile int64_t longest_ns, longest_stopped_ns;
+static volatile uint64_t looks;
 
 static int64_t now_ns(void)
 {
@@ -244,15 +247,34 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static int64_t waited_ns(int fd)
+{
+    char text[128] = "";
+    if (pread(fd, text, sizeof text - 1, 0) <= 0)
+        return 0;
+    const char *second = strchr(text, ' ');
+    return second ? atoll(second) : 0;
+}
+
 static void *watcher(void *arg)
 {
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY);
+    int64_t waited = waited_ns(fd);
     (void)arg;
-    for (int64_t last = now_ns(); !stop;) {
+    for (int64_t last = now_ns(); !stop; looks++) {
         int64_t now = now_ns();
-        if (now - last > longest_ns)
-            longest_ns = now - last;
+        if (now - last > 20000) {
+            int64_t waited_now = waited_ns(fd), stopped = now - last - (waited_now - waited);
+            waited = waited_now;
+            if (now - last > longest_ns)
+                longest_ns = now - last;
+            if (stopped > longest_stopped_ns)
+                longest_stopped_ns = stopped;
+            now = now_ns();
+        }
         last = now;
     }
+    close(fd);
     return NULL;
 }
 
@@ -268,9 +290,12 @@ static void gap(int cycles, int megabytes)
     pthread_create(&id, NULL, watcher, NULL);
     for (int i = 0; i < cycles; i++) {
         usleep(5000);
-        longest_ns = 0;
+        longest_ns = longest_stopped_ns = 0;
         int error = gc();
-        printf("gap %ld us, %d\n", (long)(longest_ns / 1000), error);
+        for (uint64_t seen = looks; looks < seen + 2;)
+            usleep(100);
+        printf("gap %ld us, stopped %ld, %d\n", (long)(longest_ns / 1000),
+               (long)(longest_stopped_ns / 1000), error);
         fflush(stdout);
     }
     stop = 1;
