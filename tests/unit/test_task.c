@@ -149,9 +149,9 @@ int main(void)
     ok(!task_start(&task, add_range, &total, 0) && !task_wait(&task, 5000000000) && total == 0,
        "and all of it");
     tap_print("# %.2f us a fault", (double)(os_now_ns() - begin) / 1e3 / 1536);
-    char *hole = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *hole = mmap(NULL, 4 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     range = (uintptr_t *)hole;
-    range_words = (1 << 20) / 8;
+    range_words = (4 << 20) / 8;
     ok(!task_start(&task, add_range, &total, 0) && task_wait(&task, 20000000000),
        "too many faults end the task");
     ok(!task_start(&task, stray, hole, 0) && task_wait(&task, 5000000000),
