@@ -1,6 +1,7 @@
 #include "gc/leaks.h"
 
 #include "base/os.h"
+#include "gc/fault.h"
 #include "gc/pages.h"
 #include "heap/extents.h"
 #include "segment/segment.h"
@@ -85,9 +86,28 @@ static void follow_written(void *ctx, uintptr_t start, uintptr_t end)
     mark_from(ctx, start, end);
 }
 
+/* Blocks up to this size are looked into first: most lead nowhere, and the marker's rings have to
+ * run empty for each block that it is given. */
+#define GLANCE_BYTES ((size_t)1024)
+
+static bool leads_on(const struct heap_index *index, uintptr_t block, size_t size)
+{
+    for (uintptr_t at = block; at < block + size; at += 8) {
+        uintptr_t word = fault_load((const uintptr_t *)at), target;
+        size_t target_size;
+        if (word - index->lo < index->span &&
+            (target = heap_index_resolve(index, word, &target_size)) &&
+            (*index_white(index, target) & index_white_bit(target)))
+            return true;
+    }
+    return false;
+}
+
 /* Reaches everything that the contents of a block lead to. */
 static void follow(struct mark *mark, uintptr_t block, size_t size)
 {
+    if (size <= GLANCE_BYTES && !leads_on(mark->index, block, size))
+        return;
     uintptr_t first_page = (block + 4095) & ~(uintptr_t)4095;
     uintptr_t last_page = (block + size) & ~(uintptr_t)4095;
     if (size < SPARSE_BYTES) {
