@@ -5,6 +5,8 @@
 #include "gc/proc.h"
 #include "gc/raw.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define MOST 65536u /* mappings: more than a process may have by default */
@@ -83,15 +85,45 @@ void unforked_find(struct unforked *missing)
     }
 }
 
+/* One line of smaps: the first of a mapping has its range, a later one its flags. */
+static bool line_says_so(const struct unforked *missing, const char *line, struct range *at)
+{
+    const char *end;
+    if (*line <= '9' || *line >= 'a') {
+        at->start = proc_number(line, 16, &end);
+        at->end = proc_number(end + 1, 16, &end);
+        return false;
+    }
+    if (strncmp(line, "VmFlags:", 8) != 0 || !strstr(line, " dc"))
+        return false;
+    for (unsigned i = 0; i < missing->count; i++)
+        if (missing->at[i] - at->start < at->end - at->start)
+            return true;
+    return missing->count == UNFORKED_MOST; /* there may be more */
+}
+
 bool unforked_is_there(const struct unforked *missing)
 {
-    unsigned char resident;
-    if (missing->count >= UNFORKED_MOST) /* there may be more */
-        return true;
-    for (unsigned i = 0; i < missing->count; i++)
-        if (RAW3(SYS_mincore, missing->at[i] & ~(uint64_t)(OS_PAGE - 1), OS_PAGE, &resident) == 0)
-            return true;
-    return false;
+    static char buf[16384];
+    struct range at = {0, 0};
+    bool found = false;
+    long fd = missing->count ? proc_self_open("smaps", O_RDONLY) : -1, n;
+    if (fd < 0)
+        return missing->count; /* nobody can tell */
+    size_t have = 0;
+    while (!found && (n = RAW3(SYS_read, fd, buf + have, sizeof buf - 1 - have)) > 0) {
+        have += (size_t)n;
+        char *line = buf, *newline;
+        while (!found && (newline = memchr(line, '\n', have - (size_t)(line - buf)))) {
+            *newline = 0;
+            found = line_says_so(missing, line, &at);
+            line = newline + 1;
+        }
+        have -= (size_t)(line - buf);
+        memmove(buf, line, have);
+    }
+    RAW3(SYS_close, fd, 0, 0);
+    return found;
 }
 
 void unforked_renew(void)

@@ -2,8 +2,8 @@
  * such memory points at would look unreachable in the snapshot child: it finds out, and the cycle
  * is done another way.
  *
- * What a program maps and unmaps between the list and the snapshot is told from it by a second look
- * afterwards. */
+ * What a program unmaps between the list and the snapshot, the stacks of threads that end, is told
+ * from it by a second look afterwards. */
 #ifndef GC_UNFORKED_H
 #define GC_UNFORKED_H
 
@@ -22,7 +22,8 @@ struct unforked {
 void unforked_list(void);
 /* In the child: what of the list it does not have. */
 void unforked_find(struct unforked *missing);
-/* On the tracer thread, afterwards: whether any of it is still mapped, or may be. */
+/* On the tracer thread, afterwards: whether any of it is there now, and kept out of copies; reads
+ * smaps, but only if something is missing. */
 bool unforked_is_there(const struct unforked *missing);
 /* In a forked copy: the list is the parent's. */
 void unforked_renew(void);

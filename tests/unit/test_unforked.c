@@ -78,10 +78,12 @@ int main(void)
     ok(has(gone), "so is one that the program has unmapped");
     ok(!has(kept) && !has(shared) && !has(late) && found->count == 3,
        "nothing else: not what is there, what is shared, what came later");
-    ok(unforked_is_there(found), "some of it is still mapped");
+    ok(unforked_is_there(found), "some of it is still there");
     munmap(whole, inner);
     munmap(part, inner);
     ok(!unforked_is_there(found), "none of it: the program has unmapped it");
+    mmap(gone, inner, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    ok(!unforked_is_there(found), "nor what it has mapped in its place");
 
     madvise(late, inner, MADV_DOFORK);
     munmap(shared, SIZE);
