@@ -145,6 +145,16 @@ static HOT NOINLINE void drain_edges(struct mark *mark)
 static void scan_range(struct mark *mark, uintptr_t start, uintptr_t end)
 {
     for (; start < end; start += MARK_CHUNK) {
+        /* In place, memory may go or lose its access while it is looked at: one fault for a page of
+         * it, not one for each word. */
+        for (uint32_t faults = fault_count; start < end; faults = fault_count) {
+            fault_load((const uintptr_t *)start);
+            if (LIKELY(faults == fault_count))
+                break;
+            start = (start & ~(uintptr_t)4095) + 4096;
+        }
+        if (start >= end)
+            break;
         uintptr_t *top = push_words(start, MIN(start + MARK_CHUNK, end), mark->index->lo,
                                     mark->index->span, mark->edges);
         mark->edge_count = (size_t)(top - mark->edges);

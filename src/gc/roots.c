@@ -197,24 +197,6 @@ static size_t lower_bound(const uintptr_t *words, size_t count, size_t stride, u
 
 /* ---- looking ---- */
 
-/* In place a mapping may go, or lose its access, while it is read: then it is felt for page by
- * page, lest each of its words be a fault. */
-static void mark_what_is_there(struct mark *mark, uintptr_t start, uintptr_t end)
-{
-    uint32_t faults = fault_count;
-    for (uintptr_t next; start < end && faults == fault_count; start = next) {
-        next = MIN(end, start + MARK_CHUNK);
-        mark_from(mark, start, next);
-    }
-    for (uintptr_t next; start < end; start = next) {
-        next = MIN(end, (start & ~(uintptr_t)4095) + 4096);
-        faults = fault_count;
-        fault_load((const uintptr_t *)(start & ~(uintptr_t)7));
-        if (faults == fault_count)
-            mark_from(mark, start, next);
-    }
-}
-
 static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scan *scan = ctx;
@@ -227,11 +209,11 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     uintptr_t list = (uintptr_t)own_ranges, list_end = list + sizeof own_ranges;
     if (start < list_end && list < end) {
         if (start < list)
-            mark_what_is_there(scan->mark, start, list);
+            mark_from(scan->mark, start, list);
         start = list_end;
     }
     if (start < end)
-        mark_what_is_there(scan->mark, start, end);
+        mark_from(scan->mark, start, end);
 }
 
 /* In the stop, of what has been looked at before only what has been written to since: there, pages

@@ -194,15 +194,19 @@ static const char *failure(void)
     return state->failed ? state->result.reason : NULL;
 }
 
-/* Has the finisher do it; `limit_ns` as task_wait. */
-static const char *ask(uint32_t request, int64_t limit_ns)
+/* Has the finisher do something. */
+static void ask(uint32_t request)
 {
-    uint32_t number = state->asked + 1;
-    int64_t now = os_now_ns(), end = now + limit_ns;
     state->request = request;
-    __atomic_store_n(&state->asked, number, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&state->asked, 1, __ATOMIC_RELEASE);
     raw_futex_wake(&state->asked, 1, 0);
-    uint32_t seen;
+}
+
+/* Until it has; `limit_ns` as task_wait. */
+static const char *answer(int64_t limit_ns)
+{
+    uint32_t number = state->asked, seen;
+    int64_t now = os_now_ns(), end = now + limit_ns;
     while ((seen = __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE)) != number) {
         int64_t left = end - now;
         if (left <= 0)
@@ -258,7 +262,8 @@ const char *wp_mark(int64_t limit_ns)
 
 const char *wp_clean(int64_t limit_ns)
 {
-    const char *reason = ask(CLEAN, limit_ns);
+    ask(CLEAN);
+    const char *reason = answer(limit_ns);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
                ? "the program writes faster than it can be followed"
                : reason;
@@ -266,12 +271,15 @@ const char *wp_clean(int64_t limit_ns)
 
 const char *wp_finish(void)
 {
-    return ask(FINISH, WP_STOP_NS);
+    ask(FINISH);
+    return answer(WP_STOP_NS);
 }
 
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
 {
-    const char *reason = ask(TELL, limit_ns);
+    ask(TELL);
+    track_disarm(); /* meanwhile */
+    const char *reason = answer(limit_ns);
     if (!reason)
         reason = task_wait(&state->finisher, 1000000000);
     if (!reason)
@@ -287,6 +295,7 @@ void wp_end(struct snapshot_result *result)
     task_cancel(&state->marker);
     task_cancel(&state->finisher);
     trace_free(&state->trace);
+    track_disarm();
     extents_unpin();
     result->arm_ns = state->result.arm_ns;
     result->rounds = state->result.rounds;
