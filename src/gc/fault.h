@@ -34,7 +34,7 @@ static ALWAYS_INLINE uintptr_t fault_load(const uintptr_t *at)
 
 /* Loads left out so far; a caller that goes through a range may look whether the count has moved,
  * and leave out the rest. */
-extern uint32_t fault_count;
+extern volatile uint32_t fault_count; /* changes behind a load */
 
 /* In the task, first thing: installs the handler (for the task's own signal table; tasks that it
  * starts inherit it) and sets the count to 0.  `give_up` is called on a fault that is in no table,
