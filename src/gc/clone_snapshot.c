@@ -30,7 +30,7 @@ static _Noreturn void child_exit(const char *reason)
 {
     if (reason)
         strncpy(shared->reason, reason, sizeof shared->reason - 1);
-    shared->cpu_ns = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    shared->cpu_ns = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID) + shared->helper_cpu_ns;
     __atomic_store_n(&shared->done, reason ? 2 : 1, __ATOMIC_RELEASE);
     raw_futex_wake(&shared->done, 1, 0);
     for (;;)
@@ -88,7 +88,7 @@ static void stand_back(uint32_t parent)
     RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
     long nice =
         20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
-    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + 5, 19));
+    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + mark_nice(), 19));
     struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
     /* A crash of ours is no report about the program.  Of its own memory only. */

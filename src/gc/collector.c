@@ -217,6 +217,7 @@ static void cycle_on_tracer(void *ctx)
     cycle->arm_ns = result->arm_ns;
     cycle->rounds = result->rounds;
     cycle->dirty_bytes = result->dirty_bytes;
+    cycle->markers = result->markers;
     cycle->mark_ns = (uint64_t)(os_now_ns() - begin) - cycle->stop1_ns - cycle->stop2_ns;
     cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu) - cycle->stop1_cpu_ns -
                          cycle->stop2_cpu_ns + (uint64_t)result->cpu_ns;

@@ -161,7 +161,7 @@ bool heap_index_build(struct heap_index *index, size_t (*block_size)(const void 
         index->span = extents[extent_count - 1].end - index->lo;
     }
     size_t page_bytes = ((size_t)index->regions << INDEX_PAGES_SHIFT) * sizeof *index->page;
-    size_t white_bytes = ((size_t)index->regions << INDEX_GRANULES_SHIFT) / 8;
+    size_t white_bytes = index_white_bytes(index);
     index->page = map_table(page_bytes);
     index->white = map_table(white_bytes);
     if (!index->page || !index->white)
@@ -282,6 +282,6 @@ void heap_index_free(struct heap_index *index)
 {
     unmap_table(index->region, INDEX_REGIONS * sizeof *index->region);
     unmap_table(index->page, ((size_t)index->regions << INDEX_PAGES_SHIFT) * sizeof *index->page);
-    unmap_table(index->white, ((size_t)index->regions << INDEX_GRANULES_SHIFT) / 8);
+    unmap_table(index->white, index_white_bytes(index));
     memset(index, 0, sizeof *index);
 }

@@ -187,7 +187,7 @@ static uint64_t *map_bits(size_t size)
 bool leaks_find(struct mark *mark, struct leaks_result *result)
 {
     *result = (struct leaks_result){0};
-    size_t size = ((size_t)mark->index->regions << INDEX_GRANULES_SHIFT) / 8;
+    size_t size = index_white_bytes(mark->index);
     struct sets *sets = own_map(sizeof *sets);
     uint64_t *found = map_bits(size), *direct = map_bits(size);
     bool ok = sets && found && direct;

@@ -54,7 +54,7 @@ const char *stop_mark(struct snapshot_result *result, int64_t limit_ns)
     if (!reason)
         reason = state->reason;
     *result = state->result;
-    result->stop_cpu_ns = state->task.cpu_ns;
+    result->stop_cpu_ns = state->task.cpu_ns + result->helper_cpu_ns;
     return reason;
 }
 
@@ -71,5 +71,6 @@ void stop_renew(void)
     if (!state)
         return;
     task_renew(&state->task);
+    mark_renew(&state->trace.mark);
     trace_free(&state->trace);
 }

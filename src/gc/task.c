@@ -151,6 +151,13 @@ void task_cancel(struct task *task)
     reap(task);
 }
 
+void task_free(struct task *task)
+{
+    if (task->stack)
+        own_unmap(task->stack, STACK_BYTES);
+    task->stack = NULL;
+}
+
 void task_renew(struct task *task)
 {
     task->pid = 0;

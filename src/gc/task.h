@@ -46,6 +46,8 @@ static inline bool task_runs(const struct task *task)
 bool task_alive(const struct task *task);
 /* Kills it if it runs.  What fn had mapped stays mapped. */
 void task_cancel(struct task *task);
+/* Gives its stack back; it must not run. */
+void task_free(struct task *task);
 /* In a forked copy: the task is the parent's. */
 void task_renew(struct task *task);
 /* Ends the calling task at once, fn not having returned: its starter sees it as killed. */

@@ -8,9 +8,7 @@ const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *bl
 {
     if (!heap_index_build(&trace->index, block_size))
         return "no memory to mark in";
-    /* An edge for each eighth word of the heap is more than any depth-first order needs but for
-     * heaps made of pointers; those overflow and are done in more than one pass. */
-    if (!mark_init(&trace->mark, &trace->index, trace->index.bytes / 64 + 65536))
+    if (!mark_init(&trace->mark, &trace->index, SIZE_MAX))
         return "no memory to mark in";
     return NULL;
 }
@@ -22,6 +20,8 @@ const char *trace_tell(struct trace *trace, struct snapshot_result *result)
         snapshot_on_marked(&trace->index);
     result->objects = trace->index.objects;
     result->bytes = trace->index.bytes;
+    result->markers = trace->mark.markers;
+    result->helper_cpu_ns = trace->mark.helper_cpu_ns;
     return leaks_find(&trace->mark, &result->leaks) ? NULL : "no memory to mark in";
 }
 
@@ -46,6 +46,6 @@ const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
 
 void trace_free(struct trace *trace)
 {
-    mark_free(&trace->mark);
-    heap_index_free(&trace->index);
+    if (mark_free(&trace->mark))
+        heap_index_free(&trace->index);
 }

@@ -18,6 +18,7 @@ struct snapshot_result {
     uint32_t done;           /* futex: 1 all below is there, 2 `reason` says why not */
     uint32_t cancel;         /* written by the tracer: the child gives up */
     int64_t cpu_ns;          /* of the marker, without stop_cpu_ns */
+    int64_t helper_cpu_ns;   /* of its helpers */
     int64_t stop_cpu_ns;     /* of it while the program stood still */
     uint64_t objects, bytes; /* in use at the snapshot */
     uint64_t unreachable_objects, unreachable_bytes;
@@ -25,6 +26,7 @@ struct snapshot_result {
     struct roots_size roots;
     int64_t index_ns, roots_ns, finish_ns; /* wall, by phase: for tuning */
     uint64_t arm_ns, rounds, dirty_bytes;  /* as in struct md_cycle */
+    uint32_t markers;                      /* tasks that marked */
     char reason[64];
 };
 

@@ -15,7 +15,6 @@
 #define ROUNDS 16
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(512) << 10)
-#define NICER 5
 
 enum { CLEAN = 1, FINISH, TELL };
 
@@ -251,7 +250,7 @@ const char *wp_arm(void)
 
 const char *wp_mark(int64_t limit_ns)
 {
-    const char *reason = start(&state->marker, mark_beside, NICER);
+    const char *reason = start(&state->marker, mark_beside, mark_nice());
     if (reason || (reason = task_wait(&state->marker, limit_ns)) || (reason = failure()))
         return reason;
     state->result.cpu_ns = state->marker.cpu_ns;
@@ -283,7 +282,8 @@ const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
     if (!reason)
         reason = task_wait(&state->finisher, 1000000000);
     if (!reason)
-        state->result.cpu_ns += state->finisher.cpu_ns - state->result.stop_cpu_ns;
+        state->result.cpu_ns += state->finisher.cpu_ns - state->result.stop_cpu_ns +
+                                state->result.helper_cpu_ns;
     *result = state->result;
     return reason;
 }
@@ -307,6 +307,7 @@ void wp_renew(void)
         return;
     task_renew(&state->marker);
     task_renew(&state->finisher);
+    mark_renew(&state->trace.mark);
     /* Its tables are copies that nobody uses. */
     trace_free(&state->trace);
     track_renew();
