@@ -224,24 +224,6 @@ static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
     return true;
 }
 
-/* In place a mapping may go, or lose its access, while it is read: then it is felt for page by
- * page, lest each of its words be a fault. */
-static void mark_what_is_there(struct mark *mark, uintptr_t start, uintptr_t end)
-{
-    uint32_t faults = fault_count;
-    for (uintptr_t next; start < end && faults == fault_count; start = next) {
-        next = MIN(end, start + MARK_CHUNK);
-        mark_from(mark, start, next);
-    }
-    for (uintptr_t next; start < end; start = next) {
-        next = MIN(end, (start & ~(uintptr_t)4095) + 4096);
-        faults = fault_count;
-        fault_load((const uintptr_t *)(start & ~(uintptr_t)7));
-        if (faults == fault_count)
-            mark_from(mark, start, next);
-    }
-}
-
 /* Instructions made at run time have addresses in them at any byte (the JVM keeps some nowhere
  * else): whatever lies across two words and may be a pointer. */
 static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t end)
@@ -249,14 +231,14 @@ static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t e
     enum { MOST = 256 };
     uintptr_t words[MOST + 7], lo = mark->index->lo, span = mark->index->span;
     unsigned count = 0;
-    uint32_t faults = fault_count;
-    uintptr_t at = (start + 7) & ~(uintptr_t)7;
-    if (at + 16 > end)
-        return;
-    for (uintptr_t word = fault_load((const uintptr_t *)at), next; at + 16 <= end; at += 8) {
-        next = fault_load((const uintptr_t *)(at + 8));
-        if (faults != fault_count)
-            break;
+    uintptr_t at = (start + 7) & ~(uintptr_t)7, word = 0;
+    for (; at + 8 <= end; at += 8) {
+        if (at % 4096 == 0 && !fault_readable((const uintptr_t *)at)) {
+            at += 4096 - 8; /* in place, it may be gone */
+            word = 0;
+            continue;
+        }
+        uintptr_t next = fault_load((const uintptr_t *)at);
         for (unsigned bits = 8; bits < 64; bits += 8) {
             words[count] = word >> bits | next << (64 - bits);
             count += words[count] - lo < span;
@@ -282,11 +264,11 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     uintptr_t list = (uintptr_t)own_ranges, list_end = list + sizeof own_ranges;
     if (start < list_end && list < end) {
         if (start < list)
-            mark_what_is_there(scan->mark, start, list);
+            mark_from(scan->mark, start, list);
         start = list_end;
     }
     if (start < end)
-        mark_what_is_there(scan->mark, start, end);
+        mark_from(scan->mark, start, end);
     /* Not in the stop again: code in which an old block's only pointer has come since is seen in
      * the next cycle. */
     if (scan->code && scan->part != REST)

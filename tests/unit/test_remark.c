@@ -7,6 +7,7 @@
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/remark.h"
+#include "gc/scout.h"
 #include "gc/track.h"
 
 #include <signal.h>
@@ -219,6 +220,63 @@ static void test_tracking(void)
     extents_unpin();
 }
 
+/* Written pages in both halves of a heap that is large enough for two. */
+static void test_scout(void)
+{
+    static struct scout scout;
+    struct pair *targets[64], **blocks[64];
+    size_t size = (size_t)256 << 20;
+    char *large[3];
+    uint64_t all = ~UINT64_C(0), before;
+    raw_sigmask(SIG_SETMASK, &all, &before);
+    const char *reason = track_open();
+    if (!reason)
+        reason = scout_start(&scout);
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    if (reason) {
+        tap_print("ok %d - two tasks # SKIP %s", ++tap_count, reason);
+        return;
+    }
+    for (unsigned i = 0; i < 3; i++)
+        large[i] = th_alloc(size);
+    for (unsigned i = 0; i < 64; i++) {
+        targets[i] = th_alloc(48);
+        blocks[i] = (struct pair **)(large[i % 3] + size / 64 * i + 8192);
+        *blocks[i] = NULL;
+    }
+    for (unsigned round = 0; round < 20; round++) {
+        extents_pin();
+        begin();
+        for (unsigned i = 0; i < 3; i++)
+            reach(large[i]);
+        track_arm();
+        for (unsigned i = 0; i < 64; i++)
+            *blocks[i] = targets[i];
+        struct remark remark;
+        remark_begin(&remark, &mark);
+        scout_heap(&scout, &remark, extents, extent_count, round & 1);
+        remark_end(&remark);
+        mark_finish(&mark);
+        unsigned reached = 0;
+        for (unsigned i = 0; i < 64; i++)
+            reached += !is_white(targets[i]);
+        if (reached != 64 || remark.bytes != 64 * 4096 || round == 0)
+            ok(reached == 64 && remark.bytes == 64 * 4096,
+               "two tasks find %u of 64 written pages (%lu bytes)", reached, remark.bytes);
+        remark_begin(&remark, &mark);
+        scout_heap(&scout, &remark, extents, extent_count, false);
+        if (remark.bytes != (round & 1 ? 0 : 64 * 4096u) || round < 2)
+            is(remark.bytes, round & 1 ? 0 : 64 * 4096, "once if they are armed again");
+        for (unsigned i = 0; i < 64; i++)
+            *blocks[i] = NULL;
+        track_disarm();
+        end();
+        extents_unpin();
+    }
+    scout_end(&scout);
+    ok(!task_runs(&scout.task), "the scout has ended");
+}
+
 int main(void)
 {
     if (!th_init(NULL) || !proc_open(false))
@@ -236,5 +294,6 @@ int main(void)
     test_second_page(1 << 20);
     test_resized();
     test_tracking();
+    test_scout();
     return tap_done();
 }

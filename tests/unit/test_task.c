@@ -49,6 +49,15 @@ static void add_range(void *ctx)
     *(volatile uintptr_t *)ctx = total;
 }
 
+static void probe_range(void *ctx)
+{
+    fault_handle(give_up);
+    uintptr_t total = 0;
+    for (size_t i = 0; i < range_words; i += 512)
+        total = total << 1 | fault_readable(&range[i]);
+    *(volatile uintptr_t *)ctx = total;
+}
+
 static void stray(void *ctx)
 {
     fault_handle(give_up);
@@ -141,6 +150,8 @@ int main(void)
     ok(!task_start(&task, add_range, &total, 0) && !task_wait(&task, 5000000000) && total == 1024,
        "a protected page reads as zeros");
     is(fault_count, 512, "each load a fault");
+    ok(!task_start(&task, probe_range, &total, 0) && !task_wait(&task, 5000000000) && total == 5,
+       "or is felt to be so");
     munmap(pages + 4096, 4096);
     ok(!task_start(&task, add_range, &total, 0) && !task_wait(&task, 5000000000) && total == 1024,
        "and a page that is gone");
