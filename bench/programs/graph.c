@@ -2,7 +2,11 @@
  * Built twice: with malloc, where the cycles are memdebug's and their lines have the figures, and
  * with -DWITH_BDWGC on bdwgc, which prints its own times.
  *
- *   graph MEGABYTES CYCLES [tree|random] [nowriter] */
+ *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s]
+ *
+ * The writer walks and writes as fast as it can, or writes whole pages of nodes, in an order of its
+ * own, so many megabytes a second.  Told at the end: its longest gap between two looks at the
+ * clock. */
 #ifdef WITH_BDWGC
 #define GC_THREADS
 #include <gc.h>
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,6 +94,46 @@ static void *writer(void *unused)
     return unused;
 }
 
+static double now_ms(void);
+
+/* Every 64th node, disguised. */
+static uintptr_t *pages;
+static size_t page_count;
+static double rate_mb;
+static volatile double longest_gap;
+#define DISGUISE UINT64_C(0x8badf00d00000000)
+
+static void note_pages(struct node *node, size_t *seen)
+{
+    for (; node; node = node->right) {
+        if ((*seen)++ % 64 == 0)
+            pages[page_count++] = (uintptr_t)node ^ DISGUISE;
+        note_pages(node->left, seen);
+    }
+}
+
+static void *paced_writer(void *unused)
+{
+    double start = now_ms(), last = start, written = 0;
+    for (size_t at = 0; !stop; at = (at + 7919) % page_count) {
+        uintptr_t page = (pages[at] ^ DISGUISE) & ~(uintptr_t)4095;
+        for (size_t i = 0; i < 4096 / sizeof(struct node); i++) {
+            struct node *node = (struct node *)page + i;
+            for (int j = 0; j < 6; j++)
+                ((volatile uint64_t *)node->payload)[j]++;
+        }
+        written += 4096;
+        double now;
+        do {
+            now = now_ms();
+            if (now - last > longest_gap)
+                longest_gap = now - last;
+            last = now;
+        } while (!stop && written > (now - start) * 1e3 * rate_mb);
+    }
+    return unused;
+}
+
 static double now_ms(void)
 {
     struct timespec t;
@@ -110,17 +155,25 @@ int main(int argc, char **argv)
     *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
 #endif
     root = is_random ? make_random(count) : make(count);
+    rate_mb = argc > 4 ? atof(argv[4]) : 0;
+    if (rate_mb > 0) {
+        size_t seen = 0;
+        pages = mmap(NULL, (count / 64 + 1) * sizeof *pages, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        note_pages(root, &seen);
+    }
     if (writes)
-        pthread_create(&thread, NULL, writer, NULL);
+        pthread_create(&thread, NULL, rate_mb > 0 ? paced_writer : writer, NULL);
     for (int i = 0; i < cycles; i++) {
         usleep(100000);
+        longest_gap = 0;
         double start = now_ms();
 #ifdef WITH_BDWGC
         GC_gcollect();
-        printf("collected %.3f ms\n", now_ms() - start);
+        printf("collected %.3f ms, gap %.3f\n", now_ms() - start, longest_gap);
 #else
         int error = gc ? gc() : -1;
-        printf("cycle %.3f ms error %d\n", now_ms() - start, error);
+        printf("cycle %.3f ms error %d, gap %.3f\n", now_ms() - start, error, longest_gap);
 #endif
         fflush(stdout);
     }

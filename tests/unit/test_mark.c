@@ -7,6 +7,7 @@
 #include "gc/pages.h"
 #include "gc/proc.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 static uint64_t random_state = 1;
@@ -139,12 +140,7 @@ static void on_white(void *ctx, uintptr_t block, size_t size, bool sampled)
         object->white = true;
 }
 
-static void drop(void *table, size_t size)
-{
-    own_unmap(table, size);
-}
-
-static void check_mark(size_t edge_limit, const char *how)
+static void check_mark(size_t range_limit, unsigned helpers, const char *how)
 {
     static struct heap_index index;
     static struct mark mark;
@@ -152,7 +148,9 @@ static void check_mark(size_t edge_limit, const char *how)
     ok(heap_index_build(&index, NULL), "%s: index", how);
     is(index.objects, th_objects, "%s: objects counted", how);
     is(index.bytes, th_in_use_bytes(), "%s: bytes counted", how);
-    ok(mark_init(&mark, &index, edge_limit), "%s: stacks", how);
+    ok(mark_init(&mark, &index, range_limit), "%s: marker", how);
+    mark.helpers = helpers;
+    mark.eager = helpers > 0;
     for (unsigned i = 0; i < object_count; i++)
         objects[i].reached = objects[i].white = false;
     for (unsigned i = 0; i < 40; i++) {
@@ -164,7 +162,6 @@ static void check_mark(size_t edge_limit, const char *how)
     reach_simply(roots, 40);
     mark_from(&mark, (uintptr_t)roots, (uintptr_t)(roots + 20));
     mark_from(&mark, (uintptr_t)(roots + 20), (uintptr_t)(roots + 40));
-    bool overflowed = mark.overflowed;
     mark_finish(&mark);
     uint64_t white, bytes, expected = 0, expected_bytes = 0;
     heap_index_count_white(&index, &white, &bytes);
@@ -181,13 +178,14 @@ static void check_mark(size_t edge_limit, const char *how)
     is(bytes, expected_bytes, "%s: their bytes", how);
     is(visits, white, "%s: visited once each", how);
     is(wrong_visits, 0, "%s: at their start, with their size", how);
-    ok(overflowed == (edge_limit == 0), "%s: the stack %s", how,
-       overflowed ? "overflowed" : "was large enough");
-    drop(mark.edges, mark.edge_limit * 8);
-    drop(mark.ranges, mark.range_limit * sizeof *mark.ranges);
-    drop(index.region, INDEX_REGIONS * sizeof *index.region);
-    drop(index.page, ((size_t)index.regions << INDEX_PAGES_SHIFT) * 4);
-    drop(index.white, ((size_t)index.regions << INDEX_GRANULES_SHIFT) / 8);
+    ok((mark.again > 0) == (range_limit == 0), "%s: %u times looked at all again", how, mark.again);
+    is(mark.markers, helpers + 1, "%s: markers", how);
+    unsigned grey = 0;
+    for (size_t i = 0; i < index_white_bytes(&index) / 8; i++)
+        grey += i % INDEX_PAGE_WORDS >= INDEX_GREY && index.white[i];
+    is(grey, 0, "%s: nothing is left to look into", how);
+    ok(mark_free(&mark), "%s: memory given back", how);
+    heap_index_free(&index);
 }
 
 /* Every address of a slab of each class resolves to the block that it lies in. */
@@ -235,6 +233,7 @@ static void test_sparse(void)
     uintptr_t root = (uintptr_t)sparse;
     unsigned char resident[16];
     mark_from(&mark, (uintptr_t)&root, (uintptr_t)(&root + 1));
+    mark_finish(&mark);
     mincore((void *)(((uintptr_t)sparse + (100 << 20)) & ~4095ul), 16 * 4096, resident);
     unsigned touched = 0;
     for (int i = 0; i < 16; i++)
@@ -254,11 +253,19 @@ int main(void)
     for (int way = 0; way < 3; way++) {
         static const char *const names[] = {"PAGEMAP_SCAN", "pagemap", "mincore"};
         pages_way = way;
-        check_mark(1 << 20, names[way]);
+        check_mark(1 << 20, 0, names[way]);
     }
     pages_way = 0;
     make_wide(40);
-    check_mark(0, "no room on the stack");
+    check_mark(1 << 20, 0, "blocks full of pointers");
+    check_mark(0, 0, "no room for large blocks");
+    /* Helpers are started with all signals blocked. */
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (int round = 0; round < 6; round++)
+        check_mark(1 << 20, 1 + (unsigned)round % 5, "several markers");
+    check_mark(0, 3, "several markers without room");
     test_resolve();
     test_sparse();
     return tap_done();
