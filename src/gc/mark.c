@@ -2,6 +2,7 @@
 
 #include "base/os.h"
 #include "gc/fault.h"
+#include "gc/mark_check.h"
 #include "gc/mark_team.h"
 #include "gc/marker.h"
 #include "gc/pages.h"
@@ -175,6 +176,8 @@ static ALWAYS_INLINE void clear_queued(uint8_t *queued, bool alone)
 
 bool mark_reach(struct mark *mark, uintptr_t block)
 {
+    if (mark->check)
+        mark_check_reach(mark->check, block);
     return clear_white(index_white(mark->index, block), index_white_bit(block), true);
 }
 
@@ -542,6 +545,8 @@ void mark_from(struct mark *mark, uintptr_t start, uintptr_t end)
 {
     start = (start + 7) & ~(uintptr_t)7;
     end &= ~(uintptr_t)7;
+    if (mark->check)
+        mark_check_words(mark->check, start, end);
     /* What is long waits, for whoever has time. */
     for (; start < end && end - start > SPARSE_BYTES; start += SPARSE_BYTES / 2) {
         if (mark->marker->range_count == mark->marker->range_limit)

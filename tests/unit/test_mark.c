@@ -5,6 +5,7 @@
 
 #include "gc/fault.h"
 #include "gc/mark.h"
+#include "gc/mark_check.h"
 #include "gc/marker.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
@@ -166,9 +167,17 @@ static void check_mark(size_t range_limit, unsigned helpers, const char *how)
     if (wide_root)
         roots[7] = wide_root;
     reach_simply(roots, 40);
+    ok(mark_check_begin(&mark, NULL), "%s: a simple marker beside it", how);
     mark_from(&mark, (uintptr_t)roots, (uintptr_t)(roots + 20));
     mark_from(&mark, (uintptr_t)(roots + 20), (uintptr_t)(roots + 40));
     mark_finish(&mark);
+    /* Something it must notice: a block that one has reached and the other has not. */
+    uint64_t *some = index_white(&index, (uintptr_t)objects[0].block);
+    *some ^= index_white_bit((uintptr_t)objects[0].block);
+    struct mark_check *check = mark.check;
+    is(mark_check_end(&mark), 1, "%s: the two differ in what was changed, and nowhere else", how);
+    ok(check && !mark.check, "%s: the simple one is gone", how);
+    *some ^= index_white_bit((uintptr_t)objects[0].block);
     uint64_t white, bytes, expected = 0, expected_bytes = 0;
     heap_index_count_white(&index, &white, &bytes);
     visits = wrong_visits = 0;
