@@ -6,13 +6,14 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import (BUILD, LIB, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
+from measure import (BUILD, LIB, ROOT, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
 from workloads import compile_program, prepare
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'support'))
@@ -187,27 +188,52 @@ def bench_gctrace(report, quick):
             3 if quick else 7, {outside: (1.10, None)})
 
 
-def graph_cycles(megabytes, cycles, shape='tree'):
-    """Lines of a run on the malloc graph with a writer."""
+def graph_cycles(megabytes, cycles, shape='tree', engine='auto', writer=''):
+    """Lines of a run on the malloc graph with a writer: as fast as it can, or so many MB/s."""
     graph = compile_program('graph', '-pthread')
-    done = subprocess.run([graph, str(megabytes), str(cycles), shape],
-                          env=environment(ours('gctrace=1,gc=ready')), capture_output=True, text=True,
-                          check=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([graph, str(megabytes), str(cycles), shape, *writer.split()],
+                          env=environment(ours(f'gctrace=1,gc=ready,gcengine={engine}')),
+                          capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     lines, skips, rest = split_trace(done.stderr)
     if rest or len(lines) < cycles * 0.8:
         raise RuntimeError(f'{len(lines)} lines for {cycles} cycles, skips {skips}, {rest}')
     return lines, skips
 
 
+def collected(command, variables=None):
+    """Times that bdwgc's and Go's graph print, in ms; the first is left out."""
+    done = subprocess.run(list(map(str, command)), env=environment(variables or {}), check=True,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return list(map(float, re.findall(r'collected ([\d.]+) ms', done.stdout)))[1:]
+
+
 def bench_pause(report, quick):
-    cycles = 6 if quick else 13
-    for megabytes, limit in ((100, 2.0),) if quick else ((100, 2.0), (1024, 15.0)):
-        lines, skips = graph_cycles(megabytes, cycles)
-        pauses = [line.stop1 + line.stop2 for line in lines[1:]]
-        middle, low, high = spread(pauses)
-        report.row('pause', f'{megabytes} MB of 64-byte nodes, second thread writing', middle, 'ms', low,
-                   high, len(pauses), limit, note=f'maximum {max(pauses):.2f} ms, the first '
-                   f'{lines[0].stop1:.2f}; {len(skips)} skipped')
+    """All stops of a cycle together, with a second thread that writes 200 MB/s."""
+    cycles = 6 if quick else 11
+    bounds = {(100, 'clone'): 2.0, (1024, 'clone'): 15.0,
+              (100, 'wp'): 1.0, (1024, 'wp'): 2.0, (8192, 'wp'): 5.0}
+    bdwgc = compile_program('graph', '-DWITH_BDWGC', '-pthread', '-lgc', output='graph-bdwgc')
+    source, go = ROOT / 'bench/programs/graph.go', BUILD / 'bench/graph-go'
+    if shutil.which('go'):
+        subprocess.run(['go', 'build', '-o', go, source], check=True)
+    for megabytes in (100,) if quick else (100, 1024, 8192):
+        peers = {'bdwgc': [bdwgc, megabytes, 3 if megabytes > 4096 else cycles, 'tree', 200]}
+        if go.exists():
+            peers['Go'] = [go, megabytes, cycles, 200]
+        theirs = ', '.join(f'{name} {statistics.median(collected(command)):.3g}'
+                           for name, command in peers.items())
+        for engine in ('clone', 'wp'):
+            try:
+                lines, skips = graph_cycles(megabytes, cycles, engine=engine, writer='200')
+            except RuntimeError as error:
+                print(f'pause         {megabytes} MB, {engine}: {error}')
+                continue
+            pauses = [line.stop1 + line.stop2 for line in lines[1:]]
+            middle, low, high = spread(pauses)
+            report.row('pause', f'{megabytes} MB of 64-byte nodes, {engine}', middle, 'ms', low, high,
+                       len(pauses), bounds.get((megabytes, engine)),
+                       note=f'maximum {max(pauses):.2f} ms, the first '
+                       f'{lines[0].stop1 + lines[0].stop2:.2f}; {len(skips)} skipped; {theirs}')
 
 
 def graph_records(command, options):

@@ -4,9 +4,9 @@
  *
  *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s]
  *
- * The writer walks and writes as fast as it can, or writes whole pages of nodes, in an order of its
- * own, so many megabytes a second.  Told at the end: its longest gap between two looks at the
- * clock. */
+ * The writer walks and writes as fast as it can, or writes runs of neighbouring nodes, a page of
+ * them at a time, so many megabytes a second.  Told at the end: its longest gap between two looks
+ * at the clock. */
 #ifdef WITH_BDWGC
 #define GC_THREADS
 #include <gc.h>
@@ -96,29 +96,28 @@ static void *writer(void *unused)
 
 static double now_ms(void);
 
-/* Every 64th node, disguised. */
-static uintptr_t *pages;
-static size_t page_count;
+/* All nodes in the order of their allocation, disguised; in memory that no collector looks at. */
+static uintptr_t *nodes;
+static size_t node_count;
 static double rate_mb;
 static volatile double longest_gap;
 #define DISGUISE UINT64_C(0x8badf00d00000000)
 
-static void note_pages(struct node *node, size_t *seen)
+static void note_nodes(struct node *node)
 {
     for (; node; node = node->right) {
-        if ((*seen)++ % 64 == 0)
-            pages[page_count++] = (uintptr_t)node ^ DISGUISE;
-        note_pages(node->left, seen);
+        nodes[node_count++] = (uintptr_t)node ^ DISGUISE;
+        note_nodes(node->left);
     }
 }
 
 static void *paced_writer(void *unused)
 {
+    const size_t run = 4096 / sizeof(struct node);
     double start = now_ms(), last = start, written = 0;
-    for (size_t at = 0; !stop; at = (at + 7919) % page_count) {
-        uintptr_t page = (pages[at] ^ DISGUISE) & ~(uintptr_t)4095;
-        for (size_t i = 0; i < 4096 / sizeof(struct node); i++) {
-            struct node *node = (struct node *)page + i;
+    for (size_t at = 0; !stop; at = (at + 7919 * run) % (node_count - run)) {
+        for (size_t i = at; i < at + run; i++) {
+            struct node *node = (struct node *)(nodes[i] ^ DISGUISE);
             for (int j = 0; j < 6; j++)
                 ((volatile uint64_t *)node->payload)[j]++;
         }
@@ -157,10 +156,9 @@ int main(int argc, char **argv)
     root = is_random ? make_random(count) : make(count);
     rate_mb = argc > 4 ? atof(argv[4]) : 0;
     if (rate_mb > 0) {
-        size_t seen = 0;
-        pages = mmap(NULL, (count / 64 + 1) * sizeof *pages, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        note_pages(root, &seen);
+        nodes = mmap(NULL, count * sizeof *nodes, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        note_nodes(root);
     }
     if (writes)
         pthread_create(&thread, NULL, rate_mb > 0 ? paced_writer : writer, NULL);

@@ -30,7 +30,7 @@ static _Noreturn void child_exit(const char *reason)
 {
     if (reason)
         strncpy(shared->reason, reason, sizeof shared->reason - 1);
-    shared->cpu_ns = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID) + shared->helper_cpu_ns;
+    shared->cpu_ns = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID) + shared->helper_cpu_ns;
     __atomic_store_n(&shared->done, reason ? 2 : 1, __ATOMIC_RELEASE);
     raw_futex_wake(&shared->done, 1, 0);
     for (;;)

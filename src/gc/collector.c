@@ -42,12 +42,14 @@ struct work {
 };
 
 /* What forbids a cycle before it begins. */
-static const char *forbidden(void)
+static const char *forbidden(bool *locked)
 {
     static char status[4096];
-    uint64_t seccomp = 0;
+    uint64_t seccomp = 0, locked_kb = 0;
     if (proc_self_read("status", status, sizeof status) <= 0)
         return "/proc/self/status cannot be read";
+    proc_field(status, "VmLck:", 10, &locked_kb);
+    *locked = locked_kb > 0;
     proc_field(status, "Seccomp:", 10, &seccomp);
     /* A filter that came after load was made without us in mind, and may kill instead of refuse. */
     if (seccomp > seccomp_at_load)
@@ -186,13 +188,16 @@ static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    if ((work->reason = forbidden()) || (work->reason = snapshot_prepare()))
+    bool locked = false;
+    if ((work->reason = forbidden(&locked)) || (work->reason = snapshot_prepare()))
         return;
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
-    enum md_engine first = cycle->flags & MD_CYCLE_AT_EXIT && !forced
-                               ? MD_ENGINE_CLONE
-                               : engine_choose(forced, hooks.in_use_bytes());
+    /* At exit nobody feels the pause.  And where the program locks its memory (mlockall), tables
+     * that are mapped beside it would be locked and filled too. */
+    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || locked))
+        forced = MD_ENGINE_CLONE;
+    enum md_engine first = engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;

@@ -12,7 +12,7 @@ struct entry {
 extern const struct entry __start_fault_table[] __attribute__((weak, visibility("hidden")));
 extern const struct entry __stop_fault_table[] __attribute__((weak, visibility("hidden")));
 
-uint32_t fault_count;
+volatile uint32_t fault_count;
 static void (*give_up_now)(void);
 
 static void on_fault(int number, void *info, void *context_pointer)

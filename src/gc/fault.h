@@ -12,6 +12,7 @@
 
 #include "base/compiler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* In inline assembly: behind an instruction that may fault, which stands between the labels FROM
@@ -28,12 +29,21 @@ static ALWAYS_INLINE uintptr_t fault_load(const uintptr_t *at)
     return word;
 }
 
-/* Faults left out before it is taken for an error of ours.  About 2 us each. */
-#define FAULT_MOST 65536u
+/* Whether it can be read. */
+static ALWAYS_INLINE bool fault_readable(const uintptr_t *at)
+{
+    uintptr_t is, word;
+    __asm__ volatile("movl $1, %%eax\n1: movq %2, %1\n2:" FAULT_ENTRY("1b", "2b")
+                     : "=&a"(is), "=&r"(word)
+                     : "m"(*at));
+    return is;
+}
 
-/* Loads left out so far; a caller that goes through a range may look whether the count has moved,
- * and leave out the rest. */
-extern uint32_t fault_count;
+/* Faults left out before it is taken for an error of ours.  About 2 us each. */
+#define FAULT_MOST 262144u
+
+/* Loads left out so far, by all tasks that mark. */
+extern volatile uint32_t fault_count; /* changes behind a load */
 
 /* In the task, first thing: installs the handler (for the task's own signal table; tasks that it
  * starts inherit it) and sets the count to 0.  `give_up` is called on a fault that is in no table,

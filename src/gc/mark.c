@@ -432,6 +432,12 @@ static void look_at_words(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct marker *marker = ctx;
     for (; start < end; start += MARK_CHUNK) {
+        /* In place, memory may go or lose its access while it is looked at: one fault for a page of
+         * it, not one for each word. */
+        while (start < end && UNLIKELY(!fault_readable((const uintptr_t *)start)))
+            start = (start & ~(uintptr_t)4095) + 4096;
+        if (start >= end)
+            break;
         size_t words = (MIN(start + MARK_CHUNK, end) - start) / 8;
         uintptr_t *top = add_words(marker, start, words, marker->wide, marker->edges);
         end_wide(marker->wide);

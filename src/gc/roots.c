@@ -216,9 +216,23 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
         mark_from(scan->mark, start, end);
 }
 
-/* What has been looked at before the stop only where it has been written to since: there, pages of
- * mappings that are no longer registered (others have taken their place) count as written. */
-static void scan_rest(struct scan *scan, uintptr_t start, uintptr_t end)
+/* In the stop, of what has been looked at before only what has been written to since: there, pages
+ * of mappings that are no longer registered (others have taken their place) count as written. */
+static void scan_tracked(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    uint64_t *bytes = scan->bytes, again = 0;
+    if (scan->part == REST) {
+        scan->bytes = &again; /* counted before the stop */
+        pages_each_dirty(start, end, false, scan_run, scan);
+        pages_each_untracked(start, end, scan_run, scan);
+    } else {
+        scan->bytes = &scan->size->tracked_bytes;
+        pages_each_written(start, end, scan_run, scan);
+    }
+    scan->bytes = bytes;
+}
+
+static void scan_in_parts(struct scan *scan, uintptr_t start, uintptr_t end)
 {
     for (unsigned i = track.first_root; i < track.count && start < end; i++) {
         struct track_range range = track.ranges[i];
@@ -229,14 +243,8 @@ static void scan_rest(struct scan *scan, uintptr_t start, uintptr_t end)
         if (start < range.start)
             pages_each_written(start, range.start, scan_run, scan);
         start = MAX(start, range.start);
-        uintptr_t until = MIN(end, range.end);
-        *scan->bytes += until - start; /* of which the rest was looked at before */
-        uint64_t ignored = 0, *bytes = scan->bytes;
-        scan->bytes = &ignored;
-        pages_each_dirty(start, until, false, scan_run, scan);
-        pages_each_untracked(start, until, scan_run, scan);
-        scan->bytes = bytes;
-        start = until;
+        scan_tracked(scan, start, MIN(end, range.end));
+        start = MIN(end, range.end);
     }
     if (start < end)
         pages_each_written(start, end, scan_run, scan);
@@ -249,8 +257,8 @@ static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
         return;
     if (scan->each)
         scan->each(scan->each_ctx, start, end);
-    else if (scan->part == REST)
-        scan_rest(scan, start, end);
+    else if (scan->part != ALL)
+        scan_in_parts(scan, start, end);
     else
         pages_each_written(start, end, scan_run, scan);
 }
@@ -350,11 +358,13 @@ static void scan_heap_stacks(struct scan *scan)
 static bool mark_part(struct mark *mark, struct roots_size *size, int part)
 {
     struct scan scan = {.mark = mark, .size = size, .part = part};
-    *size = (struct roots_size){0, 0};
+    *size = (struct roots_size){.tracked_bytes = part == REST ? size->tracked_bytes : 0};
     if (!collect(&scan))
         return false;
     scan_heap_stacks(&scan);
-    return proc_each_mapping(scan_mapping, &scan);
+    bool ok = proc_each_mapping(scan_mapping, &scan);
+    size->globals_bytes += size->tracked_bytes;
+    return ok;
 }
 
 bool roots_mark(struct mark *mark, struct roots_size *size)

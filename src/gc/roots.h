@@ -21,6 +21,7 @@
 struct roots_size {
     uint64_t stack_bytes;   /* looked at, of stacks and TLS */
     uint64_t globals_bytes; /* of everything else */
+    uint64_t tracked_bytes; /* part of that, looked at by roots_mark_early and tracked since */
 };
 
 /* In the process, before the first cycle: finds the module that this code is in.  Its writable

@@ -47,7 +47,7 @@ __attribute__((used)) static _Noreturn void task_main(struct task *task)
 {
     stand_back(task);
     task->fn(task->ctx);
-    task->cpu_ns = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    task->cpu_ns = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     __atomic_store_n(&task->done, 1, __ATOMIC_RELEASE);
     raw_futex_wake(&task->done, 1, 0);
     task_exit();

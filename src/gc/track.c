@@ -21,6 +21,8 @@
 #define FEATURE_WP_UNPOPULATED (1u << 13)
 #define FEATURE_WP_ASYNC (1u << 15)
 
+#define DISARM_SLICE ((uintptr_t)16 << 20) /* the lock of the address space is held for 0.5 ms */
+
 struct track track;
 
 static int descriptor = -1;
@@ -57,7 +59,7 @@ static const char *ask(void)
     static struct task task;
     static int result;
     if (pages_way != 0)
-        return "this kernel has no PAGEMAP_SCAN (Linux 6.7)";
+        return "PAGEMAP_SCAN cannot be had (Linux 6.7, /proc/self/pagemap)";
     result = -EPERM;
     const char *reason = task_start(&task, probe, &result, 0);
     if (!reason)
@@ -134,4 +136,18 @@ const char *track_arm(void)
     }
     track.first_root = track.count;
     return roots_each_lasting(add_root, NULL) ? NULL : "/proc/self/maps cannot be read";
+}
+
+void track_disarm(void)
+{
+    for (unsigned i = 0; i < track.count; i++) {
+        struct track_range range = track.ranges[i];
+        for (uintptr_t next; range.start < range.end; range.start = next) {
+            next = MIN(range.end, range.start + DISARM_SLICE);
+            /* Fails where something else has been mapped meanwhile: nothing to do there. */
+            struct uffdio_writeprotect ask = {.range = {range.start, next - range.start}};
+            RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
+        }
+    }
+    track.count = 0;
 }

@@ -5,6 +5,7 @@
 #include "gc/pages.h"
 #include "gc/raw.h"
 #include "gc/remark.h"
+#include "gc/scout.h"
 #include "gc/task.h"
 #include "gc/track.h"
 #include "heap/extents.h"
@@ -24,6 +25,7 @@ struct state {
     struct snapshot_result result;
     struct task marker;   /* until the first stop is near */
     struct task finisher; /* then, at the tracer's own priority, as the program waits for it */
+    struct scout scout;
     uint32_t asked;       /* number of requests, futex */
     uint32_t answered;    /* likewise: equal when it is done */
     uint32_t request;     /* CLEAN ... */
@@ -67,18 +69,15 @@ static void clean(void)
     struct remark remark;
     struct counted roots = {mark, 0};
     remark_begin(&remark, mark);
+    scout_heap(&state->scout, &remark, extents, extent_count, true);
+    remark_end(&remark);
     for (unsigned i = 0; i < track.count; i++) {
         struct track_range range = track.ranges[i];
-        if (range.kind == TRACK_HEAP) {
-            remark_extent(&remark, (struct extent){range.start, range.end});
-            pages_each_dirty(range.start, range.end, true, remark_pages, &remark);
-        } else if (range.kind == TRACK_MAP) {
+        if (range.kind == TRACK_MAP)
             pages_each_dirty(range.start, range.end, true, remark_map, mark);
-        } else {
+        else if (range.kind == TRACK_ROOTS)
             pages_each_dirty(range.start, range.end, true, mark_counted, &roots);
-        }
     }
-    remark_end(&remark);
     mark_finish(mark);
     state->round_bytes = remark.bytes + roots.bytes;
     state->result.rounds++;
@@ -130,10 +129,9 @@ static void finish(void)
     unsigned count;
     const struct extent *heap = extents_live(&count);
     remark_begin(&remark, mark);
-    for (unsigned i = 0; i < count; i++) {
+    scout_heap(&state->scout, &remark, heap, count, false);
+    for (unsigned i = 0; i < count; i++) { /* what has been mapped meanwhile */
         remark_extent(&remark, heap[i]);
-        pages_each_dirty(heap[i].start, heap[i].end, false, remark_pages, &remark);
-        remark_extent(&remark, heap[i]); /* pages begin anew */
         pages_each_untracked(heap[i].start, heap[i].end, remark_pages, &remark);
     }
     remark_end(&remark);
@@ -167,14 +165,14 @@ static void serve(void *ctx)
     for (bool ended = false; !ended;) {
         while ((now = __atomic_load_n(&state->asked, __ATOMIC_ACQUIRE)) == served)
             raw_futex_wait(&state->asked, served, -1, 0);
-        int64_t cpu = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+        int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
         switch (state->request) {
         case CLEAN:
             clean_rounds();
             break;
         case FINISH:
             finish();
-            state->result.stop_cpu_ns += raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+            state->result.stop_cpu_ns += raw_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
             break;
         default:
             tell();
@@ -193,15 +191,19 @@ static const char *failure(void)
     return state->failed ? state->result.reason : NULL;
 }
 
-/* Has the finisher do it; `limit_ns` as task_wait. */
-static const char *ask(uint32_t request, int64_t limit_ns)
+/* Has the finisher do something. */
+static void ask(uint32_t request)
 {
-    uint32_t number = state->asked + 1;
-    int64_t now = os_now_ns(), end = now + limit_ns;
     state->request = request;
-    __atomic_store_n(&state->asked, number, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&state->asked, 1, __ATOMIC_RELEASE);
     raw_futex_wake(&state->asked, 1, 0);
-    uint32_t seen;
+}
+
+/* Until it has; `limit_ns` as task_wait. */
+static const char *answer(int64_t limit_ns)
+{
+    uint32_t number = state->asked, seen;
+    int64_t now = os_now_ns(), end = now + limit_ns;
     while ((seen = __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE)) != number) {
         int64_t left = end - now;
         if (left <= 0)
@@ -229,10 +231,13 @@ const char *wp_arm(void)
 {
     if (!state && !(state = own_map(sizeof *state)))
         return "no memory for the result";
-    struct task marker = state->marker, finisher = state->finisher; /* their stacks */
+    /* Stacks, and the scout's list, are kept from cycle to cycle. */
+    struct task marker = state->marker, finisher = state->finisher;
+    struct scout scout = state->scout;
     memset(state, 0, sizeof *state);
     state->marker = marker;
     state->finisher = finisher;
+    state->scout = scout;
 
     const char *reason = track_open();
     if (reason)
@@ -244,6 +249,16 @@ const char *wp_arm(void)
     return reason;
 }
 
+static void start_scout(void)
+{
+    uint64_t all = ~UINT64_C(0), before;
+    if (extents_bytes() < SCOUT_LEAST || os_cpu_count() < 2)
+        return;
+    raw_sigmask(SIG_SETMASK, &all, &before);
+    scout_start(&state->scout); /* without, it takes longer */
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 const char *wp_mark(int64_t limit_ns)
 {
     const char *reason = start(&state->marker, mark_beside, mark_nice());
@@ -252,12 +267,14 @@ const char *wp_mark(int64_t limit_ns)
     state->result.cpu_ns = state->marker.cpu_ns;
     if (!roots_prepare())
         return "no memory to mark in";
+    start_scout();
     return start(&state->finisher, serve, 0);
 }
 
 const char *wp_clean(int64_t limit_ns)
 {
-    const char *reason = ask(CLEAN, limit_ns);
+    ask(CLEAN);
+    const char *reason = answer(limit_ns);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
                ? "the program writes faster than it can be followed"
                : reason;
@@ -265,17 +282,20 @@ const char *wp_clean(int64_t limit_ns)
 
 const char *wp_finish(void)
 {
-    return ask(FINISH, WP_STOP_NS);
+    ask(FINISH);
+    return answer(WP_STOP_NS);
 }
 
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
 {
-    const char *reason = ask(TELL, limit_ns);
+    ask(TELL);
+    track_disarm(); /* meanwhile */
+    const char *reason = answer(limit_ns);
     if (!reason)
         reason = task_wait(&state->finisher, 1000000000);
     if (!reason)
-        state->result.cpu_ns += state->finisher.cpu_ns - state->result.stop_cpu_ns +
-                                state->result.helper_cpu_ns;
+        state->result.cpu_ns +=
+            state->finisher.cpu_ns - state->result.stop_cpu_ns + state->result.helper_cpu_ns;
     *result = state->result;
     return reason;
 }
@@ -286,7 +306,9 @@ void wp_end(struct snapshot_result *result)
         return;
     task_cancel(&state->marker);
     task_cancel(&state->finisher);
+    scout_end(&state->scout);
     trace_free(&state->trace);
+    track_disarm();
     extents_unpin();
     result->arm_ns = state->result.arm_ns;
     result->rounds = state->result.rounds;
@@ -298,6 +320,7 @@ void wp_renew(void)
         return;
     task_renew(&state->marker);
     task_renew(&state->finisher);
+    task_renew(&state->scout.task);
     mark_renew(&state->trace.mark);
     /* Its tables are copies that nobody uses. */
     trace_free(&state->trace);

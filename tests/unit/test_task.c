@@ -49,6 +49,15 @@ static void add_range(void *ctx)
     *(volatile uintptr_t *)ctx = total;
 }
 
+static void probe_range(void *ctx)
+{
+    fault_handle(give_up);
+    uintptr_t total = 0;
+    for (size_t i = 0; i < range_words; i += 512)
+        total = total << 1 | fault_readable(&range[i]);
+    *(volatile uintptr_t *)ctx = total;
+}
+
 static void stray(void *ctx)
 {
     fault_handle(give_up);
@@ -141,6 +150,8 @@ int main(void)
     ok(!task_start(&task, add_range, &total, 0) && !task_wait(&task, 5000000000) && total == 1024,
        "a protected page reads as zeros");
     is(fault_count, 512, "each load a fault");
+    ok(!task_start(&task, probe_range, &total, 0) && !task_wait(&task, 5000000000) && total == 5,
+       "or is felt to be so");
     munmap(pages + 4096, 4096);
     ok(!task_start(&task, add_range, &total, 0) && !task_wait(&task, 5000000000) && total == 1024,
        "and a page that is gone");
@@ -149,9 +160,9 @@ int main(void)
     ok(!task_start(&task, add_range, &total, 0) && !task_wait(&task, 5000000000) && total == 0,
        "and all of it");
     tap_print("# %.2f us a fault", (double)(os_now_ns() - begin) / 1e3 / 1536);
-    char *hole = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *hole = mmap(NULL, 4 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     range = (uintptr_t *)hole;
-    range_words = (1 << 20) / 8;
+    range_words = (4 << 20) / 8;
     ok(!task_start(&task, add_range, &total, 0) && task_wait(&task, 20000000000),
        "too many faults end the task");
     ok(!task_start(&task, stray, hole, 0) && task_wait(&task, 5000000000),
