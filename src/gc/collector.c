@@ -9,12 +9,15 @@
 #include "gc/leaks.h"
 #include "gc/pacer.h"
 #include "gc/pages.h"
+#include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/room.h"
 #include "gc/roots.h"
 #include "gc/stop_snapshot.h"
 #include "gc/track.h"
 #include "gc/tracer.h"
+#include "gc/unforked.h"
 #include "gc/world.h"
 #include "gc/wp_snapshot.h"
 #include "heap/extents.h"
@@ -29,7 +32,6 @@
 static struct gc_hooks hooks;
 static struct pacer pacer;
 static uint64_t total_cpu_ns;
-static uint64_t seccomp_at_load;
 
 /* ---- on the tracer thread ---- */
 
@@ -41,20 +43,14 @@ struct work {
     uint64_t moment; /* of the samples, likewise */
 };
 
-/* What forbids a cycle before it begins. */
-static const char *forbidden(bool *locked)
+/* Whether the program locks its memory: tables that are mapped beside it would be locked too. */
+static bool memory_is_locked(void)
 {
     static char status[4096];
-    uint64_t seccomp = 0, locked_kb = 0;
-    if (proc_self_read("status", status, sizeof status) <= 0)
-        return "/proc/self/status cannot be read";
-    proc_field(status, "VmLck:", 10, &locked_kb);
-    *locked = locked_kb > 0;
-    proc_field(status, "Seccomp:", 10, &seccomp);
-    /* A filter that came after load was made without us in mind, and may kill instead of refuse. */
-    if (seccomp > seccomp_at_load)
-        return "the program has sandboxed itself (seccomp)";
-    return NULL;
+    uint64_t locked_kb = 0;
+    if (proc_self_read("status", status, sizeof status) > 0)
+        proc_field(status, "VmLck:", 10, &locked_kb);
+    return locked_kb > 0;
 }
 
 /* ---- what an engine does while the world is stopped ---- */
@@ -120,6 +116,13 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     return reason;
 }
 
+/* Bytes that a copy may come to: the heap, if all of it is written to, and a quarter to mark in. */
+static uint64_t most_of_copy(void)
+{
+    uint64_t in_use = hooks.in_use_bytes();
+    return in_use + in_use / 4;
+}
+
 /* A minute, and one more for each 2 GB. */
 static int64_t mark_limit_ns(const struct work *work)
 {
@@ -150,13 +153,22 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
 
 static const char *run_clone(struct work *work, bool *engine_failed)
 {
-    if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
-        huge_collapse();
-    const char *reason = stop(work, clone_in_stop, engine_failed);
+    const char *reason = room_for_copy(most_of_copy());
+    *engine_failed = true;
     if (reason)
         return reason;
+    if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
+        huge_collapse();
+    unforked_list();
+    if ((reason = stop(work, clone_in_stop, engine_failed)))
+        return reason;
     *engine_failed = false;
-    return snapshot_wait(&work->result, mark_limit_ns(work));
+    reason = snapshot_wait(&work->result, mark_limit_ns(work));
+    if (!reason && unforked_is_there(&work->result.unforked)) {
+        *engine_failed = true;
+        reason = "memory that no copy has (MADV_DONTFORK)";
+    }
+    return reason;
 }
 
 static const char *run_wp(struct work *work, bool *engine_failed)
@@ -188,14 +200,13 @@ static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    bool locked = false;
-    if ((work->reason = forbidden(&locked)) || (work->reason = snapshot_prepare()))
+    if ((work->reason = permit_cycle()) || (work->reason = snapshot_prepare()))
         return;
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
     /* At exit nobody feels the pause.  And where the program locks its memory (mlockall), tables
      * that are mapped beside it would be locked and filled too. */
-    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || locked))
+    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || memory_is_locked()))
         forced = MD_ENGINE_CLONE;
     enum md_engine first = engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
@@ -247,9 +258,7 @@ void gc_init(const struct gc_hooks *given)
     hooks = *given;
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
-    char status[4096];
-    if (os_read_file("/proc/self/status", status, sizeof status) > 0)
-        proc_field(status, "Seccomp:", 10, &seccomp_at_load);
+    permit_init();
     publish_goal(gc_goal_bytes());
 }
 
@@ -258,6 +267,7 @@ void gc_renew(void)
     tracer_renew();
     world_renew();
     snapshot_renew();
+    unforked_renew();
     wp_renew();
     stop_renew();
     engine_renew();
@@ -317,9 +327,11 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     uint64_t goal = pacer_goal(&pacer, &settings);
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
-    const char *reason = tracer_run(cycle_on_tracer, &work);
-    if (!reason)
+    const char *reason = permit_trial();
+    if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
         reason = work.reason;
+    if (flags & GC_UNTOLD)
+        return !reason;
     int64_t end = os_now_ns();
     uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns + out->stop2_cpu_ns;
     total_cpu_ns += cpu;

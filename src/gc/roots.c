@@ -22,6 +22,11 @@ struct hole {
 /* Our writable segments. */
 static struct hole self[8];
 static unsigned self_count;
+/* Our thread-locals, the allocator's among them, from `start` to `end` bytes below each thread's
+ * pointer (always the same place: initial-exec).  The allocator keeps addresses there that are
+ * nobody's pointers: a multiple of 1 GiB for each region it has looked up, which lies in some block
+ * if blocks are large. */
+static struct hole self_tls;
 
 static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
 {
@@ -39,6 +44,10 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
     for (unsigned i = 0; i < info->dlpi_phnum && self_count < ARRAY_LENGTH(self); i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+        if (segment->p_type == PT_TLS && (uintptr_t)info->dlpi_tls_data - 1 < thread)
+            self_tls = (struct hole){thread - (uintptr_t)info->dlpi_tls_data,
+                                     thread - (uintptr_t)info->dlpi_tls_data - segment->p_memsz};
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
             self[self_count++] = (struct hole){
                 start & ~(uintptr_t)4095, (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
@@ -50,6 +59,7 @@ void roots_find_self(void)
 {
     unsigned seen = 0;
     self_count = 0;
+    self_tls = (struct hole){0, 0};
     dl_iterate_phdr(note_self, &seen);
 }
 
@@ -66,6 +76,7 @@ struct scan {
     uintptr_t guard_end; /* end of the last mapping without access */
     uint64_t *bytes;     /* of size, where the mapping at work is counted */
     uintptr_t from;      /* of the mapping at work: nothing below is looked at */
+    bool code;           /* it holds instructions that were made at run time */
     enum { ALL, EARLY, REST } part;
     void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
     void *each_ctx;
@@ -197,11 +208,55 @@ static size_t lower_bound(const uintptr_t *words, size_t count, size_t stride, u
 
 /* ---- looking ---- */
 
+static void scan_run(void *ctx, uintptr_t start, uintptr_t end);
+
+/* What a run has before and behind our thread-locals; true if there are any in it. */
+static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, start + self_tls.end + 1);
+    if (self_tls.start == self_tls.end || i == scan->thread_count ||
+        scan->threads[i] - self_tls.start >= end)
+        return false;
+    uintptr_t hole = scan->threads[i] - self_tls.start;
+    if (start < hole)
+        scan_run(scan, start, hole);
+    scan_run(scan, MAX(start, hole + self_tls.start - self_tls.end), end);
+    return true;
+}
+
+/* Instructions made at run time have addresses in them at any byte (the JVM keeps some nowhere
+ * else): whatever lies across two words and may be a pointer. */
+static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t end)
+{
+    enum { MOST = 256 };
+    uintptr_t words[MOST + 7], lo = mark->index->lo, span = mark->index->span;
+    unsigned count = 0;
+    uintptr_t at = (start + 7) & ~(uintptr_t)7, word = 0;
+    for (; at + 8 <= end; at += 8) {
+        if (at % 4096 == 0 && !fault_readable((const uintptr_t *)at)) {
+            at += 4096 - 8; /* in place, it may be gone */
+            word = 0;
+            continue;
+        }
+        uintptr_t next = fault_load((const uintptr_t *)at);
+        for (unsigned bits = 8; bits < 64; bits += 8) {
+            words[count] = word >> bits | next << (64 - bits);
+            count += words[count] - lo < span;
+        }
+        word = next;
+        if (count >= MOST) {
+            mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+            count = 0;
+        }
+    }
+    mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+}
+
 static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scan *scan = ctx;
     start = MAX(start, scan->from);
-    if (start >= end)
+    if (start >= end || scan_around_tls(scan, start, end))
         return;
     *scan->bytes += end - start;
     /* Where we are linked into the program, our list of ranges lies among its data: the end of one
@@ -214,6 +269,10 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     }
     if (start < end)
         mark_from(scan->mark, start, end);
+    /* Not in the stop again: code in which an old block's only pointer has come since is seen in
+     * the next cycle. */
+    if (scan->code && scan->part != REST)
+        mark_across(scan->mark, start, end);
 }
 
 /* In the stop, of what has been looked at before only what has been written to since: there, pages
@@ -332,6 +391,7 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
     scan->bytes = in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
     scan->from = m->start;
+    scan->code = m->executable && !m->inode;
     if (in_use && is_thread_stack(scan, m))
         scan->from = scan->points[point];
     else if (!in_use && !has_thread)
