@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from measure import (BUILD, LIB, ROOT, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
@@ -263,6 +264,52 @@ def bench_mark(report, quick):
                        f'{statistics.median(both) * 1e6 / nodes:.0f}')
 
 
+def seconds_to_end(command, extra, words):
+    """From the program's last statement to its end, and its peak MB.  Raises unless its stderr has
+    what `words` (a regular expression) finds."""
+    with tempfile.TemporaryFile('w+') as err:
+        process = subprocess.Popen([*map(str, command)], env=environment(extra), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=err)
+        _, _, usage = os.wait4(process.pid, 0)
+        end = time.monotonic()
+        process.returncode = 0  # wait4 has taken it
+        err.seek(0)
+        text = err.read()
+    begin = re.search(r'^end ([\d.]+)$', text, re.M)
+    if not begin or not re.search(words, text):
+        raise RuntimeError(f'{command[0]}: no {words!r} in {text[-500:]}')
+    return end - float(begin[1]), usage.ru_maxrss / 1024
+
+
+def bench_leakcheck(report, quick):
+    megabytes, count = (100, 1) if quick else (1024, 5)
+    program = compile_program('leakcheck')
+    sanitized = compile_program('leakcheck', '-fsanitize=leak', output='leakcheck-lsan')
+    # A stale word on a stack may hold one of the hundred.
+    counted, told = r' (99|100) unreachable object', r'leaked in (99|100) allocation'
+    table = {'no check': (program, jemalloc(), ''),
+             'leakcheck=1,memprofilerate=512k': (program, ours('leakcheck=1,memprofilerate=512k'), counted),
+             'leakcheck=1': (program, ours('leakcheck=1'), told),
+             'LeakSanitizer': (sanitized, None, told)}
+    times, peaks = {name: [] for name in table}, {name: [] for name in table}
+    for i in range(count):
+        names = list(table)
+        for name in names[i % len(names):] + names[:i % len(names)]:
+            seconds, peak = seconds_to_end([table[name][0], megabytes], *table[name][1:])
+            times[name].append(seconds)
+            peaks[name].append(peak)
+    free = statistics.median(times['no check'])
+    theirs = statistics.median(times['LeakSanitizer']) - free
+    plain = statistics.median(peaks['no check'])
+    for name in table:
+        middle, low, high = ((value - free) / theirs for value in spread(times[name]))
+        if name != 'no check':
+            report.row('leakcheck', f'{megabytes} MB, at exit, {name}', middle, 'x', low, high, count,
+                       1 / 3 if name == 'leakcheck=1,memprofilerate=512k' else None,
+                       note=f'{statistics.median(times[name]) - free:.2f} s; RSS '
+                       f'{statistics.median(peaks[name]):.0f} of {plain:.0f} MB')
+
+
 def bench_startup(report, quick):
     count = 40 if quick else 300
     costs = rounds({PLAIN: lambda: measure(['/bin/true'], jemalloc()),
@@ -280,7 +327,7 @@ def bench_startup(report, quick):
 
 BENCHES = {'instructions': bench_instructions, 'programs': bench_programs, 'rate4096': bench_rate4096,
            'rate1': bench_rate1, 'gctrace': bench_gctrace, 'pause': bench_pause, 'mark': bench_mark,
-           'startup': bench_startup}
+           'leakcheck': bench_leakcheck, 'startup': bench_startup}
 
 
 def main():

@@ -49,7 +49,8 @@ static int encode(struct profile *profile, char *error)
     struct snapshot snap;
     segment_identity();
     segment_hold(true);
-    int result = snapshot_take(&snap, segment_header(), segment_size(), SNAPSHOT_PROFILE, error);
+    int result = snapshot_take(&snap, segment_header(), segment_size(),
+                               snapshot_of_profile(segment_header(), segment_size()), error);
     segment_hold(false);
     if (result)
         return result;

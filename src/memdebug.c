@@ -8,6 +8,7 @@
 #include "gc/gc.h"
 #include "heap/extents.h"
 #include "heap/object_map.h"
+#include "leakcheck.h"
 #include "malloc/counts.h"
 #include "malloc/entry.h"
 #include "malloc/jemalloc.h"
@@ -74,7 +75,27 @@ static unsigned chosen_gc(void)
     unsigned mode = (unsigned)option_number(OPTION_GC);
     if (mode != GC_AUTO)
         return mode;
-    return option_number(OPTION_GCTRACE) || option_given(OPTION_GCINTERVAL) ? GC_OBSERVE : GC_OFF;
+    return option_number(OPTION_GCTRACE) || option_number(OPTION_LEAKCHECK) ||
+                   option_given(OPTION_GCINTERVAL)
+               ? GC_OBSERVE
+               : GC_OFF;
+}
+
+/* Whoever asks for leaks at exit wants them all, each with its stack, as LeakSanitizer tells them.
+ */
+static void prepare_leakcheck(void)
+{
+    if (!active || !option_number(OPTION_LEAKCHECK))
+        return;
+    if (gc_mode == GC_OFF)
+        message("leakcheck: not done: gc=off");
+    else if (!option_given(OPTION_MEMPROFILERATE))
+        option_set("memprofilerate", "1");
+}
+
+static bool wants_leakcheck(void)
+{
+    return gc_mode != GC_OFF && option_number(OPTION_LEAKCHECK);
 }
 
 static bool wants_tracked(void)
@@ -168,6 +189,14 @@ static void on_publish(void)
         service_kick(SERVICE_LOOK);
 }
 
+#ifdef HOSTILE_ALLOCATIONS
+static void on_hostile(void)
+{
+    if (gc_mode != GC_OFF)
+        service_kick(SERVICE_CYCLE);
+}
+#endif
+
 /* A main thread that ends by pthread_exit: the process lives on until its last thread ends, and
  * ours must not be that. */
 static void on_thread_end(void)
@@ -201,6 +230,7 @@ static void after_fork(void)
     gc_renew();
     service_renew();
     dump_renew();
+    leakcheck_renew();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
         segment_disable();
 }
@@ -229,6 +259,7 @@ void memdebug_boot(void)
     bool exec_child = options_parse(text);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
+    prepare_leakcheck();
     tracked = active && wants_tracked();
     if (tracked && (!object_map_init(&reason) || !entry_can_track())) {
         message(reason ? reason : "no tracing: the page of malloc could not be replaced (mremap)");
@@ -258,6 +289,9 @@ void memdebug_boot(void)
     if (tracked) {
         tracked_init();
         counts_on_publish = on_publish;
+#ifdef HOSTILE_ALLOCATIONS
+        tracked_hostile = on_hostile;
+#endif
         entry_choose(true);
     }
     pthread_atfork(prof_before_fork, prof_after_fork, after_fork);
@@ -324,13 +358,39 @@ static void at_end(void)
         return;
     const struct md_counters *c = segment_counters();
     message_ending();
-    if (gc_mode == GC_OBSERVE && c->cycles == 0)
+    bool leaks = wants_leakcheck();
+    if (leaks)
+        leaks = service_do(JOB_EXIT_LEAK_CYCLES, NULL) == 0;
+    else if (gc_mode == GC_OBSERVE && c->cycles == 0)
         service_do(JOB_EXIT_CYCLE, NULL);
     if (*option_text(OPTION_HEAPPROFILE) && option_number(OPTION_HEAPPROFILEEXIT))
         service_do(JOB_EXIT_DUMP, NULL);
+    if (leaks)
+        service_do(JOB_EXIT_LEAKS, NULL);
     counts_publish();
     service_end();
     segment_fini();
+}
+
+/* quick_exit runs no other handler after this one, the first that was registered, and flushes
+ * nothing. */
+static void at_quick_end(void)
+{
+    at_end();
+    if (leakcheck_found() && option_number(OPTION_LEAKEXITCODE))
+        _exit((int)option_number(OPTION_LEAKEXITCODE));
+}
+
+/* Registered before the loader's own handler, which runs all destructors, so it comes after these:
+ * the last of all.  What exit has still to do is to flush what stdio holds.  A handler that calls
+ * exit changes the status, and glibc goes on where it was ("we use the status value in the last
+ * exit"); flushing by ourselves could block on a stream that another thread has locked. */
+static void at_last(int status, void *unused)
+{
+    (void)unused;
+    int code = (int)option_number(OPTION_LEAKEXITCODE);
+    if (leakcheck_found() && code && code != status)
+        exit(code);
 }
 
 /* Before jemalloc's own constructor, which would initialise it without our settings. */
@@ -350,12 +410,15 @@ static __attribute__((constructor)) void at_load(void)
         say_own_malloc();
     if (option_number(OPTION_HELP))
         options_help(help_line);
-    if (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE))
+    if (wants_leakcheck() || (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE)))
         message_keep();
     fmt_absolute(trace_path, sizeof trace_path, option_text(OPTION_GCTRACEFILE));
     dump_init();
+    leakcheck_init();
     install_dump_signal();
-    at_quick_exit(at_end);
+    at_quick_exit(at_quick_end);
+    if (wants_leakcheck())
+        on_exit(at_last, NULL);
     if (gc_mode != GC_OFF)
         gc_init(&hooks);
     service_paces = gc_mode == GC_OBSERVE;

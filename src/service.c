@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "dump.h"
 #include "gc/gc.h"
+#include "leakcheck.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "segment/segment.h"
@@ -90,8 +91,16 @@ static int run_job(enum service_job job, const char *path)
         return gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
     case JOB_EXIT_CYCLE:
         return gc_cycle(MD_CYCLE_AT_EXIT, &cycle) ? 0 : EAGAIN;
+    case JOB_EXIT_LEAK_CYCLES:
+        if (gc_cycle(MD_CYCLE_AT_EXIT, &cycle) &&
+            (!cycle.unreachable_objects || gc_cycle(MD_CYCLE_AT_EXIT, &cycle)))
+            return 0;
+        leakcheck_failed(cycle.reason);
+        return EAGAIN;
     case JOB_EXIT_DUMP:
         return dump_write("exit");
+    case JOB_EXIT_LEAKS:
+        return leakcheck_report();
     case JOB_DUMP_TO:
         return dump_write_to(path);
     }
@@ -122,6 +131,8 @@ static void answer(uint32_t bits)
                                                                   : EAGAIN;
     if (bits & MD_REQUEST_DUMP)
         control->result = dump_write("request");
+    if (bits & SERVICE_CYCLE)
+        gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
     if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP)) {
@@ -305,16 +316,18 @@ int service_do(enum service_job job, const char *path)
     while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
         service_kick(SERVICE_LOOK);
         futex_wait(&job_state, JOB_WAITS, 100000000);
-        if (job != JOB_EXIT_DUMP)
+        if (job != JOB_EXIT_DUMP && job != JOB_EXIT_LEAKS)
             continue;
         /* A program that exits from a constructor of a library it loads holds the loader's lock,
-         * for which our thread waits: the last profile is lost then. */
+         * for which our thread waits: the last profile and the leaks are lost then. */
         int64_t cpu_now = served_cpu_ns(), now = os_now_ns();
         if (cpu_now != cpu) {
             cpu = cpu_now;
             moved = now;
         } else if (now - moved > STUCK_NS) {
-            message("heapprofile: no profile at exit: the exiting thread is loading a library");
+            message(job == JOB_EXIT_DUMP
+                        ? "heapprofile: no profile at exit: the exiting thread is loading a library"
+                        : "leakcheck: no report at exit: the exiting thread is loading a library");
             lock_release(&job_lock);
             return EDEADLK;
         }

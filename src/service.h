@@ -13,6 +13,7 @@
 
 /* Beside MD_REQUEST_* in the request word. */
 #define SERVICE_LOOK (1u << 30)        /* something may be due */
+#define SERVICE_CYCLE (1u << 28)       /* a cycle, whatever the pacer says: builds for tests */
 #define SERVICE_DUMP_SIGNAL (1u << 29) /* the dump signal has come */
 
 /* Whether cycles run by themselves (gc=observe), not only when asked for. */
@@ -23,7 +24,14 @@ void service_kick(uint32_t bits);
 /* Starts it if there is none.  False: the system refused a thread. */
 bool service_start(void);
 
-enum service_job { JOB_CYCLE, JOB_EXIT_CYCLE, JOB_EXIT_DUMP, JOB_DUMP_TO };
+enum service_job {
+    JOB_CYCLE,
+    JOB_EXIT_CYCLE,
+    JOB_EXIT_LEAK_CYCLES, /* two, or one that finds nothing unreachable */
+    JOB_EXIT_DUMP,
+    JOB_EXIT_LEAKS, /* the report */
+    JOB_DUMP_TO
+};
 /* Has a job done and waits for it; on the calling thread where there can be no thread of ours.
  * Returns 0 or an errno value. */
 int service_do(enum service_job job, const char *path);

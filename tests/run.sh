@@ -2,7 +2,7 @@
 # Builds and runs every test.  The last line is `N passed, N failed, N skipped`, in test points; the
 # exit status says whether all passed.  On a fresh Debian 12 it installs what it needs first.
 #
-#   tests/run.sh [--quick]     --quick leaves the sanitizer builds out
+#   tests/run.sh [--quick]     --quick leaves the hostile and the sanitizer builds out
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -54,6 +54,13 @@ run_sanitized() {
 }
 
 if [ -z "$quick" ]; then
+    # Every test again while cycles run all the time, told to nobody: one at each 1000th allocation.
+    if build build-hostile -Dc_args=-DHOSTILE_ALLOCATIONS=1000; then
+        MEMDEBUG_HOSTILE=1 run_tests build-hostile --no-suite lint --timeout-multiplier 3
+    else
+        status=1
+    fi
+
     # Everything but the interposed symbols, with the mistakes that only a sanitizer sees.  A stopped
     # world is beyond them: they have threads, signal stacks and a heap of their own.  LeakSanitizer is
     # off: it needs ptrace, which containers refuse.

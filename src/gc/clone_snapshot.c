@@ -1,7 +1,9 @@
 #include "gc/clone_snapshot.h"
 
 #include "base/os.h"
+#include "gc/hidden.h"
 #include "gc/pages.h"
+#include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "heap/extents.h"
@@ -69,20 +71,8 @@ static void handle_faults(void)
     raw_sigmask(SIG_UNBLOCK, &open, NULL);
 }
 
-/* Steps out of the program's way.  Files of /proc that are not readable for all are opened before
- * the child is no longer dumpable: then they are root's. */
-static void stand_back(uint32_t parent)
+static void take_less(void)
 {
-    RAW4(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
-    if (RAW3(SYS_getppid, 0, 0, 0) != (long)parent)
-        child_exit("the program has ended");
-    RAW4(SYS_prctl, PR_SET_NAME, "md-mark", 0, 0);
-    pages_open();
-    long fd = proc_self_open("oom_score_adj", O_WRONLY);
-    if (fd >= 0) {
-        RAW3(SYS_write, fd, "1000", 4);
-        RAW3(SYS_close, fd, 0, 0);
-    }
     /* A program under a real-time policy has no use for a marker under one. */
     struct sched_param param = {0};
     RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
@@ -91,6 +81,25 @@ static void stand_back(uint32_t parent)
     RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + mark_nice(), 19));
     struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
+}
+
+/* Steps out of the program's way.  Files of /proc that are not readable for all are opened before
+ * the child is no longer dumpable: then they are root's. */
+static void stand_back(uint32_t parent)
+{
+    RAW4(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    if (RAW3(SYS_getppid, 0, 0, 0) != (long)parent)
+        child_exit("the program has ended");
+    RAW4(SYS_prctl, PR_SET_NAME, "md-mark", 0, 0);
+    RAW3(SYS_chdir, "/", 0, 0); /* what the program leaves can be unmounted */
+    pages_open();
+    long fd = proc_self_open("oom_score_adj", O_WRONLY);
+    if (fd >= 0) {
+        RAW3(SYS_write, fd, "1000", 4);
+        RAW3(SYS_close, fd, 0, 0);
+    }
+    if (permit_resources)
+        take_less();
     /* A crash of ours is no report about the program.  Of its own memory only. */
     RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
 }
@@ -100,6 +109,9 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     own_thread = true;
     stand_back(parent);
     handle_faults();
+    const char *reason = hidden_restore(parent);
+    if (reason)
+        child_exit(reason);
 
     /* In memory on record as ours: the index holds the address of the first block, and where we are
      * linked into a program our static data are roots. */
@@ -126,9 +138,10 @@ const char *snapshot_clone(size_t (*block_size)(const void *block))
 {
     uint32_t self = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
     /* The descriptor table that is copied is the tracer thread's own (tracer.h): the child holds no
-     * socket and no file lock of the program's.  CLONE_UNTRACED: a debugger would take the child
-     * for a thread. */
-    long pid = raw6(SYS_clone, CLONE_FS | CLONE_UNTRACED, 0, 0, 0, 0, 0);
+     * socket and no file lock of the program's.  Not CLONE_FS: the kernel takes the set-user-ID bit
+     * from whoever shares its directories with another process and execs.  CLONE_UNTRACED: a
+     * debugger would take the child for a thread. */
+    long pid = raw6(SYS_clone, CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
         child_main(self, block_size);
     if (pid > 0) {

@@ -9,8 +9,10 @@
 #include "gc/leaks.h"
 #include "gc/pacer.h"
 #include "gc/pages.h"
+#include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/room.h"
 #include "gc/roots.h"
 #include "gc/stop_snapshot.h"
 #include "gc/track.h"
@@ -29,7 +31,6 @@
 static struct gc_hooks hooks;
 static struct pacer pacer;
 static uint64_t total_cpu_ns;
-static uint64_t seccomp_at_load;
 
 /* ---- on the tracer thread ---- */
 
@@ -40,22 +41,6 @@ struct work {
     uint64_t in_use; /* by the counters, at the snapshot */
     uint64_t moment; /* of the samples, likewise */
 };
-
-/* What forbids a cycle before it begins. */
-static const char *forbidden(bool *locked)
-{
-    static char status[4096];
-    uint64_t seccomp = 0, locked_kb = 0;
-    if (proc_self_read("status", status, sizeof status) <= 0)
-        return "/proc/self/status cannot be read";
-    proc_field(status, "VmLck:", 10, &locked_kb);
-    *locked = locked_kb > 0;
-    proc_field(status, "Seccomp:", 10, &seccomp);
-    /* A filter that came after load was made without us in mind, and may kill instead of refuse. */
-    if (seccomp > seccomp_at_load)
-        return "the program has sandboxed itself (seccomp)";
-    return NULL;
-}
 
 /* ---- what an engine does while the world is stopped ---- */
 
@@ -148,12 +133,22 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
 
 /* ---- engines ---- */
 
+/* Bytes that a copy may come to: the heap, if all of it is written to, and a quarter to mark in. */
+static uint64_t most_of_copy(void)
+{
+    uint64_t in_use = hooks.in_use_bytes();
+    return in_use + in_use / 4;
+}
+
 static const char *run_clone(struct work *work, bool *engine_failed)
 {
+    *engine_failed = true;
+    const char *reason = room_for_copy(most_of_copy());
+    if (reason)
+        return reason;
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
         huge_collapse();
-    const char *reason = stop(work, clone_in_stop, engine_failed);
-    if (reason)
+    if ((reason = stop(work, clone_in_stop, engine_failed)))
         return reason;
     *engine_failed = false;
     return snapshot_wait(&work->result, mark_limit_ns(work));
@@ -163,7 +158,9 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
     work->in_use = hooks.in_use_bytes();
-    const char *reason = wp_arm();
+    const char *reason = room_for_copy(work->in_use / 4);
+    if (!reason)
+        reason = wp_arm();
     if (!reason)
         reason = stop(work, nothing_in_stop, engine_failed);
     if (!reason && !(reason = wp_mark(mark_limit_ns(work))))
@@ -177,25 +174,34 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 static const char *run_stop(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
-    const char *reason = stop_prepare();
+    const char *reason = room_for_copy(hooks.in_use_bytes() / 4);
+    if (!reason)
+        reason = stop_prepare();
     if (!reason)
         reason = stop(work, mark_in_stop, engine_failed);
     stop_end();
     return reason;
 }
 
+static bool memory_is_locked(void)
+{
+    static char status[4096];
+    uint64_t locked_kb = 0;
+    return proc_self_read("status", status, sizeof status) > 0 &&
+           proc_field(status, "VmLck:", 10, &locked_kb) && locked_kb > 0;
+}
+
 static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    bool locked = false;
-    if ((work->reason = forbidden(&locked)) || (work->reason = snapshot_prepare()))
+    if ((work->reason = permit_cycle()) || (work->reason = snapshot_prepare()))
         return;
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
     /* At exit nobody feels the pause.  And where the program locks its memory (mlockall), tables
      * that are mapped beside it would be locked and filled too. */
-    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || locked))
+    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || memory_is_locked()))
         forced = MD_ENGINE_CLONE;
     enum md_engine first = engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
@@ -247,9 +253,7 @@ void gc_init(const struct gc_hooks *given)
     hooks = *given;
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
-    char status[4096];
-    if (os_read_file("/proc/self/status", status, sizeof status) > 0)
-        proc_field(status, "Seccomp:", 10, &seccomp_at_load);
+    permit_init();
     publish_goal(gc_goal_bytes());
 }
 
@@ -317,9 +321,11 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     uint64_t goal = pacer_goal(&pacer, &settings);
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
-    const char *reason = tracer_run(cycle_on_tracer, &work);
-    if (!reason)
+    const char *reason = permit_trial();
+    if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
         reason = work.reason;
+    if (flags & GC_UNTOLD)
+        return !reason;
     int64_t end = os_now_ns();
     uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns + out->stop2_cpu_ns;
     total_cpu_ns += cpu;

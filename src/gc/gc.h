@@ -42,6 +42,10 @@ void gc_renew(void);
  * next cycle starts it again. */
 void gc_end(void);
 
+/* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
+ * that run cycles where they hurt). */
+#define GC_UNTOLD (1u << 31)
+
 /* Runs one cycle with these MD_CYCLE_* flags, or skips it with a reason; fills `out`, which has
  * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark
  * is over; one at a time; not while holding a lock that a parked thread may want.  Not on a thread

@@ -23,12 +23,18 @@ static bool leave_table(void)
     return true;
 }
 
-bool proc_open(bool own_table)
+const char *proc_open(bool own_table)
 {
     if (own_table && !leave_table())
-        return false;
+        return "no descriptor table for the tracer thread";
     proc_fd = (int)RAW4(SYS_openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    return proc_fd >= 0;
+    long self = proc_fd >= 0 ? proc_self_open("status", O_RDONLY) : -1;
+    if (self >= 0) {
+        RAW3(SYS_close, self, 0, 0);
+        return NULL;
+    }
+    return proc_fd == -EMFILE || self == -EMFILE ? "no descriptor is left (RLIMIT_NOFILE)"
+                                                 : "/proc cannot be read";
 }
 
 static char *append(char *to, const char *text)
@@ -91,6 +97,18 @@ long proc_task_read(int tid, const char *name, char *buf, size_t size)
     return read_whole(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), buf, size);
 }
 
+static void process_path(char *path, uint32_t pid, const char *name)
+{
+    append(append(append_number(path, pid), "/"), name);
+}
+
+long proc_process_read(uint32_t pid, const char *name, char *buf, size_t size)
+{
+    char path[64];
+    process_path(path, pid, name);
+    return read_whole(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), buf, size);
+}
+
 uint64_t proc_number(const char *text, int base, const char **end)
 {
     uint64_t value = 0;
@@ -147,12 +165,12 @@ static void parse_mapping(char *line, struct proc_mapping *m)
     m->path[length] = 0;
 }
 
-bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx)
+static bool each_mapping(long fd, void (*fn)(void *ctx, const struct proc_mapping *mapping),
+                         void *ctx)
 {
     /* Static: one caller at a time (the child), and room for the longest line, a path of PATH_MAX
      * in which each newline is written as four characters. */
     static char buf[65536];
-    long fd = proc_self_open("maps", O_RDONLY);
     if (fd < 0)
         return false;
     size_t have = 0;
@@ -176,4 +194,17 @@ bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping)
     }
     RAW3(SYS_close, fd, 0, 0);
     return n == 0;
+}
+
+bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx)
+{
+    return each_mapping(proc_self_open("maps", O_RDONLY), fn, ctx);
+}
+
+bool proc_each_mapping_of(uint32_t pid, void (*fn)(void *ctx, const struct proc_mapping *mapping),
+                          void *ctx)
+{
+    char path[64];
+    process_path(path, pid, "maps");
+    return each_mapping(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), fn, ctx);
 }

@@ -62,7 +62,7 @@ static NO_SANITIZE int number_before(const uint8_t *pc)
 {
     if (pc[-2] != 0x0f || pc[-1] != 0x05)
         return -1;
-    for (const uint8_t *at = pc - 7; at >= pc - 18; at--)
+    for (const uint8_t *at = pc - 7; at >= pc - RESTART_CODE; at--)
         if (at[0] == 0xb8 && at[2] <= 1 && at[3] == 0 && at[4] == 0)
             return at[1] | at[2] << 8;
     return -1;
@@ -70,21 +70,63 @@ static NO_SANITIZE int number_before(const uint8_t *pc)
 
 enum how { LEAVE, FINISH, SET_BACK };
 
-static enum how how_to_go_on(int number, const greg_t *regs)
+/* System calls younger than the headers that we may be built with. */
+#define CALL_IO_URING_ENTER 426
+#define IO_URING_EXT_ARG 8u
+#define CALL_EPOLL_PWAIT2 441
+
+static enum how set_back_if(bool exact)
+{
+    return exact ? SET_BACK : LEAVE;
+}
+
+static enum how how_to_go_on(int number, const uint64_t *args)
 {
     switch (number) {
     case SYS_nanosleep:
     case SYS_poll:
         return FINISH;
     case SYS_clock_nanosleep:
-        return regs[REG_RSI] & TIMER_ABSTIME ? SET_BACK : FINISH;
+        return args[1] & TIMER_ABSTIME ? SET_BACK : FINISH;
     case SYS_futex:
-        return (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
-                       (regs[REG_RSI] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET
+        return (args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+                       (args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET
                    ? FINISH
                    : LEAVE;
+    /* No time, or what is left of it has been written into the program's own. */
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_ppoll:
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+    case SYS_semop:
+    case SYS_msgrcv:
+    case SYS_msgsnd:
+        return SET_BACK;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+        return set_back_if((int)args[3] < 0);
+    case CALL_EPOLL_PWAIT2:
+    case SYS_semtimedop:
+        return set_back_if(args[3] == 0);
+    case SYS_rt_sigtimedwait:
+        return set_back_if(args[2] == 0);
+    case SYS_io_getevents:
+        return set_back_if(args[4] == 0);
+    case CALL_IO_URING_ENTER:
+        return set_back_if(!(args[3] & IO_URING_EXT_ARG));
     }
     return LEAVE;
+}
+
+bool restart_is_exact(int number, const uint64_t *args, const uint8_t *code)
+{
+    /* The kernel goes on with these by itself. */
+    if (number == SYS_wait4 || number == SYS_waitid)
+        return true;
+    if (number == SYS_futex && (args[3] == 0 || how_to_go_on(number, args) == LEAVE))
+        return true;
+    return how_to_go_on(number, args) != LEAVE && number_before(code + RESTART_CODE) == number;
 }
 
 /* Whether the program is about to get a signal of its own. */
@@ -108,7 +150,10 @@ void restart_call(ucontext_t *context)
         return;
     int number = number_before((const uint8_t *)pc);
     const uint64_t *mask = (const uint64_t *)&context->uc_sigmask;
-    switch (how_to_go_on(number, regs)) {
+    const uint64_t args[] = {(uint64_t)regs[REG_RDI], (uint64_t)regs[REG_RSI],
+                             (uint64_t)regs[REG_RDX], (uint64_t)regs[REG_R10],
+                             (uint64_t)regs[REG_R8],  (uint64_t)regs[REG_R9]};
+    switch (how_to_go_on(number, args)) {
     case LEAVE:
         break;
     case FINISH: {

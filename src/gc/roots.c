@@ -22,6 +22,11 @@ struct hole {
 /* Our writable segments. */
 static struct hole self[8];
 static unsigned self_count;
+/* Our thread-locals, the allocator's among them, from `start` to `end` bytes below each thread's
+ * pointer (always the same place: initial-exec).  The allocator keeps addresses there that are
+ * nobody's pointers: a multiple of 1 GiB for each region it has looked up, which lies in some block
+ * if blocks are large. */
+static struct hole self_tls;
 
 static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
 {
@@ -39,6 +44,10 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
     for (unsigned i = 0; i < info->dlpi_phnum && self_count < ARRAY_LENGTH(self); i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+        if (segment->p_type == PT_TLS && (uintptr_t)info->dlpi_tls_data - 1 < thread)
+            self_tls = (struct hole){thread - (uintptr_t)info->dlpi_tls_data,
+                                     thread - (uintptr_t)info->dlpi_tls_data - segment->p_memsz};
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
             self[self_count++] = (struct hole){
                 start & ~(uintptr_t)4095, (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
@@ -50,6 +59,7 @@ void roots_find_self(void)
 {
     unsigned seen = 0;
     self_count = 0;
+    self_tls = (struct hole){0, 0};
     dl_iterate_phdr(note_self, &seen);
 }
 
@@ -197,11 +207,27 @@ static size_t lower_bound(const uintptr_t *words, size_t count, size_t stride, u
 
 /* ---- looking ---- */
 
+static void scan_run(void *ctx, uintptr_t start, uintptr_t end);
+
+/* What a run has before and behind our thread-locals; true if there are any in it. */
+static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, start + self_tls.end + 1);
+    if (self_tls.start == self_tls.end || i == scan->thread_count ||
+        scan->threads[i] - self_tls.start >= end)
+        return false;
+    uintptr_t hole = scan->threads[i] - self_tls.start;
+    if (start < hole)
+        scan_run(scan, start, hole);
+    scan_run(scan, MAX(start, hole + self_tls.start - self_tls.end), end);
+    return true;
+}
+
 static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scan *scan = ctx;
     start = MAX(start, scan->from);
-    if (start >= end)
+    if (start >= end || scan_around_tls(scan, start, end))
         return;
     *scan->bytes += end - start;
     /* Where we are linked into the program, our list of ranges lies among its data: the end of one

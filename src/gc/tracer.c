@@ -37,6 +37,15 @@ static void replace_tid(int old, int new)
     }
 }
 
+static void open_all(void)
+{
+    unusable = proc_open(true);
+    if (!unusable)
+        unusable = world_open();
+    if (!unusable)
+        pages_open();
+}
+
 static void *tracer_main(void *ctx)
 {
     (void)ctx;
@@ -44,9 +53,7 @@ static void *tracer_main(void *ctx)
     tid = os_gettid();
     replace_tid(0, tid);
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
-    unusable = proc_open(true) ? world_open() : "/proc cannot be read";
-    if (!unusable)
-        pages_open();
+    open_all();
     for (uint32_t served = 0;;) {
         uint32_t now;
         while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)
@@ -54,6 +61,8 @@ static void *tracer_main(void *ctx)
         served = now;
         if (!request)
             break;
+        if (unusable) /* it may have been for a moment only */
+            open_all();
         if (!unusable)
             request(request_ctx);
         __atomic_store_n(&answered, served, __ATOMIC_RELEASE);

@@ -1,10 +1,12 @@
 #include "gc/world.h"
 
+#include "base/options.h"
 #include "base/os.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/restart.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -23,19 +25,28 @@
  * the look before each stop. */
 #define STOP_SIGNAL 33
 
-/* si_value of our signals: magic, generation of the stop, slot. */
+/* Our signals say that they come from a timer (si_code SI_TIMER).  A thread may be in execve when
+ * it is signalled: what is pending then is kept for the new program, whose handlers are the default
+ * ones, and 33 would end it.  Pending signals of timers are dropped (fs/exec.c,
+ * flush_itimer_signals).
+ *
+ * si_value of our signals: magic, generation of the stop, slot. */
 #define TOKEN_MAGIC UINT64_C(0x6d64)
 #define TOKEN(generation, slot)                                                                    \
     (TOKEN_MAGIC << 48 | (uint64_t)((generation)&0xffffff) << 24 | (slot))
+
+/* Values of gcstop, in the order of options.def. */
+enum { STOP_AUTO, STOP_QUIET };
 
 #define STATE(generation, state) ((generation) << 3 | (uint32_t)(state))
 
 struct world world;
 
-static unsigned capacity; /* of world.threads */
-static uint32_t *slot_of; /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
-static int task_fd = -1;  /* /proc/self/task */
-static uint32_t process;  /* pid */
+static unsigned capacity;  /* of world.threads */
+static uint32_t *slot_of;  /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
+static int task_fd = -1;   /* /proc/self/task */
+static int memory_fd = -1; /* /proc/self/mem */
+static uint32_t process;   /* pid */
 static struct raw_sigaction chained; /* what stood there before ours */
 
 /* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
@@ -67,7 +78,10 @@ static void park(uint64_t token, ucontext_t *context)
         return;
     thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
     thread->frame = (uintptr_t)__builtin_frame_address(0);
-    __asm__("mov %%fs:0, %0" : "=r"(thread->fs));
+    /* Not by looking at %fs:0: a thread that the program made past libc may have none. */
+    uintptr_t fs = 0;
+    RAW3(SYS_arch_prctl, ARCH_GET_FS, &fs, 0);
+    thread->fs = fs;
     if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_PARKED), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */
@@ -88,7 +102,7 @@ static void on_stop_signal(int number, void *info_pointer, void *context)
 {
     const siginfo_t *info = info_pointer;
     uint64_t token = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
-    if (info->si_code == SI_QUEUE && token >> 48 == TOKEN_MAGIC) {
+    if (info->si_code == SI_TIMER && token >> 48 == TOKEN_MAGIC) {
         park(token, context);
         restart_call(context); /* last: it may not return */
         return;
@@ -185,18 +199,19 @@ const char *world_open(void)
     task_fd = (int)proc_self_open("task", O_RDONLY | O_DIRECTORY);
     if (task_fd < 0)
         return "/proc/self/task cannot be read";
+    memory_fd = (int)proc_self_open("mem", O_RDONLY);
     return make_tables(256) ? NULL : "no memory for the thread table";
 }
 
 void world_close(void)
 {
-    task_fd = -1;
+    task_fd = memory_fd = -1;
 }
 
 void world_renew(void)
 {
-    task_fd = -1; /* the table it was in belongs to the parent's tracer thread */
-    generation++; /* none of the parent's signals can be pending here; all the same */
+    task_fd = memory_fd = -1; /* the table they were in belongs to the parent's tracer thread */
+    generation++;             /* none of the parent's signals can be pending here; all the same */
     resumed = generation;
     memset(silent_tids, 0, sizeof silent_tids);
 }
@@ -209,7 +224,7 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = STOP_SIGNAL;
-    info.si_code = SI_QUEUE;
+    info.si_code = SI_TIMER;
     info.si_pid = (pid_t)process;
     info.si_value.sival_ptr = (void *)(uintptr_t)TOKEN(generation, slot);
     __atomic_store_n(&thread->state, STATE(generation, WORLD_SIGNALLED), __ATOMIC_SEQ_CST);
@@ -224,31 +239,57 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     return false;
 }
 
-static uint64_t fingerprint_of(const char *text)
+static uint64_t hash_on(uint64_t hash, const char *text)
 {
-    uint64_t hash = 14695981039346656037u;
     for (; *text; text++)
         hash = (hash ^ (unsigned char)*text) * 1099511628211u;
     return hash;
 }
 
-/* Where a task sits that is in no state to run: false if it may run. */
-static bool where_it_sits(int tid, uintptr_t *sp, uint64_t *fingerprint)
+/* Where a task sits that is in no state to run. */
+struct seat {
+    int number; /* of the system call; -1: stopped outside one */
+    uint64_t args[6];
+    uintptr_t sp, pc;
+    uint64_t fingerprint;
+};
+
+/* False if it may run. */
+static bool where_it_sits(int tid, struct seat *seat)
 {
     char text[512];
+    /* How often it has been on a CPU: it may have run and be back in the same call.  First, so that
+     * a change in between counts as one.  Not in every kernel. */
+    if (proc_task_read(tid, "schedstat", text, sizeof text) <= 0)
+        text[0] = 0;
+    uint64_t hash = hash_on(14695981039346656037u, text);
     if (proc_task_read(tid, "syscall", text, sizeof text) <= 0 || text[0] == 'r') /* running */
         return false;
-    *fingerprint = fingerprint_of(text);
-    /* "NUMBER ARG*6 SP PC", or "-1 SP PC" if it is stopped outside a call: the word before the
-     * last. */
-    const char *word[2] = {text, text};
-    for (const char *at = text; *at; at++)
-        if (at[0] == ' ') {
-            word[0] = word[1];
-            word[1] = at + 1;
-        }
-    *sp = proc_number(word[0] + 2, 16, NULL);
+    /* "NUMBER ARG*6 SP PC", or "-1 SP PC" if it is stopped outside a call. */
+    uint64_t words[9] = {0};
+    unsigned count = 0;
+    for (const char *at = text; count < ARRAY_LENGTH(words); at++) {
+        bool is_hex = at[0] == '0' && at[1] == 'x';
+        words[count++] = proc_number(is_hex ? at + 2 : at, is_hex ? 16 : 10, NULL);
+        at = strchr(at, ' ');
+        if (!at)
+            break;
+    }
+    if (count < 3)
+        return false;
+    *seat = (struct seat){.number = text[0] == '-' ? -1 : (int)words[0],
+                          .sp = words[count - 2],
+                          .pc = words[count - 1],
+                          .fingerprint = hash_on(hash, text)};
+    if (count == 9)
+        memcpy(seat->args, words + 1, sizeof seat->args);
     return true;
+}
+
+static void take_seat(struct world_thread *thread, const struct seat *seat)
+{
+    thread->sp = thread->frame = seat->sp;
+    thread->fingerprint = seat->fingerprint;
 }
 
 /* What a task is that has not answered, or did not last time: parked for our purpose, gone, or one
@@ -268,12 +309,29 @@ static enum world_state examine(struct world_thread *thread)
     bool deaf = blocked >> (STOP_SIGNAL - 1) & 1;
     if (letter != 'D' && letter != 'T' && letter != 't' && !(deaf && letter == 'S'))
         return WORLD_SIGNALLED;
-    if (!where_it_sits(thread->tid, &thread->sp, &thread->fingerprint))
+    struct seat seat;
+    if (!where_it_sits(thread->tid, &seat))
         return WORLD_SIGNALLED;
-    if (thread->sp == 0)
+    if (seat.sp == 0)
         return WORLD_GONE; /* a kernel worker of io_uring's or vhost's: never in user space */
-    thread->frame = thread->sp;
+    take_seat(thread, &seat);
     return WORLD_BLOCKED;
+}
+
+/* gcstop=quiet: a task in a call that would not go on exactly is not signalled at all. */
+static bool leave_alone(struct world_thread *thread)
+{
+    struct seat seat;
+    uint8_t code[RESTART_CODE] = {0};
+    if (!where_it_sits(thread->tid, &seat) || seat.number < 0 || seat.sp == 0)
+        return false;
+    /* By the kernel: the code may be gone by now, or not be readable. */
+    RAW4(SYS_pread64, memory_fd, code, sizeof code, seat.pc - sizeof code);
+    if (restart_is_exact(seat.number, seat.args, code))
+        return false;
+    take_seat(thread, &seat);
+    thread->state = STATE(generation, WORLD_BLOCKED);
+    return true;
 }
 
 static bool is_silent(int tid)
@@ -307,7 +365,7 @@ static int signal_new_tasks(const char **reason)
     static char buf[32768];
     int self = (int)RAW3(SYS_gettid, 0, 0, 0);
     int signalled = 0;
-    bool seen_self = false;
+    bool seen_self = false, quiet = option_number(OPTION_GCSTOP) == STOP_QUIET;
     long n;
     if (RAW3(SYS_lseek, task_fd, 0, 0 /* SEEK_SET */) < 0) {
         *reason = "/proc/self/task cannot be read";
@@ -335,7 +393,7 @@ static int signal_new_tasks(const char **reason)
             if (!is_new)
                 continue;
             signalled++;
-            if (is_silent(tid) && settle(thread, WORLD_FREE))
+            if ((quiet && leave_alone(thread)) || (is_silent(tid) && settle(thread, WORLD_FREE)))
                 continue;
             if (!signal_task(thread, reason))
                 return -1;
@@ -438,10 +496,9 @@ bool world_unchanged(void)
 {
     for (unsigned i = 0; i < world.count; i++) {
         struct world_thread *thread = &world.threads[i];
-        uintptr_t sp;
-        uint64_t fingerprint;
+        struct seat seat;
         if (world_state_of(thread) == WORLD_BLOCKED &&
-            (!where_it_sits(thread->tid, &sp, &fingerprint) || fingerprint != thread->fingerprint))
+            (!where_it_sits(thread->tid, &seat) || seat.fingerprint != thread->fingerprint))
             return false;
     }
     return __atomic_load_n(&deserted, __ATOMIC_ACQUIRE) != generation;

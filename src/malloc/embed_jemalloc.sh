@@ -39,6 +39,17 @@ stand_in() {
         objcopy --redefine-sym "je_$name=jep_$name" "$file"
     done
 }
+# The same for one that its own file calls too: the definition also gets the name jep_, and ours comes
+# before it everywhere.
+stand_before() {
+    file=$1 name=$2
+    at=$(nm "$file" | sed -n "s/^\([0-9a-f]*\) T je_$name\$/\1/p")
+    [ -n "$at" ] || {
+        echo "embed_jemalloc.sh: no je_$name in $file: another jemalloc?" >&2
+        exit 1
+    }
+    objcopy --add-symbol "jep_$name=.text:0x$at,function,global" --weaken-symbol "je_$name" "$file"
+}
 find_object() { # the archive member of this source file
     ls "$1".*o
 }
@@ -47,8 +58,11 @@ for object in *.o; do
 done
 stand_in "$(find_object prof)" prof_malloc_sample_object prof_free_sampled_object \
     prof_sample_new_event_wait prof_sample_postponed_event_wait prof_tctx_create
+stand_in "$(find_object arena)" arena_palloc arena_ralloc
 stand_in "$(find_object prof_sys)" prof_unwind_init prof_backtrace
 stand_in "$(find_object tcache)" tcache_gc_event_handler tcache_gc_dalloc_event_handler \
     tcache_cleanup
+stand_before "$(find_object tcache)" tsd_tcache_data_init
+stand_before "$(find_object jemalloc)" arena_choose_hard
 python3 "$here/copy_entries.py" "$(find_object jemalloc)" > "$entries"
 ld -r -o "$output" ./*.o

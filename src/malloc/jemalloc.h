@@ -57,7 +57,14 @@ struct jemalloc_prof_bt {
     unsigned length;
 };
 
+typedef struct jemalloc_arena jemalloc_arena;
+extern jemalloc_arena *je_arenas[] __attribute__((visibility("hidden"))); /* by index; atomic */
+
 /* jemalloc's own, behind our stand-ins. */
+void *jep_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
+                       bool zero, void *tcache);
+void *jep_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
+                       size_t size, size_t alignment, bool zero, void *tcache, void *hook);
 void jep_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                    void *tctx);
 void jep_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable,
@@ -66,5 +73,12 @@ void *jep_prof_tctx_create(jemalloc_tsd *tsd);
 void jep_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
 void jep_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
 void jep_tcache_cleanup(jemalloc_tsd *tsd);
+
+/* What a thread does without where memory is used up (exhausted.c). */
+typedef struct jemalloc_arena jemalloc_arena;
+extern jemalloc_arena *je_arenas[];
+jemalloc_arena *jep_arena_choose_hard(jemalloc_tsd *tsd, bool internal);
+bool jep_tsd_tcache_data_init(jemalloc_tsd *tsd);
+void je_tsd_slow_update(jemalloc_tsd *tsd);
 
 #endif

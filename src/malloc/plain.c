@@ -1,17 +1,15 @@
 /* The plain variant: jemalloc's own fast path, whose countdown and sampled blocks are its
  * profiler's.  The functions of that profiler that decide and record are ours. */
 #include "base/os.h"
+#include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
 #include "prof/prof.h"
 
 #include <errno.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-/* jemalloc's largest small class and smallest large one, with pages of 4 KiB (5.3.0 sc.h). */
-#define SMALL_MOST 14336u
+/* jemalloc's smallest large class, with pages of 4 KiB (5.3.0 sc.h). */
 #define LARGE_LEAST 16384u
 
 /* A context that means: allocate as usual, not sampled (5.3.0 prof_inlines.h). */
@@ -21,10 +19,17 @@ void *je_prof_tctx_create(jemalloc_tsd *tsd);
 void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                   void *tctx);
 void je_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable, struct jemalloc_prof_info *info);
+void *je_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
+                      bool zero, void *tcache);
+void *je_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
+                      size_t size, size_t alignment, bool zero, void *tcache, void *hook);
 uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd);
 uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd);
 void je_prof_unwind_init(void);
 void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
+
+/* Between the two functions of a sample: the allocation at hand is the one that is sampled. */
+static THREAD_LOCAL bool sampling;
 
 /* The countdown has ended in this allocation. */
 void *je_prof_tctx_create(jemalloc_tsd *tsd)
@@ -32,27 +37,31 @@ void *je_prof_tctx_create(jemalloc_tsd *tsd)
     if (own_thread || !prof_wanted())
         return NOT_SAMPLED;
     void *tctx = jep_prof_tctx_create(tsd);
+    sampling = tctx != NULL;
     return tctx ? tctx : NOT_SAMPLED;
 }
 
-/* A sampled small block lies alone in an extent of the smallest large class, which may be memory
- * that was in use before: without this each live sample keeps 16 KiB resident, not 4.  With the
- * faults that follow it costs some 10 us, so a thread that allocates fast, whose samples die soon,
- * does it for few of them. */
-#define GIVE_BACK_NS 5000000
-static void give_back_tail(const void *ptr, size_t usable)
+/* A sampled small block lies alone in an extent of the smallest large class: in an arena where
+ * nothing else does, so what it does not use of it has never been touched. */
+static bool for_sample(size_t usable, size_t alignment)
 {
-    static THREAD_LOCAL int64_t last_ns;
-    size_t used = (usable + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
-    if (used >= LARGE_LEAST || usable > SMALL_MOST || ((uintptr_t)ptr & (OS_PAGE - 1)))
-        return;
-    int64_t now = os_coarse_ns();
-    if (now - last_ns < GIVE_BACK_NS)
-        return;
-    last_ns = now;
-    int saved = errno;
-    madvise((char *)(uintptr_t)ptr + used, LARGE_LEAST - used, MADV_DONTNEED);
-    errno = saved;
+    return UNLIKELY(sampling) && usable == LARGE_LEAST && alignment == OS_PAGE;
+}
+
+void *je_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
+                      bool zero, void *tcache)
+{
+    if (!arena && for_sample(usable, alignment))
+        arena = arena_of_samples();
+    return jep_arena_palloc(tsd, arena, usable, alignment, zero, tcache);
+}
+
+void *je_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
+                      size_t size, size_t alignment, bool zero, void *tcache, void *hook)
+{
+    if (!arena && for_sample(size, alignment))
+        arena = arena_of_samples();
+    return jep_arena_ralloc(tsd, arena, ptr, old_size, size, alignment, zero, tcache, hook);
 }
 
 /* jemalloc keeps the size it is told here with the block and returns it at free: it carries our
@@ -60,7 +69,7 @@ static void give_back_tail(const void *ptr, size_t usable)
 void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                   void *tctx)
 {
-    give_back_tail(ptr, usable);
+    sampling = false;
     jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable), usable, tctx);
 }
 

@@ -56,10 +56,28 @@ static COLD void gap_ended(void *ptr, size_t usable)
     draw_gap();
 }
 
+#ifdef HOSTILE_ALLOCATIONS
+/* A build for tests: cycles wherever they hurt. */
+void (*tracked_hostile)(void);
+
+static void be_hostile(void)
+{
+    static unsigned allocations; /* of all threads */
+    if (__atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED) % HOSTILE_ALLOCATIONS == 0 &&
+        tracked_hostile)
+        tracked_hostile();
+}
+#else
+static void be_hostile(void)
+{
+}
+#endif
+
 static ALWAYS_INLINE void account(void *ptr, unsigned class, size_t usable)
 {
     *object_byte(ptr) = (uint8_t) class;
     thread_counts.alloc_objects++;
+    be_hostile();
     if (LIKELY(usable <= gap_left))
         gap_left -= usable;
     else

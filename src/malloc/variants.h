@@ -28,6 +28,9 @@ struct mallinfo2 common_mallinfo2(void);
 
 /* Once jemalloc is up and the object map has its classes. */
 void tracked_init(void);
+#ifdef HOSTILE_ALLOCATIONS
+extern void (*tracked_hostile)(void); /* called in an allocation, at each so-many-th */
+#endif
 void *tracked_malloc(size_t size);
 void *tracked_calloc(size_t count, size_t size);
 void *tracked_realloc(void *ptr, size_t size);

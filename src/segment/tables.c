@@ -68,8 +68,11 @@ static bool open_range(struct tables *t, uint64_t offset, uint64_t size)
 {
     char *addr = (char *)t->header + offset;
     int saved = errno;
-    bool ok = t->file ? madvise(addr, size, MADV_POPULATE_WRITE) == 0
-                      : mprotect(addr, size, PROT_READ | PROT_WRITE) == 0;
+    bool ok = mprotect(addr, size, PROT_READ | PROT_WRITE) == 0;
+    if (ok && t->file && madvise(addr, size, MADV_POPULATE_WRITE) != 0) {
+        mprotect(addr, size, PROT_NONE);
+        ok = false;
+    }
     errno = saved;
     if (ok)
         own_count((int64_t)size);
@@ -103,7 +106,8 @@ bool tables_create_file(struct tables *t, int fd, size_t size)
     memset(t, 0, sizeof *t);
     if (ftruncate(fd, (off_t)size) != 0)
         return false;
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    /* No access until it is in use: mlockall would make all of it resident. */
+    void *base = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (base == MAP_FAILED)
         return false;
     madvise(base, size, MADV_DONTDUMP);

@@ -16,33 +16,46 @@
 #define PROFILE_VALUES_MAX 8
 
 /* Value = (bucket.value[plus] - bucket.value[minus]) / 2^shift, rounded, never below 0: the writer
- * may be between its two additions.  minus -1: nothing is subtracted. */
+ * may be between its two additions.  minus -1: nothing is subtracted.
+ *
+ * With `sample_flags` the value is not the bucket's but that of its live samples that carry all of
+ * these MD_SAMPLE_* flags: `plus` MD_HEAP_ALLOC_OBJECTS or MD_HEAP_ALLOC_BYTES says which. */
 struct profile_value_rule {
     struct profile_value_type type;
     int plus, minus;
     unsigned shift;
+    uint32_t sample_flags;
 };
 
 struct profile_kind {
     enum md_bucket_kind bucket_kind;
-    const struct profile_value_rule *values; /* at most PROFILE_VALUES_MAX */
+    const struct profile_value_rule *values; /* at most PROFILE_VALUES_MAX; those with
+                                                sample_flags last, all with the same */
     size_t value_count;
     struct profile_value_type period_type;
     int64_t (*period)(const struct md_header *header);
     const char *size_label; /* numeric label that gets md_bucket.size, or NULL */
 };
 
-/* alloc_objects alloc_space inuse_objects inuse_space, as Go's heap profile. */
+/* alloc_objects alloc_space inuse_objects inuse_space, as Go's heap profile; when a cycle has been
+ * done and `snap` holds SNAPSHOT_SAMPLES also leak_objects leak_space: in use, and unreachable in
+ * the last two cycles. */
 extern const struct profile_kind profile_kind_heap;
+
+/* The function of samples whose stack is not known. */
+#define PPROF_UNKNOWN_STACK "[unknown stack]"
 
 struct profile_options {
     const struct profile_kind *kind;
-    struct symbolizer *symbolizer;   /* borrowed; NULL: addresses and mappings only */
-    const char *default_sample_type; /* NULL: unset, as Go's heap profile; "alloc_space": allocs */
-    int64_t time_nanos;              /* realtime of the data; 0: now */
+    struct symbolizer *symbolizer; /* borrowed; NULL: addresses and mappings only */
+    const char
+        *default_sample_type; /* NULL: what Go's heap profile has, inuse_space; "alloc_space":
+                                 allocs; "leak_space": leaks, if there are such types */
+    int64_t time_nanos;       /* realtime of the data; 0: now */
 };
 
-/* `snap` must hold SNAPSHOT_PROFILE.  The profile does not refer to it afterwards. */
+/* `snap` must hold SNAPSHOT_PROFILE (snapshot_of_profile).  The profile does not refer to it
+ * afterwards. */
 int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
                           const struct profile_options *options, char *error);
 

@@ -1,5 +1,7 @@
 #include "view/pprof.h"
 
+#include "view/plumbing.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@ static const struct profile_value_rule heap_values[] = {
     {{"alloc_space", "bytes"}, MD_HEAP_ALLOC_BYTES, -1, 0},
     {{"inuse_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, MD_HEAP_FREE_OBJECTS, MD_WEIGHT_SHIFT},
     {{"inuse_space", "bytes"}, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_BYTES, 0},
+    {{"leak_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, -1, MD_WEIGHT_SHIFT, MD_SAMPLE_LEAK},
+    {{"leak_space", "bytes"}, MD_HEAP_ALLOC_BYTES, -1, 0, MD_SAMPLE_LEAK},
 };
 
 const struct profile_kind profile_kind_heap = {
@@ -27,9 +31,10 @@ const struct profile_kind profile_kind_heap = {
     .size_label = "bytes",
 };
 
-/* Frames of this library are how the sample was taken, not who allocated. */
-#define OWN_LIBRARY "libmemdebug.so"
-#define UNKNOWN_STACK "[unknown stack]"
+/* What the flagged live samples of one bucket come to. */
+struct flagged {
+    uint64_t objects, bytes; /* as in md_bucket.value */
+};
 
 struct builder {
     struct profile *profile;
@@ -40,15 +45,11 @@ struct builder {
     struct pair_map functions; /* (name, file), the start line hashed in -> function */
     uint32_t *mapping_of;      /* module -> mapping */
     bool *hidden;              /* module -> is it our own library */
+    struct flagged *flagged;   /* by bucket; NULL: the kind asks for none, or none are known */
+    size_t value_count;        /* of the kind's, those that are known */
     const char *label_key;
     uint32_t unknown_location;
 };
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
 
 static const char *hex_build_id(struct builder *b, const struct md_module *m)
 {
@@ -71,7 +72,7 @@ static bool add_mapping(struct builder *b, size_t module)
         .build_id = hex_build_id(b, m),
     };
     b->mapping_of[module] = (uint32_t)b->profile->mapping_count;
-    b->hidden[module] = strncmp(base_name(m->path), OWN_LIBRARY, sizeof OWN_LIBRARY - 1) == 0;
+    b->hidden[module] = plumbing_is_own(m->path);
     return mapping.file && mapping.build_id && profile_add_mapping(b->profile, &mapping);
 }
 
@@ -179,7 +180,7 @@ static uint32_t find_unknown(struct builder *b)
 {
     if (b->unknown_location != PROFILE_NONE)
         return b->unknown_location;
-    struct symbol_frame frame = {UNKNOWN_STACK, UNKNOWN_STACK, "", 0, 0};
+    struct symbol_frame frame = {PPROF_UNKNOWN_STACK, PPROF_UNKNOWN_STACK, "", 0, 0};
     struct profile_location location = {
         .mapping = PROFILE_NONE, .line_first = (uint32_t)b->profile->line_count, .line_count = 1};
     uint32_t function = find_function(b, &frame);
@@ -235,6 +236,35 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
     return a + b < a ? UINT64_MAX : a + b;
 }
 
+/* Adds up the live samples that the kind asks for.  Where none have been looked at, their values
+ * are left out: a profile of a process without cycles has Go's types and no others. */
+static bool sum_samples(struct builder *b)
+{
+    const struct profile_kind *kind = b->options->kind;
+    const struct snapshot *snap = b->snap;
+    uint32_t flags = 0;
+    for (b->value_count = 0; b->value_count < kind->value_count; b->value_count++)
+        if ((flags = kind->values[b->value_count].sample_flags))
+            break;
+    if (!flags || !(snap->what & SNAPSHOT_SAMPLES) || !snap->header.counters.cycles)
+        return true;
+    b->value_count = kind->value_count;
+    b->flagged = calloc(snap->bucket_count + 1, sizeof *b->flagged);
+    if (!b->flagged)
+        return false;
+    for (size_t i = 0; i < snap->sample_count; i++) {
+        const struct md_sample *s = &snap->samples[i];
+        if ((s->flags & flags) != flags || s->bucket >= snap->bucket_count)
+            continue;
+        struct flagged *f = &b->flagged[s->bucket];
+        unsigned __int128 bytes = (unsigned __int128)s->weight * snap->buckets[s->bucket].size;
+        bytes = (bytes + MD_WEIGHT_ONE / 2) >> MD_WEIGHT_SHIFT; /* rounded as buckets are */
+        f->objects = add_saturated(f->objects, s->weight);
+        f->bytes = add_saturated(f->bytes, bytes > UINT64_MAX ? UINT64_MAX : (uint64_t)bytes);
+    }
+    return true;
+}
+
 static int compare_buckets(const void *a, const void *b)
 {
     const struct md_bucket *x = *(const struct md_bucket *const *)a;
@@ -252,13 +282,22 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
 {
     const struct profile_kind *kind = b->options->kind;
     uint64_t raw[sizeof first[0]->value / sizeof first[0]->value[0]] = {0};
-    for (const struct md_bucket **one = first; one < last; one++)
+    uint64_t flagged[sizeof raw / sizeof raw[0]] = {0};
+    for (const struct md_bucket **one = first; one < last; one++) {
         for (size_t i = 0; i < sizeof raw / sizeof raw[0]; i++)
             raw[i] = add_saturated(raw[i], (*one)->value[i]);
+        if (b->flagged) {
+            const struct flagged *f = &b->flagged[*one - b->snap->buckets];
+            flagged[MD_HEAP_ALLOC_OBJECTS] =
+                add_saturated(flagged[MD_HEAP_ALLOC_OBJECTS], f->objects);
+            flagged[MD_HEAP_ALLOC_BYTES] = add_saturated(flagged[MD_HEAP_ALLOC_BYTES], f->bytes);
+        }
+    }
     int64_t values[PROFILE_VALUES_MAX];
     int64_t any = 0;
-    for (size_t i = 0; i < kind->value_count; i++)
-        any |= values[i] = rule_value(&kind->values[i], raw);
+    for (size_t i = 0; i < b->value_count; i++)
+        any |= values[i] =
+            rule_value(&kind->values[i], kind->values[i].sample_flags ? flagged : raw);
     if (!any)
         return true;
     sample->label_first = (uint32_t)b->profile->label_count;
@@ -329,15 +368,20 @@ static bool add_types(struct builder *b)
 {
     const struct profile_kind *kind = b->options->kind;
     struct profile *p = b->profile;
-    for (size_t i = 0; i < kind->value_count; i++)
+    for (size_t i = 0; i < b->value_count; i++)
         if (!profile_add_type(p, kind->values[i].type))
             return false;
     p->period_type = kind->period_type;
     p->period = kind->period(&b->snap->header);
     if (kind->size_label && !(b->label_key = string_pool_add(&p->strings, kind->size_label)))
         return false;
-    if (b->options->default_sample_type &&
-        !(p->default_sample_type = string_pool_add(&p->strings, b->options->default_sample_type)))
+    /* Readers take the last type for the default: what comes of samples stands behind Go's types
+     * and must not become it. */
+    const char *wanted = b->options->default_sample_type;
+    for (size_t i = b->value_count; b->flagged && !wanted && i--;)
+        if (!kind->values[i].sample_flags)
+            wanted = kind->values[i].type.type;
+    if (wanted && !(p->default_sample_type = string_pool_add(&p->strings, wanted)))
         return false;
     p->time_nanos = b->options->time_nanos;
     if (!p->time_nanos) {
@@ -354,12 +398,14 @@ int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
     struct builder b = {
         .profile = p, .snap = snap, .options = options, .unknown_location = PROFILE_NONE};
     profile_init(p);
-    bool done = add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);
+    bool done =
+        sum_samples(&b) && add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);
     pair_map_fini(&b.locations);
     pair_map_fini(&b.unique);
     pair_map_fini(&b.functions);
     free(b.mapping_of);
     free(b.hidden);
+    free(b.flagged);
     if (!done) {
         profile_fini(p);
         if (error)

@@ -282,7 +282,7 @@ static int take_modules(struct snapshot *snap, const void *base, size_t size)
 
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error)
 {
-    *snap = (struct snapshot){0};
+    *snap = (struct snapshot){.what = what};
     if (error)
         error[0] = 0;
     int result = take_header(snap, base, size, error);
@@ -341,6 +341,15 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
         }
     }
     return 0;
+}
+
+unsigned snapshot_of_profile(const void *base, size_t size)
+{
+    const struct md_header *h = base;
+    if (!base || size < sizeof *h || !readable(base, sizeof *h) ||
+        !__atomic_load_n(&h->counters.cycles, __ATOMIC_RELAXED))
+        return SNAPSHOT_PROFILE;
+    return SNAPSHOT_PROFILE | SNAPSHOT_SAMPLES;
 }
 
 void snapshot_fini(struct snapshot *snap)

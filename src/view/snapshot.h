@@ -38,6 +38,7 @@ void segment_file_close(struct segment_file *file);
 #define SNAPSHOT_ALL 7u
 
 struct snapshot {
+    unsigned what;           /* SNAPSHOT_* that it was asked for */
     struct md_header header; /* checked: strings terminated, section counts within the mapping */
     struct md_cycle *cycles; /* oldest first, skips included */
     size_t cycle_count;
@@ -57,6 +58,10 @@ struct snapshot {
  * (EINVAL: not a segment, EPROTO: another version, ENOMEM) and one line in `error`. */
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error);
 void snapshot_fini(struct snapshot *snap);
+
+/* What a heap profile needs: the live samples too once a cycle has looked at them.  `base` as
+ * above; what is no segment needs SNAPSHOT_PROFILE. */
+unsigned snapshot_of_profile(const void *base, size_t size);
 
 /* The stack with this id, or NULL for 0 and for what does not hold together.  Borrowed. */
 const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id);

@@ -3,6 +3,7 @@
 
 #include "unit/fake_segment.h"
 #include "view/gctrace.h"
+#include "view/leaks.h"
 #include "view/pprof.h"
 #include "view/top.h"
 
@@ -11,6 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct snapshot snap;
     struct profile profile;
     char error[VIEW_ERROR_SIZE], line[GCTRACE_JSON_SIZE];
+    static FILE *out;
+    if (!out)
+        out = fopen("/dev/null", "w");
     uint64_t *aligned = malloc(size ? size : 1);
     if (!aligned)
         return 0;
@@ -36,6 +40,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                 free(packed);
         }
         profile_fini(&profile);
+        for (int by = LEAKS_BY_STACK; by <= LEAKS_BY_SIZE; by++) {
+            struct leaks leaks;
+            const struct leaks_options what = {.by = (enum leaks_by)by};
+            const struct leaks_text how = {.name = snap.header.name, .count = 3};
+            if (leaks_build(&leaks, &snap, &what, error) == 0 && out)
+                leaks_print(&leaks, &how, out);
+            leaks_fini(&leaks);
+        }
         snapshot_fini(&snap);
     }
     free(aligned);
@@ -48,6 +60,9 @@ uint8_t *fuzz_seed(unsigned index, size_t *size)
     if (index > 0)
         return NULL;
     fake_full(&s);
+    s.header->counters.cycles = 3;
+    for (unsigned i = 0; i < 6; i++)
+        ((struct md_sample *)fake_entry(&s, MD_SECTION_SAMPLES, i))->flags = i * 2;
     *size = s.size;
     return s.bytes;
 }

@@ -33,7 +33,8 @@ with s.Tap() as t:
     cycles, skips, rest = held('gctrace=1,gcinterval=off', 200, 1.0)
     t.equal((rest, skips), ([], []), 'growth: nothing but lines')
     t.equal(s.trace_faults(cycles, 'victim'), [], f'growth: {len(cycles)} sane lines')
-    t.ok(4 <= len(cycles) <= 9, f'growth: about one line for each doubling from 4 to 200 MB '
+    # A thread that runs other cycles looks less often.
+    t.ok((1 if s.HOSTILE else 4) <= len(cycles) <= 9, f'growth: about one line for each doubling from 4 to 200 MB '
          f'({len(cycles)})', [line.text for line in cycles])
     t.ok(cycles and cycles[0].goal == 4, 'growth: the first goal is gcminheap')
     t.ok(all(b.goal >= a.before for a, b in zip(cycles, cycles[1:])), 'growth: goals grow with the heap',

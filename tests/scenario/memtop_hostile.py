@@ -78,7 +78,7 @@ def damaged(t, directory, whole):
     sizes = [1, 7, 8, 100, 3567, 3568, 4095, 4096, 4097, 8192, 30000, 65536, 200000, len(whole) - 1]
     for size in sizes:
         copy.write_bytes(whole[:size])
-        for command in (('-b', '-n1'), ('heap',)):
+        for command in (('-b', '-n1'), ('heap',), ('leaks',)):
             result = memtop(*command, copy, binary=True)
             if not sane(result):
                 faults.append(f'{size} {command}: {result}')
@@ -93,7 +93,7 @@ def damaged(t, directory, whole):
             at = rng.randrange(8, limit)
             data[at] = rng.choice((0, 0xff, 0x7f, 0x80, rng.randrange(256)))
         copy.write_bytes(data)
-        for command in (('-b', '-n1', '--json'), ('heap',)):
+        for command in (('-b', '-n1', '--json'), ('heap',), ('leaks', ('--json', '--by=size', '--by=function')[i % 3])):
             result = memtop(*command, copy, binary=True)
             if not sane(result):
                 faults.append(f'seed {i} {command}: {result}')
@@ -204,6 +204,10 @@ with s.Tap() as t:
         with s.running([FAKE, '--dir', directory, '--step-ms', '20'], preload=False,
                        ready='ready') as fake:
             time.sleep(0.5)
+            memtop('gc', str(fake.pid))
+            result = memtop('leaks', str(fake.pid))
+            t.ok(result.status == 0 and 'Direct leak of ' in result.out and ' in cache_insert ' in result.out,
+                 'the segment is one with leaks', result)
             os.kill(fake.pid, signal.SIGSTOP)
             whole = Path(fake.text()[0].splitlines()[0]).read_bytes()[:400000]
         whole = bytes(whole)

@@ -133,7 +133,9 @@ def keys(t, fake):
         t.ok(view.until(r'(?m)^.*~100k.*\n') and s.wait_for(
             lambda: '~100k' in view.text().split('CALL SITE')[1].splitlines()[1], 5),
             '> sorts by the next column: objects', view.text())
-        view.key('<', '<')
+        view.key('>', '>')
+        t.ok(view.until('LEAKS'), '> and on, to what leaks', view.text())
+        view.key('<', '<', '<', '<')
         view.key('+')
         t.ok(view.until('every 0.1s'), '+ looks more often')
         view.key('-', '-', '-')

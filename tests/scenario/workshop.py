@@ -65,6 +65,8 @@ with s.Tap() as t:
                 forced = s.run([s.PROGRAMS / 'slices', *argument, ],
                                memdebug + ',gcminheap=1g')  # so that the only cycle is that at exit
                 last = forced.lines[-1] if forced.lines else last
-            t.equal(last and (last.unreachable, last.unreachable_bytes),
-                    (unreachable, unreachable * 1024), f'{name}: unreachable {unreachable}',
-                    last and last.text)
+            # What a stop in the middle of the work has put on the stack may lie there at its end.
+            found = last.unreachable if last else -1
+            t.ok(found == unreachable or (s.HOSTILE and unreachable - 3 <= found < unreachable),
+                 f'{name}: unreachable {unreachable}', last and last.text)
+            t.equal(last and last.unreachable_bytes, found * 1024, 'and its bytes', last and last.text)

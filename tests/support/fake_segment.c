@@ -201,6 +201,12 @@ static void add_cycle(int64_t age_ns, uint64_t heap, uint32_t flags)
     atomic_thread_fence(memory_order_seq_cst);
     cycle->seq++;
     cycles->count++;
+    /* What the site that leaks still has: unreached, and the second time a leak. */
+    struct md_sample *samples = section(MD_SECTION_SAMPLES);
+    for (uint64_t i = 0; i < header->section[MD_SECTION_SAMPLES].count; i++)
+        if (samples[i].bucket == 3)
+            samples[i].flags =
+                MD_SAMPLE_UNREACHED | (samples[i].flags & MD_SAMPLE_UNREACHED ? MD_SAMPLE_LEAK : 0);
 }
 
 static void step(double seconds, double leak, int64_t age_ns, bool tracked)

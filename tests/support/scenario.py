@@ -20,6 +20,8 @@ BUILD = Path(os.environ.get('MEMDEBUG_BUILD', ROOT / 'build')).resolve()
 LIB = Path(os.environ.get('MEMDEBUG_LIB', BUILD / 'libmemdebug.so')).resolve()
 MEMTOP = BUILD / 'memtop'
 PROGRAMS = BUILD / 'tests' / 'programs'
+# The library under test runs cycles, told to nobody, at each so-many-th allocation (tests/run.sh).
+HOSTILE = 'MEMDEBUG_HOSTILE' in os.environ
 JEMALLOC = Path('/usr/lib/x86_64-linux-gnu/libjemalloc.so.2')
 
 # ---------------------------------------------------------------------------------------- TAP

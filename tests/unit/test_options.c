@@ -110,6 +110,9 @@ static const struct {
     {OPTION_PROFSTACKDEPTH, "0", BAD},
     {OPTION_PROFSTACKDEPTH, "1025", BAD},
     {OPTION_PROFSTACKDEPTH, "1k", BAD},
+    {OPTION_GCSTOP, "auto", 0},
+    {OPTION_GCSTOP, "quiet", 1},
+    {OPTION_GCSTOP, "0", BAD},
     {OPTION_UNWIND, "auto", 0},
     {OPTION_UNWIND, "cfi", 1},
     {OPTION_UNWIND, "fp", 2},
@@ -153,6 +156,15 @@ static const struct {
     {OPTION_MONITOR, "perhaps", BAD},
     {OPTION_MONITOR, "", BAD},
     {OPTION_DIR, "/dev/shm/x", ANY},
+    {OPTION_LEAKCHECK, "1", 1},
+    {OPTION_LEAKCHECK, "yes", 1},
+    {OPTION_LEAKCHECK, "2", BAD},
+    {OPTION_LEAKEXITCODE, "0", 0},
+    {OPTION_LEAKEXITCODE, "255", 255},
+    {OPTION_LEAKEXITCODE, "256", BAD},
+    {OPTION_LEAKEXITCODE, "-1", BAD},
+    {OPTION_LEAKSUPPRESSIONS, "/etc/{exe}.supp", ANY},
+    {OPTION_LEAKSUPPRESSIONS, "", ANY},
     {OPTION_KEEPDEAD, "0", 0},
     {OPTION_KEEPDEAD, "16", 16},
     {OPTION_KEEPDEAD, "-1", BAD},
@@ -290,6 +302,15 @@ static void test_values(void)
        "it is not among those accepted now");
 }
 
+/* One that is not the default where there are words. */
+static const char *good_value(int id)
+{
+    for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++)
+        if ((int)values[i].id == id && values[i].number == 1)
+            return values[i].value;
+    return "1";
+}
+
 static void test_spelling(void)
 {
     unsigned wrong = 0;
@@ -298,10 +319,7 @@ static void test_spelling(void)
         if (keys[id].when == 'L')
             continue;
         for (int style = 0; style < 4; style++) {
-            const char *value = id == OPTION_GC       ? "off"
-                                : id == OPTION_UNWIND ? "fp"
-                                : id == OPTION_FOLLOW ? "fork"
-                                                      : "1";
+            const char *value = good_value(id);
             size_t n = 0;
             text[n++] = ' ';
             for (const char *c = keys[id].key; *c; c++) {
@@ -472,7 +490,7 @@ static void test_set(void)
     unsigned wrong = 0;
     for (int id = 0; id < OPTION_COUNT; id++) {
         int expected = keys[id].when == 'S' ? EPERM : keys[id].when == 'L' ? ENOSYS : 0;
-        int got = option_set(keys[id].key, "1");
+        int got = option_set(keys[id].key, good_value(id));
         if (got != expected) {
             tap_print("# %s: %d", keys[id].key, got);
             wrong++;

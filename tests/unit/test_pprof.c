@@ -286,6 +286,60 @@ static void test_model(void)
     free(s.bytes);
 }
 
+/* Leaks come of live samples, and only once a cycle has looked at them. */
+static void test_leak_types(void)
+{
+    struct fake_segment s;
+    struct snapshot snap;
+    struct profile p;
+    char error[VIEW_ERROR_SIZE], path[128];
+    fake_full(&s);
+    struct md_sample *first = fake_entry(&s, MD_SECTION_SAMPLES, 0);
+    first->flags = MD_SAMPLE_UNREACHED | MD_SAMPLE_LEAK;
+    first->weight = 1536; /* 1.5 objects of 64 bytes */
+    struct md_sample *last = fake_entry(&s, MD_SECTION_SAMPLES, 2);
+    last->flags = MD_SAMPLE_UNREACHED; /* once is not a leak */
+    struct profile_options options = {.kind = &profile_kind_heap};
+    is(snapshot_of_profile(s.bytes, s.size), SNAPSHOT_PROFILE, "no cycle: samples are not wanted");
+    snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, error);
+    is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
+    is(p.type_count, 4, "no cycle: Go's types and no others");
+    profile_fini(&p);
+    snapshot_fini(&snap);
+
+    s.header->counters.cycles = 2;
+    is(snapshot_of_profile(s.bytes, s.size), SNAPSHOT_PROFILE | SNAPSHOT_SAMPLES,
+       "a cycle: samples are wanted");
+    snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_PROFILE, error);
+    is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
+    is(p.type_count, 4, "a snapshot without samples cannot tell");
+    profile_fini(&p);
+    snapshot_fini(&snap);
+
+    snapshot_take(&snap, s.bytes, s.size, snapshot_of_profile(s.bytes, s.size), error);
+    is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
+    is(p.type_count, 6, "two more types");
+    is(profile_sample_index(&p, NULL), 3, "inuse_space stays the default");
+    is(profile_sample_index(&p, "leak_space"), 5, "leak_space");
+    is(p.values[1 * 6 + 4], 2, "leak_objects: 1.5 are 2");
+    is(p.values[1 * 6 + 5], 96, "leak_space");
+    is(p.values[1 * 6 + 3], 65 * 64, "the other values are as before");
+    is(p.values[0 * 6 + 4], 0, "unreachable in one cycle is not a leak");
+    snprintf(path, sizeof path, "%s/leaks.pb.gz", directory);
+    write_profile(&p, path);
+    char *raw = run("go tool pprof -raw -symbolize=none %s 2>&1", path);
+    has(raw, "inuse_space/bytes[dflt] leak_objects/count leak_space/bytes\n");
+    has(raw, " 105 6720 65 4160 2 96: ");
+    free(raw);
+    raw = run("go tool pprof -top -symbolize=none -sample_index=leak_space %s 2>&1", path);
+    has(raw, "Type: leak_space");
+    has(raw, "96B, 100% of 96B total");
+    free(raw);
+    profile_fini(&p);
+    snapshot_fini(&snap);
+    free(s.bytes);
+}
+
 static void test_raw(void)
 {
     struct fake_segment s;
@@ -500,6 +554,7 @@ int main(void)
     have_pprof = strstr(help, "pprof <format>") != NULL;
     free(help);
     if (have_pprof) {
+        test_leak_types();
         test_raw();
         test_top();
         test_go_profile();

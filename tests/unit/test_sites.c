@@ -123,6 +123,7 @@ static void test_ages(void)
     snapshot.header.start_ns = 800 * SECOND; /* it is 200 s old */
     samples[0] =
         (struct md_sample){.addr = 16, .weight = 2 * MD_WEIGHT_ONE, .bucket = 0, .born_ds = 1950};
+    samples[0].flags = MD_SAMPLE_UNREACHED | MD_SAMPLE_LEAK;
     samples[1] =
         (struct md_sample){.addr = 32, .weight = MD_WEIGHT_ONE, .bucket = 1, .born_ds = 100};
     samples[2] =
@@ -138,6 +139,9 @@ static void test_ages(void)
     const struct site *site = sites_find(&sites, 8);
     is(site->young_bytes, 2048, "born in the last minute, by weight");
     is(site->live_samples, 2, "all live ones");
+    is(site->leak_bytes, 2048, "what leaks, by weight");
+    is(sites_key(&sites, site, SITES_BY_LEAKS), 2048, "and sorted by");
+    is(sites_find(&sites, 20)->leak_bytes, 0, "and what does not");
     is(site->oldest_ds, 100, "the oldest");
     is(site->newest_ds, 1950, "the newest");
     is(sites_find(&sites, 20)->young_bytes, 0, "what a parent left is not young");

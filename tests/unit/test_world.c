@@ -3,6 +3,7 @@
 #include "gc_heap.h"
 #include "tap.h"
 
+#include "base/options.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/tracer.h"
@@ -15,7 +16,9 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -372,6 +375,65 @@ static void test_calls(void)
     }
 }
 
+/* gcstop=quiet: a wait for a time that begins anew with the call is left alone, where it is
+ * interrupted otherwise; a thread that wakes up meanwhile and goes back into it has moved. */
+static long call_epoll(void)
+{
+    struct epoll_event event;
+    int empty = epoll_create1(0);
+    long result = epoll_wait(empty, &event, 1, 300) < 0 ? -errno : 0;
+    close(empty);
+    return result;
+}
+
+static void *epoll_often(void *arg)
+{
+    struct epoll_event event;
+    int empty = epoll_create1(0);
+    (void)arg;
+    while (!over)
+        epoll_wait(empty, &event, 1, 20);
+    close(empty);
+    return NULL;
+}
+
+static void test_quiet(void)
+{
+    for (int quiet = 0; quiet < 2; quiet++) {
+        struct call_run run = {.call = call_epoll};
+        pthread_t thread;
+        is(option_set("gcstop", quiet ? "quiet" : "auto"), 0, "gcstop is set");
+        pthread_create(&thread, NULL, run_call, &run);
+        usleep(50000);
+        struct stop stop = run_stop(0);
+        pthread_join(thread, NULL);
+        ok(!stop.reason && stop.unchanged && stop.blocked == (unsigned)quiet,
+           "epoll_wait with a time, gcstop=%s: stopped", quiet ? "quiet" : "auto");
+        is(run.result, quiet ? 0 : -EINTR, "and it returns %s", quiet ? "in time" : "EINTR");
+    }
+    pthread_t thread;
+    pthread_create(&thread, NULL, epoll_often, NULL);
+    usleep(5000);
+    unsigned stops = 0, noticed = 0;
+    for (int i = 0; i < 20; i++) {
+        struct stop stop = run_stop(50000000);
+        if (!stop.reason && stop.blocked == 1) {
+            stops++;
+            noticed += !stop.unchanged;
+        }
+    }
+    over = true;
+    pthread_join(thread, NULL);
+    over = false;
+    ok(stops >= 5, "%u stops of a thread that waits 20 ms at a time", stops);
+    struct stat schedstat;
+    if (stat("/proc/self/schedstat", &schedstat) == 0)
+        is(noticed, stops, "that it has moved in 50 ms, and is back where it was, is noticed");
+    else
+        tap_skip("a thread that is back where it was", "this kernel has no schedstat");
+    is(option_set("gcstop", "auto"), 0, "gcstop is set back");
+}
+
 /* A thousand stops within one sleep do not grow the stack. */
 static uintptr_t lowest_frame;
 
@@ -510,6 +572,7 @@ int main(void)
     test_moved();
     test_setxid();
     test_calls();
+    test_quiet();
     test_long_sleep();
     test_many();
     test_main_gone();

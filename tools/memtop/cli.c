@@ -22,7 +22,13 @@ const struct command commands[] = {
     {"run", command_run, 1, SIZE_MAX, "dJCeoV",
      "memtop run [--live] [-e KEY=VALUE]... -- PROGRAM [ARGUMENT...]"},
     {"tail", command_tail, 0, SIZE_MAX, "dbJC", "memtop tail [FILE...|-] [-b] [--json]"},
-    {"heap", command_heap, 0, 1, "bopL", "memtop heap TARGET|PROFILE [-b] [-o FILE] [--allocs]"},
+    {"heap", command_heap, 0, 1, "bopLK",
+     "memtop heap TARGET|PROFILE [-b] [-o FILE] [--allocs|--leaks]"},
+    {"leaks", command_leaks, 0, 1, "dnJopAQ",
+     "memtop leaks TARGET [--by=stack|function|type|module|size] [--since TIME]\n"
+     "                    [--diff PROFILE] [--exclude FUNCTION]... [--suppressions FILE] "
+     "[--no-cycle]\n"
+     "                    [--exit-code N] [-n COUNT|--all] [--json] [-o FILE]"},
     {"gc", command_gc, 0, 1, "dpJ", "memtop gc TARGET [-d SECS]"},
     {"stat", NULL, 0, 0, "", ""},
     {"set", NULL, 0, 0, "", ""},
@@ -41,14 +47,18 @@ static const char help[] =
     "memtop heap TARGET        its heap profile: a table on a terminal or with -b, else pprof "
     "bytes;\n"
     "                          -o FILE writes FILE, a PROFILE is shown as a table\n"
+    "memtop leaks TARGET       what leaks, by call stack: asks for two cycles, then tells\n"
     "memtop gc TARGET          ask for a cycle and print its line\n"
     "memtop tail [FILE|-]      chart gctrace lines, ours or a Go program's (GODEBUG=gctrace=1)\n"
     "\n"
     "  -p PID        the target, as a pid          -d SECS     between updates (1, 0.5, 500ms)\n"
     "  -b            batch: text, no terminal      -n COUNT    stop after that many updates\n"
     "  --json        one JSON object per line      -o FILE     write there\n"
-    "  --allocs      heap: what was allocated, not what is in use\n"
+    "  --allocs      heap: what was allocated, not what is in use; --leaks: what leaks\n"
     "  -e KEY=VALUE  run: a MEMDEBUG option        --live      run: watch meanwhile\n"
+    "  leaks: --by=stack|function|type|module|size --since TIME  allocated in the last TIME\n"
+    "  --exclude FUNCTION  --suppressions FILE     --diff PROFILE  what it did not have\n"
+    "  --no-cycle    as the last cycles saw it     --exit-code N   status if there are leaks\n"
     "  --charset=auto|braille|block|ascii          --no-color  (or NO_COLOR)\n"
     "  -h, --help                                  -V, --version\n";
 
@@ -125,7 +135,33 @@ static bool parse_charset(const char *text, enum charset *charset)
     return false;
 }
 
-enum { OPTION_JSON = 256, OPTION_ALL, OPTION_ALLOCS, OPTION_CHARSET, OPTION_NO_COLOR, OPTION_LIVE };
+static bool parse_by(const char *text, enum leaks_by *by)
+{
+    static const char *const names[] = {"stack", "function", "type", "module", "size"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *by = (enum leaks_by)i;
+            return true;
+        }
+    return false;
+}
+
+enum {
+    OPTION_JSON = 256,
+    OPTION_ALL,
+    OPTION_ALLOCS,
+    OPTION_CHARSET,
+    OPTION_NO_COLOR,
+    OPTION_LIVE,
+    OPTION_LEAKS,
+    OPTION_BY,
+    OPTION_SINCE,
+    OPTION_DIFF,
+    OPTION_EXCLUDE,
+    OPTION_SUPPRESSIONS,
+    OPTION_NO_CYCLE,
+    OPTION_EXIT_CODE
+};
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
@@ -134,6 +170,14 @@ static const struct option long_options[] = {
     {"charset", required_argument, NULL, OPTION_CHARSET},
     {"no-color", no_argument, NULL, OPTION_NO_COLOR},
     {"live", no_argument, NULL, OPTION_LIVE},
+    {"leaks", no_argument, NULL, OPTION_LEAKS},
+    {"by", required_argument, NULL, OPTION_BY},
+    {"since", required_argument, NULL, OPTION_SINCE},
+    {"diff", required_argument, NULL, OPTION_DIFF},
+    {"exclude", required_argument, NULL, OPTION_EXCLUDE},
+    {"suppressions", required_argument, NULL, OPTION_SUPPRESSIONS},
+    {"no-cycle", no_argument, NULL, OPTION_NO_CYCLE},
+    {"exit-code", required_argument, NULL, OPTION_EXIT_CODE},
     {"batch", no_argument, NULL, 'b'},
     {"pid", required_argument, NULL, 'p'},
     {"output", required_argument, NULL, 'o'},
@@ -141,6 +185,49 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, 'V'},
     {0},
 };
+
+/* The same of those that memtop leaks has alone. */
+static bool take_leaks_option(struct options *options, int letter, const char *value)
+{
+    char *end;
+    long status;
+    switch (letter) {
+    case OPTION_BY:
+        if (parse_by(value, &options->by))
+            return true;
+        cli_error("--by=%.40s: stack, function, type, module or size", value);
+        return false;
+    case OPTION_SINCE:
+        if (units_parse_seconds(value, &options->since_seconds))
+            return true;
+        cli_error("--since %.40s: a time is wanted, as 30s, 5m or 1h", value);
+        return false;
+    case OPTION_DIFF:
+        options->diff = value;
+        return true;
+    case OPTION_SUPPRESSIONS:
+        options->suppressions = value;
+        return true;
+    case OPTION_NO_CYCLE:
+        return options->no_cycle = true;
+    case OPTION_EXCLUDE:
+        if (options->exclude_count == sizeof options->excludes / sizeof options->excludes[0]) {
+            cli_error("--exclude is given too often");
+            return false;
+        }
+        options->excludes[options->exclude_count++] = value;
+        return true;
+    case OPTION_EXIT_CODE:
+        status = strtol(value, &end, 10);
+        options->leak_status = (int)status;
+        if (value[0] >= '0' && value[0] <= '9' && *end == '\0' && status <= 255)
+            return true;
+        cli_error("--exit-code %.40s: a number up to 255 is wanted", value);
+        return false;
+    default:
+        return false;
+    }
+}
 
 /* One option into the struct; false with a message if its value is bad. */
 static bool take_option(struct options *options, int letter, const char *value, const char **pid,
@@ -205,12 +292,16 @@ static bool take_option(struct options *options, int letter, const char *value, 
     case OPTION_LIVE:
         *used = 'V';
         return options->live = true;
+    case OPTION_LEAKS:
+        *used = 'K';
+        return options->leaks = true;
     case OPTION_NO_COLOR:
         *used = 'C';
         options->color = false;
         return true;
     default:
-        return false;
+        *used = 'Q';
+        return take_leaks_option(options, letter, value);
     }
 }
 
@@ -290,9 +381,12 @@ int cli_main(int argc, char **argv)
     if (!command->run) {
         cli_error("%s is not in this version", command->name);
     } else if (used[bad] != '\0') {
-        static const char *const spelled[] = {"J--json", "A--all", "L--allocs",
-                                              "C--charset, --no-color", "V--live"};
-        char text[32] = {'-', used[bad], '\0'};
+        static const char of_leaks[] =
+            "Q--by, --since, --diff, --exclude, --suppressions, --no-cycle, --exit-code";
+        static const char *const spelled[] = {
+            "J--json", "A--all",   "L--allocs", "C--charset, --no-color",
+            "V--live", "K--leaks", of_leaks};
+        char text[96] = {'-', used[bad], '\0'};
         for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++)
             if (spelled[i][0] == used[bad])
                 snprintf(text, sizeof text, "%s", spelled[i] + 1);

@@ -3,6 +3,7 @@
 #define MEMTOP_CLI_H
 
 #include "screen.h"
+#include "view/leaks.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,11 +14,18 @@ struct options {
     double interval_seconds; /* -d */
     bool interval_given;
     long count; /* -n; 0: no end */
-    bool batch, json, all, allocs, color, live;
+    bool batch, json, all, allocs, color, live, leaks, no_cycle;
     enum charset charset;
     const char *output;       /* -o */
     const char *settings[64]; /* -e of run: key=value for MEMDEBUG */
     size_t setting_count;
+    const char *excludes[64]; /* --exclude of leaks */
+    size_t exclude_count;
+    double since_seconds; /* --since; 0: not given */
+    const char *diff;     /* --diff, --suppressions */
+    const char *suppressions;
+    enum leaks_by by;
+    int leak_status;  /* --exit-code */
     char **arguments; /* what is not an option; of run: the program and its arguments */
     size_t argument_count;
 };
@@ -27,7 +35,7 @@ struct command {
     int (*run)(const struct options *options); /* NULL: not in this version */
     size_t least, most;                        /* arguments */
     const char *accepts; /* option letters beside -h and -V; J json, A all, L allocs, C charset and
-                            color, V live */
+                            color, V live, K leaks, Q what is told of leaks */
     const char *usage;
 };
 
@@ -54,6 +62,7 @@ int command_ps(const struct options *options);
 int command_tail(const struct options *options);
 int command_heap(const struct options *options);
 int command_gc(const struct options *options);
+int command_leaks(const struct options *options);
 int command_run(const struct options *options);
 
 #endif

@@ -12,15 +12,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int print_table(const struct profile *profile, bool allocs)
+static const char *wanted_type(const struct options *options)
 {
-    int index = profile_sample_index(profile, allocs ? "alloc_space" : NULL);
+    return options->allocs ? "alloc_space" : options->leaks ? "leak_space" : NULL;
+}
+
+static int print_table(const struct profile *profile, const char *type)
+{
+    int index = profile_sample_index(profile, type);
     struct top top;
     struct top_options how = TOP_OPTIONS_PPROF;
     how.count = 40;
     int status = EXIT_DONE;
     if (index < 0) {
-        cli_error("the profile has no alloc_space");
+        cli_error("the profile has no %s%s", type ? type : "sample type",
+                  type && strcmp(type, "leak_space") == 0 ? ": no cycle had been done" : "");
         return EXIT_FAILED;
     }
     if (top_build(&top, profile, index, &how)) {
@@ -79,7 +85,7 @@ static int show_profile_file(const char *path, const struct options *options)
             cli_error("%s", error);
         status = result ? EXIT_FAILED : EXIT_DONE;
     } else {
-        status = print_table(&profile, options->allocs);
+        status = print_table(&profile, wanted_type(options));
     }
     profile_fini(&profile);
     return status;
@@ -96,17 +102,18 @@ static int heap_of_target(const struct target *target, const struct options *opt
         return EXIT_FAILED;
     }
     int status = EXIT_FAILED;
-    result = source_poll(&source, SNAPSHOT_PROFILE, error);
+    const char *type = wanted_type(options);
+    result = source_poll(&source, snapshot_of_profile(source.file.base, source.file.size), error);
     if (result == 0 && source.snapshot.header.counters.samples == 0)
         cli_error("%d %s: no samples yet, the profile is empty", (int)target->pid, target->name);
     if (result == 0 && !options->output && wants_table(options)) {
-        result = save_build(&source, options->allocs, &profile, error);
+        result = save_build(&source, type, &profile, error);
         if (result == 0) {
-            status = print_table(&profile, options->allocs);
+            status = print_table(&profile, type);
             profile_fini(&profile);
         }
     } else if (result == 0) {
-        result = save_profile(&source, options->output, STDOUT_FILENO, options->allocs, error);
+        result = save_profile(&source, options->output, STDOUT_FILENO, type, error);
         status = result ? EXIT_FAILED : EXIT_DONE;
     }
     if (result)

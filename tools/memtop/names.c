@@ -2,6 +2,7 @@
 
 #include "units.h"
 #include "view/containers.h"
+#include "view/plumbing.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -61,38 +62,9 @@ static char *clean_copy(const char *text)
     return copy ? units_clean(copy, length + 1, text ? text : "", length) : NULL;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* Libraries that allocate on behalf of whoever called them. */
-static bool is_plumbing_module(const char *name)
-{
-    static const char *const modules[] = {"libmemdebug.so", "libc.so", "libc-2", "ld-linux",
-                                          "libstdc++.so"};
-    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++)
-        if (strncmp(name, modules[i], strlen(modules[i])) == 0)
-            return true;
-    return false;
-}
-
-/* Functions that do so: naming them would name no one. */
 static bool is_plumbing(const struct name_frame *frame)
 {
-    static const char *const prefixes[] = {"operator new",
-                                           "std::", "__gnu_cxx::", "void std::", "void* std::"};
-    static const char *const parts[] = {"malloc", "calloc", "realloc", "strdup", "memalign"};
-    if (is_plumbing_module(frame->module))
-        return true;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(frame->function, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (strcasestr(frame->function, parts[i]))
-            return true;
-    return false;
+    return plumbing_is_function(frame->module, frame->function);
 }
 
 /* What stands before every main and every thread. */
@@ -150,7 +122,7 @@ char *names_label(const struct name_frame *frames, size_t count, size_t *head)
     int n = snprintf(label, sizeof label, "%s", function);
     if (frames[first].line > 0)
         n += snprintf(label + n, sizeof label - (size_t)n, " %.120s:%" PRIu32,
-                      base_name(frames[first].file), frames[first].line);
+                      plumbing_base_name(frames[first].file), frames[first].line);
     if (head)
         *head = (size_t)n;
     for (size_t i = first + 1; i < count && n + 270 < (int)sizeof label; i++) {
@@ -185,13 +157,14 @@ static bool add_frame(struct stack_names *stack, const struct symbol_frame *symb
         return false;
     stack->frames = grown;
     struct name_frame *frame = &grown[stack->frame_count];
-    *frame = (struct name_frame){.function = clean_copy(symbol ? symbol->function : ""),
-                                 .file = clean_copy(symbol ? symbol->file : ""),
-                                 .module = clean_copy(module ? base_name(module->path) : ""),
-                                 .pc = pc + 1,
-                                 .address = module ? pc - module->bias : pc,
-                                 .line = symbol ? symbol->line : 0,
-                                 .inlined = inlined};
+    *frame =
+        (struct name_frame){.function = clean_copy(symbol ? symbol->function : ""),
+                            .file = clean_copy(symbol ? symbol->file : ""),
+                            .module = clean_copy(module ? plumbing_base_name(module->path) : ""),
+                            .pc = pc + 1,
+                            .address = module ? pc - module->bias : pc,
+                            .line = symbol ? symbol->line : 0,
+                            .inlined = inlined};
     if (!frame->function || !frame->file || !frame->module) {
         free(frame->function);
         free(frame->file);
@@ -435,8 +408,9 @@ uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32
         if (*place == PAIR_MAP_NONE) {
             const struct md_module *module =
                 snapshot_module(snapshot, stack->pc[i] - 1, stack->epoch);
-            *place = module && is_plumbing_module(base_name(module->path)) ? PLACE_PLUMBING
-                                                                           : PLACE_OWN_UNNAMED;
+            *place = module && plumbing_is_module(plumbing_base_name(module->path))
+                         ? PLACE_PLUMBING
+                         : PLACE_OWN_UNNAMED;
         }
         if (*place != PLACE_PLUMBING)
             return stack->pc[i];

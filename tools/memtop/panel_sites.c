@@ -18,6 +18,7 @@ static const struct column columns[] = {
     {SITES_BY_GROWTH, 10, 0},  {SITES_BY_INUSE, 7, 0},
     {SITES_ORDERS, 5, 96}, /* share of what is in use */
     {SITES_BY_OBJECTS, 8, 56}, {SITES_BY_ALLOC, 7, 90},
+    {SITES_BY_LEAKS, 7, 120},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
@@ -47,6 +48,9 @@ static void heading(const struct sites *sites, const struct column *column, char
         break;
     case SITES_BY_ALLOC:
         snprintf(buffer, size, "ALLOC");
+        break;
+    case SITES_BY_LEAKS:
+        snprintf(buffer, size, "LEAKS");
         break;
     case SITES_ORDERS:
         snprintf(buffer, size, "%%");
@@ -78,6 +82,9 @@ static enum style value(const struct sites *sites, const struct site *site,
     case SITES_BY_ALLOC:
         snprintf(buffer, size, "%s", units_bytes(text, site->alloc_bytes));
         break;
+    case SITES_BY_LEAKS:
+        snprintf(buffer, size, "%s", units_bytes(text, site->leak_bytes));
+        return site->leak_bytes > 0 ? STYLE_WARN : STYLE_DIM;
     case SITES_ORDERS:
         if (sites->inuse_bytes > 0)
             snprintf(buffer, size, "%.0f%%", 100 * site->inuse_bytes / sites->inuse_bytes);

@@ -19,7 +19,7 @@ json_t *report_number(double value)
 }
 
 /* A string of the segment: what is not UTF-8 becomes '?'. */
-static json_t *text_json(const char *text)
+json_t *report_string(const char *text)
 {
     char clean[1100];
     units_clean(clean, sizeof clean, text, strlen(text));
@@ -67,12 +67,12 @@ json_t *report_target_json(const struct target *target)
     json_object_set_new(object, "type", json_string("process"));
     json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
     json_object_set_new(object, "pid", json_integer(target->pid));
-    json_object_set_new(object, "name", text_json(target->name));
-    json_object_set_new(object, "command", text_json(target->cmdline));
+    json_object_set_new(object, "name", report_string(target->name));
+    json_object_set_new(object, "command", report_string(target->cmdline));
     json_object_set_new(object, "state", json_string(target_state_name(target->state)));
     json_object_set_new(object, "instrumented", json_true());
     json_object_set_new(object, "uid", json_integer(target->uid));
-    json_object_set_new(object, "segment", text_json(target->path));
+    json_object_set_new(object, "segment", report_string(target->path));
     json_object_set_new(object, "uptime_seconds",
                         readable ? report_number(header_uptime(header, monotonic_ns(), live))
                                  : json_null());
@@ -85,7 +85,8 @@ json_t *report_target_json(const struct target *target)
                         readable ? report_number((double)counters->cycles) : json_null());
     json_object_set_new(object, "samples",
                         readable ? report_number((double)counters->samples) : json_null());
-    json_object_set_new(object, "error", target->error[0] ? text_json(target->error) : json_null());
+    json_object_set_new(object, "error",
+                        target->error[0] ? report_string(target->error) : json_null());
     return object;
 }
 
@@ -98,11 +99,12 @@ static json_t *stack_json(const struct stack_names *names)
         snprintf(address, sizeof address, "0x%" PRIx64, frame->address);
         json_t *object = json_object();
         json_object_set_new(object, "function",
-                            frame->function[0] ? text_json(frame->function) : json_null());
-        json_object_set_new(object, "file", frame->file[0] ? text_json(frame->file) : json_null());
+                            frame->function[0] ? report_string(frame->function) : json_null());
+        json_object_set_new(object, "file",
+                            frame->file[0] ? report_string(frame->file) : json_null());
         json_object_set_new(object, "line", frame->line ? json_integer(frame->line) : json_null());
         json_object_set_new(object, "module",
-                            frame->module[0] ? text_json(frame->module) : json_null());
+                            frame->module[0] ? report_string(frame->module) : json_null());
         json_object_set_new(object, "module_address", json_string(address));
         json_object_set_new(object, "inlined", json_boolean(frame->inlined));
         json_array_append_new(frames, object);
@@ -116,11 +118,14 @@ static json_t *site_json(struct watch *watch, const struct site *site)
     const struct stack_names *names = names_find(watch->names, site->stack);
     bool first = sites->growth_seconds <= 0;
     json_t *object = json_object();
-    json_object_set_new(object, "site", text_json(names && names->label ? names->label : "?"));
+    json_object_set_new(object, "site", report_string(names && names->label ? names->label : "?"));
     json_object_set_new(object, "growth_bytes", report_number(first ? NAN : site->growth_bytes));
     json_object_set_new(object, "young_bytes",
                         report_number(sites->samples_known ? site->young_bytes : NAN));
     json_object_set_new(object, "inuse_bytes", report_number(site->inuse_bytes));
+    json_object_set_new(
+        object, "leak_bytes",
+        report_number(watch->model.header->counters.cycles > 0 ? site->leak_bytes : NAN));
     json_object_set_new(object, "inuse_objects", report_number(round(site->inuse_objects)));
     json_object_set_new(object, "alloc_bytes", report_number(site->alloc_bytes));
     json_object_set_new(object, "alloc_objects", report_number(round(site->alloc_objects)));
@@ -205,10 +210,10 @@ char *report_json_text(struct watch *watch, size_t sites)
     json_object_set_new(object, "type", json_string("target"));
     json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
     json_object_set_new(object, "pid", json_integer(watch->source.target.pid));
-    json_object_set_new(object, "name", text_json(watch->source.target.name));
-    json_object_set_new(object, "command", text_json(watch->source.target.cmdline));
+    json_object_set_new(object, "name", report_string(watch->source.target.name));
+    json_object_set_new(object, "command", report_string(watch->source.target.cmdline));
     json_object_set_new(object, "state", json_string(source_state_name(watch->source.state)));
-    json_object_set_new(object, "options", text_json(header->options));
+    json_object_set_new(object, "options", report_string(header->options));
     json_object_set_new(object, "live_objects_exact", json_boolean(model->objects_exact));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(object, numbers[i].key, report_number(numbers[i].value));

@@ -21,6 +21,8 @@ void report_text(FILE *out, struct watch *watch, size_t sites);
 json_t *report_target_json(const struct target *target);
 /* Writes the object as one line and drops it. */
 void report_line(FILE *out, json_t *object);
+/* Text of other people: control characters and what is not UTF-8 become ?. */
+json_t *report_string(const char *text);
 /* A number, null if it is not known. */
 json_t *report_number(double value);
 

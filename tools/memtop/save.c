@@ -51,32 +51,38 @@ int save_file(const char *path, const void *bytes, size_t size, char error[VIEW_
     return result;
 }
 
-int save_build(const struct source *source, bool allocs, struct profile *profile,
-               char error[VIEW_ERROR_SIZE])
+struct symbolizer *save_symbolizer(const struct source *source, bool full)
 {
     char root[64];
     pid_t pid = source->state == SOURCE_LIVE ? source->target.pid : 0;
     snprintf(root, sizeof root, "/proc/%d/root", (int)pid);
-    struct symbolizer_options how = {
-        .root = pid && proc_other_root(pid) ? root : NULL, .pid = pid, .load_cxx = true};
-    struct symbolizer *symbolizer = symbolizer_create(&how);
+    struct symbolizer_options how = {.root = pid && proc_other_root(pid) ? root : NULL,
+                                     .pid = pid,
+                                     .load_cxx = true,
+                                     .full_names = full};
+    return symbolizer_create(&how);
+}
+
+int save_build(const struct source *source, const char *type, struct profile *profile,
+               char error[VIEW_ERROR_SIZE])
+{
+    struct symbolizer *symbolizer = save_symbolizer(source, false);
     if (!symbolizer) {
         snprintf(error, VIEW_ERROR_SIZE, "out of memory");
         return ENOMEM;
     }
-    struct profile_options options = {.kind = &profile_kind_heap,
-                                      .symbolizer = symbolizer,
-                                      .default_sample_type = allocs ? "alloc_space" : NULL};
+    struct profile_options options = {
+        .kind = &profile_kind_heap, .symbolizer = symbolizer, .default_sample_type = type};
     int result = profile_from_snapshot(profile, &source->snapshot, &options, error);
     symbolizer_destroy(symbolizer);
     return result;
 }
 
-int save_profile(const struct source *source, const char *path, int fd, bool allocs,
+int save_profile(const struct source *source, const char *path, int fd, const char *type,
                  char error[VIEW_ERROR_SIZE])
 {
     struct profile profile;
-    int result = save_build(source, allocs, &profile, error);
+    int result = save_build(source, type, &profile, error);
     if (result)
         return result;
     uint8_t *bytes = NULL;

@@ -5,12 +5,17 @@
 #include "source.h"
 #include "view/pprof.h"
 
+/* Looks up names for the source's process, alive or dead; `full` C++ names or short ones.  NULL: no
+ * memory.  The caller gives it back with symbolizer_destroy. */
+struct symbolizer *save_symbolizer(const struct source *source, bool full);
+
 /* Builds the heap profile of the source's last snapshot (which must hold SNAPSHOT_PROFILE), with
- * names.  The caller gives it back with profile_fini. */
-int save_build(const struct source *source, bool allocs, struct profile *profile,
+ * names.  `type` is the default sample type or NULL.  The caller gives it back with profile_fini.
+ */
+int save_build(const struct source *source, const char *type, struct profile *profile,
                char error[VIEW_ERROR_SIZE]);
 /* The same, written to `path` (see save_file) or, if that is NULL, to `fd`. */
-int save_profile(const struct source *source, const char *path, int fd, bool allocs,
+int save_profile(const struct source *source, const char *path, int fd, const char *type,
                  char error[VIEW_ERROR_SIZE]);
 /* Writes under a temporary name in the same directory, mode 0600, and renames: `path` is never
  * half a file.  0 or an errno value with one line in `error`. */

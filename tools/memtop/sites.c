@@ -102,7 +102,7 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
             site->alloc_before = site->alloc_bytes; /* 0 if it was not there */
             site->samples = 0;
             site->inuse_bytes = site->inuse_objects = site->alloc_bytes = site->alloc_objects = 0;
-            site->young_bytes = site->young_objects = 0;
+            site->young_bytes = site->young_objects = site->leak_bytes = 0;
             site->live_samples = 0;
             site->seen = sites->tick;
         }
@@ -138,6 +138,8 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
             site->oldest_ds = sample->born_ds;
         if (sample->born_ds > site->newest_ds)
             site->newest_ds = sample->born_ds;
+        if (sample->flags & MD_SAMPLE_LEAK)
+            site->leak_bytes += (double)sample->weight / MD_WEIGHT_ONE * (double)bucket->size;
         if (now_ds - (int64_t)sample->born_ds <= SITES_WINDOW_SECONDS * 10 &&
             !(sample->flags & MD_SAMPLE_INHERITED)) {
             double objects = (double)sample->weight / MD_WEIGHT_ONE;
@@ -220,6 +222,8 @@ double sites_key(const struct sites *sites, const struct site *site, enum site_o
         return site->inuse_bytes;
     case SITES_BY_OBJECTS:
         return site->inuse_objects;
+    case SITES_BY_LEAKS:
+        return site->leak_bytes;
     case SITES_BY_ALLOC:
     case SITES_ORDERS:
         break;
@@ -305,6 +309,7 @@ static void add_member(const struct sites *sites, struct site *group, const stru
     group->growth_bytes += site->growth_bytes;
     group->young_bytes += site->young_bytes;
     group->young_objects += site->young_objects;
+    group->leak_bytes += site->leak_bytes;
     group->live_samples += site->live_samples;
 }
 

@@ -27,6 +27,7 @@ struct site {
     double growth_bytes;
     double young_bytes; /* alive and born in the last minute */
     double young_objects;
+    double leak_bytes;             /* alive, and not reached in the last two cycles */
     uint32_t live_samples;         /* that the two are drawn from */
     uint32_t oldest_ds, newest_ds; /* birth of the oldest and newest live sample */
     double before[SITES_SLOTS];    /* inuse_bytes at slot times */
@@ -34,7 +35,14 @@ struct site {
     uint64_t seen; /* the tick in which it was last there */
 };
 
-enum site_order { SITES_BY_GROWTH, SITES_BY_INUSE, SITES_BY_OBJECTS, SITES_BY_ALLOC, SITES_ORDERS };
+enum site_order {
+    SITES_BY_GROWTH,
+    SITES_BY_INUSE,
+    SITES_BY_OBJECTS,
+    SITES_BY_ALLOC,
+    SITES_BY_LEAKS,
+    SITES_ORDERS
+};
 
 struct sites {
     struct site *site; /* in no order; indexes stay */

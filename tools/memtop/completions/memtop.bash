@@ -9,7 +9,7 @@ _memtop()
     }
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
-            ps | top | run | tail | heap | gc) command=${words[i]}; break ;;
+            ps | top | run | tail | heap | leaks | gc) command=${words[i]}; break ;;
         esac
     done
     if [[ $command == run ]]; then
@@ -21,10 +21,11 @@ _memtop()
         done
     fi
     case $prev in
-        -o | --output) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-        -d | -n | -e) return ;;
+        -o | --output | --diff | --suppressions) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        -d | -n | -e | --since | --exclude | --exit-code) return ;;
     esac
     case $cur in
+        --by=*) COMPREPLY=($(compgen -W 'stack function type module size' -- "${cur#*=}")); return ;;
         --charset=*) COMPREPLY=($(compgen -W 'auto braille block ascii' -- "${cur#*=}")); return ;;
         -*)
             local options='-h --help -V --version'
@@ -32,7 +33,8 @@ _memtop()
                 ps) options+=' --all --json -b' ;;
                 run) options+=' --live -e --json -o -d --charset= --no-color --' ;;
                 tail) options+=' -b --json -d --charset= --no-color' ;;
-                heap) options+=' -o --allocs -p' ;;
+                heap) options+=' -o --allocs --leaks -p' ;;
+                leaks) options+=' --by= --since --diff --exclude --suppressions --no-cycle --exit-code -n --all --json -o -d -p' ;;
                 gc) options+=' -d -p --json' ;;
                 *) options+=' -p -d -n -b --json --charset= --no-color' ;;
             esac
@@ -43,9 +45,9 @@ _memtop()
     local targets
     targets=$(memtop ps 2>/dev/null | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 }')
     case $command in
-        '') COMPREPLY=($(compgen -W "ps top run tail heap gc $targets" -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W "ps top run tail heap leaks gc $targets" -- "$cur")) ;;
         top | gc) COMPREPLY=($(compgen -W "$targets" -- "$cur")) ;;
-        heap) COMPREPLY=($(compgen -W "$targets" -- "$cur") $(compgen -f -- "$cur")) ;;
+        heap | leaks) COMPREPLY=($(compgen -W "$targets" -- "$cur") $(compgen -f -- "$cur")) ;;
         tail) COMPREPLY=($(compgen -f -- "$cur")) ;;
         run) COMPREPLY=($(compgen -c -- "$cur")) ;;
     esac

@@ -1,0 +1,190 @@
+#include "view/leak_stacks.h"
+
+#include "view/plumbing.h"
+#include "view/simple_name.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* PAIR_MAP_NONE: no memory. */
+static uint32_t identify(struct leak_stacks *s, const char *name, uint64_t pc)
+{
+    /* The symbolizer's strings are pooled: the same name is the same pointer. */
+    uint32_t *slot =
+        pair_map_put(&s->identity_index, *name ? (uint64_t)(uintptr_t)name : pc, !*name);
+    if (!slot)
+        return PAIR_MAP_NONE;
+    if (*slot == PAIR_MAP_NONE)
+        *slot = (uint32_t)s->identity_count++;
+    return *slot;
+}
+
+static const char *short_name(struct leak_stacks *s, const char *function)
+{
+    char name[1024];
+    size_t length = strlen(function);
+    if (length >= sizeof name || !strpbrk(function, "(<:"))
+        return function;
+    memcpy(name, function, length + 1);
+    simple_name(name);
+    return string_pool_add(&s->strings, name);
+}
+
+static bool add_frames(struct leak_stacks *s, uint64_t address, const struct md_module *module)
+{
+    static const struct symbol_frame unnamed = {"", "", "", 0, 0};
+    const struct symbol_frame *found = NULL;
+    size_t count =
+        s->symbolizer && module ? symbolizer_find(s->symbolizer, module, address, &found) : 0;
+    if (!count) {
+        found = &unnamed;
+        count = 1;
+    }
+    if (!array_reserve(&s->frames, &s->frame_room, s->frame_count + count, sizeof *s->frames))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct leak_frame frame = {
+            .function = short_name(s, found[i].function),
+            .full_name = found[i].function,
+            .system_name = found[i].system_name,
+            .file = found[i].file,
+            .module = module ? module->path : "",
+            .pc = address,
+            .address = module ? address - module->bias : address,
+            .offset = module ? address - module->start + module->offset : address,
+            .line = found[i].line,
+            .identity = identify(s, found[i].function, address),
+        };
+        if (!frame.function || frame.identity == PAIR_MAP_NONE)
+            return false;
+        s->frames[s->frame_count++] = frame;
+    }
+    return true;
+}
+
+/* ---- what is left out ---- */
+
+static bool is_excluded(const struct leak_stacks *s, const struct leak_frame *f)
+{
+    for (size_t i = 0; i < s->exclude_count; i++) {
+        /* A whole name, where a suppression is any part of one. */
+        char pattern[512];
+        if (snprintf(pattern, sizeof pattern, "^%s$", s->excludes[i]) >= (int)sizeof pattern)
+            continue;
+        if (suppressions_match(pattern, f->function) || suppressions_match(pattern, f->full_name) ||
+            suppressions_match(pattern, f->system_name))
+            return true;
+    }
+    return false;
+}
+
+/* Frame by frame, the innermost first, and of each its function, file and module: as LeakSanitizer
+ * looks. */
+static void judge(struct leak_stacks *s, struct leak_place *place)
+{
+    place->rule = SUPPRESSIONS_NONE;
+    for (uint32_t i = 0; i < place->frame_count; i++) {
+        const struct leak_frame *f = &s->frames[place->frame_first + i];
+        const char *const texts[] = {f->full_name, f->function, f->system_name, f->file, f->module};
+        place->excluded |= is_excluded(s, f);
+        for (size_t k = 0; s->rules && k < sizeof texts / sizeof texts[0]; k++)
+            if (place->rule == SUPPRESSIONS_NONE)
+                place->rule = suppressions_find(s->rules, texts[k]);
+    }
+}
+
+/* ---- walks ---- */
+
+/* PAIR_MAP_NONE: no memory. */
+static uint32_t find_place(struct leak_stacks *s, uint64_t pc, uint32_t epoch)
+{
+    uint32_t *slot = pair_map_put(&s->place_index, pc, epoch);
+    if (!slot)
+        return PAIR_MAP_NONE;
+    if (*slot != PAIR_MAP_NONE)
+        return *slot;
+    if (!array_reserve(&s->places, &s->place_room, s->place_count + 1, sizeof *s->places))
+        return PAIR_MAP_NONE;
+    struct leak_place *place = &s->places[s->place_count];
+    *place = (struct leak_place){.frame_first = (uint32_t)s->frame_count};
+    if (!add_frames(s, pc - 1, snapshot_module(s->snap, pc - 1, epoch)))
+        return PAIR_MAP_NONE;
+    place->frame_count = (uint32_t)s->frame_count - place->frame_first;
+    judge(s, place);
+    return *slot = (uint32_t)s->place_count++;
+}
+
+const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t id, size_t *count)
+{
+    const struct md_stack *stack = snapshot_stack(s->snap, id);
+    uint32_t depth = stack ? stack->depth : 0;
+    size_t leaf = 0, n = 0;
+    *count = 0;
+    if (!array_reserve(&s->walk, &s->walk_room, depth + 1u, sizeof *s->walk))
+        return NULL;
+    for (uint32_t i = 0; i < depth; i++) {
+        if (!stack->pc[i])
+            continue;
+        uint32_t place = find_place(s, stack->pc[i], stack->epoch);
+        if (place == PAIR_MAP_NONE)
+            return NULL;
+        s->walk[n++] = place;
+    }
+    while (leaf < n && plumbing_is_own(s->frames[s->places[s->walk[leaf]].frame_first].module))
+        leaf++;
+    if (leaf == n)
+        leaf = 0; /* nothing but ours: better than nothing */
+    *count = n - leaf;
+    return s->walk + leaf;
+}
+
+const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *count,
+                                 bool *recursive)
+{
+    size_t places, n = 0;
+    const uint32_t *walk = leak_stacks_walk(s, stack, &places);
+    *count = 0;
+    *recursive = false;
+    size_t before = s->position_room;
+    if (!walk || !array_reserve(&s->folded, &s->folded_room, 1, sizeof(uint32_t)) ||
+        !array_reserve(&s->position, &s->position_room, s->identity_count + 1, sizeof(uint32_t)))
+        return NULL;
+    if (s->position_room > before)
+        memset(s->position + before, 0, (s->position_room - before) * sizeof(uint32_t));
+    for (size_t i = 0; i < places; i++) {
+        const struct leak_place *place = &s->places[walk[i]];
+        if (!array_reserve(&s->folded, &s->folded_room, n + place->frame_count, sizeof(uint32_t)))
+            return NULL;
+        for (uint32_t k = 0; k < place->frame_count; k++) {
+            uint32_t frame = place->frame_first + k, *at;
+            at = &s->position[s->frames[frame].identity];
+            if (!*at) {
+                s->folded[n++] = frame;
+                *at = (uint32_t)n;
+                continue;
+            }
+            /* It was in the stack already: back to there. */
+            *recursive = true;
+            while (n > *at)
+                s->position[s->frames[s->folded[--n]].identity] = 0;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        s->position[s->frames[s->folded[i]].identity] = 0;
+    *count = n;
+    return s->folded;
+}
+
+void leak_stacks_fini(struct leak_stacks *s)
+{
+    free(s->places);
+    free(s->frames);
+    free(s->walk);
+    free(s->folded);
+    free(s->position);
+    pair_map_fini(&s->place_index);
+    pair_map_fini(&s->identity_index);
+    string_pool_fini(&s->strings);
+    *s = (struct leak_stacks){0};
+}

@@ -1,0 +1,347 @@
+#include "view/leaks.h"
+
+#include "view/plumbing.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Stacks with leaks at most that are folded. */
+#define FOLDED_MOST 500000u
+
+static const struct leak_sum nothing = {.oldest_ds = UINT32_MAX};
+
+static void add_sum(struct leak_sum *to, const struct leak_sum *from)
+{
+    *to = leak_sum_of(to, from);
+}
+
+/* ---- samples ---- */
+
+static struct leak *intern_leak(struct leaks *l, struct pair_map *index, const struct md_bucket *b,
+                                enum leak_kind kind)
+{
+    uint32_t *slot = pair_map_put(index, (uint64_t)b->stack << 1 | kind, b->size);
+    if (!slot)
+        return NULL;
+    if (*slot == PAIR_MAP_NONE) {
+        if (!array_reserve(&l->leaks, &l->leak_room, l->leak_count + 1, sizeof *l->leaks))
+            return NULL;
+        l->leaks[l->leak_count] = (struct leak){nothing, b->size, b->stack, kind};
+        *slot = (uint32_t)l->leak_count++;
+    }
+    return &l->leaks[*slot];
+}
+
+static bool take_samples(struct leaks *l, const struct snapshot *snap,
+                         const struct leaks_options *options)
+{
+    struct pair_map index = {0};
+    bool done = true;
+    for (size_t i = 0; done && i < snap->sample_count; i++) {
+        const struct md_sample *s = &snap->samples[i];
+        if (!(s->flags & MD_SAMPLE_LEAK)) {
+            l->once += (s->flags & MD_SAMPLE_UNREACHED) != 0;
+            continue;
+        }
+        l->seen++;
+        if (s->bucket >= snap->bucket_count || s->born_ds < options->born_from_ds)
+            continue;
+        const struct md_bucket *b = &snap->buckets[s->bucket];
+        struct leak *leak =
+            intern_leak(l, &index, b, s->flags & MD_SAMPLE_INDIRECT ? LEAK_INDIRECT : LEAK_DIRECT);
+        if (!(done = leak != NULL))
+            break;
+        double w = (double)s->weight / MD_WEIGHT_ONE, size = (double)b->size;
+        double variance = w > 1 ? w * (w - 1) : 0;
+        struct leak_sum one = {w, variance,   w * size,  variance * size * size,
+                               1, s->born_ds, s->born_ds};
+        add_sum(&leak->sum, &one);
+    }
+    pair_map_fini(&index);
+    return done;
+}
+
+/* ---- what is left out ---- */
+
+/* Takes off what suppressions and excludes name: the innermost place that one of them names
+ * decides.
+ */
+static bool leave_out(struct leaks *l, struct suppressions *rules)
+{
+    size_t kept = 0;
+    if (!(rules && rules->count) && !l->stacks.exclude_count)
+        return true;
+    for (size_t i = 0; i < l->leak_count; i++) {
+        const struct leak *leak = &l->leaks[i];
+        size_t count;
+        const uint32_t *walk = leak_stacks_walk(&l->stacks, leak->stack, &count);
+        uint32_t rule = SUPPRESSIONS_NONE;
+        bool excluded = false;
+        if (!walk)
+            return false;
+        for (size_t k = 0; k < count; k++) {
+            const struct leak_place *place = &l->stacks.places[walk[k]];
+            excluded |= place->excluded;
+            if (rule == SUPPRESSIONS_NONE)
+                rule = place->rule;
+        }
+        if (!excluded && rule == SUPPRESSIONS_NONE) {
+            l->leaks[kept++] = *leak;
+            continue;
+        }
+        add_sum(&l->suppressed, &leak->sum);
+        if (!excluded && rules) {
+            rules->rules[rule].uses++;
+            rules->rules[rule].objects += leak->sum.objects;
+            rules->rules[rule].bytes += leak->sum.bytes;
+        }
+    }
+    l->leak_count = kept;
+    return true;
+}
+
+/* ---- groups ---- */
+
+/* The frame that a leak is charged to when stacks are taken together. */
+static const struct leak_frame *site_of(const struct leak_frame *frames, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!plumbing_is_function(plumbing_base_name(frames[i].module), frames[i].function))
+            return &frames[i];
+    return count ? frames : NULL;
+}
+
+/* The one type that everybody calls otherwise than the compiler does. */
+static size_t shorten_strings(char *type)
+{
+    static const char whole[] =
+        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+    static const char name[] = "std::string";
+    for (char *at = type; (at = strstr(at, whole));) {
+        memcpy(at, name, sizeof name - 1);
+        at += sizeof name - 1;
+        const char *rest = at + sizeof whole - sizeof name;
+        memmove(at, rest, strlen(rest) + 1);
+    }
+    return strlen(type);
+}
+
+/* "T" of a frame "std::__new_allocator<T>::allocate(...)", as which every container of the standard
+ * library gets its memory; NULL if there is none such. */
+static const char *type_of(struct string_pool *pool, const struct leak_frame *frames, size_t count)
+{
+    static const char *const allocators[] = {"new_allocator<", "malloc_allocator<"};
+    for (size_t i = 0; i < count; i++) {
+        const struct leak_frame *f = &frames[i];
+        if (!plumbing_is_function(plumbing_base_name(f->module), f->function))
+            return NULL;
+        for (size_t k = 0; k < sizeof allocators / sizeof allocators[0]; k++) {
+            const char *start = strstr(f->full_name, allocators[k]);
+            if (!start)
+                continue;
+            const char *at = start += strlen(allocators[k]);
+            for (int depth = 1; *at; at++) {
+                /* Not the second half of ->. */
+                depth += *at == '<' ? 1 : *at == '>' && at[-1] != '-' ? -1 : 0;
+                if (!depth)
+                    break;
+            }
+            while (at > start && at[-1] == ' ')
+                at--;
+            char type[400];
+            if (!strstr(at, "::allocate") || at - start >= (ptrdiff_t)sizeof type)
+                continue;
+            memcpy(type, start, (size_t)(at - start));
+            type[at - start] = 0;
+            return string_pool_add_bytes(pool, type, shorten_strings(type));
+        }
+    }
+    return NULL;
+}
+
+/* NULL: no memory. */
+static const char *name_of(struct leaks *l, uint32_t stack, uint64_t size)
+{
+    size_t count;
+    bool recursive;
+    const struct leak_frame *frames = leaks_frames(l, stack, &count, &recursive);
+    const struct leak_frame *f = frames ? site_of(frames, count) : NULL;
+    struct string_pool *pool = &l->stacks.strings;
+    char text[600];
+    if (!frames)
+        return NULL;
+    if (!f)
+        return PPROF_UNKNOWN_STACK;
+    const char *base = *f->module ? plumbing_base_name(f->module) : "?";
+    if (l->by == LEAKS_BY_MODULE)
+        return string_pool_add(pool, base);
+    const char *type = l->by == LEAKS_BY_TYPE ? type_of(pool, frames, count) : NULL;
+    if (type || (*f->function && l->by == LEAKS_BY_FUNCTION))
+        return type ? type : f->function;
+    if (*f->function)
+        snprintf(text, sizeof text, "malloc in %.500s", f->function);
+    else
+        snprintf(text, sizeof text, "%.480s+0x%llx", base, (unsigned long long)f->address);
+    if (l->by == LEAKS_BY_TYPE)
+        snprintf(text + strlen(text), 40, " [%llu]", (unsigned long long)size);
+    return string_pool_add(pool, text);
+}
+
+/* What tells the stack of one leak from others: its frames, folded.  Folding millions takes longer
+ * than it is worth: then each is its own. */
+static bool stack_key(struct leaks *l, const struct leak *leak, uint64_t *a, uint64_t *b)
+{
+    size_t count;
+    bool recursive;
+    *a = leak->stack;
+    *b = 0;
+    if (l->leak_count > FOLDED_MOST)
+        return true;
+    const uint32_t *frames = leak_stacks_fold(&l->stacks, leak->stack, &count, &recursive);
+    if (!frames)
+        return false;
+    *a = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < count; i++) {
+        *a = (*a ^ frames[i]) * 0x100000001b3u;
+        *b = (*b + frames[i] + 1) * 0x9e3779b97f4a7c15u;
+        *b ^= *b >> 29;
+    }
+    return true;
+}
+
+static struct leak_group *find_group(struct leaks *l, struct pair_map *index,
+                                     const struct leak *leak)
+{
+    const char *name = "";
+    uint64_t a = leak->size, b = 0;
+    if (l->by == LEAKS_BY_STACK) {
+        if (!stack_key(l, leak, &a, &b))
+            return NULL;
+        b = b << 1 | leak->kind;
+    } else if (l->by != LEAKS_BY_SIZE) {
+        /* A name may be the symbolizer's: the pool has one of each. */
+        name = name_of(l, leak->stack, leak->size);
+        if (!name || !(name = string_pool_add(&l->stacks.strings, name)))
+            return NULL;
+        a = (uint64_t)(uintptr_t)name;
+    }
+    uint32_t *slot = pair_map_put(index, a, b);
+    if (!slot)
+        return NULL;
+    if (*slot == PAIR_MAP_NONE) {
+        if (!array_reserve(&l->groups, &l->group_room, l->group_count + 1, sizeof *l->groups))
+            return NULL;
+        l->groups[l->group_count] = (struct leak_group){
+            .sum = {nothing, nothing}, .name = name, .size = leak->size, .stack = leak->stack};
+        *slot = (uint32_t)l->group_count++;
+    }
+    return &l->groups[*slot];
+}
+
+static bool make_groups(struct leaks *l)
+{
+    /* Leaks of one stack lie anywhere, so stacks are counted by (group, stack). */
+    struct pair_map index = {0}, seen = {0};
+    bool done = true;
+    for (size_t i = 0; done && i < l->leak_count; i++) {
+        const struct leak *leak = &l->leaks[i];
+        struct leak_group *g = find_group(l, &index, leak);
+        uint32_t *slot = g ? pair_map_put(&seen, (uint64_t)(g - l->groups), leak->stack) : NULL;
+        if (!slot) {
+            done = false;
+            break;
+        }
+        if (*slot == PAIR_MAP_NONE) {
+            *slot = 0;
+            g->stacks++;
+        }
+        if (g->size != leak->size)
+            g->size = 0;
+        add_sum(&g->sum[leak->kind], &leak->sum);
+        add_sum(&l->total[leak->kind], &leak->sum);
+    }
+    pair_map_fini(&index);
+    pair_map_fini(&seen);
+    return done;
+}
+
+const struct leak_frame *leaks_frames(struct leaks *l, uint32_t stack, size_t *count,
+                                      bool *recursive)
+{
+    const uint32_t *folded = leak_stacks_fold(&l->stacks, stack, count, recursive);
+    if (!folded || !array_reserve(&l->shown, &l->shown_room, *count + 1, sizeof *l->shown)) {
+        *count = 0;
+        return NULL;
+    }
+    for (size_t i = 0; i < *count; i++)
+        l->shown[i] = l->stacks.frames[folded[i]];
+    return l->shown;
+}
+
+static int compare_groups(const void *a, const void *b)
+{
+    const struct leak_group *x = a, *y = b;
+    double x_bytes = x->sum[LEAK_DIRECT].bytes + x->sum[LEAK_INDIRECT].bytes;
+    double y_bytes = y->sum[LEAK_DIRECT].bytes + y->sum[LEAK_INDIRECT].bytes;
+    if (x_bytes > y_bytes || x_bytes < y_bytes)
+        return x_bytes > y_bytes ? -1 : 1;
+    int names = strcmp(x->name, y->name);
+    if (names)
+        return names;
+    if (x->size != y->size)
+        return x->size > y->size ? -1 : 1;
+    return x->stack < y->stack ? -1 : x->stack > y->stack;
+}
+
+/* Direct ones are the causes: they come first where the two are kept apart. */
+static int compare_kinds(const void *a, const void *b)
+{
+    const struct leak_group *x = a, *y = b;
+    bool x_direct = x->sum[LEAK_DIRECT].samples != 0, y_direct = y->sum[LEAK_DIRECT].samples != 0;
+    if (x_direct != y_direct)
+        return x_direct ? -1 : 1;
+    return compare_groups(a, b);
+}
+
+int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
+                char *error)
+{
+    *l = (struct leaks){
+        .by = options->by,
+        .total = {nothing, nothing},
+        .suppressed = nothing,
+        .cycles = snap->header.counters.cycles,
+        .rate = snap->header.memprofilerate,
+        .lost_samples = snap->header.counters.lost_samples,
+        .stacks = {.snap = snap,
+                   .symbolizer = options->symbolizer,
+                   .rules = options->suppressions,
+                   .excludes = options->excludes,
+                   .exclude_count = options->exclude_count},
+    };
+    for (size_t i = snap->cycle_count; i-- && !l->has_cycle;)
+        if (!(snap->cycles[i].flags & MD_CYCLE_SKIPPED)) {
+            l->has_cycle = true;
+            l->cycle = snap->cycles[i];
+        }
+    if (take_samples(l, snap, options) && leave_out(l, options->suppressions) &&
+        (!options->base || leaks_subtract(l, options->base)) && make_groups(l)) {
+        if (l->group_count)
+            qsort(l->groups, l->group_count, sizeof *l->groups,
+                  l->by == LEAKS_BY_STACK ? compare_kinds : compare_groups);
+        return 0;
+    }
+    if (error)
+        snprintf(error, VIEW_ERROR_SIZE, "no memory for the leaks");
+    return ENOMEM;
+}
+
+void leaks_fini(struct leaks *l)
+{
+    free(l->groups);
+    free(l->leaks);
+    free(l->shown);
+    leak_stacks_fini(&l->stacks);
+    *l = (struct leaks){0};
+}

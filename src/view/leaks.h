@@ -1,0 +1,132 @@
+/* What leaks, and who allocated it: the live samples that the last two cycles could not reach,
+ * added up by call stack (or by function, module, size), with how far each sum may be off.
+ *
+ * A sample of weight w stands for w objects, so a sum of w is an unbiased estimate and the root of
+ * the sum of w(w-1) its standard error (Horvitz-Thompson); where every block is sampled w is 1, the
+ * error 0 and the sum exact.  Bytes are usable sizes, as everywhere.  What the cycle itself counted
+ * is exact in any case, but has no call sites: it is in `cycle`.
+ *
+ * The segment does not say which unreachable block points at which.  It says of each whether any
+ * other points at it: no, then the leak is direct, a root cause; yes, then it is indirect, and goes
+ * away with whatever holds it.
+ *
+ * Read by memtop and, at exit, by the library on its own thread.  Memory: malloc. */
+#ifndef VIEW_LEAKS_H
+#define VIEW_LEAKS_H
+
+#include "view/leak_stacks.h"
+#include "view/pprof.h"
+
+#include <stdio.h>
+
+enum leak_kind { LEAK_DIRECT, LEAK_INDIRECT, LEAK_KINDS };
+
+struct leak_sum {
+    double objects, objects_variance, bytes, bytes_variance;
+    uint64_t samples;
+    uint32_t oldest_ds, newest_ds; /* births; UINT32_MAX and 0 if there are no samples */
+};
+
+/* By type: what C++'s allocator was asked for, where the stack says so, else the function that
+ * asked and the size of the block. */
+enum leaks_by { LEAKS_BY_STACK, LEAKS_BY_FUNCTION, LEAKS_BY_TYPE, LEAKS_BY_MODULE, LEAKS_BY_SIZE };
+
+/* What is added up: objects of one size from one stack. */
+struct leak {
+    struct leak_sum sum;
+    uint64_t size;  /* usable bytes */
+    uint32_t stack; /* id */
+    enum leak_kind kind;
+};
+
+/* By stack direct and indirect leaks are groups of their own; otherwise a group has both. */
+struct leak_group {
+    struct leak_sum sum[LEAK_KINDS];
+    const char *name; /* function, type or module; "" by stack and by size */
+    uint64_t size;    /* usable bytes of each object; 0: several */
+    uint32_t stack;   /* by stack: the id of one; recursion folds many into one group */
+    uint32_t stacks;  /* how many are in it */
+};
+
+struct leaks {
+    struct leak_group *groups; /* by bytes; by stack direct ones first */
+    size_t group_count;
+    enum leaks_by by;
+    struct leak_sum total[LEAK_KINDS]; /* of all groups */
+    struct leak_sum suppressed;        /* left out by suppressions and excludes */
+    uint64_t seen;                     /* samples that are leaks, before anything was left out */
+    uint64_t once;                     /* samples that only the last cycle did not reach */
+    bool has_cycle;
+    struct md_cycle cycle; /* the last one done */
+    uint64_t cycles;       /* done so far */
+    uint64_t rate;         /* memprofilerate */
+    uint64_t lost_samples;
+    /* its own */
+    struct leak *leaks;
+    size_t leak_count, leak_room, group_room;
+    struct leak_stacks stacks;
+    struct leak_frame *shown;
+    size_t shown_room;
+};
+
+struct leaks_options {
+    struct symbolizer *symbolizer;     /* borrowed, with full_names; NULL: addresses only */
+    struct suppressions *suppressions; /* borrowed, its sums grow; NULL: none */
+    const char *const *excludes;       /* functions, * is any text: leaks with such a frame */
+    size_t exclude_count;
+    const struct profile *base; /* leave out what this profile had; must have leak_space */
+    uint32_t born_from_ds;      /* leave out what was allocated before */
+    enum leaks_by by;
+};
+
+/* `snap` must hold SNAPSHOT_ALL and outlive the result.  0 or ENOMEM with one line in `error`;
+ * leaks_fini may follow either way. */
+int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
+                char *error);
+void leaks_fini(struct leaks *l);
+
+/* The frames of a stack, innermost first, without those of this library and with recursion folded
+ * (leak_stacks.h), which *recursive tells of.  Looked up when first asked for; borrowed until the
+ * next call. */
+const struct leak_frame *leaks_frames(struct leaks *l, uint32_t stack, size_t *count,
+                                      bool *recursive);
+
+/* Takes off what `base` had.  False: no memory.  (leaks_diff.c) */
+bool leaks_subtract(struct leaks *l, const struct profile *base);
+
+static inline struct leak_sum leak_sum_of(const struct leak_sum *a, const struct leak_sum *b)
+{
+    return (struct leak_sum){a->objects + b->objects,
+                             a->objects_variance + b->objects_variance,
+                             a->bytes + b->bytes,
+                             a->bytes_variance + b->bytes_variance,
+                             a->samples + b->samples,
+                             a->oldest_ds < b->oldest_ds ? a->oldest_ds : b->oldest_ds,
+                             a->newest_ds > b->newest_ds ? a->newest_ds : b->newest_ds};
+}
+
+/* ---- as text: LeakSanitizer's, so that eyes and tools that know it can read it ---- */
+
+struct leaks_text {
+    uint32_t pid;
+    const char *name;
+    size_t count;                            /* groups at most, 0: all */
+    size_t frames;                           /* of a stack at most, 0: all */
+    const struct suppressions *suppressions; /* NULL: none are listed */
+};
+/* Prints the groups, a count of the rest, the suppressions used and a summary.  Nothing is printed
+ * of groups where there are none; the summary always says something. */
+void leaks_print(struct leaks *l, const struct leaks_text *how, FILE *out);
+
+/* "7 byte(s) in 1 object(s)" if exact, else "~12.3 MB ± 1.1 MB in ~1000 ± 90 object(s) (24
+ * samples)". */
+#define LEAKS_AMOUNT_SIZE 160
+void leaks_amount(const struct leak_sum *sum, char text[LEAKS_AMOUNT_SIZE]);
+/* "812 B", "12.3 kB", "1.25 MB": powers of two. */
+#define LEAKS_BYTES_SIZE 48
+void leaks_bytes(double bytes, char text[LEAKS_BYTES_SIZE]);
+/* The rate at which the last cycle's unreachable objects would come to some 30 samples, if they are
+ * of one size; 1 if that is near enough to all of them. */
+uint64_t leaks_better_rate(const struct md_cycle *cycle);
+
+#endif

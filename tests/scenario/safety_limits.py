@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Cycles back to back where little is allowed: seccomp before and after load, limits of the process, of its
+user and of its cgroup, locked memory, no overcommit, no /proc.  The program goes on unharmed; cycles are
+done, or skipped with the reason."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+LIMITS, HOSTILE, CONFINE = (s.PROGRAMS / name for name in ('limited', 'hostile', 'confine'))
+CYCLES = 'gctrace=1,gcinterval=10ms'
+# Where two CPUs have other work to do.
+BUSY = ('a thread did not stop', 'a thread moved during the snapshot')
+ENVIRONMENT = ['env', f'LD_PRELOAD={s.LIB}', f'MEMDEBUG={CYCLES}']
+
+
+def reasons(result):
+    return {reason for _, reason, _, _ in result.skips}
+
+
+def unharmed(t, name, result, expected='count=0 list=whole', cycles=3, skips=(), must=()):
+    """It ended well and says what it should; so many cycles at least, skips for these reasons only."""
+    t.ok(result.status == 0 and re.search(expected, result.out) and not result.rest,
+         f'{name}: goes on unharmed', result)
+    t.ok(len(result.lines) >= cycles and reasons(result) <= {*BUSY, *skips, *must} and
+         set(must) <= reasons(result),
+         f'{name}: {len(result.lines)} cycles done, {len(result.skips)} skipped {sorted(reasons(result))}',
+         result)
+
+
+def seccomp(t):
+    before_load = (
+        ('kill', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program']),
+        ('kill', 'rt_sigpending,restart_syscall', 0, ['seccomp would kill the program']),
+        ('kill', 'close_range', 0, ['seccomp would kill the program']),
+        ('kill', 'waitid', 0, ['seccomp would kill the program']),
+        ('trap', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program']),
+        ('kill', 'userfaultfd,ptrace,process_vm_readv', 3, []),
+        ('kill', 'setpriority,sched_setscheduler', 3, []),
+        ('refuse', 'rt_tgsigqueueinfo', 0, ['signals to threads are refused']),
+        ('refuse', 'rt_sigpending,restart_syscall', 3, []),
+        ('refuse', 'close_range', 3, []),
+        ('refuse', 'close_range,unshare', 0, ['no descriptor table for the tracer thread']),
+        ('refuse', 'clone', 0, ['clone is refused (seccomp)']),
+        ('refuse', 'waitid', 0, ['waitid is refused (seccomp)']),
+        ('refuse', 'userfaultfd,setpriority,sched_setscheduler,prlimit64,ioctl', 3, []),
+    )
+    for action, calls, cycles, must in before_load:
+        result = s.run([CONFINE, action, calls, HOSTILE, 'plain'], CYCLES)
+        unharmed(t, f'seccomp before load, {action} {calls}', result, cycles=cycles, must=must)
+    own = 'the program has sandboxed itself (seccomp)'
+    for number, name in ((0, 'of the program'), (1, 'of one thread')):
+        unharmed(t, f'a sandbox that kills, {name}, after load', s.run([LIMITS, 'sandbox', number], CYCLES),
+                 must=[own], cycles=1)
+    result = s.run([CONFINE, 'refuse', 'ptrace', LIMITS, 'sandbox', '0'], CYCLES)
+    unharmed(t, 'a sandbox inside a container', result, must=[own], cycles=1)
+
+
+def resource_limits(t):
+    none = 'no descriptor is left (RLIMIT_NOFILE)'
+    # poll(2) fails then, and what cannot be polled is not written to: the lines are lost.
+    unharmed(t, 'RLIMIT_NOFILE 0', s.run([LIMITS, 'nofile', 0], CYCLES), skips=[none], cycles=0)
+    unharmed(t, 'RLIMIT_NOFILE 1', s.run([LIMITS, 'nofile', 1], CYCLES), must=[none], cycles=0)
+    unharmed(t, 'RLIMIT_NOFILE 10', s.run([LIMITS, 'nofile', 10], CYCLES))
+    unharmed(t, 'RLIMIT_SIGPENDING 0', s.run([LIMITS, 'no_queue'], CYCLES), cycles=0,
+             must=['the signal queue is full (RLIMIT_SIGPENDING)'])
+
+    # All of the address space used up, threads born after that: without us they are refused memory too.
+    for memdebug in (None, 'gc=ready', CYCLES, 'memprofilerate=1'):
+        for megabytes in (100, 400):
+            result = s.run([LIMITS, 'address_space', megabytes], memdebug)
+            t.ok(result.status == 0 and re.search(r'made=200 address_space count=(1\d\d|200) list=whole',
+                                                  result.out) and not result.rest,
+                 f'{memdebug or "MEMDEBUG unset"}: RLIMIT_AS {megabytes} MB set by the program: malloc says '
+                 'NULL, also to new threads', result)
+
+    # mlockall makes what is reserved resident, unless nobody may touch it.
+    plain = re.search(r'resident=(\d+)', s.run([LIMITS, 'locked'], preload=False).out)
+    if not plain:
+        t.skip('mlockall', 'not allowed here')
+        return
+    for memdebug, more in ((None, 64), ('gc=ready', 96), (CYCLES, 96), ('memprofilerate=1', 96)):
+        result = s.run([LIMITS, 'locked'], memdebug)
+        if result.out == 'mlockall: ENOMEM\n' and os.geteuid() != 0:
+            t.skip(f'{memdebug or "MEMDEBUG unset"}: mlockall', 'RLIMIT_MEMLOCK counts what is reserved (README)')
+            continue
+        match = re.search(r'resident=(\d+) locked count=0 list=whole', result.out)
+        t.ok(result.status == 0 and match and int(match[1]) - int(plain[1]) < more << 10,
+             f'{memdebug or "MEMDEBUG unset"}: mlockall, {match and int(match[1]) >> 10} MB resident, '
+             f'{int(plain[1]) >> 10} without us', result)
+        if memdebug == CYCLES:
+            t.ok(len(result.lines) >= 3, f'mlockall: {len(result.lines)} cycles', result)
+
+
+def hidden_memory(t):
+    result = s.run([LIMITS, 'hidden'], CYCLES)
+    unharmed(t, 'MADV_DONTFORK', result)
+    t.equal([line.text for line in result.lines if line.unreachable > 2], [],
+            'MADV_DONTFORK: what only such memory points to is reachable')
+
+
+def limited_user(t):
+    """RLIMIT_NPROC does not hold for root: as nobody, who has to get at the library."""
+    name = 'RLIMIT_NPROC'
+    if os.geteuid() != 0:
+        t.skip(name, 'needs root, to run as a user without other processes')
+        return
+    with tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
+        os.chmod(directory, 0o755)
+        library, program = Path(directory) / 'library.so', Path(directory) / 'hostile'
+        shutil.copy(s.LIB, library)
+        shutil.copy(HOSTILE, program)
+        user = ['setpriv', '--reuid=64999', '--regid=64999', '--clear-groups']
+        command = [*user, 'prlimit', '--nproc=4', 'env', f'LD_PRELOAD={library}', f'MEMDEBUG={CYCLES}', program,
+                   'plain']
+        # The program, its thread, and our two: none is left for the copy.
+        unharmed(t, name, s.run(command, preload=False), cycles=0,
+                 must=['no more processes (RLIMIT_NPROC or pids.max)'])
+        command[command.index('--nproc=4')] = '--nproc=3'
+        unharmed(t, f'{name}, none for the tracer thread', s.run(command, preload=False), cycles=0,
+                 must=['the tracer thread cannot be started'],
+                 skips=['no more processes (RLIMIT_NPROC or pids.max)'])  # when the program's has ended
+        command[command.index('--nproc=3')] = '--nproc=2'
+        result = s.run(command, preload=False)
+        t.ok(result.status == 0 and 'list=whole' in result.out, f'{name}, none for our thread: goes on unharmed',
+             result)
+
+
+@contextlib.contextmanager
+def cgroup(controller, values):
+    """A cgroup with these settings, {v2 name: (v1 name, value)}; or the reason why there is none."""
+    root = Path('/sys/fs/cgroup')
+    version2 = (root / 'cgroup.controllers').exists()
+    directory = (root if version2 else root / controller) / f'mdtest-{os.getpid()}'
+    try:
+        if version2 and controller not in (root / 'cgroup.subtree_control').read_text().split():
+            yield f'{controller} is not delegated in {root}'
+            return
+        directory.mkdir()
+    except OSError as error:
+        yield str(error)
+        return
+    try:
+        for name, (old_name, value) in values.items():
+            with contextlib.suppress(FileNotFoundError):  # swap accounting may be off
+                (directory / (name if version2 else old_name)).write_text(str(value))
+        yield directory
+    except OSError as error:
+        yield str(error)
+    finally:
+        s.wait_for(lambda: not (directory / 'cgroup.procs').read_text(), 10)
+        directory.rmdir()
+
+
+def inside(directory, command):
+    return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', directory, *ENVIRONMENT, *command]
+
+
+def cgroups(t):
+    with cgroup('pids', {'pids.max': ('pids.max', 4)}) as group:
+        if isinstance(group, str):
+            t.skip('pids.max', group)
+        else:
+            result = s.run(inside(group, [HOSTILE, 'plain']), preload=False)
+            unharmed(t, 'pids.max', result, cycles=0, must=['no more processes (RLIMIT_NPROC or pids.max)'])
+    with cgroup('memory', {'memory.max': ('memory.limit_in_bytes', 190 << 20),
+                           'memory.swap.max': ('memory.memsw.limit_in_bytes', 190 << 20)}) as group:
+        if isinstance(group, str):
+            t.skip('memory.max', group)
+        else:
+            result = s.run(inside(group, [LIMITS, 'crowded', '120']), preload=False)
+            killed = 'the marker was killed'
+            unharmed(t, 'memory.max reached by a copy', result, cycles=0, skips=[killed])
+            t.ok(result.lines or killed in reasons(result), 'memory.max: the marker dies first', result)
+
+
+def no_overcommit(t):
+    """vm.overcommit_memory=2 for a few seconds, if nobody is near the limit."""
+    name, setting = 'vm.overcommit_memory=2', Path('/proc/sys/vm/overcommit_memory')
+    memory = dict(re.findall(r'^(\w+):\s+(\d+)', Path('/proc/meminfo').read_text(), re.M))
+    before = setting.read_text()
+    if before.strip() != '0' or int(memory['Committed_AS']) * 3 > int(memory['CommitLimit']):
+        t.skip(name, 'this machine has too little memory, or settings of its own')
+        return
+    try:
+        setting.write_text('2')
+    except OSError as error:
+        t.skip(name, str(error))
+        return
+    try:
+        # It comes back whatever becomes of this test.
+        with subprocess.Popen(['sh', '-c', f'sleep 60; echo {before.strip()} > {setting}'],
+                              start_new_session=True) as guard:
+            result = s.run([HOSTILE, 'plain'], CYCLES)
+            unset = s.run([HOSTILE, 'plain'], None)
+            setting.write_text(before)
+            os.killpg(guard.pid, 15)
+    finally:
+        setting.write_text(before)
+    unharmed(t, name, result)
+    t.equal((unset.status, unset.err), (0, ''), f'{name}: MEMDEBUG unset', unset)
+
+
+def no_proc(t):
+    as_root = [] if os.geteuid() == 0 else ['-r']
+    hide = ['unshare', '-m', *as_root, 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
+    if s.run([*hide, '/bin/true'], preload=False).status != 0:
+        t.skip('no /proc', 'unshare and mount are not allowed here')
+    else:
+        unharmed(t, 'no /proc', s.run([*hide, *ENVIRONMENT, HOSTILE, 'plain'], preload=False), cycles=0,
+                 must=['/proc cannot be read'])
+        result = s.run([*hide, 'env', f'LD_PRELOAD={s.LIB}', HOSTILE, 'plain'], preload=False)
+        t.equal((result.status, result.err), (0, ''), 'no /proc, MEMDEBUG unset: goes on unharmed', result)
+    other = ['unshare', '--pid', '--fork', *as_root]
+    if s.run([*other, '/bin/true'], preload=False).status != 0:
+        t.skip("another namespace's /proc", 'unshare is not allowed here')
+    else:
+        unharmed(t, "another namespace's /proc", s.run([*other, *ENVIRONMENT, HOSTILE, 'plain'], preload=False),
+                 cycles=0, must=['/proc is of another PID namespace'])
+
+
+with s.Tap() as t:
+    seccomp(t)
+    resource_limits(t)
+    hidden_memory(t)
+    limited_user(t)
+    cgroups(t)
+    no_overcommit(t)
+    no_proc(t)

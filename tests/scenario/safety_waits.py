@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""System calls that a stop interrupts: which go on as if nothing had happened, which return EINTR (the
+README lists them), that gcstop=quiet interrupts none, and that the program's own signals still do."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+WAITS = s.PROGRAMS / 'waits'
+MS = 700
+# What waits for a time that begins anew with the call; and what the program calls by syscall().
+INTERRUPTED = {'epoll_wait', 'semtimedop', 'sigtimedwait', 'io_getevents', 'recv-timed', 'read-timed',
+               'send-timed', 'accept-timed', 'connect-timed', 'epoll_pwait2-endless',
+               'io_getevents-endless'}
+# The kernel has written back what is left of their time; stops are not counted in.
+LATER = {'ppoll', 'select', 'pselect'}
+OWN_SIGNALS = ('epoll_wait-endless', 'epoll_pwait-endless', 'select-endless', 'ppoll', 'pause', 'sigsuspend',
+               'sigwaitinfo', 'semop', 'msgrcv', 'nanosleep', 'clock_nanosleep', 'poll')
+
+
+def outcomes(result):
+    return {name: (how, int(ms)) for name, how, ms in re.findall(r'^(\S+) (\S+) (\d+)$', result.out, re.M)}
+
+
+with s.Tap() as t:
+    plain = outcomes(s.run([WAITS, 'all', MS], preload=False))
+    t.equal({name for name, (how, _) in plain.items() if how != 'ok'}, set(),
+            f'without us: {len(plain)} calls come back in time', plain)
+
+    result = s.run([WAITS, 'all', MS], 'gctrace=1,gcinterval=10ms')
+    got = outcomes(result)
+    t.ok(len(result.lines) >= 10, f'{len(result.lines)} cycles while they wait', result)
+    t.equal(set(got), set(plain), 'all have come back', result)
+    for name, (how, ms) in got.items():
+        if name in INTERRUPTED:
+            t.equal(how, 'EINTR', f'{name}: EINTR after {ms} ms, as the README says')
+        elif name in LATER:
+            t.ok(how in ('ok', 'late') and ms < 3 * MS, f'{name}: goes on, {ms} ms')
+        else:
+            t.equal(how, 'ok', f'{name}: goes on, {ms} ms')
+
+    result = s.run([WAITS, 'all', MS], 'gctrace=1,gcinterval=10ms,gcstop=quiet')
+    got = outcomes(result)
+    t.ok(len(result.lines) >= 10, f'gcstop=quiet: {len(result.lines)} cycles while they wait', result)
+    for name, (how, ms) in got.items():
+        # A stop may meet a thread on its way out, when its time was up.
+        up = name in INTERRUPTED and how == 'EINTR' and ms >= MS
+        t.ok(how == 'ok' or up or name in LATER and ms < 3 * MS, f'gcstop=quiet, {name}: {how}, {ms} ms')
+
+    # A wait that the program means to end by a signal does end.
+    for memdebug in ('gctrace=1,gcinterval=10ms', 'gctrace=1,gcinterval=10ms,gcstop=quiet'):
+        for name in OWN_SIGNALS:
+            result = s.run([WAITS, 'signals', name, '400'], memdebug, timeout=60)
+            match = re.match(r'sent=400 ended=400 again=(\d+) wrong=0 caught=all\n$', result.out)
+            t.ok(match and int(match[1]) <= 1 and len(result.lines) > 3,
+                 f"{memdebug}, {name}: each of the program's own signals ends it "
+                 f'({len(result.lines)} cycles)', result)

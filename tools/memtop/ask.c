@@ -1,0 +1,86 @@
+#include "ask.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static int fail(char *error, int code, const struct source *source, const char *what)
+{
+    snprintf(error, VIEW_ERROR_SIZE, "%d %s %s", (int)source->target.pid, source->target.name,
+             what);
+    return code;
+}
+
+/* The first record that was not there before and was asked for (or skipped); NULL if none. */
+static const struct md_cycle *answer(const struct snapshot *snapshot, uint64_t before)
+{
+    for (size_t i = 0; i < snapshot->cycle_count; i++) {
+        const struct md_cycle *cycle = &snapshot->cycles[i];
+        if (cycle->index >= before && (cycle->flags & (MD_CYCLE_FORCED | MD_CYCLE_SKIPPED)))
+            return cycle;
+    }
+    return NULL;
+}
+
+int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE])
+{
+    if (target->header.flags & MD_FLAG_GC)
+        return 0;
+    snprintf(error, VIEW_ERROR_SIZE, "%d %s was started without MEMDEBUG=gc=ready or observe",
+             (int)target->pid, target->name);
+    return ENOTSUP;
+}
+
+int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
+              char error[VIEW_ERROR_SIZE])
+{
+    struct segment_file control;
+    char text[128];
+    int result = segment_file_open(&control, source->target.path, true, error);
+    if (result)
+        return result;
+    uint64_t before = source->snapshot.header.section[MD_SECTION_CYCLES].count;
+    uint32_t served = source->snapshot.header.control.served;
+    uint32_t *request = (uint32_t *)((char *)control.base + offsetof(struct md_header, control) +
+                                     offsetof(struct md_control, request));
+    __atomic_fetch_or(request, MD_REQUEST_GC, __ATOMIC_ACQ_REL);
+    syscall(SYS_futex, request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    segment_file_close(&control);
+    int64_t end_ns = monotonic_ns() + (int64_t)(seconds * 1e9);
+    for (;;) {
+        result = source_poll(source, SNAPSHOT_CYCLES, error);
+        if (result)
+            return result;
+        const struct md_cycle *found = answer(&source->snapshot, before);
+        const struct md_control *word = &source->snapshot.header.control;
+        /* The record comes first; what the cycle found out is all there when the request is served.
+         */
+        if (found && word->served != served) {
+            *cycle = *found;
+            return 0;
+        }
+        if (word->served != served && word->result != 0) {
+            snprintf(text, sizeof text, "could not do it: %.100s", strerror(word->result));
+            return fail(error, word->result, source, text);
+        }
+        if (source->state == SOURCE_ENDED)
+            return fail(error, ESRCH, source, "ended before it had done the cycle");
+        if (monotonic_ns() >= end_ns)
+            break;
+        sleep_ms(2);
+    }
+    snprintf(text, sizeof text,
+             "has not answered within %gs: the request stands, its next cycle serves it", seconds);
+    return fail(error, ETIMEDOUT, source, text);
+}
