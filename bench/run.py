@@ -237,31 +237,62 @@ def bench_pause(report, quick):
                        f'{lines[0].stop1 + lines[0].stop2:.2f}; {len(skips)} skipped; {theirs}')
 
 
+def graph_records(command, options):
+    """The records of the cycles of a run of a graph program, and what it printed."""
+    done = subprocess.run(command, env=environment(ours('gctrace=json,gc=ready,' + options)),
+                          capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    records = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{')]
+    return [record for record in records if 'mark_ns' in record], done.stdout
+
+
 def bench_mark(report, quick):
-    megabytes, cycles = (100, 4) if quick else (1024, 6)
+    """Wall and CPU time of a mark beside bdwgc's collection of the same graph, both on one CPU and both
+    with a marker for each CPU; memory; what a program that wants all CPUs loses."""
+    megabytes, cycles, count = (100, 4, 1) if quick else (1024, 5, 3)
+    graph = compile_program('graph', '-pthread')
     bdwgc = compile_program('graph', '-DWITH_BDWGC', '-pthread', '-lgc', output='graph-bdwgc')
-    shapes = ('tree',) if quick else ('tree', 'random')
-    for shape in shapes:
-        marks, cpus, theirs, both = [], [], [], []
-        for _ in range(1 if quick else 3):
-            lines, _ = graph_cycles(megabytes, cycles, shape)
-            marks += [line.mark for line in lines[1:]]
-            cpus += [sum(line.cpu[1:4]) for line in lines[1:]]
-            for markers, times in (('1', theirs), (str(os.cpu_count()), both)):
-                done = subprocess.run([bdwgc, str(megabytes), str(cycles), shape, 'nowriter'],
-                                      env=environment({'GC_MARKERS': markers}), capture_output=True,
+    nodes = megabytes * (1 << 20) / 64
+    for shape in ('tree', 'random'):
+        for markers in (1, os.cpu_count()):
+            arguments = [str(megabytes), str(cycles if shape == 'tree' else 3), shape, 'nowriter']
+            on = ['taskset', '-c', '0'] if markers == 1 else []
+            walls, cpus, used, theirs = [], [], set(), []
+            for _ in range(count if shape == 'tree' else 1):
+                records, _ = graph_records([*on, graph, *arguments], 'gcengine=clone')
+                walls += [record['mark_ns'] / nodes for record in records[1:]]
+                cpus += [record['mark_cpu_ns'] / nodes for record in records[1:]]
+                used |= {record['markers'] for record in records[1:]}
+                done = subprocess.run([*on, bdwgc, *arguments],
+                                      env=environment({'GC_MARKERS': str(markers)}), capture_output=True,
                                       text=True, check=True, stdin=subprocess.DEVNULL)
-                times += list(map(float, re.findall(r'collected ([\d.]+) ms', done.stdout)))[1:]
-        nodes = megabytes * (1 << 20) / 64
-        base = statistics.median(theirs)
-        for name, times in (('wall', marks), ('CPU', cpus)):
-            middle, low, high = (value / base for value in spread(times))
-            report.row('mark', f'{megabytes} MB {shape}, {name}, to bdwgc with one marker', middle, 'x',
-                       low, high, len(times), 1.5 if (name, shape) == ('wall', 'tree') else None,
-                       tuple(value / base for value in spread(theirs)),
-                       f'{statistics.median(times) * 1e6 / nodes:.0f} ns a node, bdwgc '
-                       f'{base * 1e6 / nodes:.0f}, with {os.cpu_count()} markers '
-                       f'{statistics.median(both) * 1e6 / nodes:.0f}')
+                theirs += [float(ms) * 1e6 / nodes
+                           for ms in re.findall(r'collected ([\d.]+) ms', done.stdout)][1:]
+            base = statistics.median(theirs)
+            middle, low, high = (value / base for value in spread(walls))
+            report.row('mark', f'{megabytes} MB {shape}, {markers} markers, wall, to bdwgc', middle, 'x',
+                       low, high, len(walls), 0.7, tuple(value / base for value in spread(theirs)),
+                       f'{statistics.median(walls):.0f} ns a node, CPU {statistics.median(cpus):.0f}, '
+                       f'bdwgc {base:.0f}; markers at work: {"-".join(map(str, sorted(used)))}')
+    for engine in ('clone', 'wp'):
+        arguments = [graph, str(megabytes), '3', 'tree', 'nowriter']
+        costs = rounds({PLAIN: lambda: measure(arguments, jemalloc()),
+                        engine: lambda: measure(arguments, ours(f'gc=ready,gcengine={engine}'))},
+                       1 if quick else 3)
+        base, own = (statistics.median(cost.rss for cost in costs[name]) for name in (PLAIN, engine))
+        report.row('mark', f'peak RSS of a traced {megabytes} MB heap, {engine}', own / base, 'x',
+                   limit=1.10, note=f'{own:.0f} of {base:.0f} MB')
+    mutate = compile_program('mutate', '-D_GNU_SOURCE', '-pthread')
+    pairs = 3 if quick else 9
+    for engine in ('clone', 'wp'):
+        done = subprocess.run([mutate, '256', '1000', str(pairs)],
+                              env=environment(ours(f'gc=ready,gcengine={engine}')), capture_output=True,
+                              text=True, check=True, stdin=subprocess.DEVNULL)
+        found = re.findall(r'without ([\d.]+) with ([\d.]+) cycles ([1-9]\d*)', done.stdout)
+        if not found:
+            raise RuntimeError(f'mutate with {engine}: no cycle in {done.stdout!r}')
+        middle, low, high = spread([float(a) / float(b) for a, b, _ in found])
+        report.row('mark', f'program on all CPUs, cycles back to back, {engine}', middle, 'x', low, high,
+                   len(found), 1.15, note=f'{statistics.median(int(c) for _, _, c in found)} cycles a second')
 
 
 def seconds_to_end(command, extra, words):

@@ -31,9 +31,10 @@ struct team;
 
 struct mark {
     struct heap_index *index;
-    uint8_t *queued;       /* for each page: waits in some marker's queue */
-    struct marker *marker; /* of the caller */
-    struct team *team;     /* the others; NULL: none yet */
+    uint8_t *queued;          /* for each page: waits in some marker's queue */
+    struct marker *marker;    /* of the caller */
+    struct team *team;        /* the others; NULL: none yet */
+    struct mark_check *check; /* the simple marker beside this one (mark_check.h); NULL: none */
     size_t page_limit, range_limit;
     unsigned helpers; /* at most; set it to 0 to mark alone */
     unsigned markers; /* tasks that have marked, the caller's included */

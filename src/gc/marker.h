@@ -26,10 +26,12 @@ struct marker {
                     */
     unsigned work; /* since the clocks were looked at */
     unsigned number; /* in the team; 0: the caller's */
+    bool wide;       /* AVX2 */
     bool alone;      /* no other marker runs */
     bool left;       /* has given up its CPU; its queue is for marker 0 to take over */
     int64_t wall_ns, cpu_ns;
-    uintptr_t edges[MARK_EDGES];
+    _Alignas(32) uint64_t lo4[4], span4[4]; /* of the index, for AVX2 */
+    uintptr_t edges[MARK_EDGES + 4];
 };
 
 struct marker *marker_new(struct mark *mark);

@@ -1,6 +1,7 @@
 #include "gc/trace.h"
 
 #include "base/os.h"
+#include "gc/mark_check.h"
 
 void (*snapshot_on_marked)(const struct heap_index *index);
 
@@ -32,11 +33,15 @@ const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
     const char *reason = trace_begin(trace, block_size);
     if (reason)
         return reason;
+    if (MARK_CHECKED && !mark_check_begin(&trace->mark, block_size))
+        return "no memory to check the mark in";
     int64_t t1 = os_now_ns();
     if (!roots_mark(&trace->mark, &result->roots))
         return "/proc/self/maps cannot be read";
     int64_t t2 = os_now_ns();
     mark_finish(&trace->mark);
+    if (MARK_CHECKED && mark_check_end(&trace->mark))
+        return "the simple marker has reached other blocks";
     reason = trace_tell(trace, result);
     result->index_ns = t1 - t0;
     result->roots_ns = t2 - t1;
