@@ -46,7 +46,7 @@ def reasons(result):
     return sorted({reason for _, reason, _, _ in result.skips})
 
 
-def unharmed(t, command, name, expected, cycles=3, allowed=BUSY, memdebug=CYCLES, timeout=60):
+def unharmed(t, command, name, expected, cycles=1, allowed=BUSY, memdebug=CYCLES, timeout=60):
     """The program ends well and says what it should; cycles were done, and skipped for these reasons only."""
     result = s.run(command, memdebug, timeout=timeout)
     t.ok(result.status == 0 and re.search(expected, result.out) and not result.rest,
