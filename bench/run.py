@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import (BUILD, LIB, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
+from measure import (BUILD, LIB, ROOT, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
 from workloads import compile_program, prepare
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'support'))
@@ -188,54 +189,110 @@ def bench_gctrace(report, quick):
             3 if quick else 7, {outside: (1.10, None)})
 
 
-def graph_cycles(megabytes, cycles, shape='tree'):
-    """Lines of a run on the malloc graph with a writer."""
+def graph_cycles(megabytes, cycles, shape='tree', engine='auto', writer=''):
+    """Lines of a run on the malloc graph with a writer: as fast as it can, or so many MB/s."""
     graph = compile_program('graph', '-pthread')
-    done = subprocess.run([graph, str(megabytes), str(cycles), shape],
-                          env=environment(ours('gctrace=1,gc=ready')), capture_output=True, text=True,
-                          check=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([graph, str(megabytes), str(cycles), shape, *writer.split()],
+                          env=environment(ours(f'gctrace=1,gc=ready,gcengine={engine}')),
+                          capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     lines, skips, rest = split_trace(done.stderr)
     if rest or len(lines) < cycles * 0.8:
         raise RuntimeError(f'{len(lines)} lines for {cycles} cycles, skips {skips}, {rest}')
     return lines, skips
 
 
+def collected(command, variables=None):
+    """Times that bdwgc's and Go's graph print, in ms; the first is left out."""
+    done = subprocess.run(list(map(str, command)), env=environment(variables or {}), check=True,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return list(map(float, re.findall(r'collected ([\d.]+) ms', done.stdout)))[1:]
+
+
 def bench_pause(report, quick):
-    cycles = 6 if quick else 13
-    for megabytes, limit in ((100, 2.0),) if quick else ((100, 2.0), (1024, 15.0)):
-        lines, skips = graph_cycles(megabytes, cycles)
-        pauses = [line.stop1 + line.stop2 for line in lines[1:]]
-        middle, low, high = spread(pauses)
-        report.row('pause', f'{megabytes} MB of 64-byte nodes, second thread writing', middle, 'ms', low,
-                   high, len(pauses), limit, note=f'maximum {max(pauses):.2f} ms, the first '
-                   f'{lines[0].stop1:.2f}; {len(skips)} skipped')
+    """All stops of a cycle together, with a second thread that writes 200 MB/s."""
+    cycles = 6 if quick else 11
+    bounds = {(100, 'clone'): 2.0, (1024, 'clone'): 15.0,
+              (100, 'wp'): 1.0, (1024, 'wp'): 2.0, (8192, 'wp'): 5.0}
+    bdwgc = compile_program('graph', '-DWITH_BDWGC', '-pthread', '-lgc', output='graph-bdwgc')
+    source, go = ROOT / 'bench/programs/graph.go', BUILD / 'bench/graph-go'
+    if shutil.which('go'):
+        subprocess.run(['go', 'build', '-o', go, source], check=True)
+    for megabytes in (100,) if quick else (100, 1024, 8192):
+        peers = {'bdwgc': [bdwgc, megabytes, 3 if megabytes > 4096 else cycles, 'tree', 200]}
+        if go.exists():
+            peers['Go'] = [go, megabytes, cycles, 200]
+        theirs = ', '.join(f'{name} {statistics.median(collected(command)):.3g}'
+                           for name, command in peers.items())
+        for engine in ('clone', 'wp'):
+            try:
+                lines, skips = graph_cycles(megabytes, cycles, engine=engine, writer='200')
+            except RuntimeError as error:
+                print(f'pause         {megabytes} MB, {engine}: {error}')
+                continue
+            pauses = [line.stop1 + line.stop2 for line in lines[1:]]
+            middle, low, high = spread(pauses)
+            report.row('pause', f'{megabytes} MB of 64-byte nodes, {engine}', middle, 'ms', low, high,
+                       len(pauses), bounds.get((megabytes, engine)),
+                       note=f'maximum {max(pauses):.2f} ms, the first '
+                       f'{lines[0].stop1 + lines[0].stop2:.2f}; {len(skips)} skipped; {theirs}')
+
+
+def graph_records(command, options):
+    """The records of the cycles of a run of a graph program, and what it printed."""
+    done = subprocess.run(command, env=environment(ours('gctrace=json,gc=ready,' + options)),
+                          capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    records = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{')]
+    return [record for record in records if 'mark_ns' in record], done.stdout
 
 
 def bench_mark(report, quick):
-    megabytes, cycles = (100, 4) if quick else (1024, 6)
+    """Wall and CPU time of a mark beside bdwgc's collection of the same graph, both on one CPU and both
+    with a marker for each CPU; memory; what a program that wants all CPUs loses."""
+    megabytes, cycles, count = (100, 4, 1) if quick else (1024, 5, 3)
+    graph = compile_program('graph', '-pthread')
     bdwgc = compile_program('graph', '-DWITH_BDWGC', '-pthread', '-lgc', output='graph-bdwgc')
-    shapes = ('tree',) if quick else ('tree', 'random')
-    for shape in shapes:
-        marks, cpus, theirs, both = [], [], [], []
-        for _ in range(1 if quick else 3):
-            lines, _ = graph_cycles(megabytes, cycles, shape)
-            marks += [line.mark for line in lines[1:]]
-            cpus += [sum(line.cpu[1:4]) for line in lines[1:]]
-            for markers, times in (('1', theirs), (str(os.cpu_count()), both)):
-                done = subprocess.run([bdwgc, str(megabytes), str(cycles), shape, 'nowriter'],
-                                      env=environment({'GC_MARKERS': markers}), capture_output=True,
+    nodes = megabytes * (1 << 20) / 64
+    for shape in ('tree', 'random'):
+        for markers in (1, os.cpu_count()):
+            arguments = [str(megabytes), str(cycles if shape == 'tree' else 3), shape, 'nowriter']
+            on = ['taskset', '-c', '0'] if markers == 1 else []
+            walls, cpus, used, theirs = [], [], set(), []
+            for _ in range(count if shape == 'tree' else 1):
+                records, _ = graph_records([*on, graph, *arguments], 'gcengine=clone')
+                walls += [record['mark_ns'] / nodes for record in records[1:]]
+                cpus += [record['mark_cpu_ns'] / nodes for record in records[1:]]
+                used |= {record['markers'] for record in records[1:]}
+                done = subprocess.run([*on, bdwgc, *arguments],
+                                      env=environment({'GC_MARKERS': str(markers)}), capture_output=True,
                                       text=True, check=True, stdin=subprocess.DEVNULL)
-                times += list(map(float, re.findall(r'collected ([\d.]+) ms', done.stdout)))[1:]
-        nodes = megabytes * (1 << 20) / 64
-        base = statistics.median(theirs)
-        for name, times in (('wall', marks), ('CPU', cpus)):
-            middle, low, high = (value / base for value in spread(times))
-            report.row('mark', f'{megabytes} MB {shape}, {name}, to bdwgc with one marker', middle, 'x',
-                       low, high, len(times), 1.5 if (name, shape) == ('wall', 'tree') else None,
-                       tuple(value / base for value in spread(theirs)),
-                       f'{statistics.median(times) * 1e6 / nodes:.0f} ns a node, bdwgc '
-                       f'{base * 1e6 / nodes:.0f}, with {os.cpu_count()} markers '
-                       f'{statistics.median(both) * 1e6 / nodes:.0f}')
+                theirs += [float(ms) * 1e6 / nodes
+                           for ms in re.findall(r'collected ([\d.]+) ms', done.stdout)][1:]
+            base = statistics.median(theirs)
+            middle, low, high = (value / base for value in spread(walls))
+            report.row('mark', f'{megabytes} MB {shape}, {markers} markers, wall, to bdwgc', middle, 'x',
+                       low, high, len(walls), 0.7, tuple(value / base for value in spread(theirs)),
+                       f'{statistics.median(walls):.0f} ns a node, CPU {statistics.median(cpus):.0f}, '
+                       f'bdwgc {base:.0f}; markers at work: {"-".join(map(str, sorted(used)))}')
+    for engine in ('clone', 'wp'):
+        arguments = [graph, str(megabytes), '3', 'tree', 'nowriter']
+        costs = rounds({PLAIN: lambda: measure(arguments, jemalloc()),
+                        engine: lambda: measure(arguments, ours(f'gc=ready,gcengine={engine}'))},
+                       1 if quick else 3)
+        base, own = (statistics.median(cost.rss for cost in costs[name]) for name in (PLAIN, engine))
+        report.row('mark', f'peak RSS of a traced {megabytes} MB heap, {engine}', own / base, 'x',
+                   limit=1.10, note=f'{own:.0f} of {base:.0f} MB')
+    mutate = compile_program('mutate', '-D_GNU_SOURCE', '-pthread')
+    pairs = 3 if quick else 9
+    for engine in ('clone', 'wp'):
+        done = subprocess.run([mutate, '256', '1000', str(pairs)],
+                              env=environment(ours(f'gc=ready,gcengine={engine}')), capture_output=True,
+                              text=True, check=True, stdin=subprocess.DEVNULL)
+        found = re.findall(r'without ([\d.]+) with ([\d.]+) cycles ([1-9]\d*)', done.stdout)
+        if not found:
+            raise RuntimeError(f'mutate with {engine}: no cycle in {done.stdout!r}')
+        middle, low, high = spread([float(a) / float(b) for a, b, _ in found])
+        report.row('mark', f'program on all CPUs, cycles back to back, {engine}', middle, 'x', low, high,
+                   len(found), 1.15, note=f'{statistics.median(int(c) for _, _, c in found)} cycles a second')
 
 
 def seconds_to_end(command, extra, words):

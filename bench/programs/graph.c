@@ -2,7 +2,11 @@
  * Built twice: with malloc, where the cycles are memdebug's and their lines have the figures, and
  * with -DWITH_BDWGC on bdwgc, which prints its own times.
  *
- *   graph MEGABYTES CYCLES [tree|random] [nowriter] */
+ *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s]
+ *
+ * The writer walks and writes as fast as it can, or writes runs of neighbouring nodes, a page of
+ * them at a time, so many megabytes a second.  Told at the end: its longest gap between two looks
+ * at the clock. */
 #ifdef WITH_BDWGC
 #define GC_THREADS
 #include <gc.h>
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,6 +94,45 @@ static void *writer(void *unused)
     return unused;
 }
 
+static double now_ms(void);
+
+/* All nodes in the order of their allocation, disguised; in memory that no collector looks at. */
+static uintptr_t *nodes;
+static size_t node_count;
+static double rate_mb;
+static volatile double longest_gap;
+#define DISGUISE UINT64_C(0x8badf00d00000000)
+
+static void note_nodes(struct node *node)
+{
+    for (; node; node = node->right) {
+        nodes[node_count++] = (uintptr_t)node ^ DISGUISE;
+        note_nodes(node->left);
+    }
+}
+
+static void *paced_writer(void *unused)
+{
+    const size_t run = 4096 / sizeof(struct node);
+    double start = now_ms(), last = start, written = 0;
+    for (size_t at = 0; !stop; at = (at + 7919 * run) % (node_count - run)) {
+        for (size_t i = at; i < at + run; i++) {
+            struct node *node = (struct node *)(nodes[i] ^ DISGUISE);
+            for (int j = 0; j < 6; j++)
+                ((volatile uint64_t *)node->payload)[j]++;
+        }
+        written += 4096;
+        double now;
+        do {
+            now = now_ms();
+            if (now - last > longest_gap)
+                longest_gap = now - last;
+            last = now;
+        } while (!stop && written > (now - start) * 1e3 * rate_mb);
+    }
+    return unused;
+}
+
 static double now_ms(void)
 {
     struct timespec t;
@@ -110,17 +154,24 @@ int main(int argc, char **argv)
     *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
 #endif
     root = is_random ? make_random(count) : make(count);
+    rate_mb = argc > 4 ? atof(argv[4]) : 0;
+    if (rate_mb > 0) {
+        nodes = mmap(NULL, count * sizeof *nodes, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        note_nodes(root);
+    }
     if (writes)
-        pthread_create(&thread, NULL, writer, NULL);
+        pthread_create(&thread, NULL, rate_mb > 0 ? paced_writer : writer, NULL);
     for (int i = 0; i < cycles; i++) {
         usleep(100000);
+        longest_gap = 0;
         double start = now_ms();
 #ifdef WITH_BDWGC
         GC_gcollect();
-        printf("collected %.3f ms\n", now_ms() - start);
+        printf("collected %.3f ms, gap %.3f\n", now_ms() - start, longest_gap);
 #else
         int error = gc ? gc() : -1;
-        printf("cycle %.3f ms error %d\n", now_ms() - start, error);
+        printf("cycle %.3f ms error %d, gap %.3f\n", now_ms() - start, error, longest_gap);
 #endif
         fflush(stdout);
     }

@@ -1,7 +1,6 @@
 #include "gc/clone_snapshot.h"
 
 #include "base/os.h"
-#include "gc/hidden.h"
 #include "gc/pages.h"
 #include "gc/permit.h"
 #include "gc/proc.h"
@@ -22,8 +21,6 @@
 /* Pages that turned out not to be readable, before the child takes it for an error of its own. */
 #define CHILD_FAULTS 65536
 
-void (*snapshot_on_marked)(const struct heap_index *index);
-
 static struct snapshot_result *shared; /* MAP_SHARED: the child's words come back through it */
 static int child;                      /* pid; 0: none */
 static unsigned faults;
@@ -34,7 +31,7 @@ static _Noreturn void child_exit(const char *reason)
 {
     if (reason)
         strncpy(shared->reason, reason, sizeof shared->reason - 1);
-    shared->cpu_ns = raw_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    shared->cpu_ns = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID) + shared->helper_cpu_ns;
     __atomic_store_n(&shared->done, reason ? 2 : 1, __ATOMIC_RELEASE);
     raw_futex_wake(&shared->done, 1, 0);
     for (;;)
@@ -80,7 +77,7 @@ static void take_less(void)
     RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
     long nice =
         20 - RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0); /* the bare call answers 20 - nice */
-    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + 5, 19));
+    RAW3(SYS_setpriority, PRIO_PROCESS, 0, MIN(nice + mark_nice(), 19));
     struct rlimit limit = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS};
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &limit, NULL);
 }
@@ -111,39 +108,12 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     own_thread = true;
     stand_back(parent);
     handle_faults();
-    const char *reason = hidden_restore(parent);
-    if (reason)
-        child_exit(reason);
 
     /* In memory on record as ours: the index holds the address of the first block, and where we are
      * linked into a program our static data are roots. */
-    struct {
-        struct heap_index index;
-        struct mark mark;
-    } *state = own_map(sizeof *state);
-    int64_t t0 = os_now_ns();
-    if (!state || !heap_index_build(&state->index, block_size))
-        child_exit("no memory to mark in");
-    int64_t t1 = os_now_ns();
-    /* An edge for each eighth word of the heap is more than any depth-first order needs but for
-     * heaps made of pointers; those overflow and are done in more than one pass. */
-    if (!mark_init(&state->mark, &state->index, state->index.bytes / 64 + 65536))
-        child_exit("no memory to mark in");
-    if (!roots_mark(&state->mark, &shared->roots))
-        child_exit("/proc/self/maps cannot be read");
-    int64_t t2 = os_now_ns();
-    mark_finish(&state->mark);
-    heap_index_count_white(&state->index, &shared->unreachable_objects, &shared->unreachable_bytes);
-    if (snapshot_on_marked)
-        snapshot_on_marked(&state->index);
-    if (!leaks_find(&state->mark, &shared->leaks))
-        child_exit("no memory to mark in");
-    shared->objects = state->index.objects;
-    shared->bytes = state->index.bytes;
-    shared->index_ns = t1 - t0;
-    shared->roots_ns = t2 - t1;
-    shared->finish_ns = os_now_ns() - t2;
-    child_exit(NULL);
+    struct trace *trace = own_map(sizeof *trace);
+    unforked_find(&shared->unforked);
+    child_exit(trace ? trace_frozen(trace, shared, block_size) : "no memory to mark in");
 }
 
 /* ---- in the process ---- */

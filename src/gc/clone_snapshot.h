@@ -10,25 +10,11 @@
 #ifndef GC_CLONE_SNAPSHOT_H
 #define GC_CLONE_SNAPSHOT_H
 
-#include "gc/leaks.h"
-#include "gc/roots.h"
+#include "gc/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* In memory shared between the child, which writes it, and the tracer. */
-struct snapshot_result {
-    uint32_t done;           /* futex: 1 all below is there, 2 `reason` says why not */
-    uint32_t cancel;         /* written by the tracer: the child gives up */
-    int64_t cpu_ns;          /* of the child */
-    uint64_t objects, bytes; /* in use at the snapshot */
-    uint64_t unreachable_objects, unreachable_bytes;
-    struct leaks_result leaks;
-    struct roots_size roots;
-    int64_t index_ns, roots_ns, finish_ns; /* wall, by phase: for tuning */
-    char reason[64];
-};
 
 /* Maps the page.  Before the stop; NULL, or why not. */
 const char *snapshot_prepare(void);
@@ -40,9 +26,5 @@ const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns);
 void snapshot_cancel(void);
 /* In a forked copy: the page belongs to the parent. */
 void snapshot_renew(void);
-
-/* Called in the child when marking is done, before the result is told; for what else wants to look
- * at the unreachable set.  NULL: nobody. */
-extern void (*snapshot_on_marked)(const struct heap_index *index);
 
 #endif

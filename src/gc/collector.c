@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "base/os.h"
 #include "gc/clone_snapshot.h"
+#include "gc/engine.h"
 #include "gc/huge.h"
 #include "gc/leaks.h"
 #include "gc/pacer.h"
@@ -13,8 +14,12 @@
 #include "gc/raw.h"
 #include "gc/room.h"
 #include "gc/roots.h"
+#include "gc/stop_snapshot.h"
+#include "gc/track.h"
 #include "gc/tracer.h"
+#include "gc/unforked.h"
 #include "gc/world.h"
+#include "gc/wp_snapshot.h"
 #include "heap/extents.h"
 #include "segment/segment.h"
 
@@ -38,22 +43,60 @@ struct work {
     uint64_t moment; /* of the samples, likewise */
 };
 
-/* Stops, clones, resumes.  NULL: the child is on its way. */
-static const char *attempt(struct work *work, bool *again)
+/* Whether the program locks its memory: tables that are mapped beside it would be locked too. */
+static bool memory_is_locked(void)
+{
+    static char status[4096];
+    uint64_t locked_kb = 0;
+    if (proc_self_read("status", status, sizeof status) > 0)
+        proc_field(status, "VmLck:", 10, &locked_kb);
+    return locked_kb > 0;
+}
+
+/* ---- what an engine does while the world is stopped ---- */
+
+static const char *clone_in_stop(struct work *work)
+{
+    work->in_use = hooks.in_use_bytes();
+    return snapshot_clone(hooks.block_size);
+}
+
+static const char *nothing_in_stop(struct work *work)
+{
+    (void)work;
+    return NULL;
+}
+
+static const char *finish_in_stop(struct work *work)
+{
+    (void)work;
+    return wp_finish();
+}
+
+static const char *mark_in_stop(struct work *work)
+{
+    bool forced = option_number(OPTION_GCENGINE) == MD_ENGINE_STOP;
+    work->in_use = hooks.in_use_bytes();
+    return stop_mark(&work->result, forced ? STOP_FORCED_NS : STOP_NS);
+}
+
+/* Stops, does what is to be done in the stop, resumes.  *again: it was the stop that failed. */
+static const char *attempt(struct work *work, const char *(*in_stop)(struct work *), bool *again)
 {
     struct md_cycle *cycle = work->cycle;
+    bool second = in_stop == finish_in_stop;
     uint64_t all = ~UINT64_C(0), before;
-    raw_sigmask(SIG_SETMASK, &all, &before); /* the child inherits it */
+    raw_sigmask(SIG_SETMASK, &all, &before); /* children and tasks inherit it */
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
     bool moved = false;
     *again = true;
     const char *reason = world_stop();
     if (!reason) {
-        if (extents_stable()) {
-            int64_t clone_begin = os_now_ns();
-            reason = snapshot_clone(hooks.block_size);
+        if (extents_stable() || in_stop == nothing_in_stop) {
+            int64_t in_stop_begin = os_now_ns();
+            reason = in_stop(work);
             *again = false;
-            cycle->snapshot_ns = (uint64_t)(os_now_ns() - clone_begin);
+            cycle->snapshot_ns = (uint64_t)(os_now_ns() - in_stop_begin);
             if (!reason && !world_unchanged()) {
                 reason = "a thread moved during the snapshot";
                 moved = *again = true;
@@ -61,15 +104,14 @@ static const char *attempt(struct work *work, bool *again)
         } else {
             reason = "the allocator was mapping memory";
         }
-        work->in_use = hooks.in_use_bytes();
         work->moment = hooks.sample_moment ? hooks.sample_moment() : 0;
         cycle->threads = world.parked + world.blocked;
         world_resume();
     }
-    cycle->stop1_ns += (uint64_t)(os_now_ns() - begin);
-    cycle->stop1_cpu_ns += (uint64_t)(os_thread_cpu_ns() - cpu);
+    *(second ? &cycle->stop2_ns : &cycle->stop1_ns) += (uint64_t)(os_now_ns() - begin);
+    *(second ? &cycle->stop2_cpu_ns : &cycle->stop1_cpu_ns) += (uint64_t)(os_thread_cpu_ns() - cpu);
     raw_sigmask(SIG_SETMASK, &before, NULL);
-    if (moved)
+    if (moved && in_stop == clone_in_stop)
         snapshot_cancel();
     return reason;
 }
@@ -81,33 +123,117 @@ static uint64_t most_of_copy(void)
     return in_use + in_use / 4;
 }
 
+/* A minute, and one more for each 2 GB. */
+static int64_t mark_limit_ns(const struct work *work)
+{
+    return INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30;
+}
+
+/* Attempts at a stop until one succeeds.  *engine_failed: it was not the stop that failed. */
+static const char *stop(struct work *work, const char *(*in_stop)(struct work *),
+                        bool *engine_failed)
+{
+    for (int64_t tried = 1, wait = ATTEMPT_PAUSE_NS;; tried++, wait *= 2) {
+        bool again;
+        const char *reason = NULL;
+        work->cycle->attempts++;
+        *engine_failed = true;
+        if (in_stop == finish_in_stop && (reason = wp_clean(mark_limit_ns(work))))
+            return reason;
+        if (!(reason = attempt(work, in_stop, &again)))
+            return NULL;
+        *engine_failed = !again;
+        if (!again || tried == ATTEMPTS)
+            return reason;
+        raw_sleep_ns(wait);
+    }
+}
+
+/* ---- engines ---- */
+
+static const char *run_clone(struct work *work, bool *engine_failed)
+{
+    const char *reason = room_for_copy(most_of_copy());
+    *engine_failed = true;
+    if (reason)
+        return reason;
+    if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
+        huge_collapse();
+    unforked_list();
+    if ((reason = stop(work, clone_in_stop, engine_failed)))
+        return reason;
+    *engine_failed = false;
+    reason = snapshot_wait(&work->result, mark_limit_ns(work));
+    if (!reason && unforked_is_there(&work->result.unforked)) {
+        *engine_failed = true;
+        reason = "memory that no copy has (MADV_DONTFORK)";
+    }
+    return reason;
+}
+
+static const char *run_wp(struct work *work, bool *engine_failed)
+{
+    *engine_failed = true;
+    work->in_use = hooks.in_use_bytes();
+    const char *reason = wp_arm();
+    if (!reason)
+        reason = stop(work, nothing_in_stop, engine_failed);
+    if (!reason && !(reason = wp_mark(mark_limit_ns(work))))
+        reason = stop(work, finish_in_stop, engine_failed);
+    if (!reason)
+        reason = wp_wait(&work->result, mark_limit_ns(work));
+    wp_end(&work->result);
+    return reason;
+}
+
+static const char *run_stop(struct work *work, bool *engine_failed)
+{
+    *engine_failed = true;
+    const char *reason = stop_prepare();
+    if (!reason)
+        reason = stop(work, mark_in_stop, engine_failed);
+    stop_end();
+    return reason;
+}
+
 static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    if ((work->reason = permit_cycle()) || (work->reason = room_for_copy(most_of_copy())) ||
-        (work->reason = snapshot_prepare()))
+    if ((work->reason = permit_cycle()) || (work->reason = snapshot_prepare()))
         return;
-    int64_t cpu = os_thread_cpu_ns();
-    if (!(cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
-        huge_collapse();
-    cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu);
-    for (int64_t wait = ATTEMPT_PAUSE_NS;; wait *= 2) {
-        bool again;
-        cycle->attempts++;
-        work->reason = attempt(work, &again);
+    /* The words of the option stand in the order of enum md_engine. */
+    enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
+    /* At exit nobody feels the pause.  And where the program locks its memory (mlockall), tables
+     * that are mapped beside it would be locked and filled too. */
+    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || memory_is_locked()))
+        forced = MD_ENGINE_CLONE;
+    enum md_engine first = engine_choose(forced, hooks.in_use_bytes());
+    int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
+    for (enum md_engine engine = first; engine;) {
+        bool engine_failed = false;
+        uint64_t before = cycle->stop1_ns + cycle->stop2_ns;
+        cycle->engine = engine;
+        work->reason = engine == MD_ENGINE_WP     ? run_wp(work, &engine_failed)
+                       : engine == MD_ENGINE_STOP ? run_stop(work, &engine_failed)
+                                                  : run_clone(work, &engine_failed);
         if (!work->reason)
+            engine_note(engine, hooks.in_use_bytes(), cycle->stop1_ns + cycle->stop2_ns - before);
+        if (!work->reason || !engine_failed)
             break;
-        if (!again || cycle->attempts == ATTEMPTS)
-            return;
-        raw_sleep_ns(wait);
+        engine_note_failure(engine);
+        engine = engine_after(forced, first, engine);
     }
-    int64_t begin = os_now_ns();
-    /* A minute, and one more for each 2 GB. */
-    work->reason = snapshot_wait(
-        &work->result, INT64_C(60000000000) + (int64_t)MIN(work->in_use, INT64_MAX / 64) * 30);
-    cycle->mark_ns = (uint64_t)(os_now_ns() - begin);
-    cycle->mark_cpu_ns += (uint64_t)work->result.cpu_ns;
+    const struct snapshot_result *result = &work->result;
+    cycle->arm_ns = result->arm_ns;
+    cycle->rounds = result->rounds;
+    cycle->dirty_bytes = result->dirty_bytes;
+    cycle->markers = result->markers;
+    cycle->mark_ns = (uint64_t)(os_now_ns() - begin) - cycle->stop1_ns - cycle->stop2_ns;
+    cycle->mark_cpu_ns = (uint64_t)(os_thread_cpu_ns() - cpu) - cycle->stop1_cpu_ns -
+                         cycle->stop2_cpu_ns + (uint64_t)result->cpu_ns;
+    *(cycle->stop2_ns ? &cycle->stop2_cpu_ns : &cycle->stop1_cpu_ns) +=
+        (uint64_t)result->stop_cpu_ns;
 }
 
 /* ---- on the caller's thread ---- */
@@ -141,6 +267,10 @@ void gc_renew(void)
     tracer_renew();
     world_renew();
     snapshot_renew();
+    unforked_renew();
+    wp_renew();
+    stop_renew();
+    engine_renew();
     pacer_init(&pacer, os_now_ns());
     total_cpu_ns = 0;
 }
@@ -148,6 +278,7 @@ void gc_renew(void)
 void gc_end(void)
 {
     tracer_end();
+    track_renew(); /* its descriptors have gone with it */
 }
 
 uint64_t gc_goal_bytes(void)
@@ -170,7 +301,6 @@ bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
 static void fill_heap(struct md_cycle *cycle, const struct work *work)
 {
     const struct snapshot_result *result = &work->result;
-    cycle->engine = MD_ENGINE_CLONE;
     cycle->heap_start_bytes = result->bytes;
     cycle->heap_live_bytes = result->bytes - result->unreachable_bytes;
     cycle->live_objects = result->objects - result->unreachable_objects;
@@ -203,7 +333,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     if (flags & GC_UNTOLD)
         return !reason;
     int64_t end = os_now_ns();
-    uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns;
+    uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns + out->stop2_cpu_ns;
     total_cpu_ns += cpu;
     out->total_cpu_ns = total_cpu_ns;
     uint64_t lifetime = (uint64_t)end - segment_header()->start_ns;
@@ -218,7 +348,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
                 hooks.on_samples(leaks_samples(), work.result.leaks.samples, work.moment);
         pacer_base(&pacer, out->heap_end_bytes);
     }
-    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)out->stop1_ns);
+    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)(out->stop1_ns + out->stop2_ns));
     if (segment_check())
         segment_add_cycle(out);
     publish_goal(gc_goal_bytes());

@@ -90,7 +90,12 @@ static void enter_page(struct heap_index *index, uintptr_t page, const uint8_t *
             first = 64 * i + (unsigned)__builtin_ctzll(bits[i]);
             break;
         }
-    unsigned class = row[first] & OBJECT_CLASS;
+    unsigned class = *(const volatile uint8_t *)&row[first] & OBJECT_CLASS;
+    /* Freed since its bit was read: its page may have other blocks. */
+    for (unsigned i = first + 1; class == 0 && i < ROW; i++) {
+        class = *(const volatile uint8_t *)&row[i] & OBJECT_CLASS;
+        first = i;
+    }
     if (class > index->small) {
         index_white(index, page)[first / 64] = UINT64_C(1) << (first & 63);
         enter_large(index, page + (uintptr_t)first * 16, class);
@@ -156,7 +161,7 @@ bool heap_index_build(struct heap_index *index, size_t (*block_size)(const void 
         index->span = extents[extent_count - 1].end - index->lo;
     }
     size_t page_bytes = ((size_t)index->regions << INDEX_PAGES_SHIFT) * sizeof *index->page;
-    size_t white_bytes = ((size_t)index->regions << INDEX_GRANULES_SHIFT) / 8;
+    size_t white_bytes = index_white_bytes(index);
     index->page = map_table(page_bytes);
     index->white = map_table(white_bytes);
     if (!index->page || !index->white)
@@ -263,4 +268,20 @@ void heap_index_each_white(const struct heap_index *index,
 {
     struct visit visit = {index, fn, ctx};
     each_white_page(index, visit_page, &visit);
+}
+
+static void unmap_table(void *table, size_t size)
+{
+    if (!table)
+        return;
+    own_forget(table, size);
+    munmap(table, size);
+}
+
+void heap_index_free(struct heap_index *index)
+{
+    unmap_table(index->region, INDEX_REGIONS * sizeof *index->region);
+    unmap_table(index->page, ((size_t)index->regions << INDEX_PAGES_SHIFT) * sizeof *index->page);
+    unmap_table(index->white, index_white_bytes(index));
+    memset(index, 0, sizeof *index);
 }

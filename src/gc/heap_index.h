@@ -7,7 +7,9 @@
  * places costs nothing for the space between.  4 bytes a page and one bit a granule: 9 MB a region,
  * of which only what lies beside blocks is ever touched.
  *
- * Built in the snapshot child from its frozen copy; not thread-safe. */
+ * Built in the snapshot child from its frozen copy, or by a task beside the running program, whose
+ * stores into the map it then may or may not see (wp_snapshot.h makes up for it); not thread-safe.
+ */
 #ifndef GC_HEAP_INDEX_H
 #define GC_HEAP_INDEX_H
 
@@ -21,18 +23,21 @@
 #define INDEX_REGION_SHIFT 30
 #define INDEX_REGIONS (1u << (47 - INDEX_REGION_SHIFT))
 #define INDEX_PAGES_SHIFT (INDEX_REGION_SHIFT - 12)
-#define INDEX_GRANULES_SHIFT (INDEX_REGION_SHIFT - GRANULE_SHIFT)
 
 /* Entry of a page: class in the low 8 bits (0: no block), above them the pages back to where its
  * run starts: the slab of a small class, or the page that holds the start of a large block. */
 #define INDEX_BACK_SHIFT 8
 #define INDEX_BACK_MAX ((1u << (32 - INDEX_BACK_SHIFT)) - 1)
 
+/* Words of bits a page, one cache line: four white ones, then four of the marker's. */
+#define INDEX_PAGE_WORDS 8
+#define INDEX_GREY 4
+
 struct heap_index {
     uintptr_t lo, span;      /* a word w can only be a pointer if w - lo < span */
     uint16_t *region;        /* address >> 30 -> number of its tables; 0: the empty ones */
     uint32_t *page;          /* number << 18 | page in region */
-    uint64_t *white;         /* bit number << 26 | granule in region */
+    uint64_t *white;         /* INDEX_PAGE_WORDS for each element of page */
     unsigned regions;        /* tables in use, the empty ones included */
     unsigned small;          /* classes up to this one are small */
     size_t size[128];        /* usable bytes of a class */
@@ -41,21 +46,33 @@ struct heap_index {
     size_t (*block_size)(const void *block); /* of OBJECT_CLASS_HUGE; may be NULL */
 };
 
+/* Bytes of the tables of bits. */
+static inline size_t index_white_bytes(const struct heap_index *index)
+{
+    return ((size_t)index->regions << INDEX_PAGES_SHIFT) * INDEX_PAGE_WORDS * sizeof(uint64_t);
+}
+
 /* Builds it for the ranges of `extents`.  False: no memory. */
 bool heap_index_build(struct heap_index *index, size_t (*block_size)(const void *block));
+/* Gives its tables back: only where the process goes on, not in the child. */
+void heap_index_free(struct heap_index *index);
+
+/* Number of the page of `address`, for tables with an element for each page. */
+static ALWAYS_INLINE size_t index_number(const struct heap_index *index, uintptr_t address)
+{
+    return (size_t)index->region[address >> INDEX_REGION_SHIFT] << INDEX_PAGES_SHIFT |
+           (address >> 12 & ((1u << INDEX_PAGES_SHIFT) - 1));
+}
 
 static ALWAYS_INLINE uint32_t *index_page(const struct heap_index *index, uintptr_t address)
 {
-    return &index->page[(size_t)index->region[address >> INDEX_REGION_SHIFT] << INDEX_PAGES_SHIFT |
-                        (address >> 12 & ((1u << INDEX_PAGES_SHIFT) - 1))];
+    return &index->page[index_number(index, address)];
 }
 
 static ALWAYS_INLINE uint64_t *index_white(const struct heap_index *index, uintptr_t address)
 {
-    return &index->white[((size_t)index->region[address >> INDEX_REGION_SHIFT]
-                              << INDEX_GRANULES_SHIFT |
-                          (address >> GRANULE_SHIFT & ((1u << INDEX_GRANULES_SHIFT) - 1))) >>
-                         6];
+    return &index->white[index_number(index, address) * INDEX_PAGE_WORDS |
+                         (address >> (GRANULE_SHIFT + 6) & 3)];
 }
 
 static ALWAYS_INLINE uint64_t index_white_bit(uintptr_t address)

@@ -1,211 +1,609 @@
 #include "gc/mark.h"
 
 #include "base/os.h"
+#include "gc/fault.h"
+#include "gc/mark_check.h"
+#include "gc/mark_team.h"
+#include "gc/marker.h"
 #include "gc/pages.h"
+#include "gc/raw.h"
 #include "heap/extents.h"
 
 #include <sys/mman.h>
 
-#define RING 16u /* entries of each ring, a power of two; 8 is measurably slower, 32 no faster */
+/* Edges between the fetch of what the index says and its use; the second where that is mostly at
+ * hand. */
+#define DISTANCE 12u
+#define NEAR_DISTANCE 4u
+#define LOCAL 128 /* of 256: a page's blocks are mostly reached from the page itself */
 /* Large blocks from this size on may be sparse: only pages with contents are looked at. */
 #define SPARSE_BYTES ((size_t)256 << 10)
+/* Of a large block at one time; what is left may go to another marker. */
+#define PIECE_BYTES ((size_t)1 << 20)
+#define CHUNK_WORK 16u /* a chunk counts for as many pages */
+/* Pages looked at alone before it is worth while to start helpers, and between looks at the clock.
+ */
+#define HELP_AFTER 512u
+#define HELP_BACKLOG 16u
+#define CLOCK_EVERY 256u
+/* A helper that has waited longer than this for its CPU gives it up. */
+#define WAITED_NS 2000000
 
-struct reached {
-    uintptr_t start;
-    size_t size;
-};
+#define SIGN (UINT64_C(1) << 63)
 
-static void *map_stack(size_t *bytes, size_t least)
+static void *map_table(size_t size)
 {
-    for (; *bytes >= least; *bytes /= 2) {
-        *bytes = (*bytes + 4095) & ~(size_t)4095;
-        void *stack = mmap(NULL, *bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (stack != MAP_FAILED) {
-            own_note(stack, *bytes, 0);
-            return stack;
-        }
-    }
-    return NULL;
+    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table == MAP_FAILED)
+        return NULL;
+    own_note(table, size, 0);
+    return table;
 }
 
-bool mark_init(struct mark *mark, struct heap_index *index, size_t edge_limit)
+static void unmap_table(void *table, size_t size)
 {
-    /* One block is scanned without a look at the limit, hence twice a chunk at least. */
-    const size_t least = 2 * MARK_CHUNK;
-    size_t bytes = MAX(edge_limit * sizeof *mark->edges, least);
-    *mark = (struct mark){.index = index};
-    mark->edges = map_stack(&bytes, least);
-    mark->edge_limit = bytes / sizeof *mark->edges;
-    /* A range is a block of more than a chunk, and no block is in it twice. */
+    if (!table)
+        return;
+    own_forget(table, size);
+    munmap(table, size);
+}
+
+static size_t whole_pages(size_t bytes)
+{
+    return (bytes + 4095) & ~(size_t)4095;
+}
+
+struct marker *marker_new(struct mark *mark)
+{
+    struct marker *marker = own_map(whole_pages(sizeof *marker));
+    if (!marker)
+        return NULL;
+    marker->mark = mark;
+    marker->page_mask = mark->page_limit - 1;
+    marker->range_limit = mark->range_limit;
+    marker->alone = true;
+    marker->wide = __builtin_cpu_supports("avx2");
+    for (int i = 0; i < 4; i++) { /* compared as signed numbers */
+        marker->lo4[i] = mark->index->lo ^ SIGN;
+        marker->span4[i] = mark->index->span ^ SIGN;
+    }
+    marker->pages = map_table(mark->page_limit * sizeof *marker->pages);
+    marker->ranges = map_table(whole_pages(mark->range_limit * sizeof *marker->ranges));
+    if (!marker->pages || !marker->ranges) {
+        marker_free(marker);
+        return NULL;
+    }
+    return marker;
+}
+
+void marker_free(struct marker *marker)
+{
+    if (!marker)
+        return;
+    unmap_table(marker->pages, (marker->page_mask + 1) * sizeof *marker->pages);
+    unmap_table(marker->ranges, whole_pages(marker->range_limit * sizeof *marker->ranges));
+    own_unmap(marker, whole_pages(sizeof *marker));
+}
+
+static size_t queued_bytes(const struct heap_index *index)
+{
+    return (size_t)index->regions << INDEX_PAGES_SHIFT;
+}
+
+bool mark_init(struct mark *mark, struct heap_index *index, size_t range_limit)
+{
     size_t heap = 0;
     for (unsigned i = 0; i < extent_count; i++)
         heap += extents[i].end - extents[i].start;
-    size_t range_bytes = (heap / MARK_CHUNK * sizeof *mark->ranges + 8191) & ~(size_t)4095;
-    mark->ranges = map_stack(&range_bytes, 4096);
-    mark->range_limit = range_bytes / sizeof *mark->ranges;
-    return mark->edges && mark->ranges;
+    *mark = (struct mark){.index = index, .helpers = MARK_MOST - 1, .markers = 1};
+    /* A page is queued once; one more may be in the hands of each marker. */
+    for (mark->page_limit = 4096; mark->page_limit < heap / 4096 + 4096;)
+        mark->page_limit *= 2;
+    /* A range is a block of more than a chunk, or a piece. */
+    mark->range_limit = MIN(range_limit, heap / MARK_CHUNK + 4096) + 1;
+    mark->queued = map_table(queued_bytes(index));
+    mark->marker = marker_new(mark);
+    if (mark->queued && mark->marker)
+        return true;
+    mark_free(mark);
+    return false;
+}
+
+bool mark_free(struct mark *mark)
+{
+    if (!team_free(mark))
+        return false;
+    marker_free(mark->marker);
+    if (mark->queued)
+        unmap_table(mark->queued, queued_bytes(mark->index));
+    *mark = (struct mark){0};
+    return true;
+}
+
+/* ---- bits: by plain operations of the only marker, or atomic ones ---- */
+
+static ALWAYS_INLINE bool clear_white(uint64_t *white, uint64_t bit, bool alone)
+{
+    uint64_t old = __atomic_load_n(white, __ATOMIC_RELAXED);
+    if (!(old & bit))
+        return false;
+    if (alone)
+        *white = old & ~bit;
+    else
+        old = __atomic_fetch_and(white, ~bit, __ATOMIC_SEQ_CST);
+    return old & bit;
+}
+
+static ALWAYS_INLINE void set_grey(uint64_t *grey, uint64_t bit, bool alone)
+{
+    if (alone)
+        *grey |= bit;
+    else
+        __atomic_fetch_or(grey, bit, __ATOMIC_SEQ_CST);
+}
+
+static ALWAYS_INLINE uint64_t take_grey(uint64_t *grey, bool alone)
+{
+    uint64_t bits = __atomic_load_n(grey, __ATOMIC_RELAXED);
+    if (!bits)
+        return 0;
+    if (!alone)
+        return __atomic_exchange_n(grey, 0, __ATOMIC_SEQ_CST);
+    *grey = 0;
+    return bits;
+}
+
+/* Sets a page's mark of waiting; true if it was not set.  Whoever sets a grey bit does this after
+ * it, and who looks at the page takes the mark off before it takes the bits: none is forgotten. */
+static ALWAYS_INLINE bool set_queued(uint8_t *queued, bool alone)
+{
+    if (__atomic_load_n(queued, __ATOMIC_RELAXED))
+        return false;
+    if (!alone)
+        return !__atomic_exchange_n(queued, 1, __ATOMIC_SEQ_CST);
+    *queued = 1;
+    return true;
+}
+
+static ALWAYS_INLINE void clear_queued(uint8_t *queued, bool alone)
+{
+    if (alone)
+        *queued = 0;
+    else
+        __atomic_exchange_n(queued, 0, __ATOMIC_SEQ_CST);
 }
 
 bool mark_reach(struct mark *mark, uintptr_t block)
 {
-    uint64_t *word = index_white(mark->index, block);
-    uint64_t bit = index_white_bit(block);
-    if (!(*word & bit))
-        return false;
-    *word &= ~bit;
-    return true;
+    if (mark->check)
+        mark_check_reach(mark->check, block);
+    return clear_white(index_white(mark->index, block), index_white_bit(block), true);
 }
 
-/* Pushes the words of [start, end) that may be pointers.  Without branches: their density does not
- * matter.  Returns the new top; writes one entry behind it. */
-static ALWAYS_INLINE NO_SANITIZE uintptr_t *push_words(uintptr_t start, uintptr_t end, uintptr_t lo,
-                                                       uintptr_t span, uintptr_t *top)
+/* ---- edges ---- */
+
+void marker_push_page(struct marker *marker, uintptr_t page)
 {
-    for (const uintptr_t *at = (const uintptr_t *)start; at < (const uintptr_t *)end; at++) {
-        uintptr_t word = *at;
-        *top = word;
-        top += word - lo < span;
+    marker->pages[marker->tail++ & marker->page_mask] = page;
+}
+
+COLD void marker_push_range(struct marker *marker, uintptr_t start, uintptr_t end)
+{
+    if (marker->range_count == marker->range_limit)
+        __atomic_store_n(&marker->mark->overflowed, true, __ATOMIC_RELAXED);
+    else
+        marker->ranges[marker->range_count++] = (struct mark_range){start, end};
+}
+
+static COLD NOINLINE void reach_large(struct marker *marker, uintptr_t word)
+{
+    struct heap_index *index = marker->mark->index;
+    size_t size = 0;
+    uintptr_t block = heap_index_large(index, word, &size);
+    if (block && clear_white(index_white(index, block), index_white_bit(block), marker->alone))
+        marker_push_range(marker, block, block + size);
+}
+
+/* Follows a word that lies in the heap's span.  True: it has reached a block that starts on the
+ * page `here`. */
+static ALWAYS_INLINE bool follow(struct marker *marker, uintptr_t word, uintptr_t here, bool alone)
+{
+    const struct heap_index *index = marker->mark->index;
+    size_t number = index_number(index, word);
+    uint32_t entry = index->page[number];
+    unsigned class = entry & 0xff;
+    if (UNLIKELY(class - 1 >= index->small)) {
+        if (class)
+            reach_large(marker, word);
+        return false;
     }
+    uint32_t within = (entry >> INDEX_BACK_SHIFT) << 12 | (uint32_t)(word & 4095);
+    uint32_t count = (uint32_t)((uint64_t)within * index->magic[class] >> 32);
+    uintptr_t block = word - (within - count * (uint32_t)index->size[class]);
+    number -= (word >> 12) - (block >> 12);
+    uint64_t *white = &index->white[number * INDEX_PAGE_WORDS | (block >> (GRANULE_SHIFT + 6) & 3)];
+    uint64_t bit = index_white_bit(block);
+    if (!clear_white(white, bit, alone))
+        return false;
+    set_grey(white + INDEX_GREY, bit, alone);
+    if ((block ^ here) < 4096) {
+        __builtin_prefetch((void *)block);
+        return true;
+    }
+    if (set_queued(&marker->mark->queued[number], alone))
+        marker_push_page(marker, block & ~(uintptr_t)4095);
+    return false;
+}
+
+static ALWAYS_INLINE void fetch_index(const struct heap_index *index, uintptr_t word)
+{
+    size_t number = index_number(index, word);
+    __builtin_prefetch(&index->page[number]);
+    __builtin_prefetch(&index->white[number * INDEX_PAGE_WORDS], 1);
+}
+
+/* Follows marker->edges up to `top`. */
+static ALWAYS_INLINE bool follow_all(struct marker *marker, const uintptr_t *top, uintptr_t here,
+                                     bool alone)
+{
+    const struct heap_index *index = marker->mark->index;
+    const uintptr_t *at = marker->edges;
+    const uintptr_t *fetch = MIN(at + (marker->locality >= LOCAL ? NEAR_DISTANCE : DISTANCE), top);
+    bool again = false;
+    for (const uintptr_t *first = at; first < fetch; first++)
+        fetch_index(index, *first);
+    for (; fetch < top; fetch++, at++) {
+        fetch_index(index, *fetch);
+        again |= follow(marker, *at, here, alone);
+    }
+    for (; at < top; at++)
+        again |= follow(marker, *at, here, alone);
+    return again;
+}
+
+/* For each set of words of four that may be pointers, in bits: halves of words, the set ones first.
+ */
+#define PICK(set, a, b, c, d)                                                                      \
+    [set] = {2 * (a), 2 * (a) + 1, 2 * (b), 2 * (b) + 1, 2 * (c), 2 * (c) + 1, 2 * (d), 2 * (d) + 1}
+static const uint32_t pick[16][8] __attribute__((aligned(32))) = {
+    PICK(0, 0, 0, 0, 0),  PICK(1, 0, 0, 0, 0),  PICK(2, 1, 0, 0, 0),  PICK(3, 0, 1, 0, 0),
+    PICK(4, 2, 0, 0, 0),  PICK(5, 0, 2, 0, 0),  PICK(6, 1, 2, 0, 0),  PICK(7, 0, 1, 2, 0),
+    PICK(8, 3, 0, 0, 0),  PICK(9, 0, 3, 0, 0),  PICK(10, 1, 3, 0, 0), PICK(11, 0, 1, 3, 0),
+    PICK(12, 2, 3, 0, 0), PICK(13, 0, 2, 3, 0), PICK(14, 1, 2, 3, 0), PICK(15, 0, 1, 2, 3),
+};
+
+static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_one(const struct marker *marker, uintptr_t at,
+                                                    uintptr_t *top)
+{
+    uintptr_t word = fault_load((const uintptr_t *)at);
+    *top = word;
+    return top + (word - marker->mark->index->lo < marker->mark->index->span);
+}
+
+/* Four words with AVX2, those that may be pointers moved together.  In assembly, as the load may
+ * fault (fault.h) and the rest of the library is for any x86-64. */
+static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_four(const struct marker *marker, uintptr_t at,
+                                                     uintptr_t *top)
+{
+    uint64_t count, offset, loaded = 1;
+    __asm__ volatile("1:\tvmovdqu (%[at]), %%ymm0\n"
+                     "2:" FAULT_ENTRY("1b", "2b") /* */
+                     "\tvpsubq %[lo], %%ymm0, %%ymm1\n"
+                     "\tvmovdqa %[span], %%ymm2\n"
+                     "\tvpcmpgtq %%ymm1, %%ymm2, %%ymm1\n"
+                     "\tvmovmskpd %%ymm1, %k[count]\n"
+                     "\tmovl %k[count], %k[offset]\n"
+                     "\tshll $5, %k[offset]\n"
+                     "\tvmovdqa (%[pick],%[offset]), %%ymm2\n"
+                     "\tvpermd %%ymm0, %%ymm2, %%ymm0\n"
+                     "\tvmovdqu %%ymm0, (%[top])\n"
+                     "\tpopcntl %k[count], %k[count]"
+                     : "+a"(loaded), [count] "=&r"(count), [offset] "=&r"(offset)
+                     : [at] "r"(at), [top] "r"(top), [pick] "r"(pick), [lo] "m"(marker->lo4),
+                       [span] "m"(marker->span4)
+                     : "xmm0", "xmm1", "xmm2", "memory", "cc");
+    if (UNLIKELY(!loaded)) { /* they may lie on two pages, one of which is still there */
+        for (unsigned i = 0; i < 4; i++)
+            top = add_one(marker, at + 8 * i, top);
+        return top;
+    }
+    return top + count;
+}
+
+/* Adds the words from `start` on that may be pointers.  Without branches: their density does not
+ * matter.  Returns the new top; writes up to four entries behind it. */
+static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_words(const struct marker *marker, uintptr_t start,
+                                                      size_t words, bool wide, uintptr_t *top)
+{
+    size_t i = 0;
+    if (wide)
+        for (; i + 4 <= words; i += 4)
+            top = add_four(marker, start + i * 8, top);
+    for (; i < words; i++)
+        top = add_one(marker, start + i * 8, top);
     return top;
 }
 
-static COLD void push_range(struct mark *mark, uintptr_t start, uintptr_t end)
+/* Other code of the task is not slowed by what is left in the upper halves. */
+static ALWAYS_INLINE void end_wide(bool wide)
 {
-    if (mark->range_count == mark->range_limit)
-        mark->overflowed = true;
-    else
-        mark->ranges[mark->range_count++] = (struct mark_range){start, end};
+    if (wide)
+        __asm__ volatile("vzeroupper" ::: "xmm0", "xmm1", "xmm2");
 }
 
-/* Follows the edges on the stack until there are none. */
-static HOT NOINLINE void drain_edges(struct mark *mark)
+/* ---- pages ---- */
+
+/* Looks into the grey blocks of a page, and into those of it that they lead to. */
+static ALWAYS_INLINE void look_at_blocks(struct marker *marker, uintptr_t page, size_t number,
+                                         size_t words, bool alone)
 {
-    struct heap_index *index = mark->index;
-    const uintptr_t lo = index->lo, span = index->span;
-    uintptr_t *const base = mark->edges;
-    uintptr_t *const limit = base + mark->edge_limit - MARK_CHUNK / sizeof(uintptr_t) - 1;
-    uintptr_t *top = base + mark->edge_count;
-    uintptr_t incoming[RING] = {0};
-    struct reached outgoing[RING] = {{0, 0}};
-    unsigned in = 0, out = 0;
-    unsigned in_flight = 0; /* entries of both rings in use */
+    const struct heap_index *index = marker->mark->index;
+    const bool wide = marker->wide;
+    uint64_t *grey = &index->white[number * INDEX_PAGE_WORDS + INDEX_GREY];
+    unsigned blocks = 0, first = 0;
+    bool again;
+    do {
+        uintptr_t *top = marker->edges;
+        for (unsigned i = 0; i < 4; i++)
+            for (uint64_t bits = take_grey(&grey[i], alone); bits; bits &= bits - 1) {
+                uintptr_t block = page + (uintptr_t)(64 * i + __builtin_ctzll(bits)) * 16;
+                top = add_words(marker, block, words, wide, top);
+                blocks++;
+            }
+        end_wide(wide);
+        if (!first)
+            first = blocks;
+        again = follow_all(marker, top, page, alone);
+    } while (again);
+    marker->locality += ((blocks > 2 * first) * 256 - marker->locality) / 16;
+}
 
-    while (top > base || in_flight) {
-        /* 1: take an edge, fetch the index entries of its target */
-        uintptr_t fresh = 0;
-        if (LIKELY(top > base)) {
-            fresh = *--top;
-            __builtin_prefetch(index_page(index, fresh));
-            __builtin_prefetch(index_white(index, fresh), 1);
-            in_flight++;
+static ALWAYS_INLINE void look_at_page(struct marker *marker, uintptr_t page, bool alone)
+{
+    const struct heap_index *index = marker->mark->index;
+    size_t number = index_number(index, page);
+    clear_queued(&marker->mark->queued[number], alone);
+    size_t words = index->size[index->page[number] & 0xff] / 8;
+    if (words == 8) /* one loop less for the most frequent sizes */
+        look_at_blocks(marker, page, number, 8, alone);
+    else if (words == 4)
+        look_at_blocks(marker, page, number, 4, alone);
+    else
+        look_at_blocks(marker, page, number, words, alone);
+}
+
+/* Fetches the grey blocks of a page; with `all` also those that are likely to be reached from them.
+ */
+static ALWAYS_INLINE void fetch_blocks(const struct heap_index *index, uintptr_t page, bool all)
+{
+    const uint64_t *white = &index->white[index_number(index, page) * INDEX_PAGE_WORDS];
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t bits = __atomic_load_n(&white[i + INDEX_GREY], __ATOMIC_RELAXED);
+        if (all) { /* once for each cache line */
+            bits |= __atomic_load_n(&white[i], __ATOMIC_RELAXED);
+            bits = (bits | bits >> 1 | bits >> 2 | bits >> 3) & UINT64_C(0x1111111111111111);
         }
-        uintptr_t word = incoming[in % RING];
-        incoming[in++ % RING] = fresh;
+        for (; bits; bits &= bits - 1)
+            __builtin_prefetch((void *)(page + (uintptr_t)(64 * i + __builtin_ctzll(bits)) * 16));
+    }
+}
 
-        /* 2: resolve an earlier one; if it reaches a block for the first time, fetch the block */
-        struct reached next = {0, 0};
-        if (word) {
-            in_flight--;
-            size_t size;
-            uintptr_t block = heap_index_resolve(index, word, &size);
-            if (block) {
-                uint64_t *white = index_white(index, block);
-                uint64_t bit = index_white_bit(block);
-                if (*white & bit) {
-                    *white &= ~bit;
-                    __builtin_prefetch((void *)block);
-                    if (size > 64)
-                        __builtin_prefetch((void *)(block + 64));
-                    next = (struct reached){block, size};
-                    in_flight++;
-                }
+static ALWAYS_INLINE void fetch_bits(const struct marker *marker, size_t at)
+{
+    const struct heap_index *index = marker->mark->index;
+    size_t number = index_number(index, marker->pages[at & marker->page_mask]);
+    __builtin_prefetch(&index->white[number * INDEX_PAGE_WORDS], 1);
+}
+
+/* The next page; its blocks are being fetched.  Where blocks lead to others of their page the
+ * newest first, depth first as it were: what it leads to is near.  Else the oldest, which has had
+ * the most time to gather blocks. */
+static ALWAYS_INLINE uintptr_t next_page(struct marker *marker)
+{
+    uintptr_t page;
+    if (marker->head == marker->tail)
+        return 0;
+    if (marker->locality < 64) {
+        page = marker->pages[marker->head++ & marker->page_mask];
+        if (marker->tail - marker->head > 8)
+            fetch_bits(marker, marker->head + 8);
+    } else {
+        page = marker->pages[--marker->tail & marker->page_mask];
+        if (marker->tail - marker->head > 4)
+            fetch_bits(marker, marker->tail - 4);
+    }
+    fetch_blocks(marker->mark->index, page, marker->locality >= LOCAL);
+    return page;
+}
+
+void marker_settle(struct marker *marker)
+{
+    for (unsigned i = 0; i < MARK_AHEAD; i++) {
+        if (marker->ahead[i])
+            marker_push_page(marker, marker->ahead[i]);
+        marker->ahead[i] = 0;
+    }
+}
+
+/* ---- ranges ---- */
+
+static void look_at_words(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct marker *marker = ctx;
+    for (; start < end; start += MARK_CHUNK) {
+        /* In place, memory may go or lose its access while it is looked at: one fault for a page of
+         * it, not one for each word. */
+        while (start < end && UNLIKELY(!fault_readable((const uintptr_t *)start)))
+            start = (start & ~(uintptr_t)4095) + 4096;
+        if (start >= end)
+            break;
+        size_t words = (MIN(start + MARK_CHUNK, end) - start) / 8;
+        uintptr_t *top = add_words(marker, start, words, marker->wide, marker->edges);
+        end_wide(marker->wide);
+        follow_all(marker, top, UINTPTR_MAX, marker->alone);
+        marker->work += CHUNK_WORK;
+    }
+}
+
+static NOINLINE void look_at_range(struct marker *marker)
+{
+    struct mark_range range = marker->ranges[--marker->range_count];
+    if (range.end - range.start > 2 * PIECE_BYTES) {
+        uintptr_t rest = (range.start + PIECE_BYTES) & ~(uintptr_t)4095;
+        marker->ranges[marker->range_count++].start = rest;
+        range.end = rest;
+    }
+    uintptr_t first_page = (range.start + 4095) & ~(uintptr_t)4095;
+    uintptr_t last_page = range.end & ~(uintptr_t)4095;
+    if (range.end - range.start < SPARSE_BYTES) {
+        look_at_words(marker, range.start, range.end);
+        return;
+    }
+    look_at_words(marker, range.start, first_page);
+    pages_each_written(first_page, last_page, look_at_words, marker);
+    look_at_words(marker, last_page, range.end);
+}
+
+/* ---- all of it ---- */
+
+/* Whether the CPU is wanted by others. */
+static bool has_waited(struct marker *marker)
+{
+    int64_t wall = raw_clock_ns(CLOCK_MONOTONIC), cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    int64_t waited = (wall - marker->wall_ns) - (cpu - marker->cpu_ns);
+    bool first = marker->wall_ns == 0;
+    marker->wall_ns = wall;
+    marker->cpu_ns = cpu;
+    return !first && waited > WAITED_NS;
+}
+
+static ALWAYS_INLINE bool drain(struct marker *marker, bool alone)
+{
+    const struct team *team = marker->mark->team;
+    const unsigned help_after = marker->mark->eager ? 1 : HELP_AFTER;
+    for (;;) {
+        uintptr_t fresh = next_page(marker);
+        uintptr_t page = marker->ahead[marker->ahead_at];
+        marker->ahead[marker->ahead_at] = fresh;
+        marker->ahead_at = (marker->ahead_at + 1) % MARK_AHEAD;
+        if (page) {
+            look_at_page(marker, page, alone);
+            marker->work++;
+        } else if (!fresh) {
+            bool fetching = false;
+            for (unsigned i = 0; i < MARK_AHEAD; i++)
+                fetching |= marker->ahead[i] != 0;
+            if (!fetching && !marker->range_count)
+                return true;
+            if (!fetching)
+                look_at_range(marker);
+        }
+        if (alone) {
+            if (UNLIKELY(marker->work >= help_after)) {
+                marker->work = 0;
+                if (marker->mark->helpers &&
+                    (marker_backlog(marker) >= HELP_BACKLOG || marker->mark->eager))
+                    return false;
+            }
+        } else {
+            if (UNLIKELY(__atomic_load_n(&team->hungry, __ATOMIC_RELAXED) >
+                         __atomic_load_n(&team->full, __ATOMIC_RELAXED)))
+                team_give(marker);
+            if (UNLIKELY(marker->work >= CLOCK_EVERY) && marker->number) {
+                marker->work = 0;
+                if (has_waited(marker))
+                    return false;
             }
         }
-        if (!next.start && top > base)
-            continue;
-
-        /* 3: look into a block reached earlier */
-        struct reached now = outgoing[out % RING];
-        outgoing[out++ % RING] = next;
-        if (!now.start)
-            continue;
-        in_flight--;
-        if (UNLIKELY(now.size > MARK_CHUNK))
-            push_range(mark, now.start, now.start + now.size);
-        else if (UNLIKELY(top >= limit))
-            mark->overflowed = true;
-        else
-            top = push_words(now.start, now.start + now.size, lo, span, top);
-    }
-    mark->edge_count = 0;
-}
-
-static void scan_range(struct mark *mark, uintptr_t start, uintptr_t end)
-{
-    for (; start < end; start += MARK_CHUNK) {
-        uintptr_t *top = push_words(start, MIN(start + MARK_CHUNK, end), mark->index->lo,
-                                    mark->index->span, mark->edges);
-        mark->edge_count = (size_t)(top - mark->edges);
-        drain_edges(mark);
     }
 }
 
-static void scan_written(void *ctx, uintptr_t start, uintptr_t end)
+HOT NOINLINE static bool drain_alone(struct marker *marker)
 {
-    struct mark *mark = ctx;
-    scan_range(mark, start, end);
+    return drain(marker, true);
 }
 
-static void drain(struct mark *mark)
+HOT NOINLINE static bool drain_shared(struct marker *marker)
 {
-    while (mark->range_count) {
-        struct mark_range range = mark->ranges[--mark->range_count];
-        uintptr_t first_page = (range.start + 4095) & ~(uintptr_t)4095;
-        uintptr_t last_page = range.end & ~(uintptr_t)4095;
-        if (range.end - range.start < SPARSE_BYTES) {
-            scan_range(mark, range.start, range.end);
-            continue;
-        }
-        scan_range(mark, range.start, first_page);
-        pages_each_written(first_page, last_page, scan_written, mark);
-        scan_range(mark, last_page, range.end);
-    }
+    return drain(marker, false);
+}
+
+bool marker_drain(struct marker *marker)
+{
+    return marker->alone ? drain_alone(marker) : drain_shared(marker);
+}
+
+static void reach_all(struct mark *mark)
+{
+    struct marker *marker = mark->marker;
+    while (!marker_drain(marker))
+        if (!team_start(mark))
+            mark->helpers = 0; /* not asked again in this cycle */
+    if (marker->alone)
+        return;
+    while (team_take(marker))
+        marker_drain(marker);
+    team_end(mark);
 }
 
 void mark_from(struct mark *mark, uintptr_t start, uintptr_t end)
 {
     start = (start + 7) & ~(uintptr_t)7;
     end &= ~(uintptr_t)7;
-    scan_range(mark, start, end);
-    drain(mark);
+    if (mark->check)
+        mark_check_words(mark->check, start, end);
+    /* What is long waits, for whoever has time. */
+    for (; start < end && end - start > SPARSE_BYTES; start += SPARSE_BYTES / 2) {
+        if (mark->marker->range_count == mark->marker->range_limit)
+            break;
+        marker_push_range(mark->marker, start, start + SPARSE_BYTES / 2);
+    }
+    if (start < end)
+        look_at_words(mark->marker, start, end);
 }
 
 /* Looks again into every block reached so far: words that point at white blocks were dropped. */
-static void rescan(struct mark *mark)
+static void look_again(struct mark *mark)
 {
     struct heap_index *index = mark->index;
     for (unsigned i = 0; i < extent_count; i++)
         for (uintptr_t page = extents[i].start; page < extents[i].end; page += 4096) {
-            if ((*index_page(index, page) & 0xff) == 0)
-                continue;
+            size_t number = index_number(index, page);
+            unsigned class = index->page[number] & 0xff;
+            uint64_t *white = &index->white[number * INDEX_PAGE_WORDS];
             const uint8_t *row = object_byte((void *)page);
+            bool any = false;
+            if (class == 0)
+                continue;
             for (unsigned granule = 0; granule < 256; granule++) {
                 uintptr_t block = page + (uintptr_t)granule * 16;
+                uint64_t bit = index_white_bit(block);
                 size_t size = 0;
-                if (row[granule] == 0 || (*index_white(index, block) & index_white_bit(block)) ||
+                if (row[granule] == 0 || (white[granule / 64] & bit) ||
                     heap_index_resolve(index, block, &size) != block)
                     continue;
-                push_range(mark, block, block + size);
-                drain(mark);
+                if (class > index->small) {
+                    marker_push_range(mark->marker, block, block + size);
+                    continue;
+                }
+                white[granule / 64 + INDEX_GREY] |= bit;
+                any = true;
             }
+            /* Nothing waits now; what says otherwise was dropped. */
+            mark->queued[number] = any;
+            if (any)
+                marker_push_page(mark->marker, page);
+            reach_all(mark);
         }
 }
 
 void mark_finish(struct mark *mark)
 {
+    reach_all(mark);
     while (mark->overflowed) {
         mark->overflowed = false;
-        rescan(mark);
+        mark->again++;
+        look_again(mark);
     }
 }

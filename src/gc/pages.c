@@ -17,11 +17,17 @@ struct scan_arg {
     uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 #define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
+#define SCAN_WPALLOWED (1u << 0) /* registered with WP_ASYNC */
+#define SCAN_WRITTEN (1u << 1)
 #define SCAN_FILE (1u << 2)
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
 #define SCAN_PFNZERO (1u << 5)
 #define SCAN_HUGE (1u << 6)
+
+#define SCAN_FLAG_REARM (1u << 0)  /* PM_SCAN_WP_MATCHING */
+#define SCAN_FLAG_STRICT (1u << 1) /* PM_SCAN_CHECK_WPASYNC */
+#define ARM_SLICE ((uintptr_t)16 << 20)
 
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
@@ -33,23 +39,27 @@ static long pagemap_fd = -1;
 
 typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
 
-/* Runs of pages of which all `not` categories are absent and one of `any` is there.  False: this
- * way does not exist. */
-static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, range_fn *fn,
-                    void *ctx)
+/* Runs of pages which have all `all` categories, none of `not` and one of `any`.  False: this way
+ * does not exist. */
+static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, uint64_t not,
+                 uint64_t any, range_fn *fn, void *ctx)
 {
+    /* The same in all, so that runs are not split; and nothing for which the kernel would have to
+     * look at each page's own record, which takes ten times as long. */
+    const uint64_t told = all == SCAN_WRITTEN ? SCAN_WRITTEN : SCAN_WPALLOWED;
     struct scan_region regions[64];
     while (start < end) {
         struct scan_arg arg = {
             .size = sizeof arg,
+            .flags = flags,
             .start = start,
             .end = end,
             .vec = (uintptr_t)regions,
             .vec_len = ARRAY_LENGTH(regions),
             .category_inverted = not,
-            .category_mask = not,
+            .category_mask = all | not,
             .category_anyof_mask = any,
-            .return_mask = SCAN_FILE, /* the same in all: runs are not split */
+            .return_mask = told,
         };
         long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
         if (n == -EINTR)
@@ -63,6 +73,12 @@ static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, 
         start = arg.walk_end;
     }
     return true;
+}
+
+static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, range_fn *fn,
+                    void *ctx)
+{
+    return scan(start, end, 0, 0, not, any, fn, ctx);
 }
 
 /* Collects single pages into runs. */
@@ -147,4 +163,51 @@ bool pages_each_small(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
     return pages_way == 0 &&
            by_scan(start, end, SCAN_FILE | SCAN_PFNZERO | SCAN_HUGE, SCAN_PRESENT, fn, ctx);
+}
+
+bool pages_arm(uintptr_t start, uintptr_t end)
+{
+    for (uintptr_t next; start < end; start = next) {
+        next = MIN(end, start + ARM_SLICE);
+        struct scan_arg arg = {
+            .size = sizeof arg,
+            .flags = SCAN_FLAG_REARM | SCAN_FLAG_STRICT,
+            .start = start,
+            .end = next,
+            .category_mask = SCAN_WRITTEN,
+            .return_mask = SCAN_WRITTEN,
+        };
+        long error = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
+        if (error < 0 && error != -EINTR)
+            return false;
+        if (error == -EINTR)
+            next = start;
+    }
+    return true;
+}
+
+struct with_contents {
+    range_fn *fn;
+    void *ctx;
+};
+
+static void those_with_contents(void *ctx, uintptr_t start, uintptr_t end)
+{
+    const struct with_contents *then = ctx;
+    scan(start, end, 0, 0, 0, SCAN_PRESENT | SCAN_SWAPPED, then->fn, then->ctx);
+}
+
+bool pages_each_dirty(uintptr_t start, uintptr_t end, bool rearm, range_fn *fn, void *ctx)
+{
+    /* Asked for this and nothing else the kernel is twice as fast (0.7 ms a GB); but pages that are
+     * not there count as written then, so what it finds is asked about again. */
+    struct with_contents then = {fn, ctx};
+    return pages_way == 0 && scan(start, end, rearm ? SCAN_FLAG_REARM : 0, SCAN_WRITTEN, 0, 0,
+                                  those_with_contents, &then);
+}
+
+bool pages_each_untracked(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
+{
+    return pages_way == 0 && scan(start, end, 0, 0, SCAN_WPALLOWED | SCAN_FILE | SCAN_PFNZERO,
+                                  SCAN_PRESENT | SCAN_SWAPPED, fn, ctx);
 }

@@ -24,6 +24,21 @@ void pages_each_written(uintptr_t start, uintptr_t end,
 bool pages_each_small(uintptr_t start, uintptr_t end,
                       void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 
+/* Write tracking, of mappings registered for it with userfaultfd (track.h), by PAGEMAP_SCAN.
+ *
+ * Begins anew: no page of [start, end) counts as written.  In slices, with the program running: it
+ * holds the lock of the address space for about 0.4 ms at a time.  False: not all of it is
+ * registered, or the kernel cannot do it; how much has been done is not known. */
+bool pages_arm(uintptr_t start, uintptr_t end);
+/* Calls `fn` for each run of pages with contents in [start, end) written to since; with `rearm`
+ * they do not count as written from then on (before fn is called), and mappings that are not
+ * registered are left out.  False: the kernel cannot tell. */
+bool pages_each_dirty(uintptr_t start, uintptr_t end, bool rearm,
+                      void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+/* As pages_each_written, of mappings that are not registered. */
+bool pages_each_untracked(uintptr_t start, uintptr_t end,
+                          void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+
 /* For tests: use nothing better than this way (0: best, 1: pagemap, 2: mincore). */
 extern int pages_way;
 

@@ -1,9 +1,11 @@
 #include "gc/roots.h"
 
 #include "base/os.h"
+#include "gc/fault.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/track.h"
 #include "gc/world.h"
 #include "heap/extents.h"
 
@@ -74,6 +76,10 @@ struct scan {
     uintptr_t guard_end; /* end of the last mapping without access */
     uint64_t *bytes;     /* of size, where the mapping at work is counted */
     uintptr_t from;      /* of the mapping at work: nothing below is looked at */
+    bool code;           /* it holds instructions that were made at run time */
+    enum { ALL, EARLY, REST } part;
+    void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
+    void *each_ctx;
 };
 
 /* Heap sort: no recursion, no memory, and never quadratic.  `stride` words an element, by the
@@ -110,21 +116,48 @@ static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
             (struct hole){start & ~(uintptr_t)4095, (end + 4095) & ~(uintptr_t)4095};
 }
 
+/* Kept from cycle to cycle: the lists of a scan. */
+static uintptr_t *room;
+static size_t room_words;
+
+static bool make_room(size_t holes, size_t threads)
+{
+    size_t words = holes * 2 + threads * 3;
+    if (words <= room_words)
+        return true;
+    if (room)
+        own_unmap(room, room_words * sizeof *room);
+    room_words = 0;
+    words = (words + words / 4 + 511) & ~(size_t)511;
+    room = own_map(words * sizeof *room);
+    if (!room)
+        return false;
+    room_words = words;
+    return true;
+}
+
+bool roots_prepare(void)
+{
+    unsigned live;
+    extents_live(&live);
+    bool ok = make_room(live + OWN_RANGES + self_count + 64, 2 * (size_t)world.count + 256);
+    for (size_t i = 0; ok && i < room_words; i += 512) /* faulted in now, not in the pause */
+        ((volatile uintptr_t *)room)[i] = 0;
+    return ok;
+}
+
 static bool collect(struct scan *scan)
 {
-    size_t holes = extent_count + OWN_RANGES + self_count + 1;
-    size_t words = holes * 2 + (size_t)world.count * 3;
-    size_t bytes = (words * sizeof(uintptr_t) + 4095) & ~(size_t)4095;
-    uintptr_t *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    unsigned live;
+    const struct extent *heap = extents_live(&live);
+    size_t holes = live + OWN_RANGES + self_count + 1;
+    if (!make_room(holes, world.count))
         return false;
-    own_note(memory, bytes, 0);
-    scan->holes = (struct hole *)memory;
-    scan->points = memory + holes * 2;
+    scan->holes = (struct hole *)room;
+    scan->points = room + holes * 2;
     scan->threads = scan->points + (size_t)world.count * 2;
-    for (unsigned i = 0; i < extent_count; i++)
-        add_hole(scan, extents[i].start, extents[i].end);
+    for (unsigned i = 0; i < live; i++)
+        add_hole(scan, heap[i].start, heap[i].end);
     for (int i = 0; i < OWN_RANGES; i++)
         if (own_ranges[i].start)
             add_hole(scan, own_ranges[i].start, own_ranges[i].end);
@@ -141,7 +174,7 @@ static bool collect(struct scan *scan)
     }
     scan->hole_count = merged + 1;
 
-    int program = (int)RAW3(SYS_getppid, 0, 0, 0); /* we are its snapshot */
+    int program = (int)RAW3(SYS_getppid, 0, 0, 0); /* we are its snapshot, or a task of it */
     for (unsigned i = 0; i < world.count; i++) {
         const struct world_thread *thread = &world.threads[i];
         if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
@@ -149,7 +182,8 @@ static bool collect(struct scan *scan)
         scan->main_lives |= thread->tid == program;
         /* The handler's frame is below the interrupted code's, or on an alternate stack. */
         scan->points[scan->point_count++] = thread->sp - 128;
-        scan->points[scan->point_count++] = thread->frame;
+        if (scan->part != EARLY)
+            scan->points[scan->point_count++] = thread->frame;
         if (thread->fs)
             scan->threads[scan->thread_count++] = thread->fs;
     }
@@ -190,6 +224,34 @@ static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
     return true;
 }
 
+/* Instructions made at run time have addresses in them at any byte (the JVM keeps some nowhere
+ * else): whatever lies across two words and may be a pointer. */
+static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t end)
+{
+    enum { MOST = 256 };
+    uintptr_t words[MOST + 7], lo = mark->index->lo, span = mark->index->span;
+    unsigned count = 0;
+    uintptr_t at = (start + 7) & ~(uintptr_t)7, word = 0;
+    for (; at + 8 <= end; at += 8) {
+        if (at % 4096 == 0 && !fault_readable((const uintptr_t *)at)) {
+            at += 4096 - 8; /* in place, it may be gone */
+            word = 0;
+            continue;
+        }
+        uintptr_t next = fault_load((const uintptr_t *)at);
+        for (unsigned bits = 8; bits < 64; bits += 8) {
+            words[count] = word >> bits | next << (64 - bits);
+            count += words[count] - lo < span;
+        }
+        word = next;
+        if (count >= MOST) {
+            mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+            count = 0;
+        }
+    }
+    mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+}
+
 static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scan *scan = ctx;
@@ -207,12 +269,56 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     }
     if (start < end)
         mark_from(scan->mark, start, end);
+    /* Not in the stop again: code in which an old block's only pointer has come since is seen in
+     * the next cycle. */
+    if (scan->code && scan->part != REST)
+        mark_across(scan->mark, start, end);
+}
+
+/* In the stop, of what has been looked at before only what has been written to since: there, pages
+ * of mappings that are no longer registered (others have taken their place) count as written. */
+static void scan_tracked(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    uint64_t *bytes = scan->bytes, again = 0;
+    if (scan->part == REST) {
+        scan->bytes = &again; /* counted before the stop */
+        pages_each_dirty(start, end, false, scan_run, scan);
+        pages_each_untracked(start, end, scan_run, scan);
+    } else {
+        scan->bytes = &scan->size->tracked_bytes;
+        pages_each_written(start, end, scan_run, scan);
+    }
+    scan->bytes = bytes;
+}
+
+static void scan_in_parts(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    for (unsigned i = track.first_root; i < track.count && start < end; i++) {
+        struct track_range range = track.ranges[i];
+        if (range.end <= start)
+            continue;
+        if (range.start >= end)
+            break;
+        if (start < range.start)
+            pages_each_written(start, range.start, scan_run, scan);
+        start = MAX(start, range.start);
+        scan_tracked(scan, start, MIN(end, range.end));
+        start = MIN(end, range.end);
+    }
+    if (start < end)
+        pages_each_written(start, end, scan_run, scan);
 }
 
 static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
 {
     start = MAX(start, scan->from & ~(uintptr_t)4095);
-    if (start < end)
+    if (start >= end)
+        return;
+    if (scan->each)
+        scan->each(scan->each_ctx, start, end);
+    else if (scan->part != ALL)
+        scan_in_parts(scan, start, end);
+    else
         pages_each_written(start, end, scan_run, scan);
 }
 
@@ -256,10 +362,18 @@ static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct p
     uintptr_t last = m->end - m->start > 16384 ? m->end - 16384 : m->start;
     for (uintptr_t at = m->end - 64; at >= last; at -= 64) {
         const uintptr_t *word = (const uintptr_t *)at;
-        if (word[0] == at && word[2] == at)
+        if (fault_load(&word[0]) == at && fault_load(&word[2]) == at)
             return at;
     }
     return m->start;
+}
+
+/* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
+static bool is_no_root(const struct proc_mapping *m)
+{
+    bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
+                  strncmp(m->path, "/dev/shm/", 9) != 0;
+    return m->shared || device || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
 }
 
 static void scan_mapping(void *ctx, const struct proc_mapping *m)
@@ -269,10 +383,7 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
         scan->guard_end = m->end;
         return;
     }
-    /* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
-    bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
-                  strncmp(m->path, "/dev/shm/", 9) != 0;
-    if (m->shared || device || strncmp(m->path, "[v", 2) == 0) /* vdso, vvar, vsyscall */
+    if (is_no_root(m))
         return;
     size_t point = lower_bound(scan->points, scan->point_count, 1, m->start);
     bool in_use = point < scan->point_count && scan->points[point] < m->end;
@@ -280,6 +391,7 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
     scan->bytes = in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
     scan->from = m->start;
+    scan->code = m->executable && !m->inode;
     if (in_use && is_thread_stack(scan, m))
         scan->from = scan->points[point];
     else if (!in_use && !has_thread)
@@ -303,12 +415,48 @@ static void scan_heap_stacks(struct scan *scan)
     }
 }
 
-bool roots_mark(struct mark *mark, struct roots_size *size)
+static bool mark_part(struct mark *mark, struct roots_size *size, int part)
 {
-    struct scan scan = {.mark = mark, .size = size};
-    *size = (struct roots_size){0, 0};
+    struct scan scan = {.mark = mark, .size = size, .part = part};
+    *size = (struct roots_size){.tracked_bytes = part == REST ? size->tracked_bytes : 0};
     if (!collect(&scan))
         return false;
     scan_heap_stacks(&scan);
-    return proc_each_mapping(scan_mapping, &scan);
+    bool ok = proc_each_mapping(scan_mapping, &scan);
+    size->globals_bytes += size->tracked_bytes;
+    return ok;
+}
+
+bool roots_mark(struct mark *mark, struct roots_size *size)
+{
+    return mark_part(mark, size, ALL);
+}
+
+bool roots_mark_early(struct mark *mark, struct roots_size *size)
+{
+    return mark_part(mark, size, EARLY);
+}
+
+bool roots_mark_rest(struct mark *mark, struct roots_size *size)
+{
+    return mark_part(mark, size, REST);
+}
+
+/* Behind a guard there are stacks: what is alive on them is known in the stop. */
+static void scan_lasting(void *ctx, const struct proc_mapping *m)
+{
+    struct scan *scan = ctx;
+    scan->from = m->start;
+    if (!m->readable)
+        scan->guard_end = m->end;
+    else if (m->writable && !is_no_root(m) && scan->guard_end != m->start &&
+             strcmp(m->path, "[stack]") != 0)
+        scan_without_holes(scan, m->start, m->end);
+}
+
+bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx)
+{
+    struct scan scan = {.each = fn, .each_ctx = ctx};
+    world.count = 0; /* of an earlier stop */
+    return collect(&scan) && proc_each_mapping(scan_lasting, &scan);
 }

@@ -5,7 +5,11 @@
  * loaded it, brk memory, and pools and coroutine stacks that the program has mapped.  Memory shared
  * with other processes is not looked at.
  *
- * In the snapshot child only. */
+ * Where a mark runs in place, beside the program (track.h), roots are looked at twice: early, while
+ * the program runs, so that most of what they lead to is marked by then; and in the stop, where
+ * what has been tracked since is looked at only as far as it has been written to.
+ *
+ * In the snapshot child, or in a task that marks, of the tracer's or the child's making. */
 #ifndef GC_ROOTS_H
 #define GC_ROOTS_H
 
@@ -17,6 +21,7 @@
 struct roots_size {
     uint64_t stack_bytes;   /* looked at, of stacks and TLS */
     uint64_t globals_bytes; /* of everything else */
+    uint64_t tracked_bytes; /* part of that, looked at by roots_mark_early and tracked since */
 };
 
 /* In the process, before the first cycle: finds the module that this code is in.  Its writable
@@ -24,7 +29,18 @@ struct roots_size {
  * (then the program's data is in there too). */
 void roots_find_self(void);
 
-/* Marks from all roots.  False: /proc/self/maps cannot be read. */
+/* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
+
+/* Before a stop in which roots_mark or roots_mark_rest will run in place: memory for it. */
+bool roots_prepare(void);
+/* Calls `fn` for each range that is no stack, and so worth tracking. */
+bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+/* While the program runs, with stacks as they were when the world was stopped last: as roots_mark,
+ * but for registers. */
+bool roots_mark_early(struct mark *mark, struct roots_size *size);
+/* In the stop: all roots, but of the ranges that track_arm has put on its list, looked at since,
+ * only what has been written to. */
+bool roots_mark_rest(struct mark *mark, struct roots_size *size);
 
 #endif

@@ -6,13 +6,52 @@
 #include "heap/object_map.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 
 struct extent *extents;
 unsigned extent_count;
+/* The table that changes are made in; `extents` is it, or while pinned perhaps the one before. */
+static struct extent *table;
+static unsigned table_count;
+static struct extent *spare; /* the other one of two */
+static bool pinned;
 static uint64_t total_bytes;
 static struct lock extents_lock = LOCK_INIT(LOCK_EXTENTS);
+
+static void publish(void)
+{
+    if (!pinned) {
+        extents = table;
+        extent_count = table_count;
+    }
+}
+
+/* Mapped whole, and resident only as far as it is used. */
+static struct extent *map_table(void)
+{
+    struct extent *map = own_map(EXTENTS_MAX * sizeof *map);
+    if (map)
+        own_count(-(int64_t)(EXTENTS_MAX * sizeof *map));
+    return map;
+}
+
+/* Before a change: `table` is there, and nobody reads it.  False: no memory. */
+static bool writable(void)
+{
+    if (!table && !(table = map_table()))
+        return false;
+    if (!pinned || table != extents)
+        return true;
+    if (!spare && !(spare = map_table()))
+        return false;
+    memcpy(spare, table, table_count * sizeof *table);
+    struct extent *read = table;
+    table = spare;
+    spare = read;
+    return true;
+}
 
 int extents_stable(void)
 {
@@ -22,6 +61,29 @@ int extents_stable(void)
 void extents_renew(void)
 {
     lock_renew(&extents_lock);
+    pinned = false;
+    publish();
+}
+
+void extents_pin(void)
+{
+    lock_take(&extents_lock);
+    pinned = true;
+    lock_release(&extents_lock);
+}
+
+void extents_unpin(void)
+{
+    lock_take(&extents_lock);
+    pinned = false;
+    publish();
+    lock_release(&extents_lock);
+}
+
+const struct extent *extents_live(unsigned *count)
+{
+    *count = table_count;
+    return table;
 }
 
 uint64_t extents_bytes(void)
@@ -32,10 +94,10 @@ uint64_t extents_bytes(void)
 /* First extent that ends at or behind `start`. */
 static unsigned find(uintptr_t start)
 {
-    unsigned low = 0, high = extent_count;
+    unsigned low = 0, high = table_count;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        if (extents[middle].end < start)
+        if (table[middle].end < start)
             low = middle + 1;
         else
             high = middle;
@@ -45,53 +107,52 @@ static unsigned find(uintptr_t start)
 
 static void replace(unsigned at, unsigned old, unsigned new)
 {
-    memmove(&extents[at + new], &extents[at + old], (extent_count - at - old) * sizeof extents[0]);
-    extent_count += new - old;
+    memmove(&table[at + new], &table[at + old], (table_count - at - old) * sizeof table[0]);
+    table_count += new - old;
 }
 
 /* False: the table is full. */
 static bool add(uintptr_t start, uintptr_t end)
 {
-    if (!extents) {
-        /* The table is mapped whole, and resident only as far as it is used. */
-        extents = own_map(EXTENTS_MAX * sizeof extents[0]);
-        if (!extents)
-            return false;
-        own_count(-(int64_t)(EXTENTS_MAX * sizeof extents[0]));
-    }
+    if (!writable())
+        return false;
     unsigned first = find(start), last = first;
     uint64_t before = 0;
-    while (last < extent_count && extents[last].start <= end) {
-        before += extents[last].end - extents[last].start;
-        start = MIN(start, extents[last].start);
-        end = MAX(end, extents[last].end);
+    while (last < table_count && table[last].start <= end) {
+        before += table[last].end - table[last].start;
+        start = MIN(start, table[last].start);
+        end = MAX(end, table[last].end);
         last++;
     }
-    if (first == last && extent_count == EXTENTS_MAX)
+    if (first == last && table_count == EXTENTS_MAX)
         return false;
     replace(first, last - first, 1);
-    extents[first] = (struct extent){start, end};
+    table[first] = (struct extent){start, end};
     total_bytes += end - start - before;
+    publish();
     return true;
 }
 
 static void cut(uintptr_t start, uintptr_t end)
 {
-    for (unsigned i = find(start + 1); i < extent_count && extents[i].start < end;) {
-        struct extent e = extents[i];
+    if (!writable())
+        return; /* stays listed, as below */
+    for (unsigned i = find(start + 1); i < table_count && table[i].start < end;) {
+        struct extent e = table[i];
         struct extent left = {e.start, MAX(e.start, MIN(start, e.end))};
         struct extent right = {MIN(e.end, MAX(end, e.start)), e.end};
         unsigned pieces = (left.end > left.start) + (right.end > right.start);
-        if (pieces == 2 && extent_count == EXTENTS_MAX)
+        if (pieces == 2 && table_count == EXTENTS_MAX)
             return; /* the hole stays listed: memory that nobody can read is skipped by the tracer
                      */
         replace(i, 1, pieces);
         total_bytes -= MIN(end, e.end) - MAX(start, e.start);
         if (left.end > left.start)
-            extents[i++] = left;
+            table[i++] = left;
         if (right.end > right.start)
-            extents[i++] = right;
+            table[i++] = right;
     }
+    publish();
 }
 
 /* jemalloc's own mmap and munmap, by renaming at build time (src/malloc/embed_jemalloc.sh).  Called

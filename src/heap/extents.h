@@ -19,6 +19,12 @@ struct extent {
 extern struct extent *extents;
 extern unsigned extent_count;
 int extents_stable(void);
+
+/* From extents_pin to extents_unpin `extents` stays as it is while the program maps on, so that it
+ * can be read without a stop; extents_live is then the table as it changes.  One user at a time. */
+void extents_pin(void);
+void extents_unpin(void);
+const struct extent *extents_live(unsigned *count);
 /* In a forked copy. */
 void extents_renew(void);
 

@@ -81,11 +81,6 @@ static bool is_direct(unsigned i)
     return true;
 }
 
-static void drop(void *table, size_t size)
-{
-    own_unmap(table, size);
-}
-
 /* One cycle's worth, with `root` alive (count: none).  Wrong answers. */
 static unsigned judge(unsigned root, size_t edge_limit, struct leaks_result *result)
 {
@@ -116,11 +111,8 @@ static unsigned judge(unsigned root, size_t edge_limit, struct leaks_result *res
     wrong += white != unreachable; /* the white bits are as they were */
     wrong += result->direct_objects != direct || result->direct_bytes != direct_bytes;
     wrong += result->unreached_samples != unreachable;
-    drop(mark.edges, mark.edge_limit * 8);
-    drop(mark.ranges, mark.range_limit * sizeof *mark.ranges);
-    drop(index.region, INDEX_REGIONS * sizeof *index.region);
-    drop(index.page, ((size_t)index.regions << INDEX_PAGES_SHIFT) * 4);
-    drop(index.white, ((size_t)index.regions << INDEX_GRANULES_SHIFT) / 8);
+    mark_free(&mark);
+    heap_index_free(&index);
     return wrong;
 }
 

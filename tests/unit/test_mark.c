@@ -3,10 +3,15 @@
 #include "gc_heap.h"
 #include "tap.h"
 
+#include "gc/fault.h"
 #include "gc/mark.h"
+#include "gc/mark_check.h"
+#include "gc/marker.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
+#include "gc/task.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 static uint64_t random_state = 1;
@@ -139,12 +144,9 @@ static void on_white(void *ctx, uintptr_t block, size_t size, bool sampled)
         object->white = true;
 }
 
-static void drop(void *table, size_t size)
-{
-    own_unmap(table, size);
-}
+static bool narrow; /* without AVX2 */
 
-static void check_mark(size_t edge_limit, const char *how)
+static void check_mark(size_t range_limit, unsigned helpers, const char *how)
 {
     static struct heap_index index;
     static struct mark mark;
@@ -152,7 +154,10 @@ static void check_mark(size_t edge_limit, const char *how)
     ok(heap_index_build(&index, NULL), "%s: index", how);
     is(index.objects, th_objects, "%s: objects counted", how);
     is(index.bytes, th_in_use_bytes(), "%s: bytes counted", how);
-    ok(mark_init(&mark, &index, edge_limit), "%s: stacks", how);
+    ok(mark_init(&mark, &index, range_limit), "%s: marker", how);
+    mark.helpers = helpers;
+    mark.marker->wide &= !narrow;
+    mark.eager = helpers > 0;
     for (unsigned i = 0; i < object_count; i++)
         objects[i].reached = objects[i].white = false;
     for (unsigned i = 0; i < 40; i++) {
@@ -162,10 +167,17 @@ static void check_mark(size_t edge_limit, const char *how)
     if (wide_root)
         roots[7] = wide_root;
     reach_simply(roots, 40);
+    ok(mark_check_begin(&mark, NULL), "%s: a simple marker beside it", how);
     mark_from(&mark, (uintptr_t)roots, (uintptr_t)(roots + 20));
     mark_from(&mark, (uintptr_t)(roots + 20), (uintptr_t)(roots + 40));
-    bool overflowed = mark.overflowed;
     mark_finish(&mark);
+    /* Something it must notice: a block that one has reached and the other has not. */
+    uint64_t *some = index_white(&index, (uintptr_t)objects[0].block);
+    *some ^= index_white_bit((uintptr_t)objects[0].block);
+    struct mark_check *check = mark.check;
+    is(mark_check_end(&mark), 1, "%s: the two differ in what was changed, and nowhere else", how);
+    ok(check && !mark.check, "%s: the simple one is gone", how);
+    *some ^= index_white_bit((uintptr_t)objects[0].block);
     uint64_t white, bytes, expected = 0, expected_bytes = 0;
     heap_index_count_white(&index, &white, &bytes);
     visits = wrong_visits = 0;
@@ -181,13 +193,14 @@ static void check_mark(size_t edge_limit, const char *how)
     is(bytes, expected_bytes, "%s: their bytes", how);
     is(visits, white, "%s: visited once each", how);
     is(wrong_visits, 0, "%s: at their start, with their size", how);
-    ok(overflowed == (edge_limit == 0), "%s: the stack %s", how,
-       overflowed ? "overflowed" : "was large enough");
-    drop(mark.edges, mark.edge_limit * 8);
-    drop(mark.ranges, mark.range_limit * sizeof *mark.ranges);
-    drop(index.region, INDEX_REGIONS * sizeof *index.region);
-    drop(index.page, ((size_t)index.regions << INDEX_PAGES_SHIFT) * 4);
-    drop(index.white, ((size_t)index.regions << INDEX_GRANULES_SHIFT) / 8);
+    ok((mark.again > 0) == (range_limit == 0), "%s: %u times looked at all again", how, mark.again);
+    is(mark.markers, helpers + 1, "%s: markers", how);
+    unsigned grey = 0;
+    for (size_t i = 0; i < index_white_bytes(&index) / 8; i++)
+        grey += i % INDEX_PAGE_WORDS >= INDEX_GREY && index.white[i];
+    is(grey, 0, "%s: nothing is left to look into", how);
+    ok(mark_free(&mark), "%s: memory given back", how);
+    heap_index_free(&index);
 }
 
 /* Every address of a slab of each class resolves to the block that it lies in. */
@@ -235,6 +248,7 @@ static void test_sparse(void)
     uintptr_t root = (uintptr_t)sparse;
     unsigned char resident[16];
     mark_from(&mark, (uintptr_t)&root, (uintptr_t)(&root + 1));
+    mark_finish(&mark);
     mincore((void *)(((uintptr_t)sparse + (100 << 20)) & ~4095ul), 16 * 4096, resident);
     unsigned touched = 0;
     for (int i = 0; i < 16; i++)
@@ -242,6 +256,43 @@ static void test_sparse(void)
     is(touched, 0, "pages without contents are not touched");
     ok(!(*index_white(&index, (uintptr_t)target) & index_white_bit((uintptr_t)target)),
        "a pointer in a sparse block is found");
+}
+
+/* Memory that goes away while it is looked at: what is still there counts. */
+static struct mark gone_mark;
+static uintptr_t gone_start;
+
+static void mark_gone(void *ctx)
+{
+    (void)ctx;
+    fault_handle(task_exit);
+    mark_from(&gone_mark, gone_start, gone_start + 4096);
+    mark_finish(&gone_mark);
+}
+
+static void test_gone(void)
+{
+    static struct heap_index index;
+    static struct task task;
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *last = th_alloc(64), *first = th_alloc(64), *never = th_alloc(64);
+    heap_index_build(&index, NULL);
+    mark_init(&gone_mark, &index, 1000);
+    memcpy(pages + 8, &first, sizeof first);
+    memcpy(pages + 4096 - 8, &last, sizeof last);
+    memcpy(pages + 4096, &never, sizeof never);
+    munmap(pages + 4096, 4096);
+    gone_start = (uintptr_t)pages + 8;
+    is(task_start(&task, mark_gone, NULL, 0) != NULL, false, "a task marks");
+    is(task_wait(&task, INT64_C(10000000000)) != NULL, false, "and goes on where it cannot read");
+    ok(!(*index_white(&index, (uintptr_t)first) & index_white_bit((uintptr_t)first)) &&
+           !(*index_white(&index, (uintptr_t)last) & index_white_bit((uintptr_t)last)),
+       "what lies before that is found, to the last word");
+    ok(*index_white(&index, (uintptr_t)never) & index_white_bit((uintptr_t)never),
+       "and nothing else");
+    munmap(pages, 4096);
+    mark_free(&gone_mark);
+    heap_index_free(&index);
 }
 
 int main(void)
@@ -254,12 +305,24 @@ int main(void)
     for (int way = 0; way < 3; way++) {
         static const char *const names[] = {"PAGEMAP_SCAN", "pagemap", "mincore"};
         pages_way = way;
-        check_mark(1 << 20, names[way]);
+        check_mark(1 << 20, 0, names[way]);
     }
     pages_way = 0;
+    narrow = true;
+    check_mark(1 << 20, 0, "without AVX2");
+    narrow = false;
     make_wide(40);
-    check_mark(0, "no room on the stack");
+    check_mark(1 << 20, 0, "blocks full of pointers");
+    check_mark(0, 0, "no room for large blocks");
+    /* Helpers are started with all signals blocked. */
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (int round = 0; round < 6; round++)
+        check_mark(1 << 20, 1 + (unsigned)round % 5, "several markers");
+    check_mark(0, 3, "several markers without room");
     test_resolve();
     test_sparse();
+    test_gone();
     return tap_done();
 }

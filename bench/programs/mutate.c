@@ -1,0 +1,114 @@
+/* How much a program that wants every CPU is slowed down by cycles: one thread for each CPU walks down a
+ * tree of 64-byte nodes, reads all the way and writes into the upper part, and the main thread lets
+ * periods without cycles and periods full of them take turns.
+ *
+ *   mutate MEGABYTES MILLISECONDS PAIRS
+ *
+ * Prints for each pair the nodes visited a microsecond without and with cycles, and the cycles made. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WRITTEN_LEVELS 12
+
+struct node {
+    struct node *left, *right;
+    uint64_t payload[6];
+};
+
+struct walker {
+    _Alignas(64) volatile uint64_t visits;
+};
+
+static struct node *root;
+static volatile int stop;
+static struct walker walkers[64];
+
+static struct node *make(size_t count)
+{
+    if (count == 0)
+        return NULL;
+    struct node *node = calloc(1, sizeof *node);
+    if (!node)
+        abort();
+    node->left = make((count - 1) / 2);
+    node->right = make(count - 1 - (count - 1) / 2);
+    return node;
+}
+
+static void *walk(void *argument)
+{
+    struct walker *walker = argument;
+    uint64_t state = 88172645463325252ull + (uint64_t)(walker - walkers) * 977;
+    while (!stop) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        uint64_t path = state;
+        int depth = 0;
+        for (struct node *node = root; node; path >>= 1) {
+            if (depth++ < WRITTEN_LEVELS)
+                node->payload[path % 6]++;
+            walker->visits++;
+            node = path & 1 ? node->left : node->right;
+        }
+    }
+    return NULL;
+}
+
+static double now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static uint64_t visits(int count)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += walkers[i].visits;
+    return sum;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4)
+        return 2;
+    double period_us = atof(argv[2]) * 1e3;
+    int threads = (int)sysconf(_SC_NPROCESSORS_ONLN), (*gc)(void);
+    pthread_t thread[64];
+    *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
+    if (!gc)
+        return 1;
+    threads = threads > 64 ? 64 : threads;
+    root = make((size_t)atol(argv[1]) * ((1 << 20) / sizeof(struct node)));
+    for (int i = 0; i < threads; i++)
+        pthread_create(&thread[i], NULL, walk, &walkers[i]);
+    gc();
+    for (int pair = 0; pair < atoi(argv[3]); pair++) {
+        double rate[2], begin;
+        int cycles = 0;
+        for (int with = 0; with < 2; with++) {
+            uint64_t before = visits(threads);
+            begin = now_us();
+            do {
+                if (with)
+                    cycles += gc() == 0;
+                else
+                    usleep((useconds_t)period_us);
+            } while (now_us() - begin < period_us);
+            rate[with] = (double)(visits(threads) - before) / (now_us() - begin);
+        }
+        printf("without %.3f with %.3f cycles %d\n", rate[0], rate[1], cycles);
+        fflush(stdout);
+    }
+    stop = 1;
+    for (int i = 0; i < threads; i++)
+        pthread_join(thread[i], NULL);
+    return 0;
+}

@@ -1,0 +1,28 @@
+/* Which way the heap is looked at: the one from which the shortest pause is to be expected, by what
+ * this process has seen of each so far.
+ *
+ * Clone (clone_snapshot.h): its pause grows with the pages of the process, and is short for small
+ * heaps.  Write tracking (wp_snapshot.h): hardly grows, but has more to do, and needs Linux 6.7 and
+ * the permission to use userfaultfd.  Stop (stop_snapshot.h): where neither can be had.
+ *
+ * Arithmetic only; on the tracer thread. */
+#ifndef GC_ENGINE_H
+#define GC_ENGINE_H
+
+#include <memdebug/segment.h>
+#include <stdint.h>
+
+/* Below this heap always the clone: all its cost is less than tracking's. */
+#define ENGINE_LEAST_TRACKED (UINT64_C(64) << 20)
+
+/* The one to begin a cycle with; `forced`: that one (MD_ENGINE_NONE: by expectation). */
+enum md_engine engine_choose(enum md_engine forced, uint64_t heap_bytes);
+/* The next one to try in this cycle when `failed` could not do it; MD_ENGINE_NONE: none is left. */
+enum md_engine engine_after(enum md_engine forced, enum md_engine first, enum md_engine failed);
+/* What a cycle has shown. */
+void engine_note(enum md_engine engine, uint64_t heap_bytes, uint64_t pause_ns);
+/* It could not be done that way: left alone for the next cycles, for more each time. */
+void engine_note_failure(enum md_engine engine);
+void engine_renew(void);
+
+#endif

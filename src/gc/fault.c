@@ -1,0 +1,51 @@
+#include "gc/fault.h"
+
+#include "gc/raw.h"
+
+#include <signal.h>
+#include <ucontext.h>
+
+struct entry {
+    int32_t from, to; /* each relative to where it stands */
+};
+/* Weak: there may be no load in the table. */
+extern const struct entry __start_fault_table[] __attribute__((weak, visibility("hidden")));
+extern const struct entry __stop_fault_table[] __attribute__((weak, visibility("hidden")));
+
+volatile uint32_t fault_count;
+static void (*give_up_now)(void);
+
+static void on_fault(int number, void *info, void *context_pointer)
+{
+    ucontext_t *context = context_pointer;
+    uintptr_t at = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+    (void)number, (void)info;
+    if (__atomic_add_fetch(&fault_count, 1, __ATOMIC_RELAXED) <= FAULT_MOST)
+        for (const struct entry *e = __start_fault_table; e < __stop_fault_table; e++)
+            if ((uintptr_t)&e->from + (uintptr_t)(intptr_t)e->from == at) {
+                context->uc_mcontext.gregs[REG_RIP] =
+                    (greg_t)((uintptr_t)&e->to + (uintptr_t)(intptr_t)e->to);
+                context->uc_mcontext.gregs[REG_RAX] = 0;
+                return;
+            }
+    give_up_now();
+}
+
+__attribute__((naked, used)) static void restorer(void)
+{
+    __asm__("movq $15, %rax\n\tsyscall");
+}
+
+void fault_handle(void (*give_up)(void))
+{
+    struct raw_sigaction action = {
+        .handler = on_fault,
+        .flags = SA_SIGINFO | RAW_SA_RESTORER,
+        .restorer = restorer,
+        .mask = ~UINT64_C(0),
+    };
+    fault_count = 0;
+    give_up_now = give_up;
+    raw_sigaction(SIGSEGV, &action, NULL);
+    raw_sigaction(SIGBUS, &action, NULL);
+}

@@ -1,0 +1,170 @@
+#include "gc/remark.h"
+
+#include <emmintrin.h>
+
+#define ROW 256 /* bytes of the object map for one page of heap */
+
+void remark_begin(struct remark *remark, struct mark *mark)
+{
+    *remark = (struct remark){.mark = mark};
+}
+
+void remark_extent(struct remark *remark, struct extent extent)
+{
+    remark_end(remark);
+    remark->extent = extent;
+    remark->sought = extent.start;
+    remark->start_found = 0;
+}
+
+void remark_end(struct remark *remark)
+{
+    if (remark->start < remark->end)
+        mark_from(remark->mark, remark->start, remark->end);
+    remark->start = remark->end = 0;
+}
+
+static void gather(struct remark *remark, uintptr_t start, uintptr_t end)
+{
+    if (remark->end != start) {
+        remark_end(remark);
+        remark->start = start;
+    }
+    remark->end = end;
+}
+
+static unsigned class_at(uintptr_t block)
+{
+    return *(volatile uint8_t *)object_byte((void *)block) & OBJECT_CLASS;
+}
+
+/* The part of a live block that lies on the page. */
+static void look_at_block(struct remark *remark, uintptr_t page, uintptr_t block, unsigned class)
+{
+    const struct heap_index *index = remark->mark->index;
+    size_t size = object_class_size[class];
+    if (class == OBJECT_CLASS_HUGE) /* born since: the index has none in place */
+        size = (size_t)1 << 40;
+    if (block + size <= page)
+        return;
+    if ((*index_page(index, block) & 0xff) == class &&
+        (*index_white(index, block) & index_white_bit(block)))
+        return;
+    gather(remark, MAX(block, page), MIN(block + size, page + 4096));
+}
+
+static ALWAYS_INLINE unsigned nonzero_16(const uint8_t *at)
+{
+    __m128i bytes = _mm_load_si128((const __m128i *)at);
+    return ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128())) & 0xffff;
+}
+
+/* The last start of a block below `page`; 0: none in the extent. */
+static uintptr_t start_before(struct remark *remark, uintptr_t page)
+{
+    if (page < remark->sought) {
+        remark->sought = remark->extent.start;
+        remark->start_found = 0;
+    }
+    const uint8_t *least = object_byte((void *)remark->sought);
+    for (const uint8_t *at = object_byte((void *)page); at > least;) {
+        at -= 16;
+        unsigned found = nonzero_16(at);
+        if (found) {
+            at += 31 - __builtin_clz(found);
+            remark->start_found = (uintptr_t)(at - object_map) << GRANULE_SHIFT;
+            break;
+        }
+    }
+    remark->sought = page;
+    return remark->start_found;
+}
+
+/* No block starts on the page, but one from before may reach onto it. */
+static void look_at_rest(struct remark *remark, uintptr_t page)
+{
+    const struct heap_index *index = remark->mark->index;
+    unsigned entry = *index_page(index, page) & 0xff;
+    size_t size;
+    uintptr_t block = 0;
+    /* Known to the index as part of a large block: no search, which may be long. */
+    if (entry > index->small && (block = heap_index_large(index, page, &size)) &&
+        class_at(block) == entry) {
+        look_at_block(remark, page, block, entry);
+        return;
+    }
+    block = start_before(remark, page);
+    unsigned class = block ? class_at(block) : 0;
+    if (class)
+        look_at_block(remark, page, block, class);
+}
+
+static void look_at_page(struct remark *remark, uintptr_t page)
+{
+    const uint8_t *row = object_byte((void *)page);
+    unsigned first = ROW;
+    for (unsigned i = 0; i < ROW && first == ROW; i += 16) {
+        unsigned found = nonzero_16(row + i);
+        if (found)
+            first = i + (unsigned)__builtin_ctz(found);
+    }
+    uintptr_t start = page + (uintptr_t)first * 16;
+    unsigned class = first < ROW ? class_at(start) : 0;
+    if (!class) {
+        look_at_rest(remark, page);
+        return;
+    }
+    if (class > object_small_classes) {
+        look_at_block(remark, page, start, class);
+        return;
+    }
+    /* A slab: its blocks lie side by side, so the one found tells where all are. */
+    size_t size = object_class_size[class];
+    uintptr_t block = page + (start - page) % size;
+    if (block > page && block - size >= remark->extent.start)
+        block -= size;
+    for (; block < page + 4096; block += size) {
+        unsigned now = class_at(block);
+        if (now)
+            look_at_block(remark, page, block, now);
+    }
+}
+
+void remark_pages(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct remark *remark = ctx;
+    start = MAX(start, remark->extent.start);
+    end = MIN(end, remark->extent.end);
+    for (; start < end; start += 4096) {
+        remark->bytes += 4096;
+        look_at_page(remark, start);
+    }
+}
+
+/* Unreached blocks of one word of white bits. */
+static void check_white(struct mark *mark, uintptr_t base, uint64_t white, unsigned class)
+{
+    for (; white; white &= white - 1) {
+        uintptr_t block = base + (uintptr_t)__builtin_ctzll(white) * 16;
+        unsigned now = class_at(block);
+        if (now != class && mark_reach(mark, block) && now)
+            mark_from(mark, block, block + MIN(object_class_size[class], object_class_size[now]));
+    }
+}
+
+void remark_map(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct mark *mark = ctx;
+    const struct heap_index *index = mark->index;
+    uintptr_t page = (start - (uintptr_t)object_map) << GRANULE_SHIFT;
+    uintptr_t last = (end - (uintptr_t)object_map) << GRANULE_SHIFT;
+    for (; page < last; page += 4096) {
+        unsigned class = *index_page(index, page) & 0xff;
+        if (!class)
+            continue;
+        const uint64_t *white = index_white(index, page);
+        for (unsigned i = 0; i < 4; i++)
+            if (white[i])
+                check_white(mark, page + (uintptr_t)i * 1024, white[i], class);
+    }
+}

@@ -1,0 +1,76 @@
+#include "gc/stop_snapshot.h"
+
+#include "base/os.h"
+#include "gc/fault.h"
+#include "gc/task.h"
+
+#include <string.h>
+
+struct state {
+    struct trace trace;
+    struct snapshot_result result;
+    struct task task;
+    bool huge;
+    const char *reason;
+};
+static struct state *state;
+
+static void give_up(void)
+{
+    task_exit();
+}
+
+static size_t size_of_huge(const void *block)
+{
+    (void)block;
+    state->huge = true;
+    return 0;
+}
+
+static void mark_all(void *ctx)
+{
+    (void)ctx;
+    fault_handle(give_up);
+    state->reason = trace_frozen(&state->trace, &state->result, size_of_huge);
+    if (!state->reason && state->huge)
+        state->reason = "a block of more than 64 GiB";
+}
+
+const char *stop_prepare(void)
+{
+    if (!state && !(state = own_map(sizeof *state)))
+        return "no memory for the result";
+    struct task task = state->task; /* its stack */
+    memset(state, 0, sizeof *state);
+    state->task = task;
+    return roots_prepare() ? NULL : "no memory to mark in";
+}
+
+const char *stop_mark(struct snapshot_result *result, int64_t limit_ns)
+{
+    const char *reason = task_start(&state->task, mark_all, NULL, 0);
+    if (!reason)
+        reason = task_wait(&state->task, limit_ns);
+    if (!reason)
+        reason = state->reason;
+    *result = state->result;
+    result->stop_cpu_ns = state->task.cpu_ns + result->helper_cpu_ns;
+    return reason;
+}
+
+void stop_end(void)
+{
+    if (!state)
+        return;
+    task_cancel(&state->task);
+    trace_free(&state->trace);
+}
+
+void stop_renew(void)
+{
+    if (!state)
+        return;
+    task_renew(&state->task);
+    mark_renew(&state->trace.mark);
+    trace_free(&state->trace);
+}

@@ -1,0 +1,56 @@
+#include "gc/trace.h"
+
+#include "base/os.h"
+#include "gc/mark_check.h"
+
+void (*snapshot_on_marked)(const struct heap_index *index);
+
+const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *block))
+{
+    if (!heap_index_build(&trace->index, block_size))
+        return "no memory to mark in";
+    if (!mark_init(&trace->mark, &trace->index, SIZE_MAX))
+        return "no memory to mark in";
+    return NULL;
+}
+
+const char *trace_tell(struct trace *trace, struct snapshot_result *result)
+{
+    heap_index_count_white(&trace->index, &result->unreachable_objects, &result->unreachable_bytes);
+    if (snapshot_on_marked)
+        snapshot_on_marked(&trace->index);
+    result->objects = trace->index.objects;
+    result->bytes = trace->index.bytes;
+    result->markers = trace->mark.markers;
+    result->helper_cpu_ns = trace->mark.helper_cpu_ns;
+    return leaks_find(&trace->mark, &result->leaks) ? NULL : "no memory to mark in";
+}
+
+const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
+                         size_t (*block_size)(const void *block))
+{
+    int64_t t0 = os_now_ns();
+    const char *reason = trace_begin(trace, block_size);
+    if (reason)
+        return reason;
+    if (MARK_CHECKED && !mark_check_begin(&trace->mark, block_size))
+        return "no memory to check the mark in";
+    int64_t t1 = os_now_ns();
+    if (!roots_mark(&trace->mark, &result->roots))
+        return "/proc/self/maps cannot be read";
+    int64_t t2 = os_now_ns();
+    mark_finish(&trace->mark);
+    if (MARK_CHECKED && mark_check_end(&trace->mark))
+        return "the simple marker has reached other blocks";
+    reason = trace_tell(trace, result);
+    result->index_ns = t1 - t0;
+    result->roots_ns = t2 - t1;
+    result->finish_ns = os_now_ns() - t2;
+    return reason;
+}
+
+void trace_free(struct trace *trace)
+{
+    if (mark_free(&trace->mark))
+        heap_index_free(&trace->index);
+}

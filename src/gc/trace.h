@@ -1,0 +1,54 @@
+/* One trace from beginning to end, in the steps that all engines share: index, mark from roots, and
+ * what is told of it.
+ *
+ * In whichever process marks: the snapshot child or a task. */
+#ifndef GC_TRACE_H
+#define GC_TRACE_H
+
+#include "gc/leaks.h"
+#include "gc/mark.h"
+#include "gc/roots.h"
+#include "gc/unforked.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In memory shared between the marker, which writes it, and the tracer. */
+struct snapshot_result {
+    uint32_t done;           /* futex: 1 all below is there, 2 `reason` says why not */
+    uint32_t cancel;         /* written by the tracer: the child gives up */
+    int64_t cpu_ns;          /* of the marker, without stop_cpu_ns */
+    int64_t helper_cpu_ns;   /* of its helpers */
+    int64_t stop_cpu_ns;     /* of it while the program stood still */
+    uint64_t objects, bytes; /* in use at the snapshot */
+    uint64_t unreachable_objects, unreachable_bytes;
+    struct leaks_result leaks;
+    struct roots_size roots;
+    struct unforked unforked;              /* of a clone */
+    int64_t index_ns, roots_ns, finish_ns; /* wall, by phase: for tuning */
+    uint64_t arm_ns, rounds, dirty_bytes;  /* as in struct md_cycle */
+    uint32_t markers;                      /* tasks that marked */
+    char reason[64];
+};
+
+struct trace {
+    struct heap_index index;
+    struct mark mark;
+};
+
+/* Index and marker; `block_size` as heap_index_build's.  NULL, or why not. */
+const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *block));
+/* When everything reachable has been reached: fills the result.  NULL, or why not. */
+const char *trace_tell(struct trace *trace, struct snapshot_result *result);
+/* All of it, where nothing moves meanwhile: in a frozen copy, or while the program stands still. */
+const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
+                         size_t (*block_size)(const void *block));
+/* Where the process goes on afterwards. */
+void trace_free(struct trace *trace);
+
+/* Called when marking is done, before the result is told; for what else wants to look at the
+ * unreachable set.  NULL: nobody. */
+extern void (*snapshot_on_marked)(const struct heap_index *index);
+
+#endif

@@ -1,0 +1,153 @@
+#include "gc/track.h"
+
+#include "base/os.h"
+#include "gc/pages.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "gc/roots.h"
+#include "gc/task.h"
+#include "heap/extents.h"
+#include "heap/object_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* Of newer headers than Debian 12's. */
+#define USER_MODE_ONLY 1
+#define FEATURE_PAGEFAULT_FLAG_WP (1u << 0)
+#define FEATURE_WP_UNPOPULATED (1u << 13)
+#define FEATURE_WP_ASYNC (1u << 15)
+
+#define DISARM_SLICE ((uintptr_t)16 << 20) /* the lock of the address space is held for 0.5 ms */
+
+struct track track;
+
+static int descriptor = -1;
+static const char *refusal; /* why not, once it has been asked */
+
+/* ---- may we, and can the kernel ---- */
+
+static int open_descriptor(void)
+{
+    long fd = RAW3(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY, 0, 0);
+    if (fd < 0)
+        return (int)fd;
+    struct uffdio_api api = {
+        .api = UFFD_API,
+        .features = FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_UNPOPULATED | FEATURE_WP_ASYNC,
+    };
+    long error = RAW3(SYS_ioctl, fd, UFFDIO_API, &api);
+    if (error < 0) {
+        RAW3(SYS_close, fd, 0, 0);
+        return (int)error;
+    }
+    return (int)fd;
+}
+
+static void probe(void *ctx)
+{
+    int *result = ctx;
+    int fd = open_descriptor();
+    *result = fd < 0 ? fd : 0;
+}
+
+static const char *ask(void)
+{
+    static struct task task;
+    static int result;
+    if (pages_way != 0)
+        return "PAGEMAP_SCAN cannot be had (Linux 6.7, /proc/self/pagemap)";
+    result = -EPERM;
+    const char *reason = task_start(&task, probe, &result, 0);
+    if (!reason)
+        reason = task_wait(&task, INT64_C(1000000000));
+    if (reason) {
+        task_cancel(&task);
+        return "userfaultfd may not be asked for (seccomp)";
+    }
+    return result == -EINVAL   ? "this kernel has no WP_ASYNC (Linux 6.7)"
+           : result == -ENOSYS ? "this kernel has no userfaultfd"
+           : result < 0        ? "userfaultfd is refused"
+                               : NULL;
+}
+
+const char *track_open(void)
+{
+    if (refusal || descriptor >= 0)
+        return refusal;
+    refusal = ask();
+    if (!refusal && !track.ranges && !(track.ranges = own_map(TRACK_RANGES * sizeof *track.ranges)))
+        return "no memory for the list of mappings";
+    if (!refusal && (descriptor = open_descriptor()) < 0)
+        refusal = "userfaultfd is refused";
+    return refusal;
+}
+
+void track_renew(void)
+{
+    descriptor = -1;
+    refusal = NULL;
+    track.count = 0;
+}
+
+/* ---- what is watched ---- */
+
+static bool add(uintptr_t start, uintptr_t end, enum track_kind kind)
+{
+    if (start >= end)
+        return true;
+    struct uffdio_register ask = {
+        .range = {start, end - start},
+        .mode = UFFDIO_REGISTER_MODE_WP,
+    };
+    /* Of what is registered already the kernel does nothing. */
+    if (track.count == TRACK_RANGES || RAW3(SYS_ioctl, descriptor, UFFDIO_REGISTER, &ask) < 0 ||
+        !pages_arm(start, end))
+        return false;
+    track.ranges[track.count++] = (struct track_range){start, end, kind};
+    return true;
+}
+
+static void add_root(void *ctx, uintptr_t start, uintptr_t end)
+{
+    (void)ctx;
+    if (end - start >= TRACK_LEAST)
+        add(start, end, TRACK_ROOTS); /* refused: looked at in the stop */
+}
+
+const char *track_arm(void)
+{
+    track.count = 0;
+    for (unsigned i = 0; i < extent_count; i++)
+        if (!add(extents[i].start, extents[i].end, TRACK_HEAP))
+            return "the heap cannot be watched for writes";
+    uintptr_t behind = 0;
+    for (unsigned i = 0; i < extent_count; i++) {
+        /* A page of the map may serve two extents. */
+        uintptr_t start = (uintptr_t)object_byte((void *)extents[i].start) & ~(uintptr_t)4095;
+        uintptr_t end = ((uintptr_t)object_byte((void *)extents[i].end) + 4095) & ~(uintptr_t)4095;
+        start = MAX(start, behind);
+        behind = MAX(behind, end);
+        if (!add(start, end, TRACK_MAP))
+            return "the object map cannot be watched for writes";
+    }
+    track.first_root = track.count;
+    return roots_each_lasting(add_root, NULL) ? NULL : "/proc/self/maps cannot be read";
+}
+
+void track_disarm(void)
+{
+    for (unsigned i = 0; i < track.count; i++) {
+        struct track_range range = track.ranges[i];
+        for (uintptr_t next; range.start < range.end; range.start = next) {
+            next = MIN(range.end, range.start + DISARM_SLICE);
+            /* Fails where something else has been mapped meanwhile: nothing to do there. */
+            struct uffdio_writeprotect ask = {.range = {range.start, next - range.start}};
+            RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
+        }
+    }
+    track.count = 0;
+}

@@ -1,0 +1,47 @@
+/* Which pages of the program have been written to since a moment, without a stop and without its
+ * noticing: userfaultfd in asynchronous write-protect mode (Linux 6.7), where the kernel itself
+ * takes the fault at a page's first write, notes it and goes on (1.3 us), and PAGEMAP_SCAN to ask
+ * (pages.h).  System calls that write into a page are noted too.
+ *
+ * What is watched: the heap, the object map beside it, and larger private mappings of the program
+ * (data of modules, pools).  Once registered they stay so: taking it back costs 78 ms a GB under
+ * the lock of the address space (measured), leaving it a fault for each page written after a cycle.
+ * A mapping that the program itself has registered with a userfaultfd of its own is left to it.
+ *
+ * On the tracer thread, whose descriptor table holds the descriptor; with extents pinned. */
+#ifndef GC_TRACK_H
+#define GC_TRACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum track_kind { TRACK_HEAP, TRACK_MAP, TRACK_ROOTS };
+
+struct track_range {
+    uintptr_t start, end;
+    enum track_kind kind;
+};
+
+#define TRACK_RANGES 8192
+/* What has been armed by the last track_arm, in the order heap, map, roots; each kind sorted. */
+struct track {
+    struct track_range *ranges;
+    unsigned count;
+    unsigned first_root; /* index */
+};
+extern struct track track;
+
+/* Mappings smaller than this are looked at in the stop instead. */
+#define TRACK_LEAST ((uintptr_t)256 << 10)
+
+/* Whether this process can do it: asked of the kernel once, in a task that may be killed for asking
+ * (seccomp).  NULL, or why not. */
+const char *track_open(void);
+/* Registers what is new, and begins anew with everything.  NULL, or why not. */
+const char *track_arm(void);
+/* From here on a first write costs the program nothing more.  With the program running. */
+void track_disarm(void);
+/* When the tracer thread has ended, and in a forked copy. */
+void track_renew(void);
+
+#endif

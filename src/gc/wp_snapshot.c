@@ -1,0 +1,328 @@
+#include "gc/wp_snapshot.h"
+
+#include "base/os.h"
+#include "gc/fault.h"
+#include "gc/pages.h"
+#include "gc/raw.h"
+#include "gc/remark.h"
+#include "gc/scout.h"
+#include "gc/task.h"
+#include "gc/track.h"
+#include "heap/extents.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define ROUNDS 16
+/* Few enough: what the rest of a stop costs anyhow. */
+#define FEW_BYTES (UINT64_C(512) << 10)
+
+enum { CLEAN = 1, FINISH, TELL };
+
+/* Everything that tracer and tasks share. */
+struct state {
+    struct trace trace;
+    struct snapshot_result result;
+    struct task marker;   /* until the first stop is near */
+    struct task finisher; /* then, at the tracer's own priority, as the program waits for it */
+    struct scout scout;
+    uint32_t asked;       /* number of requests, futex */
+    uint32_t answered;    /* likewise: equal when it is done */
+    uint32_t request;     /* CLEAN ... */
+    uint64_t round_bytes; /* found dirty in the last round */
+    bool huge;            /* there is a block whose size only jemalloc knows */
+    bool failed;
+};
+static struct state *state;
+
+/* ---- in the tasks ---- */
+
+static void give_up(void)
+{
+    task_exit(); /* seen as killed */
+}
+
+/* The allocator, which knows the size, cannot be asked beside the program. */
+static size_t size_of_huge(const void *block)
+{
+    (void)block;
+    state->huge = true;
+    return 0;
+}
+
+struct counted {
+    struct mark *mark;
+    uint64_t bytes;
+};
+
+static void mark_counted(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct counted *counted = ctx;
+    counted->bytes += end - start;
+    mark_from(counted->mark, start, end);
+}
+
+/* Looks at what has been written to since it was armed last; arms it again. */
+static void clean(void)
+{
+    struct mark *mark = &state->trace.mark;
+    struct remark remark;
+    struct counted roots = {mark, 0};
+    remark_begin(&remark, mark);
+    scout_heap(&state->scout, &remark, extents, extent_count, true);
+    remark_end(&remark);
+    for (unsigned i = 0; i < track.count; i++) {
+        struct track_range range = track.ranges[i];
+        if (range.kind == TRACK_MAP)
+            pages_each_dirty(range.start, range.end, true, remark_map, mark);
+        else if (range.kind == TRACK_ROOTS)
+            pages_each_dirty(range.start, range.end, true, mark_counted, &roots);
+    }
+    mark_finish(mark);
+    state->round_bytes = remark.bytes + roots.bytes;
+    state->result.rounds++;
+}
+
+/* At less than the program's priority, as it takes long: the bulk. */
+static void mark_beside(void *ctx)
+{
+    (void)ctx;
+    fault_handle(give_up);
+    struct trace *trace = &state->trace;
+    int64_t t0 = os_now_ns();
+    const char *reason = trace_begin(trace, size_of_huge);
+    if (!reason && state->huge)
+        reason = "a block of more than 64 GiB";
+    int64_t t1 = os_now_ns();
+    if (!reason) {
+        if (!roots_mark_early(&trace->mark, &state->result.roots))
+            reason = "/proc/self/maps cannot be read";
+        mark_finish(&trace->mark);
+        clean();
+    }
+    state->result.index_ns = t1 - t0;
+    state->result.roots_ns = os_now_ns() - t1;
+    if (reason) {
+        strncpy(state->result.reason, reason, sizeof state->result.reason - 1);
+        state->failed = true;
+    }
+}
+
+/* Rounds until few pages are left, or no fewer from one to the next. */
+static void clean_rounds(void)
+{
+    uint64_t before = UINT64_MAX;
+    for (int i = 0; i < ROUNDS && state->round_bytes > FEW_BYTES; i++) {
+        clean();
+        if (state->round_bytes > before / 4 * 3)
+            break;
+        before = state->round_bytes;
+    }
+    clean(); /* what came while the task was asked */
+}
+
+/* In the stop. */
+static void finish(void)
+{
+    struct mark *mark = &state->trace.mark;
+    struct remark remark;
+    unsigned count;
+    const struct extent *heap = extents_live(&count);
+    remark_begin(&remark, mark);
+    scout_heap(&state->scout, &remark, heap, count, false);
+    for (unsigned i = 0; i < count; i++) { /* what has been mapped meanwhile */
+        remark_extent(&remark, heap[i]);
+        pages_each_untracked(heap[i].start, heap[i].end, remark_pages, &remark);
+    }
+    remark_end(&remark);
+    for (unsigned i = 0; i < track.first_root; i++)
+        if (track.ranges[i].kind == TRACK_MAP)
+            pages_each_dirty(track.ranges[i].start, track.ranges[i].end, false, remark_map, mark);
+    if (!roots_mark_rest(mark, &state->result.roots)) {
+        strcpy(state->result.reason, "/proc/self/maps cannot be read");
+        state->failed = true;
+    }
+    mark_finish(mark);
+    state->result.dirty_bytes = remark.bytes;
+}
+
+static void tell(void)
+{
+    int64_t begin = os_now_ns();
+    const char *reason = trace_tell(&state->trace, &state->result);
+    state->result.finish_ns = os_now_ns() - begin;
+    if (reason) {
+        strncpy(state->result.reason, reason, sizeof state->result.reason - 1);
+        state->failed = true;
+    }
+}
+
+static void serve(void *ctx)
+{
+    (void)ctx;
+    fault_handle(give_up);
+    uint32_t served = 0, now;
+    for (bool ended = false; !ended;) {
+        while ((now = __atomic_load_n(&state->asked, __ATOMIC_ACQUIRE)) == served)
+            raw_futex_wait(&state->asked, served, -1, 0);
+        int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        switch (state->request) {
+        case CLEAN:
+            clean_rounds();
+            break;
+        case FINISH:
+            finish();
+            state->result.stop_cpu_ns += raw_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+            break;
+        default:
+            tell();
+            ended = true;
+        }
+        served = now;
+        __atomic_store_n(&state->answered, served, __ATOMIC_RELEASE);
+        raw_futex_wake(&state->answered, 1, 0);
+    }
+}
+
+/* ---- on the tracer thread ---- */
+
+static const char *failure(void)
+{
+    return state->failed ? state->result.reason : NULL;
+}
+
+/* Has the finisher do something. */
+static void ask(uint32_t request)
+{
+    state->request = request;
+    __atomic_add_fetch(&state->asked, 1, __ATOMIC_RELEASE);
+    raw_futex_wake(&state->asked, 1, 0);
+}
+
+/* Until it has; `limit_ns` as task_wait. */
+static const char *answer(int64_t limit_ns)
+{
+    uint32_t number = state->asked, seen;
+    int64_t now = os_now_ns(), end = now + limit_ns;
+    while ((seen = __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE)) != number) {
+        int64_t left = end - now;
+        if (left <= 0)
+            return "marking took too long";
+        raw_futex_wait(&state->answered, seen, MIN(left, 200000000), 0);
+        now = os_now_ns();
+        if (!task_alive(&state->finisher) &&
+            __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) != number)
+            return "the marker was killed";
+    }
+    return failure();
+}
+
+/* All signals blocked meanwhile: the task inherits it. */
+static const char *start(struct task *task, void (*fn)(void *), int nice)
+{
+    uint64_t all = ~UINT64_C(0), before;
+    raw_sigmask(SIG_SETMASK, &all, &before);
+    const char *reason = task_start(task, fn, NULL, nice);
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    return reason;
+}
+
+const char *wp_arm(void)
+{
+    if (!state && !(state = own_map(sizeof *state)))
+        return "no memory for the result";
+    /* Stacks, and the scout's list, are kept from cycle to cycle. */
+    struct task marker = state->marker, finisher = state->finisher;
+    struct scout scout = state->scout;
+    memset(state, 0, sizeof *state);
+    state->marker = marker;
+    state->finisher = finisher;
+    state->scout = scout;
+
+    const char *reason = track_open();
+    if (reason)
+        return reason;
+    int64_t begin = os_now_ns();
+    extents_pin();
+    reason = track_arm();
+    state->result.arm_ns = (uint64_t)(os_now_ns() - begin);
+    return reason;
+}
+
+static void start_scout(void)
+{
+    uint64_t all = ~UINT64_C(0), before;
+    if (extents_bytes() < SCOUT_LEAST || os_cpu_count() < 2)
+        return;
+    raw_sigmask(SIG_SETMASK, &all, &before);
+    scout_start(&state->scout); /* without, it takes longer */
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+const char *wp_mark(int64_t limit_ns)
+{
+    const char *reason = start(&state->marker, mark_beside, mark_nice());
+    if (reason || (reason = task_wait(&state->marker, limit_ns)) || (reason = failure()))
+        return reason;
+    state->result.cpu_ns = state->marker.cpu_ns;
+    if (!roots_prepare())
+        return "no memory to mark in";
+    start_scout();
+    return start(&state->finisher, serve, 0);
+}
+
+const char *wp_clean(int64_t limit_ns)
+{
+    ask(CLEAN);
+    const char *reason = answer(limit_ns);
+    return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
+               ? "the program writes faster than it can be followed"
+               : reason;
+}
+
+const char *wp_finish(void)
+{
+    ask(FINISH);
+    return answer(WP_STOP_NS);
+}
+
+const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
+{
+    ask(TELL);
+    track_disarm(); /* meanwhile */
+    const char *reason = answer(limit_ns);
+    if (!reason)
+        reason = task_wait(&state->finisher, 1000000000);
+    if (!reason)
+        state->result.cpu_ns +=
+            state->finisher.cpu_ns - state->result.stop_cpu_ns + state->result.helper_cpu_ns;
+    *result = state->result;
+    return reason;
+}
+
+void wp_end(struct snapshot_result *result)
+{
+    if (!state)
+        return;
+    task_cancel(&state->marker);
+    task_cancel(&state->finisher);
+    scout_end(&state->scout);
+    trace_free(&state->trace);
+    track_disarm();
+    extents_unpin();
+    result->arm_ns = state->result.arm_ns;
+    result->rounds = state->result.rounds;
+}
+
+void wp_renew(void)
+{
+    if (!state)
+        return;
+    task_renew(&state->marker);
+    task_renew(&state->finisher);
+    task_renew(&state->scout.task);
+    mark_renew(&state->trace.mark);
+    /* Its tables are copies that nobody uses. */
+    trace_free(&state->trace);
+    track_renew();
+}

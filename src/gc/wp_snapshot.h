@@ -1,0 +1,46 @@
+/* Marking beside the running program, between two short stops: for large heaps.
+ *
+ * Writes are tracked (track.h) from a moment on.  A first stop tells where the threads' stacks are
+ * in use; then a task marks from all roots while the program runs, and looks again, in rounds, at
+ * the pages written to meanwhile (remark.h).  When few are left the program is stopped: registers,
+ * stacks, small mappings and the last pages are looked at, the mark is brought to its end, and the
+ * program goes on.
+ *
+ * Why nothing reachable is taken for unreachable: what is reachable at the stop is so by a path
+ * from a root.  Roots are looked at in the stop, or were and have not been written to since.  Each
+ * block on the path either was in the index, then it is looked into when it is first reached, and
+ * again if written to afterwards; or it was born later, then what it holds was written later, and
+ * its page is looked at again.  A page is armed before it is looked at, so no write falls between.
+ * Blocks freed in the course are found by the object map, which is tracked too.
+ *
+ * What is reported is in use when the cycle began, and of that unreachable at the stop.
+ *
+ * On the tracer thread. */
+#ifndef GC_WP_SNAPSHOT_H
+#define GC_WP_SNAPSHOT_H
+
+#include "gc/trace.h"
+
+/* Longest that marking in the stop may take, before the stop is called off. */
+#define WP_STOP_NS INT64_C(20000000)
+/* Written pages left before a stop, above which it is not tried. */
+#define WP_MOST_DIRTY_BYTES (UINT64_C(16) << 20)
+
+/* Tracks writes from now on.  Then comes the first stop, in which nothing needs to be done.  NULL,
+ * or why not. */
+const char *wp_arm(void);
+/* What can be done beside the program.  NULL: ready for the second stop; else why not. */
+const char *wp_mark(int64_t limit_ns);
+/* Before each attempt at a stop: looks at what has been written to since.  NULL, or why not. */
+const char *wp_clean(int64_t limit_ns);
+/* With the world stopped: what is left.  NULL: done; if the stop turns out to be void, wp_clean and
+ * this once more. */
+const char *wp_finish(void);
+/* After the world has been resumed: what is told.  NULL, or why not. */
+const char *wp_wait(struct snapshot_result *result, int64_t limit_ns);
+/* Ends whatever runs, and gives back memory.  Always, after wp_arm. */
+void wp_end(struct snapshot_result *result);
+/* In a forked copy. */
+void wp_renew(void);
+
+#endif

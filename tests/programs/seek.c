@@ -1,0 +1,361 @@
+/* Hide and seek with a marker that runs beside the program: everything is reachable at every moment
+ * but KNOWN lists that were lost at the start, while the only pointers to things move about.
+ *
+ *   seek move THREADS CYCLES US  pointers move between heap, globals, mappings, stacks; blocks are
+ *                                freed, made and resized; after each 256 moves a rest
+ *   seek harm CYCLES             mappings come, go, lose their access, move; forks; MADV_DONTNEED
+ *   seek gap CYCLES MEGABYTES    a thread looks at the clock all the time: its longest gap in each
+ *                                cycle, in us, and without waiting for a CPU
+ *   seek uffd CYCLES             memory under a userfaultfd of the program's own
+ *
+ * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS_MOST 16
+#define SLOTS 4096
+#define KNOWN 50
+
+struct node {
+    struct node *next;
+    uint64_t payload[5];
+};
+
+static struct node *in_globals[THREADS_MOST][SLOTS];
+static volatile int stop;
+static int (*gc)(void);
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+static struct node *list(int length)
+{
+    struct node *first = NULL;
+    for (int i = 0; i < length; i++) {
+        struct node *node = calloc(1, sizeof *node);
+        node->next = first;
+        first = node;
+    }
+    return first;
+}
+
+static void free_list(struct node *node)
+{
+    while (node) {
+        struct node *next = node->next;
+        free(node);
+        node = next;
+    }
+}
+
+static __attribute__((noinline)) void lose(void)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < KNOWN; i++) {
+        struct node *volatile lost = list(3);
+        (void)lost;
+        bytes += 3 * sizeof(struct node);
+    }
+    printf("lost %d %zu\n", 3 * KNOWN, bytes);
+    fflush(stdout);
+}
+
+static __attribute__((noinline)) void clear_stack(void)
+{
+    volatile char old[16384];
+    for (unsigned i = 0; i < sizeof old; i++)
+        old[i] = 0;
+}
+
+/* A thread's places for pointers: heap, globals, a mapping of its own. */
+struct places {
+    struct node **slots[3];
+    uint64_t random;
+    int pause_us; /* after each 256 steps */
+};
+
+static void *mover(void *arg)
+{
+    struct places *p = arg;
+    struct node *on_stack[64] = {NULL};
+    for (uint64_t step = 0; !stop; step++) {
+        uint64_t r = next_random(&p->random);
+        if (step % 256 == 255)
+            usleep(p->pause_us);
+        struct node **a = &p->slots[r % 3][r >> 8 & (SLOTS - 1)];
+        struct node **b = r & 0x80 ? &on_stack[r >> 24 & 63]
+                                   : &p->slots[r >> 40 & 1 ? 0 : 2][r >> 48 & (SLOTS - 1)];
+        switch (r >> 4 & 7) {
+        case 0: { /* a new list for an old one */
+            struct node *old = *a;
+            *a = list(1 + (int)(r >> 32 & 7));
+            free_list(old);
+            break;
+        }
+        case 1: /* the tail of one becomes another */
+            if (*a && !*b) {
+                *b = (*a)->next;
+                (*a)->next = NULL;
+            }
+            break;
+        case 2: /* one behind the other */
+            if (*a && *b && *a != *b) {
+                struct node *end = *a;
+                int length = 1;
+                while (end->next && length < 64)
+                    end = end->next, length++;
+                if (!end->next) {
+                    end->next = *b;
+                    *b = NULL;
+                }
+            }
+            break;
+        case 3: /* a block that moves: its old self is freed */
+            if (*a) {
+                struct node *bigger = realloc(*a, 48 + (r >> 16 & 0x3ff));
+                *a = bigger;
+            }
+            break;
+        default: { /* the only pointer moves */
+            struct node *held = *a;
+            *a = *b;
+            *b = held;
+        }
+        }
+    }
+    return NULL;
+}
+
+static void move(int threads, int cycles, int pause_us)
+{
+    pthread_t ids[THREADS_MOST];
+    static struct places places[THREADS_MOST];
+    for (int i = 0; i < threads; i++) {
+        places[i].pause_us = pause_us;
+        places[i].random = 88172645463325252ull + (uint64_t)i * 7919;
+        places[i].slots[0] = calloc(SLOTS, sizeof(struct node *));
+        places[i].slots[1] = in_globals[i];
+        places[i].slots[2] =
+            mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pthread_create(&ids[i], NULL, mover, &places[i]);
+    }
+    for (int i = 0; i < cycles; i++) {
+        usleep(2000);
+        gc();
+    }
+    stop = 1;
+    for (int i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+}
+
+/* ---- mappings under the marker ---- */
+
+static void *harmer(void *arg)
+{
+    uint64_t random = 2463534242ull;
+    (void)arg;
+    while (!stop) {
+        uint64_t r = next_random(&random);
+        size_t size = (1 + (r >> 8 & 7)) << 20;
+        char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        for (size_t i = 0; i < size; i += 4096)
+            *(struct node **)(map + i) = in_globals[0][r >> 16 & 15];
+        switch (r & 3) {
+        case 0:
+            mprotect(map, size, PROT_NONE);
+            usleep(300);
+            break;
+        case 1:
+            madvise(map, size, MADV_DONTNEED);
+            break;
+        case 2: {
+            char *moved = mremap(map, size, 2 * size, MREMAP_MAYMOVE);
+            if (moved != MAP_FAILED) {
+                map = moved;
+                size *= 2;
+            }
+            break;
+        }
+        default: { /* memory of the heap loses its access for a moment */
+            char *block = aligned_alloc(4096, 65536);
+            memset(block, 1, 65536);
+            mprotect(block, 65536, PROT_NONE);
+            usleep(300);
+            mprotect(block, 65536, PROT_READ | PROT_WRITE);
+            free(block);
+        }
+        }
+        munmap(map, size);
+        if ((r >> 32 & 15) == 0) {
+            pid_t child = fork();
+            if (child == 0)
+                _exit(in_globals[0][1] ? 0 : 1);
+            int status;
+            while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+                ;
+            if (status != 0)
+                abort();
+        }
+    }
+    return NULL;
+}
+
+static void harm(int cycles)
+{
+    pthread_t ids[2];
+    for (int i = 0; i < 16; i++)
+        in_globals[0][i] = list(1000);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&ids[i], NULL, harmer, NULL);
+    for (int i = 0; i < cycles; i++) {
+        usleep(2000);
+        gc();
+    }
+    stop = 1;
+    for (int i = 0; i < 2; i++)
+        pthread_join(ids[i], NULL);
+}
+
+/* ---- what a thread feels ---- */
+
+/* Longest gap between two looks at the clock, and the same less what of it the thread has waited
+ * for a CPU (second field of schedstat), which is no stop of ours. */
+static volatile int64_t longest_ns, longest_stopped_ns;
+static volatile uint64_t looks;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t waited_ns(int fd)
+{
+    char text[128] = "";
+    if (pread(fd, text, sizeof text - 1, 0) <= 0)
+        return 0;
+    const char *second = strchr(text, ' ');
+    return second ? atoll(second) : 0;
+}
+
+static void *watcher(void *arg)
+{
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY);
+    int64_t waited = waited_ns(fd);
+    (void)arg;
+    for (int64_t last = now_ns(); !stop; looks++) {
+        int64_t now = now_ns();
+        if (now - last > 20000) {
+            int64_t waited_now = waited_ns(fd), stopped = now - last - (waited_now - waited);
+            waited = waited_now;
+            if (now - last > longest_ns)
+                longest_ns = now - last;
+            if (stopped > longest_stopped_ns)
+                longest_stopped_ns = stopped;
+            now = now_ns();
+        }
+        last = now;
+    }
+    close(fd);
+    return NULL;
+}
+
+static void gap(int cycles, int megabytes)
+{
+    pthread_t id;
+    in_globals[0][0] = NULL;
+    for (int i = 0; i < megabytes * (1 << 20) / (int)sizeof(struct node); i++) {
+        struct node *node = calloc(1, sizeof *node);
+        node->next = in_globals[0][i & (SLOTS - 1)];
+        in_globals[0][i & (SLOTS - 1)] = node;
+    }
+    pthread_create(&id, NULL, watcher, NULL);
+    for (int i = 0; i < cycles; i++) {
+        usleep(5000);
+        longest_ns = longest_stopped_ns = 0;
+        int error = gc();
+        for (uint64_t seen = looks; looks < seen + 2;)
+            usleep(100);
+        printf("gap %ld us, stopped %ld, %d\n", (long)(longest_ns / 1000),
+               (long)(longest_stopped_ns / 1000), error);
+        fflush(stdout);
+    }
+    stop = 1;
+    pthread_join(id, NULL);
+}
+
+/* ---- a userfaultfd of its own ---- */
+
+static void own_uffd(int cycles)
+{
+    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1 /* USER_MODE_ONLY */);
+    struct uffdio_api api = {.api = UFFD_API};
+    if (fd < 0 || ioctl(fd, UFFDIO_API, &api) != 0) {
+        printf("no userfaultfd\n");
+        return;
+    }
+    size_t size = 4 << 20;
+    struct node **map =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct uffdio_register ask = {.range = {(uintptr_t)map, size},
+                                  .mode = UFFDIO_REGISTER_MODE_MISSING};
+    if (ioctl(fd, UFFDIO_REGISTER, &ask) != 0) {
+        printf("UFFDIO_REGISTER: %d\n", errno);
+        exit(1);
+    }
+    /* The first page is filled, by the program's own way; all others would block who reads them. */
+    static struct node *page[512] __attribute__((aligned(4096)));
+    page[7] = list(10);
+    struct uffdio_copy copy = {.dst = (uintptr_t)map, .src = (uintptr_t)page, .len = 4096};
+    if (ioctl(fd, UFFDIO_COPY, &copy) != 0)
+        exit(1);
+    page[7] = NULL;
+    for (int i = 0; i < cycles; i++) {
+        usleep(2000);
+        gc();
+        if (map[7]->next == NULL)
+            exit(1);
+    }
+    printf("kept\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    int first = argc > 2 ? atoi(argv[2]) : 1, second = argc > 3 ? atoi(argv[3]) : 1;
+    *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
+    if (!gc)
+        return 2;
+    lose();
+    clear_stack();
+    if (strcmp(what, "move") == 0)
+        move(first < THREADS_MOST ? first : THREADS_MOST, second, argc > 4 ? atoi(argv[4]) : 0);
+    else if (strcmp(what, "harm") == 0)
+        harm(first);
+    else if (strcmp(what, "gap") == 0)
+        gap(first, second);
+    else if (strcmp(what, "uffd") == 0)
+        own_uffd(first);
+    else
+        return 2;
+    printf("done\n");
+    return 0;
+}

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Each engine on programs that know the truth and on real ones: nothing reachable is called
+unreachable while pointers move about under the marker, nothing is harmed while mappings come and go
+under it, outputs are as without us, and the pause on the line is what a thread of the program feels."""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+SEEK = s.PROGRAMS / 'seek'
+ENGINES = ('clone', 'wp', 'stop')
+JSON = 'gctrace=json,gc=ready,gcengine='
+
+
+def records(result):
+    """(cycles, skips) of the JSON lines on stderr; other lines stay in .rest."""
+    lines = [json.loads(line) for line in result.err.splitlines() if line.startswith('{')]
+    result.rest = [line for line in result.err.splitlines() if not line.startswith('{')]
+    return ([line for line in lines if line['type'] == 'gc'],
+            [line for line in lines if line['type'] == 'gcskip'])
+
+
+def has_wp():
+    cycles, skips = records(s.run([SEEK, 'uffd', '1'], JSON + 'wp'))
+    return bool(cycles), skips[0]['reason'] if skips else 'no cycle'
+
+
+def truth(t, engine, what, arguments, least, skippable=()):
+    """Every cycle done finds exactly what was lost at the start."""
+    result = s.run([SEEK, *arguments], JSON + engine, timeout=200)
+    cycles, skips = records(result)
+    first = result.out.splitlines()[0].split() if result.out else []
+    t.ok(result.status == 0 and result.out.endswith('done\n') and not result.rest,
+         f'{engine}, {what}: the program is unharmed', result)
+    if len(first) != 3:
+        return
+    lost = int(first[1]), int(first[2])
+    wrong = [(c['cycle'], c['unreachable_objects'], c['unreachable_bytes']) for c in cycles
+             if (c['unreachable_objects'], c['unreachable_bytes']) != lost]
+    t.ok(not wrong, f'{engine}, {what}: {len(cycles)} cycles find what is lost and nothing else',
+         f'lost {lost}, found {wrong[:5]} in {len(wrong)}')
+    others = {skip['reason'] for skip in skips} - set(skippable)
+    t.ok(len(cycles) >= least and not others,
+         f'{engine}, {what}: {len(cycles)} done, {len(skips)} skipped', others)
+    t.ok(all(c['engine'] == engine for c in cycles), f'{engine}, {what}: the engine is named')
+
+
+# Reasons that a busy machine may give.
+BUSY = ('a thread did not stop', 'the allocator was mapping memory', 'marking took too long',
+        'a thread moved during the snapshot', 'the program writes faster than it can be followed')
+
+
+def pause(t, engine, megabytes):
+    """The longest stop on the line, and the longest gap that a thread saw.  Where others run too, part
+    of the gap is the thread's waiting for a CPU: the line may say anything between the gap with that
+    and without."""
+    good, seen = 0, []
+    for _ in range(4):
+        result = s.run([SEEK, 'gap', '12', str(megabytes)], JSON + engine, timeout=200)
+        cycles, _ = records(result)
+        gaps = [tuple(map(int, re.findall(r'\d+', line)[:2])) for line in result.out.splitlines()
+                if line.startswith('gap') and line.endswith(', 0')]
+        if len(gaps) == len(cycles):
+            seen += [(round(max(c['stop1_ns'], c['stop2_ns']) / 1e3), *gap)
+                     for c, gap in zip(cycles, gaps)]
+        good = sum(0.9 * stopped - 50 <= line <= 1.1 * gap + 50 for line, gap, stopped in seen)
+        if len(seen) >= 10 and good >= len(seen) * 0.8:
+            break
+    t.ok(len(seen) >= 10 and good >= len(seen) * 0.5, f'{engine}: the pause on the line is the one '
+         f'that a thread feels, in {good} of {len(seen)} cycles', seen)
+
+
+def real(t, engine, name, command, least, **options):
+    plain = s.run(command, preload=False, timeout=200, **options)
+    ours = s.run(command, f'gctrace=1,gcinterval=20ms,gcengine={engine}', timeout=200, **options)
+    t.ok((ours.status, ours.out, ours.rest) == (plain.status, plain.out, plain.err.splitlines()),
+         f'{engine}, {name}: same output and status', ours)
+    t.ok(not s.trace_faults(ours.lines), f'{engine}, {name}: lines are sane',
+         s.trace_faults(ours.lines))
+    wrong = [line.text for line in ours.lines if line.unreachable and line.name not in LEAKY]
+    t.ok(len(ours.lines) >= least and not wrong,
+         f'{engine}, {name}: {len(ours.lines)} cycles, nothing called unreachable', wrong or ours.skips)
+
+
+# Programs that lose memory of their own, whatever the engine.
+LEAKY = ('g++', 'cc1plus', 'as', 'collect2', 'ld')
+SQL = """
+CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, score REAL);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
+INSERT INTO t SELECT i, 'name ' || (i * 7919 % 1000), i * 0.5 FROM n;
+CREATE INDEX by_name ON t(name);
+SELECT name, count(*), sum(score) FROM t GROUP BY name ORDER BY 3 DESC LIMIT 5;
+"""
+PYTHON = """
+def tree(depth):
+    return {} if depth == 0 else {'left': tree(depth - 1), 'right': tree(depth - 1), 'n': depth}
+import json
+keep = [tree(11) for _ in range(4)]
+for _ in range(6):
+    text = json.dumps(keep)
+    keep = json.loads(text)
+print(len(text))
+"""
+
+with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
+    wp, why = has_wp()
+    engines = [engine for engine in ENGINES if engine != 'wp' or wp]
+    if not wp:
+        t.skip('the engine wp', why)
+    for engine in engines:
+        truth(t, engine, 'pointers that move', ['move', '3', '60', '2000'], 30, BUSY)
+        truth(t, engine, 'mappings that go', ['harm', '30'], 10, BUSY)
+        truth(t, engine, 'a userfaultfd of its own', ['uffd', '10'], 5, BUSY)
+    work = Path(directory) / 'work.py'
+    work.write_text(PYTHON)
+    source = Path(directory) / 'empty.cpp'
+    source.write_text('#include <map>\n#include <regex>\nint main() { return 0; }\n')
+    for engine in engines:
+        if s.find('sqlite3'):
+            real(t, engine, 'sqlite3', ['sqlite3', ':memory:'], 2, stdin=SQL)
+        if s.find('python3'):
+            real(t, engine, 'python3', ['python3', work], 2, env={'PYTHONMALLOC': 'malloc'})
+        real(t, engine, 'a C++ program of threads', [s.PROGRAMS / 'crowd', '8', '200'], 1)
+        if s.find('g++'):
+            real(t, engine, 'g++', ['g++', '-O1', '-c', source, '-o', '/dev/null'], 3)
+    for engine in engines:
+        pause(t, engine, 10 if engine == 'stop' else 40)
+
+    # By itself: the clone for small heaps, tracking for larger ones.
+    for megabytes, expected in ((10, 'clone'), (150, 'wp' if wp else 'clone')):
+        cycles, _ = records(s.run([SEEK, 'gap', '2', str(megabytes)], JSON + 'auto'))
+        t.equal([c['engine'] for c in cycles][:1], [expected], f'auto at {megabytes} MB')
+    result = s.run([SEEK, 'gap', '1', '1'], 'gcengine=fork')
+    t.ok("gcengine" in result.err and 'auto|clone|wp|stop' in result.err, 'another word is refused',
+         result.err)

@@ -1,0 +1,299 @@
+/* Marking beside a program: what is written, freed, born and resized after the index was built;
+ * which pages count as written. */
+#include "gc_heap.h"
+#include "tap.h"
+
+#include "gc/pages.h"
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "gc/remark.h"
+#include "gc/scout.h"
+#include "gc/track.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+struct pair {
+    struct pair *next;
+    void *other;
+};
+
+static struct heap_index index_now;
+static struct mark mark;
+
+static void begin(void)
+{
+    memset(&index_now, 0, sizeof index_now);
+    if (!heap_index_build(&index_now, NULL) || !mark_init(&mark, &index_now, 65536))
+        __builtin_trap();
+}
+
+static void end(void)
+{
+    mark_free(&mark);
+    heap_index_free(&index_now);
+}
+
+static bool is_white(void *block)
+{
+    return *index_white(&index_now, (uintptr_t)block) & index_white_bit((uintptr_t)block);
+}
+
+/* Looks at the pages of a block as if they had been written to. */
+static uint64_t look_at(void *block, size_t size)
+{
+    struct remark remark;
+    remark_begin(&remark, &mark);
+    for (unsigned i = 0; i < extent_count; i++)
+        if ((uintptr_t)block - extents[i].start < extents[i].end - extents[i].start) {
+            remark_extent(&remark, extents[i]);
+            remark_pages(&remark, (uintptr_t)block & ~(uintptr_t)4095,
+                         ((uintptr_t)block + size + 4095) & ~(uintptr_t)4095);
+        }
+    remark_end(&remark);
+    mark_finish(&mark);
+    return remark.bytes;
+}
+
+static void map_changed(void *block)
+{
+    uintptr_t page = (uintptr_t)object_byte(block) & ~(uintptr_t)4095;
+    remark_map(&mark, page, page + 4096);
+    mark_finish(&mark);
+}
+
+static void reach(void *block)
+{
+    void *word = block;
+    mark_from(&mark, (uintptr_t)&word, (uintptr_t)(&word + 1));
+    mark_finish(&mark);
+}
+
+static void test_blocks(size_t size)
+{
+    struct pair *black = th_alloc(size), *white = th_alloc(size), *target = th_alloc(64),
+                *other = th_alloc(64), *third = th_alloc(64);
+    struct pair *freed = th_alloc(size);
+    begin();
+    reach(black);
+    ok(!is_white(black) && is_white(white) && is_white(target), "%zu: one is reached", size);
+    black->next = target;
+    white->next = other;
+    freed->next = third;
+    th_free(freed);
+    look_at(black, size);
+    look_at(white, size);
+    look_at(freed, size);
+    ok(!is_white(target), "%zu: what a reached block points at now is reached", size);
+    ok(is_white(other), "%zu: what an unreached one points at is not", size);
+    ok(is_white(third), "%zu: nor what a freed one points at", size);
+    reach(white);
+    ok(!is_white(other), "%zu: it is when that is reached", size);
+    map_changed(freed);
+    ok(!is_white(freed), "%zu: a freed block is unreachable no more", size);
+    end();
+    th_free(black), th_free(white), th_free(target), th_free(other), th_free(third);
+}
+
+static void test_born(size_t size)
+{
+    struct pair *target = th_alloc(48), *last = th_alloc(48), *middle = th_alloc(48);
+    begin();
+    struct pair *born = th_alloc(size);
+    uintptr_t *words = (uintptr_t *)born;
+    words[0] = (uintptr_t)target;
+    words[size / 16] = (uintptr_t)middle;
+    words[size / 8 - 1] = (uintptr_t)last;
+    look_at(born, size);
+    ok(!is_white(target) && !is_white(middle) && !is_white(last),
+       "%zu: a block born since is looked into, all of it", size);
+    memset(born, 0, size);
+    th_free(born), th_free(target), th_free(last), th_free(middle);
+    end();
+}
+
+/* One block of two pages, of which the second alone has been written to. */
+static void test_second_page(size_t size)
+{
+    struct pair *target = th_alloc(48);
+    uintptr_t *words = th_alloc(size);
+    memset(words, 0, size);
+    begin();
+    reach(words);
+    words[size / 8 - 1] = (uintptr_t)target;
+    look_at((char *)words + size - 8, 8);
+    ok(!is_white(target), "%zu: the last page of a reached block", size);
+    end();
+    begin();
+    look_at((char *)words + size - 8, 8);
+    ok(is_white(target), "%zu: and of an unreached one", size);
+    end();
+    words[size / 8 - 1] = 0;
+    th_free(words), th_free(target);
+}
+
+static void test_resized(void)
+{
+    struct pair *block = th_alloc(65536), *target = th_alloc(48);
+    memset(block, 0, 65536);
+    block->other = target;
+    begin();
+    *object_byte(block) = (uint8_t)object_class_of(131072); /* grown in place */
+    map_changed(block);
+    ok(!is_white(block) && !is_white(target), "a block that has been resized lives");
+    end();
+    *object_byte(block) = (uint8_t)object_class_of(65536);
+    th_free(block), th_free(target);
+}
+
+/* ---- pages ---- */
+
+static uintptr_t seen[64];
+static unsigned seen_count;
+
+static void note_page(void *ctx, uintptr_t start, uintptr_t until)
+{
+    (void)ctx;
+    for (; start < until && seen_count < 64; start += 4096)
+        seen[seen_count++] = start;
+}
+
+static unsigned dirty(char *map, size_t size, bool rearm)
+{
+    seen_count = 0;
+    pages_each_dirty((uintptr_t)map, (uintptr_t)map + size, rearm, note_page, NULL);
+    return seen_count;
+}
+
+static void test_tracking(void)
+{
+    uint64_t all = ~UINT64_C(0), before;
+    raw_sigmask(SIG_SETMASK, &all, &before); /* as the tracer */
+    const char *reason = track_open();
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    if (reason) {
+        tap_print("ok %d - write tracking # SKIP %s", ++tap_count, reason);
+        return;
+    }
+    size_t size = 1 << 20;
+    char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(map, 1, size / 2);
+    char *heap = th_alloc(1 << 20);
+    memset(heap, 1, 1 << 20);
+    extents_pin();
+    ok(!track_arm(), "everything is armed");
+    unsigned found = 0;
+    for (unsigned i = 0; i < track.count; i++)
+        found += track.ranges[i].start <= (uintptr_t)map &&
+                 (uintptr_t)map + size <= track.ranges[i].end && i >= track.first_root;
+    is(found, 1, "a mapping of the program's among it");
+    is(dirty(map, size, false), 0, "nothing has been written to");
+    map[4096 * 3] = 2;
+    map[4096 * 200] = 2; /* not there before */
+    heap[8192] = 2;
+    is(dirty(map, size, false), 2, "two pages are, one of them new");
+    ok(seen[0] == (uintptr_t)map + 4096 * 3 && seen[1] == (uintptr_t)map + 4096 * 200, "these");
+    is(dirty((char *)((uintptr_t)heap & ~(uintptr_t)4095), 1 << 20, true), 1,
+       "and one of the heap");
+    is(dirty((char *)((uintptr_t)heap & ~(uintptr_t)4095), 1 << 20, true), 0, "once");
+    int ends[2];
+    if (pipe(ends) == 0 && write(ends[1], "x", 1) == 1 && read(ends[0], map + 4096 * 150, 1) == 1)
+        is(dirty(map, size, true), 3, "what the kernel writes counts");
+    madvise(map, 4096 * 8, MADV_DONTNEED);
+    is(dirty(map, size, false), 0, "pages given back have nothing to look at");
+    ok(mmap(map, size / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+            0) == map,
+       "another mapping in its place");
+    map[0] = 1;
+    seen_count = 0;
+    pages_each_untracked((uintptr_t)map, (uintptr_t)map + size, note_page, NULL);
+    ok(seen_count == 1 && seen[0] == (uintptr_t)map, "is looked at whole");
+    ok(!track_arm() && dirty(map, size, false) == 0, "until it is armed in its turn");
+    memset(map + size / 2, 1, 65536);
+    dirty(map, size, true);
+    char *moved = mremap(map + size / 2, 65536, 65536, MREMAP_MAYMOVE | MREMAP_FIXED,
+                         mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    moved[0] = 1;
+    seen_count = 0;
+    pages_each_untracked((uintptr_t)moved, (uintptr_t)moved + 65536, note_page, NULL);
+    is(seen_count, 16, "one that has moved is looked at whole, whatever its pages say");
+    extents_unpin();
+}
+
+/* Written pages in both halves of a heap that is large enough for two. */
+static void test_scout(void)
+{
+    static struct scout scout;
+    struct pair *targets[64], **blocks[64];
+    size_t size = (size_t)256 << 20;
+    char *large[3];
+    uint64_t all = ~UINT64_C(0), before;
+    raw_sigmask(SIG_SETMASK, &all, &before);
+    const char *reason = track_open();
+    if (!reason)
+        reason = scout_start(&scout);
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    if (reason) {
+        tap_print("ok %d - two tasks # SKIP %s", ++tap_count, reason);
+        return;
+    }
+    for (unsigned i = 0; i < 3; i++)
+        large[i] = th_alloc(size);
+    for (unsigned i = 0; i < 64; i++) {
+        targets[i] = th_alloc(48);
+        blocks[i] = (struct pair **)(large[i % 3] + size / 64 * i + 8192);
+        *blocks[i] = NULL;
+    }
+    for (unsigned round = 0; round < 20; round++) {
+        extents_pin();
+        begin();
+        for (unsigned i = 0; i < 3; i++)
+            reach(large[i]);
+        track_arm();
+        for (unsigned i = 0; i < 64; i++)
+            *blocks[i] = targets[i];
+        struct remark remark;
+        remark_begin(&remark, &mark);
+        scout_heap(&scout, &remark, extents, extent_count, round & 1);
+        remark_end(&remark);
+        mark_finish(&mark);
+        unsigned reached = 0;
+        for (unsigned i = 0; i < 64; i++)
+            reached += !is_white(targets[i]);
+        if (reached != 64 || remark.bytes != 64 * 4096 || round == 0)
+            ok(reached == 64 && remark.bytes == 64 * 4096,
+               "two tasks find %u of 64 written pages (%lu bytes)", reached, remark.bytes);
+        remark_begin(&remark, &mark);
+        scout_heap(&scout, &remark, extents, extent_count, false);
+        if (remark.bytes != (round & 1 ? 0 : 64 * 4096u) || round < 2)
+            is(remark.bytes, round & 1 ? 0 : 64 * 4096, "once if they are armed again");
+        for (unsigned i = 0; i < 64; i++)
+            *blocks[i] = NULL;
+        track_disarm();
+        end();
+        extents_unpin();
+    }
+    scout_end(&scout);
+    ok(!task_runs(&scout.task), "the scout has ended");
+}
+
+int main(void)
+{
+    if (!th_init(NULL) || !proc_open(false))
+        return 1;
+    pages_open();
+    test_blocks(32);
+    test_blocks(80);
+    test_blocks(6144);
+    test_blocks(65536);
+    test_born(16384);
+    test_born(96);
+    test_born(1 << 20);
+    test_born(3584);
+    test_second_page(12288);
+    test_second_page(1 << 20);
+    test_resized();
+    test_tracking();
+    test_scout();
+    return tap_done();
+}
