@@ -44,7 +44,6 @@ def seccomp(t):
         ('kill', 'waitid', 0, ['seccomp would kill the program']),
         ('trap', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program']),
         ('kill', 'userfaultfd,ptrace,process_vm_readv', 1, []),
-        ('kill', 'setpriority,sched_setscheduler', 1, []),
         ('refuse', 'rt_tgsigqueueinfo', 0, ['signals to threads are refused']),
         ('refuse', 'rt_sigpending,restart_syscall', 1, []),
         ('refuse', 'close_range', 1, []),
@@ -52,10 +51,14 @@ def seccomp(t):
         ('refuse', 'clone', 0, ['clone is refused (seccomp)']),
         ('refuse', 'waitid', 0, ['waitid is refused (seccomp)']),
         ('refuse', 'userfaultfd,setpriority,sched_setscheduler,prlimit64,ioctl', 1, []),
+        ('kill', 'setpriority,sched_setscheduler', 1, []),
     )
     for action, calls, cycles, must in before_load:
         result = s.run([CONFINE, action, calls, HOSTILE, 'plain'], CYCLES)
         unharmed(t, f'seccomp before load, {action} {calls}', result, cycles=cycles, must=must)
+    result = s.run([CONFINE, 'kill', 'setpriority,sched_setscheduler', HOSTILE, 'plain'], CYCLES + ',gcengine=wp')
+    t.ok(result.status == 0 and 'list=whole' in result.out and 'the marker was killed' not in reasons(result),
+         f'the same, gcengine=wp: no marker is killed, {len(result.lines)} cycles', result)
     own = 'the program has sandboxed itself (seccomp)'
     for number, name in ((0, 'of the program'), (1, 'of one thread')):
         unharmed(t, f'a sandbox that kills, {name}, after load', s.run([LIMITS, 'sandbox', number], CYCLES),
