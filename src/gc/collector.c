@@ -272,6 +272,7 @@ void gc_renew(void)
     world_renew();
     snapshot_renew();
     unforked_renew();
+    roots_find_main();
     wp_renew();
     stop_renew();
     engine_renew();

@@ -55,8 +55,18 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
     return 1;
 }
 
+/* The main thread's pointer: a stop that does not interrupt it does not learn it. */
+static uintptr_t main_pointer;
+
+void roots_find_main(void)
+{
+    main_pointer =
+        os_gettid() == (int)RAW3(SYS_getpid, 0, 0, 0) ? (uintptr_t)__builtin_thread_pointer() : 0;
+}
+
 void roots_find_self(void)
 {
+    roots_find_main();
     unsigned seen = 0;
     self_count = 0;
     self_tls = (struct hole){0, 0};
@@ -184,8 +194,9 @@ static bool collect(struct scan *scan)
         scan->points[scan->point_count++] = thread->sp - 128;
         if (scan->part != EARLY)
             scan->points[scan->point_count++] = thread->frame;
-        if (thread->fs)
-            scan->threads[scan->thread_count++] = thread->fs;
+        uintptr_t pointer = thread->fs || thread->tid != program ? thread->fs : main_pointer;
+        if (pointer)
+            scan->threads[scan->thread_count++] = pointer;
     }
     sort_words(scan->points, scan->point_count, 1);
     sort_words(scan->threads, scan->thread_count, 1);

@@ -28,6 +28,8 @@ struct roots_size {
  * segments hold the allocator's tables and ours and are no roots, unless it is the program itself
  * (then the program's data is in there too). */
 void roots_find_self(void);
+/* In a forked copy, on its only thread: notes which that is. */
+void roots_find_main(void);
 
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
