@@ -2,6 +2,7 @@
  * not know each other; their hooks are set here. */
 #include "base/compiler.h"
 #include "base/fmt.h"
+#include "base/lock.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "dump.h"
@@ -358,6 +359,15 @@ static void at_end(void)
         return;
     const struct md_counters *c = segment_counters();
     message_ending();
+    /* A signal handler has called exit, in the middle of our own work on this thread: what holds
+     * the lock will not go on, and whoever waits for it would wait for ever. */
+    if (lock_held_here()) {
+        if (wants_leakcheck() || *option_text(OPTION_HEAPPROFILE))
+            message("exit was called by a signal handler in the middle of a sample: no profile and "
+                    "no leak check");
+        segment_fini();
+        return;
+    }
     bool leaks = wants_leakcheck();
     if (leaks)
         leaks = service_do(JOB_EXIT_LEAK_CYCLES, NULL) == 0;

@@ -8,28 +8,40 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef NDEBUG
 static THREAD_LOCAL uint32_t held_ranks; /* bit r: a lock of rank r is held by this thread */
-#endif
 
-static void note_taken(struct lock *lock)
+/* Before the lock is had and until after it is free: a signal in between finds it noted. */
+static void note(struct lock *lock)
 {
-#ifndef NDEBUG
     assert((held_ranks >> lock->rank) == 0 && "locks are taken in rising rank");
     held_ranks |= 1u << lock->rank;
-#else
-    (void)lock;
-#endif
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void unnote(struct lock *lock)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    held_ranks &= ~(1u << lock->rank);
+}
+
+bool lock_held_here(void)
+{
+    return held_ranks != 0;
 }
 
 bool lock_try(struct lock *lock)
 {
-    uint32_t expected = 0;
-    if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
-                                     __ATOMIC_RELAXED))
-        return false;
-    note_taken(lock);
-    return true;
+    uint32_t expected = 0, before = held_ranks;
+    /* What is being tried may be held by this very thread (a handler): no order to check. */
+    held_ranks |= 1u << lock->rank;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED)) {
+        assert((before >> lock->rank) == 0 && "locks are taken in rising rank");
+        return true;
+    }
+    held_ranks = before;
+    return false;
 }
 
 static COLD void wait_for(struct lock *lock)
@@ -50,18 +62,17 @@ static COLD void wait_for(struct lock *lock)
 void lock_take(struct lock *lock)
 {
     uint32_t expected = 0;
+    note(lock);
     if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         wait_for(lock);
-    note_taken(lock);
 }
 
 void lock_release(struct lock *lock)
 {
-#ifndef NDEBUG
-    held_ranks &= ~(1u << lock->rank);
-#endif
-    if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2) {
+    bool waited = __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2;
+    unnote(lock);
+    if (waited) {
         int saved = errno;
         syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
         errno = saved;
@@ -71,7 +82,5 @@ void lock_release(struct lock *lock)
 void lock_renew(struct lock *lock)
 {
     lock->word = 0;
-#ifndef NDEBUG
     held_ranks = 0;
-#endif
 }

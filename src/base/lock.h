@@ -33,6 +33,9 @@ void lock_take(struct lock *lock);
 /* Takes it only if that needs no waiting. */
 bool lock_try(struct lock *lock);
 void lock_release(struct lock *lock);
+/* Whether the calling thread holds one, which only a signal handler can find: what it has
+ * interrupted will not go on before it returns.  Async-signal-safe. */
+bool lock_held_here(void);
 /* Only in a forked copy, where no other thread exists. */
 void lock_renew(struct lock *lock);
 

@@ -1,7 +1,6 @@
 #include "gc/clone_snapshot.h"
 
 #include "base/os.h"
-#include "gc/hidden.h"
 #include "gc/pages.h"
 #include "gc/permit.h"
 #include "gc/proc.h"
@@ -109,13 +108,11 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     own_thread = true;
     stand_back(parent);
     handle_faults();
-    const char *reason = hidden_restore(parent);
-    if (reason)
-        child_exit(reason);
 
     /* In memory on record as ours: the index holds the address of the first block, and where we are
      * linked into a program our static data are roots. */
     struct trace *trace = own_map(sizeof *trace);
+    unforked_find(&shared->unforked);
     child_exit(trace ? trace_frozen(trace, shared, block_size) : "no memory to mark in");
 }
 

@@ -17,6 +17,7 @@
 #include "gc/stop_snapshot.h"
 #include "gc/track.h"
 #include "gc/tracer.h"
+#include "gc/unforked.h"
 #include "gc/world.h"
 #include "gc/wp_snapshot.h"
 #include "heap/extents.h"
@@ -41,6 +42,16 @@ struct work {
     uint64_t in_use; /* by the counters, at the snapshot */
     uint64_t moment; /* of the samples, likewise */
 };
+
+/* Whether the program locks its memory: tables that are mapped beside it would be locked too. */
+static bool memory_is_locked(void)
+{
+    static char status[4096];
+    uint64_t locked_kb = 0;
+    if (proc_self_read("status", status, sizeof status) > 0)
+        proc_field(status, "VmLck:", 10, &locked_kb);
+    return locked_kb > 0;
+}
 
 /* ---- what an engine does while the world is stopped ---- */
 
@@ -105,6 +116,13 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     return reason;
 }
 
+/* Bytes that a copy may come to: the heap, if all of it is written to, and a quarter to mark in. */
+static uint64_t most_of_copy(void)
+{
+    uint64_t in_use = hooks.in_use_bytes();
+    return in_use + in_use / 4;
+}
+
 /* A minute, and one more for each 2 GB. */
 static int64_t mark_limit_ns(const struct work *work)
 {
@@ -133,25 +151,24 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
 
 /* ---- engines ---- */
 
-/* Bytes that a copy may come to: the heap, if all of it is written to, and a quarter to mark in. */
-static uint64_t most_of_copy(void)
-{
-    uint64_t in_use = hooks.in_use_bytes();
-    return in_use + in_use / 4;
-}
-
 static const char *run_clone(struct work *work, bool *engine_failed)
 {
-    *engine_failed = true;
     const char *reason = room_for_copy(most_of_copy());
+    *engine_failed = true;
     if (reason)
         return reason;
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
         huge_collapse();
+    unforked_list();
     if ((reason = stop(work, clone_in_stop, engine_failed)))
         return reason;
     *engine_failed = false;
-    return snapshot_wait(&work->result, mark_limit_ns(work));
+    reason = snapshot_wait(&work->result, mark_limit_ns(work));
+    if (!reason && unforked_is_there(&work->result.unforked)) {
+        *engine_failed = true;
+        reason = "memory that no copy has (MADV_DONTFORK)";
+    }
+    return reason;
 }
 
 static const char *run_wp(struct work *work, bool *engine_failed)
@@ -181,14 +198,6 @@ static const char *run_stop(struct work *work, bool *engine_failed)
         reason = stop(work, mark_in_stop, engine_failed);
     stop_end();
     return reason;
-}
-
-static bool memory_is_locked(void)
-{
-    static char status[4096];
-    uint64_t locked_kb = 0;
-    return proc_self_read("status", status, sizeof status) > 0 &&
-           proc_field(status, "VmLck:", 10, &locked_kb) && locked_kb > 0;
 }
 
 static void cycle_on_tracer(void *ctx)
@@ -262,6 +271,7 @@ void gc_renew(void)
     tracer_renew();
     world_renew();
     snapshot_renew();
+    unforked_renew();
     wp_renew();
     stop_renew();
     engine_renew();

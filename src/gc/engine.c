@@ -37,6 +37,10 @@ enum md_engine engine_choose(enum md_engine forced, uint64_t heap_bytes)
     learn_guesses();
     if (forced != MD_ENGINE_NONE)
         return forced;
+    if (now[MD_ENGINE_CLONE].rest) {
+        now[MD_ENGINE_CLONE].rest--;
+        return MD_ENGINE_WP;
+    }
     if (heap_bytes < ENGINE_LEAST_TRACKED)
         return MD_ENGINE_CLONE;
     if (now[MD_ENGINE_WP].rest) {

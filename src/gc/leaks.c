@@ -1,6 +1,7 @@
 #include "gc/leaks.h"
 
 #include "base/os.h"
+#include "gc/fault.h"
 #include "gc/pages.h"
 #include "heap/extents.h"
 #include "segment/segment.h"
@@ -32,8 +33,7 @@ const char *leaks_prepare(void)
 {
     size_t wanted = (size_t)segment_capacity(MD_SECTION_SAMPLES);
     wanted = (wanted + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
-    /* What is kept from the last cycle reads 0 again. */
-    if (sample_state && (wanted > sample_room || madvise(sample_state, sample_room, MADV_REMOVE)))
+    if (sample_state && wanted > sample_room)
         leaks_renew();
     if (sample_state)
         return NULL;
@@ -86,9 +86,28 @@ static void follow_written(void *ctx, uintptr_t start, uintptr_t end)
     mark_from(ctx, start, end);
 }
 
+/* Blocks up to this size are looked into first: most lead nowhere, and the marker's rings have to
+ * run empty for each block that it is given. */
+#define GLANCE_BYTES ((size_t)1024)
+
+static bool leads_on(const struct heap_index *index, uintptr_t block, size_t size)
+{
+    for (uintptr_t at = block; at < block + size; at += 8) {
+        uintptr_t word = fault_load((const uintptr_t *)at), target;
+        size_t target_size;
+        if (word - index->lo < index->span &&
+            (target = heap_index_resolve(index, word, &target_size)) &&
+            (*index_white(index, target) & index_white_bit(target)))
+            return true;
+    }
+    return false;
+}
+
 /* Reaches everything that the contents of a block lead to. */
 static void follow(struct mark *mark, uintptr_t block, size_t size)
 {
+    if (size <= GLANCE_BYTES && !leads_on(mark->index, block, size))
+        return;
     uintptr_t first_page = (block + 4095) & ~(uintptr_t)4095;
     uintptr_t last_page = (block + size) & ~(uintptr_t)4095;
     if (size < SPARSE_BYTES) {
@@ -164,6 +183,7 @@ static void find_samples(struct sets *sets)
     count = MIN(count, sample_room);
     for (uint64_t slot = 0; slot < count; slot++) {
         uint64_t block = __atomic_load_n(&table[slot].addr, __ATOMIC_RELAXED);
+        sample_state[slot] = 0; /* a trace that came to nothing may have been here */
         if (block - index->lo >= index->span ||
             !(*index_white(index, block) & index_white_bit(block)))
             continue;

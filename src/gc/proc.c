@@ -9,6 +9,7 @@
 #include <string.h>
 
 static int proc_fd = -1;
+const char *proc_refusal;
 
 static bool leave_table(void)
 {
@@ -23,18 +24,18 @@ static bool leave_table(void)
     return true;
 }
 
-const char *proc_open(bool own_table)
+bool proc_open(bool own_table)
 {
+    proc_refusal = "no descriptor table for the tracer thread";
     if (own_table && !leave_table())
-        return "no descriptor table for the tracer thread";
+        return false;
     proc_fd = (int)RAW4(SYS_openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     long self = proc_fd >= 0 ? proc_self_open("status", O_RDONLY) : -1;
-    if (self >= 0) {
+    proc_refusal = proc_fd == -EMFILE || self == -EMFILE ? "no descriptor is left (RLIMIT_NOFILE)"
+                                                         : "/proc cannot be read";
+    if (self >= 0)
         RAW3(SYS_close, self, 0, 0);
-        return NULL;
-    }
-    return proc_fd == -EMFILE || self == -EMFILE ? "no descriptor is left (RLIMIT_NOFILE)"
-                                                 : "/proc cannot be read";
+    return self >= 0;
 }
 
 static char *append(char *to, const char *text)

@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 /* In the tracer thread, with `own_table`: gives it an empty descriptor table of its own first.
- * Opens /proc.  NULL, or why it cannot be used. */
-const char *proc_open(bool own_table);
+ * Opens /proc.  False: it cannot be used; proc_refusal says why. */
+bool proc_open(bool own_table);
+extern const char *proc_refusal;
 /* Descriptor of /proc/self/NAME for whoever asks ("self" is the child in the child), or -errno. */
 long proc_self_open(const char *name, int flags);
 /* Reads /proc/self/NAME, at most size - 1 bytes, terminated.  Bytes, or -errno. */

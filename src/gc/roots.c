@@ -76,6 +76,7 @@ struct scan {
     uintptr_t guard_end; /* end of the last mapping without access */
     uint64_t *bytes;     /* of size, where the mapping at work is counted */
     uintptr_t from;      /* of the mapping at work: nothing below is looked at */
+    bool code;           /* it holds instructions that were made at run time */
     enum { ALL, EARLY, REST } part;
     void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
     void *each_ctx;
@@ -226,6 +227,34 @@ static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
     return true;
 }
 
+/* Instructions made at run time have addresses in them at any byte (the JVM keeps some nowhere
+ * else): whatever lies across two words and may be a pointer. */
+static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t end)
+{
+    enum { MOST = 256 };
+    uintptr_t words[MOST + 7], lo = mark->index->lo, span = mark->index->span;
+    unsigned count = 0;
+    uintptr_t at = (start + 7) & ~(uintptr_t)7, word = 0;
+    for (; at + 8 <= end; at += 8) {
+        if (at % 4096 == 0 && !fault_readable((const uintptr_t *)at)) {
+            at += 4096 - 8; /* in place, it may be gone */
+            word = 0;
+            continue;
+        }
+        uintptr_t next = fault_load((const uintptr_t *)at);
+        for (unsigned bits = 8; bits < 64; bits += 8) {
+            words[count] = word >> bits | next << (64 - bits);
+            count += words[count] - lo < span;
+        }
+        word = next;
+        if (count >= MOST) {
+            mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+            count = 0;
+        }
+    }
+    mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+}
+
 static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scan *scan = ctx;
@@ -243,6 +272,10 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     }
     if (start < end)
         mark_from(scan->mark, start, end);
+    /* Not in the stop again: code in which an old block's only pointer has come since is seen in
+     * the next cycle. */
+    if (scan->code && scan->part != REST)
+        mark_across(scan->mark, start, end);
 }
 
 /* In the stop, of what has been looked at before only what has been written to since: there, pages
@@ -361,6 +394,7 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
     scan->bytes = in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
     scan->from = m->start;
+    scan->code = m->executable && !m->inode;
     if (in_use && is_thread_stack(scan, m))
         scan->from = scan->points[point];
     else if (!in_use && !has_thread)

@@ -39,9 +39,7 @@ static void replace_tid(int old, int new)
 
 static void open_all(void)
 {
-    unusable = proc_open(true);
-    if (!unusable)
-        unusable = world_open();
+    unusable = proc_open(true) ? world_open() : proc_refusal;
     if (!unusable)
         pages_open();
 }

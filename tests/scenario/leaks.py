@@ -141,6 +141,21 @@ def outputs(t):
          f'status {status} after {time.monotonic() - start:.1f} s')
 
 
+def interrupted(t):
+    """exit called by a signal handler, now and then in the middle of our own work: the program ends as
+    it wanted to, at once; what could not be done is said."""
+    with tempfile.TemporaryDirectory() as directory:
+        for memdebug in ('leakcheck=1,leakexitcode=0', 'gctrace=1,memprofilerate=1',
+                         f'heapprofile={directory}/h,memprofilerate=1'):
+            faults, given_up = [], 0
+            for i in range(12):
+                result = s.run([s.PROGRAMS / 'sigexit', str(40000 + 1371 * i)], memdebug, timeout=30)
+                given_up += 'exit was called by a signal handler' in result.err
+                if result.status != 3:
+                    faults.append(result)
+            t.equal(faults, [], f'{memdebug.split(",")[0].split("=")[0]}: exit in a handler, 12 times ({given_up} in our work)')
+
+
 def suppressed(t):
     with tempfile.TemporaryDirectory() as directory:
         rules = Path(directory) / 'leaky.supp'
@@ -396,6 +411,7 @@ with s.Tap() as t:
     profiles(t)
     processes(t)
     outputs(t)
+    interrupted(t)
     suppressed(t)
     sampled(t)
     sanitizer(t)

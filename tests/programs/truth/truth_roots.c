@@ -244,6 +244,33 @@ static void private_file_body(void)
     ((void **)pool)[1000] = chain(3, LIVE, LIVE);
 }
 
+/* As V8 keeps its heap: no forked copy has it. */
+static void map_unforked(void)
+{
+    map_pool();
+    if (madvise(pool, 64 << 20, MADV_DONTFORK) != 0)
+        abort();
+}
+
+/* The only pointer is the operand of an instruction: mov $address, %rax. */
+static void jit_body(void)
+{
+    unsigned char *code = (unsigned char *)pool;
+    for (int i = 0; i < 20; i++, code += 1003) {
+        void *p = chain(3, LIVE, LIVE);
+        code[0] = 0x48;
+        code[1] = 0xb8;
+        memcpy(code + 2, &p, sizeof p);
+    }
+    mprotect(pool, 64 << 20, PROT_READ | PROT_EXEC);
+}
+
+static void jit_writable_body(void)
+{
+    jit_body();
+    mprotect(pool, 64 << 20, PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
 static void brk_body(void)
 {
     void **more = sbrk(65536);
@@ -514,6 +541,9 @@ const struct truth_case truth_roots[] = {
     {"pool-no-access", map_pool, no_access_body, NULL, 0, 0},
     {"shared-memory", map_shared, shared_body, NULL, 0, 0},
     {"private-file", map_file, private_file_body, UNMAPPED, 1, 2},
+    {"pool-unforked", map_unforked, pool_body, UNMAPPED, 100, 200},
+    {"jit-code", map_pool, jit_body, UNMAPPED, 20, 40},
+    {"jit-code-writable", map_pool, jit_writable_body, UNMAPPED, 20, 40},
     {"brk", NULL, brk_body, UNMAPPED, 1, 2},
     {"environ", warm_environ, environ_body, NULL, 0, 0},
     {"on-exit", NULL, on_exit_body, NULL, 0, 0},
