@@ -26,8 +26,7 @@
 #define HELP_AFTER 512u
 #define HELP_BACKLOG 16u
 #define CLOCK_EVERY 256u
-/* A helper that has waited longer than this for its CPU gives it up. */
-#define WAITED_NS 2000000
+#define PATIENCE_NS 2000000
 
 #define SIGN (UINT64_C(1) << 63)
 
@@ -96,7 +95,8 @@ bool mark_init(struct mark *mark, struct heap_index *index, size_t range_limit)
     size_t heap = 0;
     for (unsigned i = 0; i < extent_count; i++)
         heap += extents[i].end - extents[i].start;
-    *mark = (struct mark){.index = index, .helpers = MARK_MOST - 1, .markers = 1};
+    *mark = (struct mark){
+        .index = index, .helpers = MARK_MOST - 1, .markers = 1, .patience_ns = PATIENCE_NS};
     /* A page is queued once; one more may be in the hands of each marker. */
     for (mark->page_limit = 4096; mark->page_limit < heap / 4096 + 4096;)
         mark->page_limit *= 2;
@@ -475,7 +475,7 @@ static bool has_waited(struct marker *marker)
     bool first = marker->wall_ns == 0;
     marker->wall_ns = wall;
     marker->cpu_ns = cpu;
-    return !first && waited > WAITED_NS;
+    return !first && waited > marker->mark->patience_ns;
 }
 
 static ALWAYS_INLINE bool drain(struct marker *marker, bool alone)

@@ -6,13 +6,15 @@
 #include "gc/fault.h"
 #include "gc/mark.h"
 #include "gc/mark_check.h"
-#include "gc/marker.h"
+#include "gc/mark_team.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/task.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static uint64_t random_state = 1;
 
@@ -144,12 +146,35 @@ static void on_white(void *ctx, uintptr_t block, size_t size, bool sampled)
         object->white = true;
 }
 
-static bool narrow; /* without AVX2 */
+static bool narrow;    /* without AVX2 */
+static bool impatient; /* helpers leave at once */
+static bool killing;   /* they are killed */
+static unsigned killed, passes;
+static struct mark mark;
+
+/* Kills helpers that have work in hand. */
+static void *kill_helpers(void *unused)
+{
+    while (__atomic_load_n(&killing, __ATOMIC_ACQUIRE)) {
+        struct team *team = __atomic_load_n(&mark.team, __ATOMIC_ACQUIRE);
+        static int last[MARK_MOST];
+        for (unsigned i = 1; team && i < MARK_MOST; i++) {
+            int pid = __atomic_load_n(&team->task[i].pid, __ATOMIC_RELAXED);
+            struct marker *helper = __atomic_load_n(&team->marker[i], __ATOMIC_ACQUIRE);
+            if (pid && pid != last[i] && helper &&
+                __atomic_load_n(&helper->tail, __ATOMIC_RELAXED) > 20) {
+                last[i] = pid;
+                killed += kill(pid, SIGKILL) == 0;
+            }
+        }
+    }
+    return unused;
+}
 
 static void check_mark(size_t range_limit, unsigned helpers, const char *how)
 {
     static struct heap_index index;
-    static struct mark mark;
+    pthread_t killer;
     uintptr_t roots[40];
     ok(heap_index_build(&index, NULL), "%s: index", how);
     is(index.objects, th_objects, "%s: objects counted", how);
@@ -158,6 +183,7 @@ static void check_mark(size_t range_limit, unsigned helpers, const char *how)
     mark.helpers = helpers;
     mark.marker->wide &= !narrow;
     mark.eager = helpers > 0;
+    mark.patience_ns = impatient ? -1 : mark.patience_ns;
     for (unsigned i = 0; i < object_count; i++)
         objects[i].reached = objects[i].white = false;
     for (unsigned i = 0; i < 40; i++) {
@@ -170,7 +196,16 @@ static void check_mark(size_t range_limit, unsigned helpers, const char *how)
     ok(mark_check_begin(&mark, NULL), "%s: a simple marker beside it", how);
     mark_from(&mark, (uintptr_t)roots, (uintptr_t)(roots + 20));
     mark_from(&mark, (uintptr_t)(roots + 20), (uintptr_t)(roots + 40));
+    bool kills = killing;
+    if (kills)
+        pthread_create(&killer, NULL, kill_helpers, NULL);
     mark_finish(&mark);
+    if (kills) {
+        __atomic_store_n(&killing, false, __ATOMIC_RELEASE);
+        pthread_join(killer, NULL);
+        killing = true;
+    }
+    passes += mark.again;
     /* Something it must notice: a block that one has reached and the other has not. */
     uint64_t *some = index_white(&index, (uintptr_t)objects[0].block);
     *some ^= index_white_bit((uintptr_t)objects[0].block);
@@ -193,7 +228,8 @@ static void check_mark(size_t range_limit, unsigned helpers, const char *how)
     is(bytes, expected_bytes, "%s: their bytes", how);
     is(visits, white, "%s: visited once each", how);
     is(wrong_visits, 0, "%s: at their start, with their size", how);
-    ok((mark.again > 0) == (range_limit == 0), "%s: %u times looked at all again", how, mark.again);
+    ok(kills || (mark.again > 0) == (range_limit == 0), "%s: %u times looked at all again", how,
+       mark.again);
     is(mark.markers, helpers + 1, "%s: markers", how);
     unsigned grey = 0;
     for (size_t i = 0; i < index_white_bytes(&index) / 8; i++)
@@ -239,7 +275,6 @@ static void test_resolve(void)
 static void test_sparse(void)
 {
     static struct heap_index index;
-    static struct mark mark;
     char *sparse = th_alloc(1 << 28);
     void *target = th_alloc(64);
     memcpy(sparse + (200 << 20), &target, sizeof target);
@@ -321,6 +356,17 @@ int main(void)
     for (int round = 0; round < 6; round++)
         check_mark(1 << 20, 1 + (unsigned)round % 5, "several markers");
     check_mark(0, 3, "several markers without room");
+    impatient = true;
+    for (int round = 0; round < 4; round++)
+        check_mark(1 << 20, 1 + (unsigned)round, "helpers that leave");
+    impatient = false;
+    killing = true;
+    passes = 0;
+    for (int round = 0; round < 4 || (round < 30 && passes == 0); round++)
+        check_mark(1 << 20, 1 + (unsigned)round % 3, "helpers that are killed");
+    killing = false;
+    ok(killed > 0 && passes > 0,
+       "%u helpers were killed, what they had was looked at again %u times", killed, passes);
     test_resolve();
     test_sparse();
     test_gone();
