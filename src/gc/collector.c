@@ -214,6 +214,7 @@ static void cycle_on_tracer(void *ctx)
                                ? MD_ENGINE_CLONE
                                : engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
+    mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT;
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
         uint64_t before = cycle->stop1_ns + cycle->stop2_ns;
