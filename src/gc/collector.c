@@ -204,12 +204,17 @@ static void cycle_on_tracer(void *ctx)
         return;
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
-    /* At exit nobody feels the pause.  And where the program locks its memory (mlockall), tables
-     * that are mapped beside it would be locked and filled too. */
-    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || memory_is_locked()))
+    /* Where the program locks its memory (mlockall), tables that are mapped beside it would be
+     * locked and filled too. */
+    if (!forced && memory_is_locked())
         forced = MD_ENGINE_CLONE;
-    enum md_engine first = engine_choose(forced, hooks.in_use_bytes());
+    /* At exit nobody feels the pause, so a copy is begun with; where it will not do, the others
+     * come. */
+    enum md_engine first = !forced && cycle->flags & MD_CYCLE_AT_EXIT
+                               ? MD_ENGINE_CLONE
+                               : engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
+    mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT;
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
         uint64_t before = cycle->stop1_ns + cycle->stop2_ns;

@@ -1,6 +1,7 @@
 #include "gc/task.h"
 
 #include "base/os.h"
+#include "gc/permit.h"
 #include "gc/raw.h"
 
 #include <errno.h>
@@ -24,12 +25,8 @@ _Noreturn void task_exit(void)
         RAW3(SYS_exit_group, 0, 0, 0);
 }
 
-static void stand_back(const struct task *task)
+static void take_less(const struct task *task)
 {
-    RAW4(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
-    if (RAW3(SYS_getppid, 0, 0, 0) != (long)task->starter)
-        task_exit();
-    RAW4(SYS_prctl, PR_SET_NAME, "md-mark", 0, 0);
     struct sched_param param = {0};
     RAW3(SYS_sched_setscheduler, 0, task->nice == TASK_IDLE ? SCHED_IDLE : SCHED_OTHER, &param);
     if (task->nice && task->nice != TASK_IDLE) {
@@ -39,6 +36,17 @@ static void stand_back(const struct task *task)
     struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, core = {0, 0};
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, &cpu, NULL);
     RAW4(SYS_prlimit64, 0, RLIMIT_CORE, &core, NULL);
+}
+
+static void stand_back(const struct task *task)
+{
+    RAW4(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    if (RAW3(SYS_getppid, 0, 0, 0) != (long)task->starter)
+        task_exit();
+    RAW4(SYS_prctl, PR_SET_NAME, "md-mark", 0, 0);
+    RAW3(SYS_chdir, "/", 0, 0); /* what the program leaves can be unmounted */
+    if (permit_resources)
+        take_less(task);
     uint64_t open = UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1);
     raw_sigmask(SIG_UNBLOCK, &open, NULL);
 }
@@ -92,7 +100,9 @@ const char *task_start(struct task *task, void (*fn)(void *ctx), void *ctx, int 
     /* Popped, it leaves the stack aligned for a call. */
     struct task **top = (struct task **)(task->stack + STACK_BYTES - 24);
     *top = task;
-    long pid = gc_task_clone(CLONE_VM | CLONE_FS | CLONE_UNTRACED, top);
+    /* Not CLONE_FS: the kernel takes the set-user-ID bit from whoever shares its directories with
+     * another process and execs. */
+    long pid = gc_task_clone(CLONE_VM | CLONE_UNTRACED, top);
     if (pid > 0) {
         task->pid = (int)pid;
         return NULL;

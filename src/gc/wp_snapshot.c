@@ -15,7 +15,7 @@
 
 #define ROUNDS 16
 /* Few enough: what the rest of a stop costs anyhow. */
-#define FEW_BYTES (UINT64_C(512) << 10)
+#define FEW_BYTES (UINT64_C(256) << 10)
 
 enum { CLEAN = 1, FINISH, TELL };
 
