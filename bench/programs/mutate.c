@@ -1,10 +1,11 @@
-/* How much a program that wants every CPU is slowed down by cycles: one thread for each CPU walks down a
- * tree of 64-byte nodes, reads all the way and writes into the upper part, and the main thread lets
- * periods without cycles and periods full of them take turns.
+/* How much a program that wants every CPU is slowed down by cycles: one thread for each CPU walks
+ * down a tree of 64-byte nodes, reads all the way and writes into the upper part, and the main
+ * thread lets periods without cycles and periods full of them take turns.
  *
  *   mutate MEGABYTES MILLISECONDS PAIRS
  *
- * Prints for each pair the nodes visited a microsecond without and with cycles, and the cycles made. */
+ * Prints for each pair the nodes visited a microsecond without and with cycles, and the cycles
+ * made. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
