@@ -133,7 +133,7 @@ int leakcheck_report(void)
     struct leaks leaks;
     segment_identity();
     segment_hold(true);
-    int result = snapshot_take(&snap, segment_header(), segment_size(), SNAPSHOT_ALL, error);
+    int result = snapshot_take(&snap, segment_header(), segment_size(), LEAKS_SNAPSHOT, error);
     segment_hold(false);
     if (result)
         return result;

@@ -1,5 +1,6 @@
-/* A tree of 64-byte nodes that is all reachable, and a hundred blocks that are not; then it ends, and
- * whoever checks for leaks at exit does.  Says on stderr when: `end SECONDS` of CLOCK_MONOTONIC.
+/* A tree of 64-byte nodes that is all reachable, and a hundred blocks that are not; then it ends,
+ * and whoever checks for leaks at exit does.  Says on stderr when: `end SECONDS` of
+ * CLOCK_MONOTONIC.
  *
  *   leakcheck MEGABYTES */
 #include <stdint.h>

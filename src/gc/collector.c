@@ -175,9 +175,7 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
     work->in_use = hooks.in_use_bytes();
-    const char *reason = room_for_copy(work->in_use / 4);
-    if (!reason)
-        reason = wp_arm();
+    const char *reason = wp_arm();
     if (!reason)
         reason = stop(work, nothing_in_stop, engine_failed);
     if (!reason && !(reason = wp_mark(mark_limit_ns(work))))
@@ -191,9 +189,7 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 static const char *run_stop(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
-    const char *reason = room_for_copy(hooks.in_use_bytes() / 4);
-    if (!reason)
-        reason = stop_prepare();
+    const char *reason = stop_prepare();
     if (!reason)
         reason = stop(work, mark_in_stop, engine_failed);
     stop_end();
@@ -208,12 +204,17 @@ static void cycle_on_tracer(void *ctx)
         return;
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
-    /* At exit nobody feels the pause.  And where the program locks its memory (mlockall), tables
-     * that are mapped beside it would be locked and filled too. */
-    if (!forced && (cycle->flags & MD_CYCLE_AT_EXIT || memory_is_locked()))
+    /* Where the program locks its memory (mlockall), tables that are mapped beside it would be
+     * locked and filled too. */
+    if (!forced && memory_is_locked())
         forced = MD_ENGINE_CLONE;
-    enum md_engine first = engine_choose(forced, hooks.in_use_bytes());
+    /* At exit nobody feels the pause, so a copy is begun with; where it will not do, the others
+     * come. */
+    enum md_engine first = !forced && cycle->flags & MD_CYCLE_AT_EXIT
+                               ? MD_ENGINE_CLONE
+                               : engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
+    mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT;
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
         uint64_t before = cycle->stop1_ns + cycle->stop2_ns;
@@ -272,6 +273,7 @@ void gc_renew(void)
     world_renew();
     snapshot_renew();
     unforked_renew();
+    roots_find_main();
     wp_renew();
     stop_renew();
     engine_renew();

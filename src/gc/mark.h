@@ -64,5 +64,7 @@ void mark_renew(struct mark *mark);
 
 /* How much nicer than the program the first marker has to run to keep to `gccpu`. */
 int mark_nice(void);
+/* The program is at its end and waits for the mark: it yields to nobody.  Set by the collector. */
+extern bool mark_hurries;
 
 #endif

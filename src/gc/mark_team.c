@@ -46,8 +46,12 @@ static uint64_t share_percent(void)
     return MIN(percent, 100) * os_cpu_count();
 }
 
+bool mark_hurries;
+
 int mark_nice(void)
 {
+    if (mark_hurries)
+        return 0;
     /* The kernel's weights of nice 0 to 19: beside a task of nice 0 on the same CPU, one of weight
      * w gets w / (1024 + w). */
     static const uint16_t weight[] = {1024, 820, 655, 526, 423, 335, 272, 215, 172, 137,

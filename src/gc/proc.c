@@ -98,18 +98,6 @@ long proc_task_read(int tid, const char *name, char *buf, size_t size)
     return read_whole(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), buf, size);
 }
 
-static void process_path(char *path, uint32_t pid, const char *name)
-{
-    append(append(append_number(path, pid), "/"), name);
-}
-
-long proc_process_read(uint32_t pid, const char *name, char *buf, size_t size)
-{
-    char path[64];
-    process_path(path, pid, name);
-    return read_whole(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), buf, size);
-}
-
 uint64_t proc_number(const char *text, int base, const char **end)
 {
     uint64_t value = 0;
@@ -166,12 +154,12 @@ static void parse_mapping(char *line, struct proc_mapping *m)
     m->path[length] = 0;
 }
 
-static bool each_mapping(long fd, void (*fn)(void *ctx, const struct proc_mapping *mapping),
-                         void *ctx)
+bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx)
 {
     /* Static: one caller at a time (the child), and room for the longest line, a path of PATH_MAX
      * in which each newline is written as four characters. */
     static char buf[65536];
+    long fd = proc_self_open("maps", O_RDONLY);
     if (fd < 0)
         return false;
     size_t have = 0;
@@ -195,17 +183,4 @@ static bool each_mapping(long fd, void (*fn)(void *ctx, const struct proc_mappin
     }
     RAW3(SYS_close, fd, 0, 0);
     return n == 0;
-}
-
-bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx)
-{
-    return each_mapping(proc_self_open("maps", O_RDONLY), fn, ctx);
-}
-
-bool proc_each_mapping_of(uint32_t pid, void (*fn)(void *ctx, const struct proc_mapping *mapping),
-                          void *ctx)
-{
-    char path[64];
-    process_path(path, pid, "maps");
-    return each_mapping(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), fn, ctx);
 }

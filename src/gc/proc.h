@@ -18,8 +18,6 @@ long proc_self_open(const char *name, int flags);
 long proc_self_read(const char *name, char *buf, size_t size);
 /* Reads /proc/self/task/TID/NAME likewise. */
 long proc_task_read(int tid, const char *name, char *buf, size_t size);
-/* Reads /proc/PID/NAME likewise. */
-long proc_process_read(uint32_t pid, const char *name, char *buf, size_t size);
 /* Number behind `key` ("Seccomp:") at a line's start in a status file, in this base; false: none.
  */
 bool proc_field(const char *text, const char *key, int base, uint64_t *value);
@@ -34,9 +32,6 @@ struct proc_mapping {
 };
 /* Calls `fn` for each mapping in order.  False: unreadable. */
 bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx);
-/* The same of another process. */
-bool proc_each_mapping_of(uint32_t pid, void (*fn)(void *ctx, const struct proc_mapping *mapping),
-                          void *ctx);
 
 /* Text to number without libc; stops at the first other character, where *end is put. */
 uint64_t proc_number(const char *text, int base, const char **end);

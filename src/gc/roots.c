@@ -55,8 +55,18 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
     return 1;
 }
 
+/* The main thread's pointer: a stop that does not interrupt it does not learn it. */
+static uintptr_t main_pointer;
+
+void roots_find_main(void)
+{
+    main_pointer =
+        os_gettid() == (int)RAW3(SYS_getpid, 0, 0, 0) ? (uintptr_t)__builtin_thread_pointer() : 0;
+}
+
 void roots_find_self(void)
 {
+    roots_find_main();
     unsigned seen = 0;
     self_count = 0;
     self_tls = (struct hole){0, 0};
@@ -119,9 +129,6 @@ static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
 /* Kept from cycle to cycle: the lists of a scan. */
 static uintptr_t *room;
 static size_t room_words;
-/* As roots_mark_early has found them, in there. */
-static uintptr_t *early_threads;
-static size_t early_thread_count;
 
 static bool make_room(size_t holes, size_t threads)
 {
@@ -130,7 +137,7 @@ static bool make_room(size_t holes, size_t threads)
         return true;
     if (room)
         own_unmap(room, room_words * sizeof *room);
-    room_words = early_thread_count = 0;
+    room_words = 0;
     words = (words + words / 4 + 511) & ~(size_t)511;
     room = own_map(words * sizeof *room);
     if (!room)
@@ -187,8 +194,9 @@ static bool collect(struct scan *scan)
         scan->points[scan->point_count++] = thread->sp - 128;
         if (scan->part != EARLY)
             scan->points[scan->point_count++] = thread->frame;
-        if (thread->fs)
-            scan->threads[scan->thread_count++] = thread->fs;
+        uintptr_t pointer = thread->fs || thread->tid != program ? thread->fs : main_pointer;
+        if (pointer)
+            scan->threads[scan->thread_count++] = pointer;
     }
     sort_words(scan->points, scan->point_count, 1);
     sort_words(scan->threads, scan->thread_count, 1);
@@ -424,8 +432,6 @@ static bool mark_part(struct mark *mark, struct roots_size *size, int part)
     *size = (struct roots_size){.tracked_bytes = part == REST ? size->tracked_bytes : 0};
     if (!collect(&scan))
         return false;
-    early_threads = scan.threads;
-    early_thread_count = scan.thread_count;
     scan_heap_stacks(&scan);
     bool ok = proc_each_mapping(scan_mapping, &scan);
     size->globals_bytes += size->tracked_bytes;
@@ -440,15 +446,6 @@ bool roots_mark(struct mark *mark, struct roots_size *size)
 bool roots_mark_early(struct mark *mark, struct roots_size *size)
 {
     return mark_part(mark, size, EARLY);
-}
-
-void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end)
-{
-    uint64_t bytes = 0; /* counted the first time */
-    struct scan scan = {.mark = mark, .bytes = &bytes};
-    scan.threads = early_threads;
-    scan.thread_count = early_thread_count;
-    scan_run(&scan, start, end);
 }
 
 bool roots_mark_rest(struct mark *mark, struct roots_size *size)

@@ -28,6 +28,8 @@ struct roots_size {
  * segments hold the allocator's tables and ours and are no roots, unless it is the program itself
  * (then the program's data is in there too). */
 void roots_find_self(void);
+/* In a forked copy, on its only thread: notes which that is. */
+void roots_find_main(void);
 
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
@@ -39,8 +41,6 @@ bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), v
 /* While the program runs, with stacks as they were when the world was stopped last: as roots_mark,
  * but for registers. */
 bool roots_mark_early(struct mark *mark, struct roots_size *size);
-/* Between the two: pages of those ranges that have been written to. */
-void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end);
 /* In the stop: all roots, but of the ranges that track_arm has put on its list, looked at since,
  * only what has been written to. */
 bool roots_mark_rest(struct mark *mark, struct roots_size *size);

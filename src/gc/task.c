@@ -100,8 +100,8 @@ const char *task_start(struct task *task, void (*fn)(void *ctx), void *ctx, int 
     /* Popped, it leaves the stack aligned for a call. */
     struct task **top = (struct task **)(task->stack + STACK_BYTES - 24);
     *top = task;
-    /* Not CLONE_FS: the kernel takes the set-user-ID bit from whoever shares its directories and
-     * execs. */
+    /* Not CLONE_FS: the kernel takes the set-user-ID bit from whoever shares its directories with
+     * another process and execs. */
     long pid = gc_task_clone(CLONE_VM | CLONE_UNTRACED, top);
     if (pid > 0) {
         task->pid = (int)pid;

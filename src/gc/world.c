@@ -5,6 +5,7 @@
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/restart.h"
+#include "gc/seat.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -42,11 +43,10 @@ enum { STOP_AUTO, STOP_QUIET };
 
 struct world world;
 
-static unsigned capacity;  /* of world.threads */
-static uint32_t *slot_of;  /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
-static int task_fd = -1;   /* /proc/self/task */
-static int memory_fd = -1; /* /proc/self/mem */
-static uint32_t process;   /* pid */
+static unsigned capacity; /* of world.threads */
+static uint32_t *slot_of; /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
+static int task_fd = -1;  /* /proc/self/task */
+static uint32_t process;  /* pid */
 static struct raw_sigaction chained; /* what stood there before ours */
 
 /* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
@@ -199,19 +199,21 @@ const char *world_open(void)
     task_fd = (int)proc_self_open("task", O_RDONLY | O_DIRECTORY);
     if (task_fd < 0)
         return "/proc/self/task cannot be read";
-    memory_fd = (int)proc_self_open("mem", O_RDONLY);
+    seat_open();
     return make_tables(256) ? NULL : "no memory for the thread table";
 }
 
 void world_close(void)
 {
-    task_fd = memory_fd = -1;
+    task_fd = -1;
+    seat_close();
 }
 
 void world_renew(void)
 {
-    task_fd = memory_fd = -1; /* the table they were in belongs to the parent's tracer thread */
-    generation++;             /* none of the parent's signals can be pending here; all the same */
+    task_fd = -1; /* the table it was in belongs to the parent's tracer thread */
+    seat_close();
+    generation++; /* none of the parent's signals can be pending here; all the same */
     resumed = generation;
     memset(silent_tids, 0, sizeof silent_tids);
 }
@@ -239,53 +241,6 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     return false;
 }
 
-static uint64_t hash_on(uint64_t hash, const char *text)
-{
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
-}
-
-/* Where a task sits that is in no state to run. */
-struct seat {
-    int number; /* of the system call; -1: stopped outside one */
-    uint64_t args[6];
-    uintptr_t sp, pc;
-    uint64_t fingerprint;
-};
-
-/* False if it may run. */
-static bool where_it_sits(int tid, struct seat *seat)
-{
-    char text[512];
-    /* How often it has been on a CPU: it may have run and be back in the same call.  First, so that
-     * a change in between counts as one.  Not in every kernel. */
-    if (proc_task_read(tid, "schedstat", text, sizeof text) <= 0)
-        text[0] = 0;
-    uint64_t hash = hash_on(14695981039346656037u, text);
-    if (proc_task_read(tid, "syscall", text, sizeof text) <= 0 || text[0] == 'r') /* running */
-        return false;
-    /* "NUMBER ARG*6 SP PC", or "-1 SP PC" if it is stopped outside a call. */
-    uint64_t words[9] = {0};
-    unsigned count = 0;
-    for (const char *at = text; count < ARRAY_LENGTH(words); at++) {
-        bool is_hex = at[0] == '0' && at[1] == 'x';
-        words[count++] = proc_number(is_hex ? at + 2 : at, is_hex ? 16 : 10, NULL);
-        at = strchr(at, ' ');
-        if (!at)
-            break;
-    }
-    if (count < 3)
-        return false;
-    *seat = (struct seat){.number = text[0] == '-' ? -1 : (int)words[0],
-                          .sp = words[count - 2],
-                          .pc = words[count - 1],
-                          .fingerprint = hash_on(hash, text)};
-    if (count == 9)
-        memcpy(seat->args, words + 1, sizeof seat->args);
-    return true;
-}
-
 static void take_seat(struct world_thread *thread, const struct seat *seat)
 {
     thread->sp = thread->frame = seat->sp;
@@ -310,7 +265,7 @@ static enum world_state examine(struct world_thread *thread)
     if (letter != 'D' && letter != 'T' && letter != 't' && !(deaf && letter == 'S'))
         return WORLD_SIGNALLED;
     struct seat seat;
-    if (!where_it_sits(thread->tid, &seat))
+    if (!seat_of(thread->tid, &seat))
         return WORLD_SIGNALLED;
     if (seat.sp == 0)
         return WORLD_GONE; /* a kernel worker of io_uring's or vhost's: never in user space */
@@ -322,12 +277,7 @@ static enum world_state examine(struct world_thread *thread)
 static bool leave_alone(struct world_thread *thread)
 {
     struct seat seat;
-    uint8_t code[RESTART_CODE] = {0};
-    if (!where_it_sits(thread->tid, &seat) || seat.number < 0 || seat.sp == 0)
-        return false;
-    /* By the kernel: the code may be gone by now, or not be readable. */
-    RAW4(SYS_pread64, memory_fd, code, sizeof code, seat.pc - sizeof code);
-    if (restart_is_exact(seat.number, seat.args, code))
+    if (!seat_of(thread->tid, &seat) || seat.number < 0 || seat.sp == 0 || seat_goes_on(&seat))
         return false;
     take_seat(thread, &seat);
     thread->state = STATE(generation, WORLD_BLOCKED);
@@ -498,7 +448,7 @@ bool world_unchanged(void)
         struct world_thread *thread = &world.threads[i];
         struct seat seat;
         if (world_state_of(thread) == WORLD_BLOCKED &&
-            (!where_it_sits(thread->tid, &seat) || seat.fingerprint != thread->fingerprint))
+            (!seat_of(thread->tid, &seat) || seat.fingerprint != thread->fingerprint))
             return false;
     }
     return __atomic_load_n(&deserted, __ATOMIC_ACQUIRE) != generation;

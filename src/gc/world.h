@@ -2,7 +2,9 @@
  *
  * A stop signals every task of the process, which parks in a signal handler on its own stack (so
  * its registers lie there, vector registers too) until it is resumed.  A task that cannot answer
- * because it sits in a system call counts as parked as long as /proc says it has not moved.
+ * because it sits in a system call counts as parked as long as /proc says it has not moved
+ * (seat.h); with gcstop=quiet so does one whose call would return EINTR, which is then not
+ * signalled at all.
  *
  * Promises: nothing between world_stop and world_resume takes a lock or allocates; no attempt parks
  * anyone for longer than WORLD_STOP_NS plus 20 us a thread until it has failed; a thread that is

@@ -38,8 +38,8 @@ struct profile_kind {
 };
 
 /* alloc_objects alloc_space inuse_objects inuse_space, as Go's heap profile; when a cycle has been
- * done and `snap` holds SNAPSHOT_SAMPLES also leak_objects leak_space: in use, and unreachable in
- * the last two cycles. */
+ * done and `snap` holds SNAPSHOT_LEAKS or _SAMPLES also leak_objects leak_space: in use, and
+ * unreachable in the last two cycles. */
 extern const struct profile_kind profile_kind_heap;
 
 /* The function of samples whose stack is not known. */

@@ -246,7 +246,7 @@ static bool sum_samples(struct builder *b)
     for (b->value_count = 0; b->value_count < kind->value_count; b->value_count++)
         if ((flags = kind->values[b->value_count].sample_flags))
             break;
-    if (!flags || !(snap->what & SNAPSHOT_SAMPLES) || !snap->header.counters.cycles)
+    if (!flags || !(snap->what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS)) || !snap->header.counters.cycles)
         return true;
     b->value_count = kind->value_count;
     b->flagged = calloc(snap->bucket_count + 1, sizeof *b->flagged);

@@ -215,7 +215,8 @@ static int take_samples(struct snapshot *snap, const void *base, size_t size)
                     __atomic_load_n(&live[i].generation, __ATOMIC_RELAXED) == s->generation;
         }
         if (whole)
-            snap->sample_count++;
+            snap->sample_count +=
+                snap->what & SNAPSHOT_SAMPLES || s->flags & MD_SAMPLE_UNREACHED ? 1 : 0;
         else if (!free_slot)
             snap->torn++;
     }
@@ -290,7 +291,7 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
         *snap = (struct snapshot){0};
         return result;
     }
-    if (what & SNAPSHOT_SAMPLES)
+    if (what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS))
         result = take_samples(snap, base, size);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_buckets(snap, base, size);
@@ -349,7 +350,7 @@ unsigned snapshot_of_profile(const void *base, size_t size)
     if (!base || size < sizeof *h || !readable(base, sizeof *h) ||
         !__atomic_load_n(&h->counters.cycles, __ATOMIC_RELAXED))
         return SNAPSHOT_PROFILE;
-    return SNAPSHOT_PROFILE | SNAPSHOT_SAMPLES;
+    return SNAPSHOT_PROFILE | SNAPSHOT_LEAKS;
 }
 
 void snapshot_fini(struct snapshot *snap)

@@ -36,6 +36,7 @@ void segment_file_close(struct segment_file *file);
 #define SNAPSHOT_PROFILE 2u /* modules, stacks, buckets */
 #define SNAPSHOT_SAMPLES 4u
 #define SNAPSHOT_ALL 7u
+#define SNAPSHOT_LEAKS 8u /* of the samples those that the last cycle did not reach */
 
 struct snapshot {
     unsigned what;           /* SNAPSHOT_* that it was asked for */
@@ -59,7 +60,7 @@ struct snapshot {
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error);
 void snapshot_fini(struct snapshot *snap);
 
-/* What a heap profile needs: the live samples too once a cycle has looked at them.  `base` as
+/* What a heap profile needs: what leaks too, once a cycle has looked.  `base` as
  * above; what is no segment needs SNAPSHOT_PROFILE. */
 unsigned snapshot_of_profile(const void *base, size_t size);
 

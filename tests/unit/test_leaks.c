@@ -227,7 +227,7 @@ int main(void)
     proc_open(false);
     pages_open();
     test_shapes();
-    test_random(600, small, 6, 1 << 16, "small blocks");
+    test_random(200, small, 6, 1 << 16, "small blocks");
     test_random(12, large, 6, 1 << 16, "large blocks");
     test_random(5, large, 6, 0, "no room on the stack");
     test_flags();

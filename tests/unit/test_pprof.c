@@ -308,7 +308,7 @@ static void test_leak_types(void)
     snapshot_fini(&snap);
 
     s.header->counters.cycles = 2;
-    is(snapshot_of_profile(s.bytes, s.size), SNAPSHOT_PROFILE | SNAPSHOT_SAMPLES,
+    is(snapshot_of_profile(s.bytes, s.size), SNAPSHOT_PROFILE | SNAPSHOT_LEAKS,
        "a cycle: samples are wanted");
     snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_PROFILE, error);
     is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");

@@ -52,7 +52,7 @@ static void make_segment(void)
 static void take(struct snapshot *snap)
 {
     char error[VIEW_ERROR_SIZE];
-    if (snapshot_take(snap, segment.bytes, segment.size, SNAPSHOT_ALL, error) != 0)
+    if (snapshot_take(snap, segment.bytes, segment.size, LEAKS_SNAPSHOT, error) != 0)
         tap_print("Bail out! %s", error);
 }
 

@@ -272,7 +272,7 @@ static int leaks_of_target(const struct target *target, const struct options *op
     }
     int status = EXIT_FAILED;
     bool asked = options->no_cycle || target->state != TARGET_LIVE || do_cycles(&source, options);
-    if (asked && source_poll(&source, SNAPSHOT_ALL, error))
+    if (asked && source_poll(&source, LEAKS_SNAPSHOT, error))
         cli_error("%s", error);
     else if (asked)
         status = tell(&source, options, in);

@@ -46,12 +46,12 @@ NOINLINE static void tell(int error)
 NOINLINE static void cycle(void)
 {
     int error = 0;
-    for (int tries = 0; tries < 10; tries++) {
+    for (int tries = 0; tries < 60; tries++) {
         scrub();
         error = md_gc ? md_gc() : 0;
         if (error != EAGAIN)
             break;
-        usleep(20000);
+        usleep(50000);
     }
     tell(error);
 }

@@ -1,0 +1,24 @@
+/* Where a task sits that is asleep in a system call, or stopped: what /proc says of it, so that it
+ * can count as parked without being signalled, as long as it has not moved. */
+#ifndef GC_SEAT_H
+#define GC_SEAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct seat {
+    int number; /* of the system call; -1: stopped outside one */
+    uint64_t args[6];
+    uintptr_t sp, pc;     /* 0: a kernel thread's, never in user space */
+    uint64_t fingerprint; /* of all that, and of how often it has run */
+};
+
+/* On the tracer thread, after proc_open; and when its descriptors are gone. */
+void seat_open(void);
+void seat_close(void);
+/* False if the task may run, or is gone. */
+bool seat_of(int tid, struct seat *seat);
+/* Whether the call would go on exactly if the task were signalled (restart.h). */
+bool seat_goes_on(const struct seat *seat);
+
+#endif
