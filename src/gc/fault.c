@@ -23,8 +23,8 @@ static void on_fault(int number, void *info, void *context_pointer)
     if (__atomic_add_fetch(&fault_count, 1, __ATOMIC_RELAXED) <= FAULT_MOST)
         for (const struct entry *e = __start_fault_table; e < __stop_fault_table; e++)
             if ((uintptr_t)&e->from + (uintptr_t)(intptr_t)e->from == at) {
-                context->uc_mcontext.gregs[REG_RIP] =
-                    (greg_t)((uintptr_t)&e->to + (uintptr_t)(intptr_t)e->to);
+                uintptr_t to = (uintptr_t)&e->to + (uintptr_t)(intptr_t)e->to;
+                context->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
                 context->uc_mcontext.gregs[REG_RAX] = 0;
                 return;
             }

@@ -108,17 +108,19 @@ static void mark_beside(void *ctx)
     }
 }
 
-/* Rounds until few pages are left, or no fewer from one to the next. */
+/* Rounds until few pages are left: of a larger heap more, as going through it takes longer.  Or
+ * until they get no fewer; but not at the first time, when the task may have lost its CPU for a
+ * moment. */
 static void clean_rounds(void)
 {
-    uint64_t before = UINT64_MAX;
-    for (int i = 0; i < ROUNDS && state->round_bytes > FEW_BYTES; i++) {
+    uint64_t few = FEW_BYTES + extents_bytes() / 8192, least = UINT64_MAX;
+    for (int i = 0, vain = 0; i < ROUNDS && vain < 3; i++) {
         clean();
-        if (state->round_bytes > before / 4 * 3)
+        if (state->round_bytes <= few)
             break;
-        before = state->round_bytes;
+        vain += state->round_bytes > least / 4 * 3;
+        least = MIN(least, state->round_bytes);
     }
-    clean(); /* what came while the task was asked */
 }
 
 /* In the stop. */
