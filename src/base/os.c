@@ -145,9 +145,9 @@ bool own_note(void *addr, size_t size, size_t resident)
         uintptr_t free_slot = 0;
         if (__atomic_compare_exchange_n(&own_ranges[i].start, &free_slot, 1, false,
                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-            /* The end is 0 until the start is known, and from before it is given up. */
+            /* The size is 0 until the start is known, and from before it is given up. */
             __atomic_store_n(&own_ranges[i].start, (uintptr_t)addr, __ATOMIC_RELEASE);
-            __atomic_store_n(&own_ranges[i].end, (uintptr_t)addr + size, __ATOMIC_RELEASE);
+            __atomic_store_n(&own_ranges[i].size, size, __ATOMIC_RELEASE);
             own_count((int64_t)resident);
             return true;
         }
@@ -160,7 +160,7 @@ void own_forget(void *addr, size_t size)
     (void)size;
     for (int i = 0; i < OWN_RANGES; i++)
         if (__atomic_load_n(&own_ranges[i].start, __ATOMIC_RELAXED) == (uintptr_t)addr) {
-            __atomic_store_n(&own_ranges[i].end, 0, __ATOMIC_RELEASE);
+            __atomic_store_n(&own_ranges[i].size, 0, __ATOMIC_RELEASE);
             __atomic_store_n(&own_ranges[i].start, 0, __ATOMIC_RELEASE);
         }
 }

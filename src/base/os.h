@@ -50,10 +50,12 @@ uint64_t own_bytes(void);
 
 #define OWN_RANGES 256
 struct own_range {
-    uintptr_t start, end; /* start 0: free */
+    uintptr_t start; /* 0: free */
+    size_t size;     /* no end: that may be the address of the heap's first block, which the record,
+                        where     it lies among a program's data, would keep alive */
 };
-/* The record, for the tracer: an entry holds while start < end, also where a thread was stopped
- * setting or clearing it; order is not meaningful. */
+/* The record, for the tracer: an entry holds while its size is not 0, also where a thread was
+ * stopped setting or clearing it; order is not meaningful. */
 extern struct own_range own_ranges[OWN_RANGES];
 
 /* True on a thread of ours, or while a thread of the program does our work (a dump at exit): its

@@ -169,8 +169,8 @@ static bool collect(struct scan *scan)
     for (unsigned i = 0; i < live; i++)
         add_hole(scan, heap[i].start, heap[i].end);
     for (int i = 0; i < OWN_RANGES; i++)
-        if (own_ranges[i].start)
-            add_hole(scan, own_ranges[i].start, own_ranges[i].end);
+        if (own_ranges[i].size)
+            add_hole(scan, own_ranges[i].start, own_ranges[i].start + own_ranges[i].size);
     for (unsigned i = 0; i < self_count; i++)
         add_hole(scan, self[i].start, self[i].end);
     add_hole(scan, (uintptr_t)object_map, (uintptr_t)object_map + OBJECT_MAP_BYTES);
@@ -270,16 +270,7 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
     if (start >= end || scan_around_tls(scan, start, end))
         return;
     *scan->bytes += end - start;
-    /* Where we are linked into the program, our list of ranges lies among its data: the end of one
-     * may be the address of the first block. */
-    uintptr_t list = (uintptr_t)own_ranges, list_end = list + sizeof own_ranges;
-    if (start < list_end && list < end) {
-        if (start < list)
-            mark_from(scan->mark, start, list);
-        start = list_end;
-    }
-    if (start < end)
-        mark_from(scan->mark, start, end);
+    mark_from(scan->mark, start, end);
     /* Not in the stop again: code in which an old block's only pointer has come since is seen in
      * the next cycle. */
     if (scan->code && scan->part != REST)

@@ -125,7 +125,7 @@ static void test_names(const char *self)
 static bool on_record(const void *addr, size_t size)
 {
     for (int i = 0; i < OWN_RANGES; i++)
-        if (own_ranges[i].start == (uintptr_t)addr && own_ranges[i].end == (uintptr_t)addr + size)
+        if (own_ranges[i].start == (uintptr_t)addr && own_ranges[i].size == size)
             return true;
     return false;
 }
@@ -209,7 +209,7 @@ static void look(int signal)
     looks++;
     for (int i = 0; i < OWN_RANGES; i++) {
         struct own_range r = own_ranges[i];
-        faults += r.start && r.start < r.end && r.end - r.start != OS_PAGE;
+        faults += r.size != 0 && (r.size != OS_PAGE || !r.start);
     }
 }
 
