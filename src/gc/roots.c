@@ -129,6 +129,9 @@ static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
 /* Kept from cycle to cycle: the lists of a scan. */
 static uintptr_t *room;
 static size_t room_words;
+/* As roots_mark_early has found them, in there. */
+static uintptr_t *early_threads;
+static size_t early_thread_count;
 
 static bool make_room(size_t holes, size_t threads)
 {
@@ -137,7 +140,7 @@ static bool make_room(size_t holes, size_t threads)
         return true;
     if (room)
         own_unmap(room, room_words * sizeof *room);
-    room_words = 0;
+    room_words = early_thread_count = 0;
     words = (words + words / 4 + 511) & ~(size_t)511;
     room = own_map(words * sizeof *room);
     if (!room)
@@ -423,6 +426,8 @@ static bool mark_part(struct mark *mark, struct roots_size *size, int part)
     *size = (struct roots_size){.tracked_bytes = part == REST ? size->tracked_bytes : 0};
     if (!collect(&scan))
         return false;
+    early_threads = scan.threads;
+    early_thread_count = scan.thread_count;
     scan_heap_stacks(&scan);
     bool ok = proc_each_mapping(scan_mapping, &scan);
     size->globals_bytes += size->tracked_bytes;
@@ -437,6 +442,15 @@ bool roots_mark(struct mark *mark, struct roots_size *size)
 bool roots_mark_early(struct mark *mark, struct roots_size *size)
 {
     return mark_part(mark, size, EARLY);
+}
+
+void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end)
+{
+    uint64_t bytes = 0; /* counted the first time */
+    struct scan scan = {.mark = mark, .bytes = &bytes};
+    scan.threads = early_threads;
+    scan.thread_count = early_thread_count;
+    scan_run(&scan, start, end);
 }
 
 bool roots_mark_rest(struct mark *mark, struct roots_size *size)

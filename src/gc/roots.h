@@ -41,6 +41,8 @@ bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), v
 /* While the program runs, with stacks as they were when the world was stopped last: as roots_mark,
  * but for registers. */
 bool roots_mark_early(struct mark *mark, struct roots_size *size);
+/* Between the two: pages of those ranges that have been written to. */
+void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end);
 /* In the stop: all roots, but of the ranges that track_arm has put on its list, looked at since,
  * only what has been written to. */
 bool roots_mark_rest(struct mark *mark, struct roots_size *size);

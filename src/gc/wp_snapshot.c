@@ -59,7 +59,7 @@ static void mark_counted(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct counted *counted = ctx;
     counted->bytes += end - start;
-    mark_from(counted->mark, start, end);
+    roots_mark_again(counted->mark, start, end);
 }
 
 /* Looks at what has been written to since it was armed last; arms it again. */
