@@ -159,8 +159,10 @@ static void *resize(void *ptr, size_t size, int flags)
     if (want == old && !(flags & MALLOCX_LG_ALIGN_MASK))
         return ptr; /* nothing is allocated, as in the plain variant */
     if (jep_xallocx(ptr, at_least(size), 0, flags) == want) {
-        /* In place: freed and allocated, as a moved one would be. */
-        untrack(ptr);
+        /* In place: freed and allocated, as a moved one would be, but on record all the while. */
+        if (UNLIKELY(*object_byte(ptr) & OBJECT_SAMPLED))
+            prof_free_at(ptr);
+        thread_counts.free_objects++;
         account(ptr, object_class_of(want), want);
         return ptr;
     }
