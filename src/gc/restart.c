@@ -3,6 +3,7 @@
 #include "gc/raw.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 
 /* long gc_restart(const uint64_t *mask): sets the mask and finishes the call that was interrupted.
@@ -129,12 +130,25 @@ bool restart_is_exact(int number, const uint64_t *args, const uint8_t *code)
     return how_to_go_on(number, args) != LEAVE && number_before(code + RESTART_CODE) == number;
 }
 
-/* Whether the program is about to get a signal of its own. */
+/* Whether the program is about to get a signal of its own that would end the call.  One that it
+ * ignores can be pending too: of a child that ends while its threads are stopped. */
 static bool signal_waits(uint64_t mask)
 {
+    const uint64_t harmless = UINT64_C(1) << (SIGCHLD - 1) | UINT64_C(1) << (SIGCONT - 1) |
+                              UINT64_C(1) << (SIGURG - 1) | UINT64_C(1) << (SIGWINCH - 1);
     uint64_t pending = 0;
     RAW3(SYS_rt_sigpending, &pending, sizeof pending, 0);
-    return pending & ~mask & ~(UINT64_C(3) << 31); /* but libc's and ours */
+    pending &= ~mask & ~(UINT64_C(3) << 31); /* but libc's and ours */
+    for (; pending; pending &= pending - 1) {
+        int number = __builtin_ctzll(pending) + 1;
+        struct raw_sigaction action = {0};
+        raw_sigaction(number, NULL, &action);
+        bool by_default = (uintptr_t)action.handler == (uintptr_t)SIG_DFL;
+        if ((uintptr_t)action.handler != (uintptr_t)SIG_IGN &&
+            !(by_default && (harmless >> (number - 1) & 1)))
+            return true;
+    }
+    return false;
 }
 
 void restart_call(ucontext_t *context)

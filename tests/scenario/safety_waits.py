@@ -50,6 +50,11 @@ with s.Tap() as t:
         up = name in INTERRUPTED and how == 'EINTR' and ms >= MS
         t.ok(how == 'ok' or up or name in LATER and ms < 3 * MS, f'gcstop=quiet, {name}: {how}, {ms} ms')
 
+    for name in ('pselect', 'select', 'ppoll'):
+        result = s.run([WAITS, 'children', name, '100'], 'gctrace=1,gcinterval=1ms', timeout=60)
+        t.equal((result.status, result.out), (0, f'{name} ok\n'),
+                f'{name} while children end: goes on ({len(result.lines)} cycles)', result)
+
     # A wait that the program means to end by a signal does end.
     for memdebug in ('gctrace=1,gcinterval=10ms', 'gctrace=1,gcinterval=10ms,gcstop=quiet'):
         for name in OWN_SIGNALS:
