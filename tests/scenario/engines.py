@@ -137,7 +137,10 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
     # By itself: the clone for small heaps, tracking for larger ones.
     for megabytes, expected in ((10, 'clone'), (150, 'wp' if wp else 'clone')):
         cycles, _ = records(s.run([SEEK, 'gap', '2', str(megabytes)], JSON + 'auto'))
-        t.equal([c['engine'] for c in cycles][:1], [expected], f'auto at {megabytes} MB')
+        chosen = [c['engine'] for c in cycles][:1]
+        # Where other cycles run all the time, what they have shown counts too.
+        t.ok(chosen == [expected] or s.HOSTILE and chosen in (['clone'], ['wp']),
+             f'auto at {megabytes} MB: {chosen}, expected {expected}')
     result = s.run([SEEK, 'gap', '1', '1'], 'gcengine=fork')
     t.ok("gcengine" in result.err and 'auto|clone|wp|stop' in result.err, 'another word is refused',
          result.err)
