@@ -9,6 +9,7 @@
  *   seek uffd CYCLES             memory under a userfaultfd of the program's own
  *
  * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first. */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -278,6 +279,32 @@ static void *watcher(void *arg)
     return NULL;
 }
 
+/* What the thread that stops the world has waited for a CPU so far: its clock runs then, though
+ * nobody stands still yet. */
+static int64_t stopper_waited_ns(void)
+{
+    int64_t waited = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        int fd = open(path, O_RDONLY);
+        if (fd < 0)
+            continue;
+        ssize_t n = read(fd, name, sizeof name - 1);
+        close(fd);
+        if (n <= 0 || strcmp(name, "memdebug-gc\n") != 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", entry->d_name);
+        fd = open(path, O_RDONLY);
+        waited = waited_ns(fd);
+        close(fd);
+    }
+    if (tasks)
+        closedir(tasks);
+    return waited;
+}
+
 static void gap(int cycles, int megabytes)
 {
     pthread_t id;
@@ -291,11 +318,13 @@ static void gap(int cycles, int megabytes)
     for (int i = 0; i < cycles; i++) {
         usleep(5000);
         longest_ns = longest_stopped_ns = 0;
+        int64_t waited = stopper_waited_ns();
         int error = gc();
+        waited = stopper_waited_ns() - waited;
         for (uint64_t seen = looks; looks < seen + 2;)
             usleep(100);
-        printf("gap %ld us, stopped %ld, %d\n", (long)(longest_ns / 1000),
-               (long)(longest_stopped_ns / 1000), error);
+        printf("gap %ld us, stopped %ld, stopper waited %ld, %d\n", (long)(longest_ns / 1000),
+               (long)(longest_stopped_ns / 1000), (long)(waited / 1000), error);
         fflush(stdout);
     }
     stop = 1;

@@ -58,28 +58,23 @@ BUSY = ('a thread did not stop', 'the allocator was mapping memory', 'marking to
 
 def pause(t, engine, megabytes):
     """The longest stop on the line, and the longest gap that a thread saw.  Where others run too, part
-    of the gap is the thread's waiting for a CPU: the line may say anything between the gap with that
-    and without."""
+    of the gap is the thread's waiting for a CPU, and part of the line that of the thread that stops it:
+    the line may say anything between the gap with both and without."""
     good, seen = 0, []
     for _ in range(4):
         result = s.run([SEEK, 'gap', '12', str(megabytes)], JSON + engine, timeout=200)
         cycles, _ = records(result)
-        gaps = [tuple(map(int, re.findall(r'\d+', line)[:2])) for line in result.out.splitlines()
+        gaps = [tuple(map(int, re.findall(r'\d+', line)[:3])) for line in result.out.splitlines()
                 if line.startswith('gap') and line.endswith(', 0')]
         if len(gaps) == len(cycles):
             seen += [(round(max(c['stop1_ns'], c['stop2_ns']) / 1e3), *gap)
                      for c, gap in zip(cycles, gaps)]
-        good = sum(0.9 * stopped - 50 <= line <= 1.1 * gap + 50 for line, gap, stopped in seen)
+        good = sum(0.9 * stopped - 50 <= line <= 1.1 * gap + waited + 50
+                   for line, gap, stopped, waited in seen)
         if len(seen) >= 10 and good >= len(seen) * 0.8:
             break
-    # The line also has what our own thread waits for a CPU before it stops anybody: where others run
-    # besides, the two cannot be compared.
-    name = f'{engine}: the pause on the line is the one that a thread feels, in {good} of {len(seen)} cycles'
-    load = os.getloadavg()[0]
-    if len(seen) >= 10 and good < len(seen) * 0.5 and load > 0.5 * os.cpu_count():
-        t.skip(name, f'the machine is busy (load {load:.1f})')
-    else:
-        t.ok(len(seen) >= 10 and good >= len(seen) * 0.5, name, seen)
+    t.ok(len(seen) >= 10 and good >= len(seen) * 0.75, f'{engine}: the pause on the line is the one '
+         f'that a thread feels, in {good} of {len(seen)} cycles', seen)
 
 
 def real(t, engine, name, command, least, **options):
