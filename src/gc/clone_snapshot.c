@@ -112,7 +112,7 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
     /* In memory on record as ours: the index holds the address of the first block, and where we are
      * linked into a program our static data are roots. */
     struct trace *trace = own_map(sizeof *trace);
-    unforked_find(&shared->unforked);
+    unforked_copied();
     child_exit(trace ? trace_frozen(trace, shared, block_size) : "no memory to mark in");
 }
 

@@ -159,12 +159,13 @@ static const char *run_clone(struct work *work, bool *engine_failed)
         return reason;
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
         huge_collapse();
-    unforked_list();
+    unforked_before();
     if ((reason = stop(work, clone_in_stop, engine_failed)))
         return reason;
+    unforked_after();
     *engine_failed = false;
     reason = snapshot_wait(&work->result, mark_limit_ns(work));
-    if (!reason && unforked_is_there(&work->result.unforked)) {
+    if (!reason && unforked_any()) {
         *engine_failed = true;
         reason = "memory that no copy has (MADV_DONTFORK)";
     }

@@ -55,7 +55,9 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
     return 1;
 }
 
-/* The main thread's pointer: a stop that does not interrupt it does not learn it. */
+/* The main thread's pointer: a stop that does not interrupt it does not learn it.  Its
+ * thread-locals stay mapped after pthread_exit, and among them ours, with addresses that others'
+ * blocks have by then. */
 static uintptr_t main_pointer;
 
 void roots_find_main(void)
@@ -164,7 +166,7 @@ static bool collect(struct scan *scan)
     unsigned live;
     const struct extent *heap = extents_live(&live);
     size_t holes = live + OWN_RANGES + self_count + 1;
-    if (!make_room(holes, world.count))
+    if (!make_room(holes, world.count + 1)) /* and one for the main thread, if it has ended */
         return false;
     scan->holes = (struct hole *)room;
     scan->points = room + holes * 2;
@@ -201,6 +203,8 @@ static bool collect(struct scan *scan)
         if (pointer)
             scan->threads[scan->thread_count++] = pointer;
     }
+    if (main_pointer && !scan->main_lives)
+        scan->threads[scan->thread_count++] = main_pointer;
     sort_words(scan->points, scan->point_count, 1);
     sort_words(scan->threads, scan->thread_count, 1);
     return true;

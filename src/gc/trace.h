@@ -8,7 +8,6 @@
 #include "gc/leaks.h"
 #include "gc/mark.h"
 #include "gc/roots.h"
-#include "gc/unforked.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +24,6 @@ struct snapshot_result {
     uint64_t unreachable_objects, unreachable_bytes;
     struct leaks_result leaks;
     struct roots_size roots;
-    struct unforked unforked;              /* of a clone */
     int64_t index_ns, roots_ns, finish_ns; /* wall, by phase: for tuning */
     uint64_t arm_ns, rounds, dirty_bytes;  /* as in struct md_cycle */
     uint32_t markers;                      /* tasks that marked */

@@ -10,83 +10,96 @@
 #include <sys/mman.h>
 
 #define MOST 65536u /* mappings: more than a process may have by default */
+#define MISSING_MOST 32u
 
 struct range {
     uintptr_t start, end;
 };
-static struct range *list;
-static unsigned count;
-
-static void add(void *ctx, const struct proc_mapping *m)
-{
-    (void)ctx;
-    if (m->shared || !m->writable || m->inode || count == MOST)
-        return;
-    if (count && list[count - 1].end == m->start)
-        list[count - 1].end = m->end;
-    else
-        list[count++] = (struct range){m->start, m->end};
-}
-
-void unforked_list(void)
-{
-    if (!list) {
-        void *room = mmap(NULL, MOST * sizeof *list, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (room == MAP_FAILED)
-            return;
-        own_note(room, MOST * sizeof *list, 0);
-        list = room;
-    }
-    count = 0;
-    proc_each_mapping(add, NULL);
-}
-
-struct search {
-    struct unforked *missing;
-    unsigned next;  /* of the list */
-    uintptr_t from; /* of that range, what is still to be found */
+/* Mappings, those side by side as one. */
+struct list {
+    uint32_t count;
+    struct range ranges[MOST];
 };
+static struct list *before, *after;
+static struct list *copied; /* shared with the child, which writes it */
 
-static void lacks(struct search *s)
+static struct {
+    unsigned count;
+    uintptr_t at[MISSING_MOST];
+} missing;
+
+static void add(struct list *list, const struct proc_mapping *m)
 {
-    if (s->missing->count < UNFORKED_MOST)
-        s->missing->at[s->missing->count++] = s->from;
+    if (list->count && list->ranges[list->count - 1].end == m->start)
+        list->ranges[list->count - 1].end = m->end;
+    else if (list->count < MOST)
+        list->ranges[list->count++] = (struct range){m->start, m->end};
 }
 
-/* Mappings come in order of address, as the list does. */
-static void compare(void *ctx, const struct proc_mapping *m)
+static void add_any(void *ctx, const struct proc_mapping *m)
 {
-    struct search *s = ctx;
-    for (; s->next < count; s->next++) {
-        const struct range *wanted = &list[s->next];
-        s->from = MAX(s->from, wanted->start);
-        if (m->end <= s->from)
-            return; /* it lies before */
-        if (m->start > s->from)
-            lacks(s);
-        if (m->start >= wanted->end)
-            continue;
-        s->from = m->end;
-        if (s->from < wanted->end)
-            return; /* the rest of it may come */
+    add(ctx, m);
+}
+
+static void add_private(void *ctx, const struct proc_mapping *m)
+{
+    if (!m->shared && m->writable && !m->inode)
+        add(ctx, m);
+}
+
+static struct list *room(int flags)
+{
+    void *list = mmap(NULL, sizeof(struct list), PROT_READ | PROT_WRITE,
+                      MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    if (list == MAP_FAILED)
+        return NULL;
+    own_note(list, sizeof(struct list), 0);
+    return list;
+}
+
+void unforked_before(void)
+{
+    if (!copied) {
+        before = before ? before : room(MAP_PRIVATE);
+        after = after ? after : room(MAP_PRIVATE);
+        if (!before || !after || !(copied = room(MAP_SHARED)))
+            return;
     }
+    before->count = after->count = copied->count = 0;
+    proc_each_mapping(add_private, before);
 }
 
-void unforked_find(struct unforked *missing)
+void unforked_copied(void)
 {
-    struct search search = {.missing = missing};
-    missing->count = 0;
-    if (!proc_each_mapping(compare, &search))
-        return;
-    for (; search.next < count; search.next++) {
-        search.from = MAX(search.from, list[search.next].start);
-        lacks(&search);
+    if (copied)
+        proc_each_mapping(add_any, copied);
+}
+
+void unforked_after(void)
+{
+    if (copied)
+        proc_each_mapping(add_private, after);
+}
+
+/* Where each range that the copy has only part of goes on without it first. */
+static void find_missing(const struct list *wanted)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < wanted->count; i++) {
+        const struct range *range = &wanted->ranges[i];
+        while (next < copied->count && copied->ranges[next].end <= range->start)
+            next++;
+        const struct range *have = &copied->ranges[next];
+        uintptr_t at = range->start;
+        if (next < copied->count && have->start <= at)
+            at = have->end;
+        if (at < range->end && missing.count < MISSING_MOST)
+            missing.at[missing.count++] = at;
     }
 }
 
 /* One line of smaps: the first of a mapping has its range, a later one its flags. */
-static bool line_says_so(const struct unforked *missing, const char *line, struct range *at)
+static bool line_says_so(const char *line, struct range *at)
 {
     const char *end;
     if (*line <= '9' || *line >= 'a') {
@@ -96,27 +109,34 @@ static bool line_says_so(const struct unforked *missing, const char *line, struc
     }
     if (strncmp(line, "VmFlags:", 8) != 0 || !strstr(line, " dc"))
         return false;
-    for (unsigned i = 0; i < missing->count; i++)
-        if (missing->at[i] - at->start < at->end - at->start)
+    for (unsigned i = 0; i < missing.count; i++)
+        if (missing.at[i] - at->start < at->end - at->start)
             return true;
-    return missing->count == UNFORKED_MOST; /* there may be more */
+    return missing.count == MISSING_MOST; /* there may be more */
 }
 
-bool unforked_is_there(const struct unforked *missing)
+bool unforked_any(void)
 {
+    missing.count = 0;
+    if (!copied || !copied->count)
+        return false; /* nobody can tell */
+    find_missing(before);
+    find_missing(after);
+    if (!missing.count)
+        return false;
     static char buf[16384];
     struct range at = {0, 0};
     bool found = false;
-    long fd = missing->count ? proc_self_open("smaps", O_RDONLY) : -1, n;
+    long fd = proc_self_open("smaps", O_RDONLY), n;
     if (fd < 0)
-        return missing->count; /* nobody can tell */
+        return true; /* the safer answer */
     size_t have = 0;
     while (!found && (n = RAW3(SYS_read, fd, buf + have, sizeof buf - 1 - have)) > 0) {
         have += (size_t)n;
         char *line = buf, *newline;
         while (!found && (newline = memchr(line, '\n', have - (size_t)(line - buf)))) {
             *newline = 0;
-            found = line_says_so(missing, line, &at);
+            found = line_says_so(line, &at);
             line = newline + 1;
         }
         have -= (size_t)(line - buf);
@@ -128,5 +148,5 @@ bool unforked_is_there(const struct unforked *missing)
 
 void unforked_renew(void)
 {
-    count = 0;
+    copied = NULL; /* two processes would write to it */
 }

@@ -1,31 +1,27 @@
 /* Memory of the program that is in no copy of it (MADV_DONTFORK; V8 keeps its heap so).  What only
- * such memory points at would look unreachable in the snapshot child: it finds out, and the cycle
- * is done another way.
+ * such memory points at would look unreachable in the snapshot child: the process finds out, and
+ * the cycle is done another way.
  *
- * What a program unmaps between the list and the snapshot, the stacks of threads that end, is told
- * from it by a second look afterwards. */
+ * The mappings of the copy are compared with what the process had shortly before, and shortly
+ * after: a heap may be mapped, and its only pointers put there, between the first list and the
+ * copy.  What a program unmaps between the lists, the stacks of threads that end, and what it maps
+ * after the copy, is told from memory that is kept out of copies by smaps. */
 #ifndef GC_UNFORKED_H
 #define GC_UNFORKED_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define UNFORKED_MOST 32u
-
-/* Addresses that the copy lacks, in the result of the snapshot. */
-struct unforked {
-    uint32_t count;
-    uint64_t at[UNFORKED_MOST];
-};
-
 /* On the tracer thread, before the stop: lists what may hold pointers. */
-void unforked_list(void);
-/* In the child: what of the list it does not have. */
-void unforked_find(struct unforked *missing);
-/* On the tracer thread, afterwards: whether any of it is there now, and kept out of copies; reads
- * smaps, but only if something is missing. */
-bool unforked_is_there(const struct unforked *missing);
-/* In a forked copy: the list is the parent's. */
+void unforked_before(void);
+/* In the child: lists what it has, for the process to read. */
+void unforked_copied(void);
+/* On the tracer thread, after the stop. */
+void unforked_after(void);
+/* On the tracer thread, when the child is done: whether there was memory that the copy lacks, and
+ * is there still, kept out of copies.  Reads smaps, but only if something is missing. */
+bool unforked_any(void);
+/* In a forked copy that goes on by itself: the lists are the parent's. */
 void unforked_renew(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a forked copy lacks of the list made before is found, and nothing else. */
+/* What a forked copy lacks of what the process has is found, if it is kept out of copies. */
 #include "tap.h"
 
 #include "base/os.h"
@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 #define SIZE ((size_t)16 * OS_PAGE)
-
-static struct unforked *found; /* shared with the copy */
 
 static char *map(void)
 {
@@ -32,73 +30,74 @@ static char *map_apart(void)
     return at + OS_PAGE;
 }
 
-static void in_copy(void)
+static void in_copy(void (*meanwhile)(void))
 {
+    unforked_before();
+    if (meanwhile)
+        meanwhile();
     pid_t pid = fork();
     if (pid == 0) {
         alarm(30);
-        unforked_find(found);
+        unforked_copied();
         _exit(0);
     }
+    unforked_after();
     int status = -1;
     if (waitpid(pid, &status, 0) != pid || status != 0)
         abort();
 }
 
-static bool has(const void *at)
+static const size_t inner = SIZE - 2 * OS_PAGE;
+static char *comes, *goes;
+
+static void map_late(void)
 {
-    for (unsigned i = 0; i < found->count; i++)
-        if (found->at[i] == (uintptr_t)at)
-            return true;
-    return false;
+    comes = map_apart();
+    madvise(comes, inner, MADV_DONTFORK);
+}
+
+static void unmap_late(void)
+{
+    munmap(goes, inner);
 }
 
 int main(void)
 {
-    const size_t inner = SIZE - 2 * OS_PAGE;
-    found = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     proc_open(false);
-    unforked_list(); /* so that its own list is there */
-    unforked_list();
-    in_copy();
-    ok(found->count == 0 && !unforked_is_there(found), "a whole copy lacks nothing");
+    in_copy(NULL);
+    ok(!unforked_any(), "a whole copy lacks nothing");
 
-    char *whole = map_apart(), *part = map_apart(), *gone = map_apart(), *kept = map_apart();
-    char *shared = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    madvise(whole, inner, MADV_DONTFORK);
+    char *part = map_apart();
     madvise(part + 4 * OS_PAGE, OS_PAGE, MADV_DONTFORK);
-    madvise(shared, SIZE, MADV_DONTFORK);
-    unforked_list();
-    munmap(gone, inner);
-    char *late = map_apart();
-    madvise(late, inner, MADV_DONTFORK);
-    in_copy();
-    ok(has(whole), "a mapping that is not in the copy is missing");
-    ok(has(part + 4 * OS_PAGE), "a page in the middle of one, from there on");
-    ok(has(gone), "so is one that the program has unmapped");
-    ok(!has(kept) && !has(shared) && !has(late) && found->count == 3,
-       "nothing else: not what is there, what is shared, what came later");
-    ok(unforked_is_there(found), "some of it is still there");
-    munmap(whole, inner);
+    in_copy(NULL);
+    ok(unforked_any(), "a page in the middle of a mapping is missing");
     munmap(part, inner);
-    ok(!unforked_is_there(found), "none of it: the program has unmapped it");
-    mmap(gone, inner, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    ok(!unforked_is_there(found), "nor what it has mapped in its place");
+    ok(!unforked_any(), "unless the program has unmapped it since");
+    mmap(part, inner, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    ok(!unforked_any(), "nor is it what the program has mapped in its place");
 
-    madvise(late, inner, MADV_DOFORK);
-    munmap(shared, SIZE);
-    char *many = map();
-    for (unsigned i = 0; i < 100; i++) {
-        char *at = map_apart();
-        madvise(at, inner, MADV_DONTFORK);
-        many = at;
-    }
-    unforked_list();
-    in_copy();
-    ok(found->count == UNFORKED_MOST && unforked_is_there(found), "more than there is room for");
-    madvise(many, inner, MADV_DOFORK);
+    char *shared = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    madvise(shared, SIZE, MADV_DONTFORK);
+    in_copy(NULL);
+    ok(!unforked_any(), "what is shared does not count");
+
+    goes = map_apart();
+    in_copy(unmap_late);
+    ok(!unforked_any(), "nor what was unmapped between the first list and the copy");
+    in_copy(map_late);
+    ok(unforked_any(), "what was mapped between the first list and the copy counts");
+    madvise(comes, inner, MADV_DOFORK);
+    munmap(comes, inner);
+
+    char *last = NULL;
+    for (unsigned i = 0; i < 100; i++)
+        madvise(last = map_apart(), inner, MADV_DONTFORK);
+    in_copy(NULL);
+    ok(unforked_any(), "more are missing than there is room for");
+    madvise(last, inner, MADV_DOFORK);
     unforked_renew();
-    in_copy();
-    is(found->count, 0, "without a list nothing is missing");
+    ok(!unforked_any(), "without lists nothing is missing");
+    in_copy(NULL);
+    ok(unforked_any(), "and they are made anew");
     return tap_done();
 }
