@@ -5,6 +5,7 @@
 #include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/unforked.h"
 #include "heap/extents.h"
 
 #include <errno.h>
