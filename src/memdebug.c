@@ -13,6 +13,7 @@
 #include "malloc/counts.h"
 #include "malloc/entry.h"
 #include "malloc/jemalloc.h"
+#include "malloc/startup.h"
 #include "malloc/variants.h"
 #include "memdebug/memdebug.h"
 #include "prof/prof.h"
@@ -416,6 +417,7 @@ static __attribute__((constructor)) void at_load(void)
     if (!active)
         return;
     unwind_init();
+    startup_load();
     if (options_given)
         say_own_malloc();
     if (option_number(OPTION_HELP))

@@ -2,6 +2,7 @@
 
 #include "base/os.h"
 #include "malloc/jemalloc.h"
+#include "malloc/startup.h"
 #include "segment/segment.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ void counts_publish(void)
         c->alloc_objects = c->free_objects = 0;
     }
     segment_publish(total);
+    startup_publish(total);
     if (counts_on_publish)
         counts_on_publish();
 }

@@ -1,0 +1,82 @@
+/* Allocates up to what counts as start-up and beyond, and says what is resident of each library's
+ * read-only pages at each point.
+ *
+ *   startup [write]     write: one byte of the code of the library named libmemdebug is written
+ *                       first, as a debugger does; at the end it must still be there
+ *
+ * "PHASE NAME KB" for each library, "byte kept" or "byte lost". */
+#include <dlfcn.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static void say(const char *phase)
+{
+    char line[1024], name[512] = "";
+    static char all[1 << 16];
+    static FILE *out;
+    size_t at = 0;
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    out = out ? out : stdout;
+    while (smaps && fgets(line, sizeof line, smaps)) {
+        char access[8];
+        unsigned long kb;
+        if (sscanf(line, "%*x-%*x %7s %*s %*s %*s %500s", access, name) >= 1 &&
+            strlen(access) == 4) {
+            if (!strchr(line, '/') || strchr(access, 'w'))
+                *name = 0;
+        } else if (sscanf(line, "Rss: %lu", &kb) == 1 && *name) {
+            at += (size_t)snprintf(all + at, sizeof all - at, "%s %s %lu\n", phase,
+                                   strrchr(name, '/') + 1, kb);
+        }
+    }
+    if (smaps)
+        fclose(smaps);
+    fputs(all, out);
+}
+
+static int find_code(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    (void)size;
+    if (!strstr(info->dlpi_name, "libmemdebug"))
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_X)
+            *(uintptr_t *)ctx = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+    return 1;
+}
+
+static void allocate(size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += 1000) {
+        char *volatile block = malloc(1000);
+        free(block);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    uintptr_t code = 0;
+    dl_iterate_phdr(find_code, &code);
+    /* Behind .init, which comes first, there is padding up to the next function. */
+    volatile unsigned char *byte = (void *)(code + 0x1f);
+    unsigned char before = 0;
+    bool write = argc > 1 && strcmp(argv[1], "write") == 0;
+    if (write) {
+        before = *byte;
+        if (!code || mprotect((void *)code, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+            return 2;
+        *byte = (unsigned char)~before;
+    }
+    allocate(20u << 20);
+    say("before");
+    allocate(20u << 20);
+    say("after");
+    if (write)
+        printf("byte %s\n", *byte == (unsigned char)~before ? "kept" : "lost");
+    return 0;
+}

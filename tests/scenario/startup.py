@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""What only the start needed is given back once it is over: our own code that ran once, the code of an
+allocator that ours stands in front of.  Unless somebody has written to it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+
+def resident(result, phase, library):
+    """KB of a library's read-only pages."""
+    rows = [line.split() for line in result.out.splitlines()]
+    return sum(int(row[2]) for row in rows if row[0] == phase and row[1].startswith(library))
+
+
+with s.Tap() as t:
+    program = s.PROGRAMS / 'startup'
+    result = s.run([program])
+    t.equal((result.status, result.rest), (0, []), 'the program ends as it should, silently', result)
+    before, after = (resident(result, phase, 'libmemdebug') for phase in ('before', 'after'))
+    t.ok(0 < after < before - 100, f'of ours {before} KB were resident, {after} KB afterwards', result)
+    libc = [resident(result, phase, 'libc.so') for phase in ('before', 'after')]
+    t.ok(libc[1] > 500, f'code of others is left alone (libc: {libc} KB)', result)
+
+    if not s.JEMALLOC.exists():
+        t.skip('another allocator', f'no {s.JEMALLOC}')
+    else:
+        result = s.run([program], preload=f'{s.LIB}:{s.JEMALLOC}')
+        before, after = (resident(result, phase, 'libjemalloc') for phase in ('before', 'after'))
+        t.ok(result.status == 0 and before > 300 and after < 150,
+             f'of libjemalloc, which nothing calls, {before} KB were, {after} KB are', result)
+
+    result = s.run([program, 'write'])
+    before, after = (resident(result, phase, 'libmemdebug') for phase in ('before', 'after'))
+    t.ok(result.status == 0 and 'byte kept' in result.out, 'what somebody has written stays', result)
+    t.ok(after >= before, f'and all the rest with it ({before} KB, {after} KB)', result)
