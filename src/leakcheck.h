@@ -1,7 +1,8 @@
 /* leakcheck=1: what the program leaks, told on its stderr when it exits.
  *
- * Two cycles have been done by then, as a leak is what two could not reach.  What a process leaks
- * it tells in any case; whether that is a failure is leakexitcode's to say. */
+ * Two cycles have been done by then, as a leak is what two could not reach; one, where no thread
+ * but the exiting one is there to change anything between them.  What a process leaks it tells in
+ * any case; whether that is a failure is leakexitcode's to say. */
 #ifndef LEAKCHECK_H
 #define LEAKCHECK_H
 

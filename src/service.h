@@ -27,7 +27,7 @@ bool service_start(void);
 enum service_job {
     JOB_CYCLE,
     JOB_EXIT_CYCLE,
-    JOB_EXIT_LEAK_CYCLES, /* two, or one that finds nothing unreachable */
+    JOB_EXIT_LEAK_CYCLES, /* two; one where nothing is unreachable or nothing else runs */
     JOB_EXIT_DUMP,
     JOB_EXIT_LEAKS, /* the report */
     JOB_DUMP_TO

@@ -127,6 +127,8 @@ struct md_header {
 #define MD_CYCLE_SKIPPED 2u /* not done: `reason` says why; number is 0 */
 #define MD_CYCLE_AT_EXIT 4u
 #define MD_CYCLE_TIMED 8u /* by gcinterval */
+#define MD_CYCLE_FINAL                                                                             \
+    16u /* at exit, of a program with no other thread: a second would find the same */
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
 
 struct md_cycle {

@@ -350,7 +350,9 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         strncpy(out->reason, reason, sizeof out->reason - 1);
     } else {
         fill_heap(out, &work);
-        if (hooks.on_samples)
+        if (flags & GC_FINAL && out->threads <= 1)
+            out->flags |= MD_CYCLE_FINAL;
+        for (int times = out->flags & MD_CYCLE_FINAL ? 2 : 1; times && hooks.on_samples; times--)
             out->leak_samples =
                 hooks.on_samples(leaks_samples(), work.result.leaks.samples, work.moment);
         pacer_base(&pacer, out->heap_end_bytes);

@@ -45,6 +45,9 @@ void gc_end(void);
 /* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
  * that run cycles where they hurt). */
 #define GC_UNTOLD (1u << 31)
+/* With MD_CYCLE_AT_EXIT: no more of the program's code will run on the calling thread meanwhile. If
+ * there is no other, nothing can change, and this cycle counts as two (MD_CYCLE_FINAL). */
+#define GC_FINAL (1u << 30)
 
 /* Runs one cycle with these MD_CYCLE_* flags, or skips it with a reason; fills `out`, which has
  * been put into the segment's ring, and passes it to on_cycle.  True: done.  Blocks until the mark

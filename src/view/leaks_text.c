@@ -201,7 +201,7 @@ static void print_cycle(const struct leaks *l, FILE *out)
     if (c->direct_objects)
         fprintf(out, "; %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects, c->direct_bytes);
     putc('\n', out);
-    if (l->cycles == 1 && c->unreachable_objects)
+    if (l->cycles == 1 && c->unreachable_objects && !(c->flags & MD_CYCLE_FINAL))
         fputs("A second cycle will tell which of them are leaks.\n", out);
     else if (c->unreachable_objects && !l->seen && !l->once && l->rate != 1)
         fprintf(out,

@@ -1,12 +1,13 @@
 /* Leaks known amounts and says how many, then ends as told.
  *
- *   leaky [--scale N] [--serve] [--child] [--silent] [--threads] [--chatty] return|exit|quick_exit|
- *         _exit|abort|pthread_exit|none
+ *   leaky [--scale N] [--serve] [--child] [--silent] [--threads] [--beside] [--chatty]
+ * return|exit|quick_exit| _exit|abort|pthread_exit|none
  *
  * Prints `truth NAME objects=N direct=N` for each function that leaks; "none" leaks nothing and
  * returns.  --serve prints "ready", then leaks as much again by leak_later at each line on stdin.
- * --child does the leaking and ending in a forked child too.  --chatty leaves text in stdio's
- * buffer.  The status is 7 wherever the program itself may choose one. */
+ * --beside keeps a thread that waits.  --child does the leaking and ending in a forked child too.
+ * --chatty leaves text in stdio's buffer.  The status is 7 wherever the program itself may choose
+ * one. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -117,11 +118,19 @@ static void late(void)
     printf("handler ran\n"); /* stays in the buffer until exit flushes it */
 }
 
+static void *wait_for_ever(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
 int main(int argc, char **argv)
 {
     const char *how = "return";
     bool serve = false, child = false, silent = false, threads = false, chatty = false;
     int scale = 1;
+    pthread_t idle;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--scale") == 0 && i + 1 < argc)
             scale = atoi(argv[++i]);
@@ -133,6 +142,9 @@ int main(int argc, char **argv)
             silent = true;
         else if (strcmp(argv[i], "--threads") == 0)
             threads = true;
+        else if (strcmp(argv[i], "--beside") == 0 &&
+                 pthread_create(&idle, NULL, wait_for_ever, NULL) != 0)
+            return 3;
         else if (strcmp(argv[i], "--chatty") == 0)
             chatty = true;
         else
