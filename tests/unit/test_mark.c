@@ -161,8 +161,7 @@ static void *kill_helpers(void *unused)
         for (unsigned i = 1; team && i < MARK_MOST; i++) {
             int pid = __atomic_load_n(&team->task[i].pid, __ATOMIC_RELAXED);
             struct marker *helper = __atomic_load_n(&team->marker[i], __ATOMIC_ACQUIRE);
-            if (pid && pid != last[i] && helper &&
-                __atomic_load_n(&helper->tail, __ATOMIC_RELAXED) > 20) {
+            if (pid && pid != last[i] && helper && marker_backlog(helper) > 20) {
                 last[i] = pid;
                 killed += kill(pid, SIGKILL) == 0;
             }
@@ -330,6 +329,22 @@ static void test_gone(void)
     heap_index_free(&index);
 }
 
+static void check_killed(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    tap_skip("helpers that are killed",
+             "AddressSanitizer takes a dead task's stack for one in use");
+#else
+    killing = true;
+    passes = 0;
+    for (int round = 0; round < 2 || (round < 30 && passes == 0); round++)
+        check_mark(1 << 20, 1 + (unsigned)round % 3, "helpers that are killed");
+    killing = false;
+    ok(killed > 0 && passes > 0,
+       "%u helpers were killed, what they had was looked at again %u times", killed, passes);
+#endif
+}
+
 int main(void)
 {
     ok(th_init(NULL), "set up");
@@ -360,13 +375,7 @@ int main(void)
     for (int round = 0; round < 2; round++)
         check_mark(1 << 20, 1 + (unsigned)round, "helpers that leave");
     impatient = false;
-    killing = true;
-    passes = 0;
-    for (int round = 0; round < 2 || (round < 12 && passes == 0); round++)
-        check_mark(1 << 20, 1 + (unsigned)round % 3, "helpers that are killed");
-    killing = false;
-    ok(killed > 0 && passes > 0,
-       "%u helpers were killed, what they had was looked at again %u times", killed, passes);
+    check_killed();
     test_resolve();
     test_sparse();
     test_gone();
