@@ -1,11 +1,11 @@
-/* How much a program that wants every CPU is slowed down by cycles: one thread for each CPU walks
- * down a tree of 64-byte nodes, reads all the way and writes into the upper part, and the main
- * thread lets periods without cycles and periods full of them take turns.
+/* How much a program that wants every CPU is slowed down by cycles: one thread for each CPU (or
+ * THREADS) walks down a tree of 64-byte nodes, reads all the way and writes into the upper part,
+ * and the main thread lets cycles and periods without one take turns.
  *
- *   mutate MEGABYTES MILLISECONDS PAIRS
+ *   mutate MEGABYTES MILLISECONDS CYCLES [THREADS]
  *
- * Prints for each pair the nodes visited a microsecond without and with cycles, and the cycles
- * made. */
+ * Prints for each cycle the nodes visited a microsecond during it, and without: the mean of the
+ * periods before and after. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -76,9 +76,21 @@ static uint64_t visits(int count)
     return sum;
 }
 
+/* Nodes visited a microsecond: while a cycle runs (0: it was skipped), or for so long. */
+static double rate(int count, int (*gc)(void), double period_us)
+{
+    uint64_t seen = visits(count);
+    double begin = now_us();
+    if (!gc)
+        usleep((useconds_t)period_us);
+    else if (gc() != 0)
+        return 0;
+    return (double)(visits(count) - seen) / (now_us() - begin);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc < 4)
         return 2;
     double period_us = atof(argv[2]) * 1e3;
     int threads = (int)sysconf(_SC_NPROCESSORS_ONLN), (*gc)(void);
@@ -86,27 +98,23 @@ int main(int argc, char **argv)
     *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
     if (!gc)
         return 1;
+    if (argc > 4)
+        threads = atoi(argv[4]);
     threads = threads > 64 ? 64 : threads;
     root = make((size_t)atol(argv[1]) * ((1 << 20) / sizeof(struct node)));
     for (int i = 0; i < threads; i++)
         pthread_create(&thread[i], NULL, walk, &walkers[i]);
     gc();
-    for (int pair = 0; pair < atoi(argv[3]); pair++) {
-        double rate[2], begin;
-        int cycles = 0;
-        for (int with = 0; with < 2; with++) {
-            uint64_t before = visits(threads);
-            begin = now_us();
-            do {
-                if (with)
-                    cycles += gc() == 0;
-                else
-                    usleep((useconds_t)period_us);
-            } while (now_us() - begin < period_us);
-            rate[with] = (double)(visits(threads) - before) / (now_us() - begin);
-        }
-        printf("without %.3f with %.3f cycles %d\n", rate[0], rate[1], cycles);
+    double before = 0, last = 0;
+    for (int cycle = 0; cycle <= atoi(argv[3]);) {
+        /* Between two cycles as long as one takes, so that both are of the same minute. */
+        double without = rate(threads, NULL, period_us);
+        if (before > 0)
+            printf("without %.3f with %.3f\n", (last + without) / 2, before);
         fflush(stdout);
+        last = without;
+        before = rate(threads, gc, 0);
+        cycle += before > 0;
     }
     stop = 1;
     for (int i = 0; i < threads; i++)

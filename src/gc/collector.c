@@ -215,9 +215,9 @@ static void cycle_on_tracer(void *ctx)
                                ? MD_ENGINE_CLONE
                                : engine_choose(forced, hooks.in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
-    mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT;
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
+        mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT || engine == MD_ENGINE_STOP;
         uint64_t before = cycle->stop1_ns + cycle->stop2_ns;
         cycle->engine = engine;
         work->reason = engine == MD_ENGINE_WP     ? run_wp(work, &engine_failed)

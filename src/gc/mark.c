@@ -229,7 +229,7 @@ static ALWAYS_INLINE bool follow(struct marker *marker, uintptr_t word, uintptr_
         return false;
     set_grey(white + INDEX_GREY, bit, alone);
     if ((block ^ here) < 4096) {
-        __builtin_prefetch((void *)block);
+        __builtin_prefetch((void *)block, 0, 0);
         return true;
     }
     if (set_queued(&marker->mark->queued[number], alone))
@@ -316,7 +316,8 @@ static ALWAYS_INLINE void fetch_blocks(const struct heap_index *index, uintptr_t
             bits = (bits | bits >> 1 | bits >> 2 | bits >> 3) & UINT64_C(0x1111111111111111);
         }
         for (; bits; bits &= bits - 1)
-            __builtin_prefetch((void *)(page + (uintptr_t)(64 * i + __builtin_ctzll(bits)) * 16));
+            __builtin_prefetch((void *)(page + (uintptr_t)(64 * i + __builtin_ctzll(bits)) * 16), 0,
+                               0);
     }
 }
 
@@ -433,6 +434,7 @@ static ALWAYS_INLINE bool drain(struct marker *marker, bool alone)
         if (alone) {
             if (UNLIKELY(marker->work >= help_after)) {
                 marker->work = 0;
+                team_pace(marker);
                 if (marker->mark->helpers &&
                     (marker_backlog(marker) >= HELP_BACKLOG || marker->mark->eager))
                     return false;
@@ -441,9 +443,11 @@ static ALWAYS_INLINE bool drain(struct marker *marker, bool alone)
             if (UNLIKELY(__atomic_load_n(&team->hungry, __ATOMIC_RELAXED) >
                          __atomic_load_n(&team->full, __ATOMIC_RELAXED)))
                 team_give(marker);
-            if (UNLIKELY(marker->work >= CLOCK_EVERY) && marker->number) {
+            if (UNLIKELY(marker->work >= CLOCK_EVERY)) {
                 marker->work = 0;
-                if (has_waited(marker))
+                if (marker->number == 0)
+                    team_pace(marker);
+                else if (has_waited(marker))
                     return false;
             }
         }

@@ -64,7 +64,8 @@ void mark_renew(struct mark *mark);
 
 /* How much nicer than the program the first marker has to run to keep to `gccpu`. */
 int mark_nice(void);
-/* The program is at its end and waits for the mark: it yields to nobody.  Set by the collector. */
+/* The program waits for the mark, at its end or in a stop: it yields to nobody.  Set at the
+ * beginning of a cycle, and by engines. */
 extern bool mark_hurries;
 
 #endif

@@ -16,6 +16,12 @@
 #define SPINS 64u
 #define IDLE_NICE 19
 #define OWN_NICE 5 /* of the first marker, at least: it yields to the program */
+/* And what it takes of its CPU at most where tasks have to wait for one.  Its weight alone does not
+ * see to that: the kernel may leave two threads of the program on one CPU and the marker alone on
+ * the other for all of a cycle. */
+#define OWN_PERCENT 20
+#define PACE_NS 1000000     /* CPU time between looks */
+#define PACE_MOST 100000000 /* sleep at most */
 
 /* Tasks that want a CPU now, anywhere on the machine, this one included; a large number if that
  * cannot be told. */
@@ -39,11 +45,11 @@ static unsigned runnable(void)
     return *p == '/' ? value : UINT32_MAX;
 }
 
-/* Percent of one CPU that `gccpu` comes to. */
-static uint64_t share_percent(void)
+/* Percent of one CPU that `gccpu` comes to, of so many. */
+static uint64_t share_percent(unsigned cpus)
 {
     uint64_t percent = option_number(OPTION_GCCPU);
-    return MIN(percent, 100) * os_cpu_count();
+    return MIN(percent, 100) * cpus;
 }
 
 bool mark_hurries;
@@ -56,11 +62,45 @@ int mark_nice(void)
      * w gets w / (1024 + w). */
     static const uint16_t weight[] = {1024, 820, 655, 526, 423, 335, 272, 215, 172, 137,
                                       110,  87,  70,  56,  45,  36,  29,  23,  18,  15};
-    uint64_t share = share_percent();
+    uint64_t share = share_percent(os_cpu_count());
     int nice = OWN_NICE;
     while (nice < 19 && weight[nice] * (uint64_t)100 > share * (1024 + weight[nice]))
         nice++;
     return nice;
+}
+
+/* Percent of one CPU that a marker may use now, when there are so many: its part of what others
+ * use, as it slows them down even from a CPU that would be idle (they share caches and memory, and
+ * pay for pages that are copied or tracked, for which a longer cycle leaves more time); less if
+ * they have to wait.  All of it where nobody else wants one. */
+static uint64_t fair_percent(unsigned markers)
+{
+    unsigned busy = runnable(), cpus = os_cpu_count();
+    if (busy <= markers)
+        return 100;
+    uint64_t share = share_percent(MIN(busy - markers, cpus)) / markers;
+    return MAX(MIN(share, busy > cpus ? OWN_PERCENT : 100), 1);
+}
+
+void team_pace(struct marker *marker)
+{
+    if (mark_hurries)
+        return;
+    int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID), used = cpu - marker->paced_cpu_ns;
+    bool first = marker->paced_wall_ns == 0;
+    if (!first && used < PACE_NS)
+        return;
+    int64_t now = raw_clock_ns(CLOCK_MONOTONIC), passed = now - marker->paced_wall_ns;
+    if (!first && passed < used * 100) {
+        const struct team *team = marker->mark->team;
+        int64_t due = used * 100 / (int64_t)fair_percent(team ? MAX(team->started, 1) : 1);
+        if (passed < due) {
+            raw_sleep_ns(MIN(due - passed, PACE_MOST));
+            now = raw_clock_ns(CLOCK_MONOTONIC);
+        }
+    }
+    marker->paced_cpu_ns = cpu;
+    marker->paced_wall_ns = now;
 }
 
 /* ---- in a helper ---- */
@@ -253,11 +293,13 @@ bool team_start(struct mark *mark)
     if (!mark->eager) {
         unsigned cpus = os_cpu_count(), busy = runnable();
         wanted = busy < cpus ? MIN(cpus - busy, wanted) : 0;
+        if (busy > 1 && !mark_hurries)
+            wanted = MIN(wanted, (unsigned)(share_percent(busy - 1) / 100));
     }
     if (!wanted || !make_team(mark))
         return false;
     struct team *team = mark->team;
-    uint64_t share = share_percent();
+    uint64_t share = share_percent(os_cpu_count());
     int own_nice = 20 - (int)RAW3(SYS_getpriority, 0, 0, 0); /* the bare call answers 20 - nice */
     team->quit = false;
     team->active = 1;

@@ -114,7 +114,7 @@ static void mark_beside(void *ctx)
 static void clean_rounds(void)
 {
     uint64_t few = FEW_BYTES + extents_bytes() / 8192, least = UINT64_MAX;
-    for (int i = 0, vain = 0; i < ROUNDS && vain < 3; i++) {
+    for (int i = 0, vain = 0; i < ROUNDS && vain < 2; i++) {
         clean();
         if (state->round_bytes <= few)
             break;
@@ -163,6 +163,7 @@ static void serve(void *ctx)
 {
     (void)ctx;
     fault_handle(give_up);
+    mark_hurries = true;
     uint32_t served = 0, now;
     for (bool ended = false; !ended;) {
         while ((now = __atomic_load_n(&state->asked, __ATOMIC_ACQUIRE)) == served)

@@ -358,6 +358,7 @@ int main(void)
         check_mark(1 << 20, 0, names[way]);
     }
     pages_way = 0;
+    mark_hurries = true; /* the others yield to whatever else runs here */
     narrow = true;
     check_mark(1 << 20, 0, "without AVX2");
     narrow = false;
