@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 
 extern char entry_page[] __attribute__((visibility("hidden")));
-extern char entry_page_tracked[] __attribute__((visibility("hidden")));
 
 /* malloc and free are jemalloc's own code (copy_entries.py); their slots are used only once their
  * page has been replaced. */
@@ -74,8 +73,13 @@ bool entry_can_track(void)
 {
     /* Both are code of this library, mapped from its file: nothing becomes writable, and no policy
      * against that stands in the way.  No other thread exists yet. */
-    return mremap(entry_page_tracked, OS_PAGE, OS_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-                  entry_page) == (void *)entry_page;
+    if (mremap(entry_page_tracked, OS_PAGE, OS_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, entry_page) !=
+        (void *)entry_page)
+        return false;
+    /* So that nobody's memory comes to lie there. */
+    mmap(entry_page_tracked, OS_PAGE, PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+    return true;
 }
 
 void entry_choose(bool tracked)

@@ -13,6 +13,8 @@
 /* Replaces the page of malloc and free by one of jumps: to be called before the tracked variant is
  * chosen.  False: the system refused, and only the plain variant can be had. */
 bool entry_can_track(void);
+/* Where that page has come from, in the middle of our code: what lies there now is not ours. */
+extern char entry_page_tracked[] __attribute__((visibility("hidden")));
 /* Points every entry at its variant. */
 void entry_choose(bool tracked);
 /* Set by memdebug.c at link time: called once, by the first call of any entry. */

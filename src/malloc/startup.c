@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/os.h"
+#include "malloc/entry.h"
 #include "stack/unwind.h"
 
 #include <dlfcn.h>
@@ -66,6 +67,17 @@ struct visit {
     void *ctx;
 };
 
+/* All but the page that is not ours. */
+static void visit_whole(const struct visit *v, struct pages pages)
+{
+    uintptr_t gap = (uintptr_t)entry_page_tracked;
+    if (gap - pages.start < pages.end - pages.start) {
+        v->fn(v->ctx, (struct pages){pages.start, gap});
+        pages.start = gap + OS_PAGE;
+    }
+    v->fn(v->ctx, pages);
+}
+
 /* Of ours and the other allocator all of it, of others the tables for unwinding: from
  * .eh_frame_hdr to the end of its segment. */
 static int visit(struct dl_phdr_info *info, size_t size, void *ctx)
@@ -78,7 +90,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *ctx)
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         uintptr_t address = info->dlpi_addr + p->p_vaddr;
         if (whole && in_segment(info, i, address, &pages))
-            v->fn(v->ctx, pages);
+            visit_whole(v, pages);
         for (int k = 0; p->p_type == PT_GNU_EH_FRAME && !whole && k < info->dlpi_phnum; k++)
             if (in_segment(info, k, address, &pages))
                 v->fn(v->ctx, pages);
@@ -109,7 +121,8 @@ static void look(void *ctx, struct pages pages)
 static void give_back(void *ctx, struct pages pages)
 {
     (void)ctx;
-    madvise((void *)pages.start, pages.end - pages.start, MADV_DONTNEED);
+    if (pages.start < pages.end)
+        madvise((void *)pages.start, pages.end - pages.start, MADV_DONTNEED);
 }
 
 /* Whether these pages are as their files have them: a debugger that has set breakpoints, or

@@ -4,7 +4,8 @@
  *   startup [write]     write: one byte of the code of the library named libmemdebug is written
  *                       first, as a debugger does; at the end it must still be there
  *
- * "PHASE NAME KB" for each library, "byte kept" or "byte lost". */
+ * "PHASE NAME KB" for each library, "pages lost: N" of those mapped meanwhile, "byte kept" or
+ * "byte lost". */
 #include <dlfcn.h>
 #include <link.h>
 #include <stdbool.h>
@@ -58,6 +59,27 @@ static void allocate(size_t bytes)
     }
 }
 
+/* Pages that fill whatever holes there are between and within what is mapped. */
+static unsigned char *holes[300];
+
+static void fill_holes(void)
+{
+    for (size_t i = 0; i < 300; i++) {
+        holes[i] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (holes[i] == MAP_FAILED)
+            exit(3);
+        memset(holes[i], (int)(1 + i % 255), 4096);
+    }
+}
+
+static size_t lost_holes(void)
+{
+    size_t lost = 0;
+    for (size_t i = 0; i < 300; i++)
+        lost += *holes[i] != 1 + i % 255;
+    return lost;
+}
+
 int main(int argc, char **argv)
 {
     uintptr_t code = 0;
@@ -74,8 +96,10 @@ int main(int argc, char **argv)
     }
     allocate(20u << 20);
     say("before");
+    fill_holes();
     allocate(20u << 20);
     say("after");
+    printf("pages lost: %zu\n", lost_holes());
     if (write)
         printf("byte %s\n", *byte == (unsigned char)~before ? "kept" : "lost");
     return 0;

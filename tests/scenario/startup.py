@@ -21,6 +21,10 @@ with s.Tap() as t:
     t.equal((result.status, result.rest), (0, []), 'the program ends as it should, silently', result)
     before, after = (resident(result, phase, 'libmemdebug') for phase in ('before', 'after'))
     t.ok(0 < after < before - 100, f'of ours {before} KB were resident, {after} KB afterwards', result)
+    for options in ('memprofilerate=512k', 'memprofilerate=4096', 'memprofilerate=4096,gc=off', 'gctrace=1,gcinterval=50ms'):
+        result = s.run([program], options)
+        t.ok(result.status == 0 and 'pages lost: 0\n' in result.out,
+             f'memory that the program has mapped meanwhile stays, {options}', result)
     libc = [resident(result, phase, 'libc.so') for phase in ('before', 'after')]
     t.ok(libc[1] > 500, f'code of others is left alone (libc: {libc} KB)', result)
 
