@@ -17,17 +17,31 @@ void remark_extent(struct remark *remark, struct extent extent)
     remark->start_found = 0;
 }
 
-void remark_end(struct remark *remark)
+static void look_at_page(struct remark *remark, uintptr_t page);
+
+/* Looks at what has been gathered. */
+static void look_at_gathered(struct remark *remark)
 {
     if (remark->start < remark->end)
         mark_from(remark->mark, remark->start, remark->end);
     remark->start = remark->end = 0;
 }
 
+void remark_end(struct remark *remark)
+{
+    for (unsigned i = 0; i < REMARK_AHEAD; i++) {
+        uintptr_t *page = &remark->ahead[remark->at++ % REMARK_AHEAD];
+        if (*page)
+            look_at_page(remark, *page);
+        *page = 0;
+    }
+    look_at_gathered(remark);
+}
+
 static void gather(struct remark *remark, uintptr_t start, uintptr_t end)
 {
     if (remark->end != start) {
-        remark_end(remark);
+        look_at_gathered(remark);
         remark->start = start;
     }
     remark->end = end;
@@ -130,6 +144,23 @@ static void look_at_page(struct remark *remark, uintptr_t page)
     }
 }
 
+static void fetch_records(const struct heap_index *index, uintptr_t page)
+{
+    const uint8_t *row = object_byte((void *)page);
+    for (unsigned i = 0; i < ROW; i += 64)
+        __builtin_prefetch(row + i);
+    __builtin_prefetch(index_page(index, page));
+    __builtin_prefetch(index_white(index, page));
+}
+
+static void fetch_contents(uintptr_t page)
+{
+    for (unsigned i = 0; i < 4096; i += 64)
+        __builtin_prefetch((const char *)page + i);
+}
+
+/* A page is looked at when its records, then its contents, have been fetched: what the program has
+ * just written lies in other CPUs' caches. */
 void remark_pages(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct remark *remark = ctx;
@@ -137,7 +168,14 @@ void remark_pages(void *ctx, uintptr_t start, uintptr_t end)
     end = MIN(end, remark->extent.end);
     for (; start < end; start += 4096) {
         remark->bytes += 4096;
-        look_at_page(remark, start);
+        uintptr_t half = remark->ahead[(remark->at + REMARK_AHEAD / 2) % REMARK_AHEAD];
+        uintptr_t *slot = &remark->ahead[remark->at++ % REMARK_AHEAD], ripe = *slot;
+        fetch_records(remark->mark->index, start);
+        if (half)
+            fetch_contents(half);
+        *slot = start;
+        if (ripe)
+            look_at_page(remark, ripe);
     }
 }
 

@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+#define REMARK_AHEAD 8 /* pages being fetched */
+
 struct remark {
     struct mark *mark;
     struct extent extent;  /* at work */
@@ -21,6 +23,8 @@ struct remark {
     uintptr_t sought;      /* the map has been searched up to this page ... */
     uintptr_t start_found; /* ... and this is the last start of a block before it; 0: none */
     uint64_t bytes;        /* of the pages looked at */
+    uintptr_t ahead[REMARK_AHEAD]; /* ring; 0: none */
+    unsigned at;
 };
 
 void remark_begin(struct remark *remark, struct mark *mark);

@@ -377,12 +377,14 @@ static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct p
     return m->start;
 }
 
-/* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
+/* Devices: reading may have effects.  Memory shared with others: not ours to judge.  Code of a
+ * file: what is written there (a breakpoint) holds no address of a block. */
 static bool is_no_root(const struct proc_mapping *m)
 {
     bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
                   strncmp(m->path, "/dev/shm/", 9) != 0;
-    return m->shared || device || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
+    bool code = m->executable && !m->writable && m->inode;
+    return m->shared || device || code || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
 }
 
 static void scan_mapping(void *ctx, const struct proc_mapping *m)

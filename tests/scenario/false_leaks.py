@@ -139,7 +139,7 @@ def by_valgrind(command, cwd):
     return lost['definitely'], lost['definitely'] + lost['indirectly']
 
 
-def redis(t):
+def redis(t, engine):
     with tempfile.TemporaryDirectory() as directory:
         socket, server = f'{directory}/socket', Path(directory) / 'redis-server'
         server.symlink_to(s.find('redis-check-rdb'))  # Debian: the server too, under another name
@@ -149,13 +149,14 @@ def redis(t):
         def client(program, *arguments):
             subprocess.run([s.find(program), '-s', socket, *arguments], capture_output=True, check=False,
                            env=s.environment(preload=False), timeout=120)
-        with s.running(command, 'gctrace=json,gcinterval=20ms', ready='ready to accept') as process:
+        with s.running(command, f'gctrace=json,gcinterval=20ms,gcengine={engine}',
+                       ready='ready to accept') as process:
             client('redis-benchmark', '-q', '-n', '40000', '-r', '20000', '-d', '200', '-P', '8',
                    '-t', 'set,get,lpush,hset,zadd')
             client('redis-cli', 'eval', 'local t = {} for i = 1, 10000 do t[i] = {i} end return #t', '0')
             client('redis-cli', 'shutdown', 'nosave')
             process.wait(20)
-            judge(t, 'redis-server', 'redis-server', process.text()[1])
+            judge(t, f'redis-server, {engine}', 'redis-server', process.text()[1])
 
 
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
@@ -168,7 +169,8 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
             t.equal(result.status, 0, f'{label}, {engine}: ends as it should', result)
             judge(t, f'{label}, {engine}', name, result.err)
     if not t.missing('redis-server', 'redis-check-rdb', 'redis-cli', 'redis-benchmark'):
-        redis(t)
+        for engine in ('auto', 'wp'):
+            redis(t, engine)
 
     # Programs that do lose memory; they end before anything is due, so their one cycle is the last.
     lossy = [('as', ['as', directory / 'roots.s', '-o', directory / 'roots.o'])]
