@@ -16,10 +16,10 @@
 #define SPINS 64u
 #define IDLE_NICE 19
 #define OWN_NICE 5 /* of the first marker, at least: it yields to the program */
-/* And what it takes of its CPU at most where tasks have to wait for one.  Its weight alone does not
+/* And what it takes of its CPU at most where the program uses them all.  Its weight alone does not
  * see to that: the kernel may leave two threads of the program on one CPU and the marker alone on
  * the other for all of a cycle. */
-#define OWN_PERCENT 20
+#define OWN_PERCENT 10
 #define PACE_NS 1000000     /* CPU time between looks */
 #define PACE_MOST 100000000 /* sleep at most */
 
@@ -69,38 +69,43 @@ int mark_nice(void)
     return nice;
 }
 
-/* Percent of one CPU that a marker may use now, when there are so many: its part of what others
- * use, as it slows them down even from a CPU that would be idle (they share caches and memory, and
- * pay for pages that are copied or tracked, for which a longer cycle leaves more time); less if
- * they have to wait.  All of it where nobody else wants one. */
-static uint64_t fair_percent(unsigned markers)
+/* Percent of one CPU that a marker may use beside a program that uses so much: its part of that, as
+ * it slows the program down even from a CPU that would be idle (they share caches and memory, and
+ * the program pays for pages that are copied or tracked, for which a longer cycle leaves more
+ * time).  Beside less than one thread more, up to all of it beside none. */
+static int64_t fair_percent(int64_t used)
 {
-    unsigned busy = runnable(), cpus = os_cpu_count();
-    if (busy <= markers)
-        return 100;
-    uint64_t share = share_percent(MIN(busy - markers, cpus)) / markers;
-    return MAX(MIN(share, busy > cpus ? OWN_PERCENT : 100), 1);
+    int64_t share = (int64_t)share_percent(1), cpus = os_cpu_count();
+    share = used < 100 ? 100 - (100 - share) * used / 100 : share * used / 100;
+    if (used + MIN(share, OWN_PERCENT) > 100 * cpus - 50)
+        share = MIN(share, OWN_PERCENT);
+    return MAX(MIN(share, 100), 1);
+}
+
+/* The program's CPU time; the clock's name is made of its id (the marker is its child). */
+static int64_t program_cpu_ns(void)
+{
+    return raw_clock_ns((int)(~(unsigned)RAW3(SYS_getppid, 0, 0, 0) << 3 | 2));
 }
 
 void team_pace(struct marker *marker)
 {
     if (mark_hurries)
         return;
-    int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID), used = cpu - marker->paced_cpu_ns;
-    bool first = marker->paced_wall_ns == 0;
-    if (!first && used < PACE_NS)
+    struct mark_pace *pace = &marker->pace;
+    int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID), used = cpu - pace->cpu_ns;
+    if (pace->wall_ns && used < PACE_NS)
         return;
-    int64_t now = raw_clock_ns(CLOCK_MONOTONIC), passed = now - marker->paced_wall_ns;
-    if (!first && passed < used * 100) {
-        const struct team *team = marker->mark->team;
-        int64_t due = used * 100 / (int64_t)fair_percent(team ? MAX(team->started, 1) : 1);
-        if (passed < due) {
+    int64_t now = raw_clock_ns(CLOCK_MONOTONIC), program = program_cpu_ns();
+    int64_t passed = now - pace->wall_ns;
+    if (pace->wall_ns && passed < used * 100) {
+        /* Of the program also while we slept. */
+        int64_t percent = (program - pace->program_ns) * 100 / MAX(now - pace->looked_ns, 1);
+        int64_t due = used * 100 / fair_percent(percent);
+        if (passed < due)
             raw_sleep_ns(MIN(due - passed, PACE_MOST));
-            now = raw_clock_ns(CLOCK_MONOTONIC);
-        }
     }
-    marker->paced_cpu_ns = cpu;
-    marker->paced_wall_ns = now;
+    *pace = (struct mark_pace){raw_clock_ns(CLOCK_MONOTONIC), cpu, now, program};
 }
 
 /* ---- in a helper ---- */
@@ -293,8 +298,6 @@ bool team_start(struct mark *mark)
     if (!mark->eager) {
         unsigned cpus = os_cpu_count(), busy = runnable();
         wanted = busy < cpus ? MIN(cpus - busy, wanted) : 0;
-        if (busy > 1 && !mark_hurries)
-            wanted = MIN(wanted, (unsigned)(share_percent(busy - 1) / 100));
     }
     if (!wanted || !make_team(mark))
         return false;

@@ -40,7 +40,7 @@ struct team {
 
 /* Starts helpers if there are idle CPUs.  False: none. */
 bool team_start(struct mark *mark);
-/* Marker 0, now and then: sleeps where others have to wait for a CPU and it has had its share. */
+/* Marker 0, now and then: sleeps where the program runs and it has had its share of that. */
 void team_pace(struct marker *marker);
 /* Somebody has no work: gives some away if there is enough. */
 void team_give(struct marker *marker);

@@ -14,6 +14,12 @@ struct mark_range {
     uintptr_t start, end;
 };
 
+/* The clocks as team_pace left them, and as it found them; 0: not yet. */
+struct mark_pace {
+    int64_t wall_ns, cpu_ns;
+    int64_t looked_ns, program_ns;
+};
+
 struct marker {
     struct mark *mark;
     uintptr_t *pages; /* ring */
@@ -30,7 +36,7 @@ struct marker {
     bool alone;      /* no other marker runs */
     bool left;       /* has given up its CPU; its queue is for marker 0 to take over */
     int64_t wall_ns, cpu_ns;
-    int64_t paced_wall_ns, paced_cpu_ns;    /* at the last look of team_pace; 0: none yet */
+    struct mark_pace pace;
     _Alignas(32) uint64_t lo4[4], span4[4]; /* of the index, for AVX2 */
     uintptr_t edges[MARK_EDGES + 4];
 };

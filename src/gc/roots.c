@@ -396,6 +396,9 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     }
     if (is_no_root(m))
         return;
+    /* Has been looked at, and cannot have changed: what the loader has relocated. */
+    if (scan->part == REST && !m->writable && m->inode)
+        return;
     size_t point = lower_bound(scan->points, scan->point_count, 1, m->start);
     bool in_use = point < scan->point_count && scan->points[point] < m->end;
     size_t thread = lower_bound(scan->threads, scan->thread_count, 1, m->start);
