@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from measure import (BUILD, LIB, ROOT, environment, geomean, jemalloc, measure, ours, ratios, rounds, spread)
-from workloads import compile_program, prepare
+from workloads import Program, compile_program, prepare
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'support'))
 from scenario import split_trace  # noqa: E402
@@ -104,12 +104,13 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
 # --------------------------------------------------------------------------------- benchmarks
 
 
-def instructions(command, extra):
+def instructions(command, extra, stdin=None):
     """Instructions that cachegrind counts for one run."""
-    with tempfile.NamedTemporaryFile() as out:
+    with tempfile.NamedTemporaryFile() as out, open(stdin or os.devnull, 'rb') as source:
         done = subprocess.run(['valgrind', '--tool=cachegrind', '--cache-sim=no',
                                f'--cachegrind-out-file={out.name}', *map(str, command)],
-                              env=environment(extra), capture_output=True, text=True, check=True)
+                              env=environment(extra), stdin=source, capture_output=True, text=True,
+                              check=True)
     return int(re.search(r'I\s+refs:\s+([\d,]+)', done.stderr)[1].replace(',', ''))
 
 
@@ -141,6 +142,16 @@ def bench_programs(report, quick):
     name = 'MEMDEBUG unset'
     compare(report, 'programs', programs, {name: ours()}, 3 if quick else 11, {name: (1.02, None)},
             rss_delta={name: 2.0})
+    # The same by cachegrind, which no neighbour disturbs; smaller inputs, and not the server.
+    counts = {}
+    for program, run in prepare(True)[0].items():
+        if isinstance(run, Program):
+            base, own = (instructions(run.command, run.env | extra, run.stdin) for extra in (jemalloc(), ours()))
+            counts[program] = own / base
+            report.row('programs', f'{program}, instructions, {name}', own / base, 'x',
+                       note=f'{base / 1e6:.0f} M instructions')
+    report.row('programs', f'geometric mean of {len(counts)}, instructions, {name}',
+               geomean(list(counts.values())), 'x', limit=1.02)
 
 
 def bench_rate4096(report, quick):
@@ -155,13 +166,8 @@ def bench_rate1(report, quick):
     _, small = prepare(quick)
     count = 2 if quick else 5
     with tempfile.TemporaryDirectory() as directory:
-        source = small.args[0]
-        cc1 = subprocess.run(['gcc', '-print-prog-name=cc1'], capture_output=True, text=True, check=True,
-                             env=environment()).stdout.strip()
-
         def heaptrack():
-            return measure(['heaptrack', '-o', f'{directory}/h', cc1, '-quiet', '-O2',
-                            '-fpreprocessed', source, '-o', '/dev/null'])
+            return measure(['heaptrack', '-o', f'{directory}/h', *small.command])
 
         costs = rounds({PLAIN: with_environment(small, jemalloc()),
                         AGAIN: with_environment(small, jemalloc()),

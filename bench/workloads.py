@@ -73,8 +73,22 @@ static int step_{i}(struct item *item, int depth, int *out)
     return ''.join(parts)
 
 
+class Program:
+    """A command with its environment and input; called with an extra environment, it is measured."""
+
+    def __init__(self, command, env=None, stdin=None):
+        self.command, self.env, self.stdin = command, env or {}, stdin
+
+    def __call__(self, extra=None):
+        return measure(self.command, self.env | (extra or {}), self.stdin)
+
+
+def compiler(cc1, source):
+    return Program([cc1, '-quiet', '-O2', '-fpreprocessed', source, '-o', '/dev/null'])
+
+
 def prepare(quick):
-    """{name: function(extra environment) -> Cost} of the five real programs."""
+    """{name: function(extra environment) -> Cost} of the five real programs, and one small one."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     (DIRECTORY / 'work.py').write_text(PYTHON)
     (DIRECTORY / 'trees.lua').write_text(LUA)
@@ -84,25 +98,15 @@ def prepare(quick):
     cc1 = subprocess.run(['gcc', '-print-prog-name=cc1'], capture_output=True, text=True, check=True,
                          env=environment()).stdout.strip()
 
-    def python(extra=None):
-        return measure(['/usr/bin/python3', '-S', DIRECTORY / 'work.py', 25 if quick else 60],
-                       {'PYTHONMALLOC': 'malloc', 'PYTHONHASHSEED': '0'} | (extra or {}))
-
-    def compiler(source, extra=None):
-        return measure([cc1, '-quiet', '-O2', '-fpreprocessed', source, '-o', '/dev/null'], extra)
-
-    def sqlite(extra=None):
-        return measure(['/usr/bin/sqlite3', ':memory:'], extra, stdin=DIRECTORY / 'query.sql')
-
     programs = {
-        'python3': python,
-        'lua5.4': lambda extra=None: measure(
-            ['/usr/bin/lua5.4', DIRECTORY / 'trees.lua', 15 if quick else 16], extra),
-        'sqlite3': sqlite,
-        'redis-server': lambda extra=None: measure_redis(40000 if quick else 200000, extra),
-        'cc1': functools.partial(compiler, DIRECTORY / 'big.i'),
+        'python3': Program(['/usr/bin/python3', '-S', DIRECTORY / 'work.py', 25 if quick else 60],
+                           {'PYTHONMALLOC': 'malloc', 'PYTHONHASHSEED': '0'}),
+        'lua5.4': Program(['/usr/bin/lua5.4', DIRECTORY / 'trees.lua', 15 if quick else 16]),
+        'sqlite3': Program(['/usr/bin/sqlite3', ':memory:'], stdin=DIRECTORY / 'query.sql'),
+        'redis-server': functools.partial(measure_redis, 40000 if quick else 200000),
+        'cc1': compiler(cc1, DIRECTORY / 'big.i'),
     }
-    return programs, functools.partial(compiler, DIRECTORY / 'small.i')
+    return programs, compiler(cc1, DIRECTORY / 'small.i')
 
 
 def compile_program(name, *flags, output=None):

@@ -228,6 +228,7 @@ static void after_fork(void)
     own_thread = false;
     in_child = true;
     message_release();
+    startup_renew();
     extents_renew();
     gc_renew();
     service_renew();

@@ -309,6 +309,8 @@ int service_do(enum service_job job, const char *path)
         counts_as_own(outer);
         return result;
     }
+    if (job != JOB_CYCLE && job != JOB_DUMP_TO)
+        gc_hurry();
     lock_take(&job_lock);
     job_kind = job;
     job_path = path;

@@ -196,6 +196,12 @@ const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns)
     return reason;
 }
 
+void snapshot_hurry(void)
+{
+    if (shared)
+        __atomic_store_n(&shared->hurry, 1, __ATOMIC_RELAXED);
+}
+
 void snapshot_cancel(void)
 {
     /* Seen to be our child and alive, so the number cannot be another process's. */

@@ -22,6 +22,8 @@ const char *snapshot_prepare(void);
 const char *snapshot_clone(size_t (*block_size)(const void *block));
 /* Waits for the child, at most `limit_ns`.  NULL: done, result in *result. */
 const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns);
+/* A mark under way no longer yields to the program, which waits for it.  On any thread. */
+void snapshot_hurry(void);
 /* Ends a child whose snapshot is not wanted. */
 void snapshot_cancel(void);
 /* In a forked copy: the page belongs to the parent. */

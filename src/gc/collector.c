@@ -197,6 +197,8 @@ static const char *run_stop(struct work *work, bool *engine_failed)
     return reason;
 }
 
+static bool in_hurry; /* the program is at its end */
+
 static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
@@ -217,7 +219,8 @@ static void cycle_on_tracer(void *ctx)
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
-        mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT || engine == MD_ENGINE_STOP;
+        mark_hurries = cycle->flags & MD_CYCLE_AT_EXIT || engine == MD_ENGINE_STOP ||
+                       __atomic_load_n(&in_hurry, __ATOMIC_RELAXED);
         uint64_t before = cycle->stop1_ns + cycle->stop2_ns;
         cycle->engine = engine;
         work->reason = engine == MD_ENGINE_WP     ? run_wp(work, &engine_failed)
@@ -319,6 +322,13 @@ static void fill_heap(struct md_cycle *cycle, const struct work *work)
     cycle->globals_bytes = result->roots.globals_bytes;
     int64_t end = (int64_t)(result->bytes + hooks.in_use_bytes() - work->in_use);
     cycle->heap_end_bytes = end > 0 ? (uint64_t)end : 0;
+}
+
+void gc_hurry(void)
+{
+    __atomic_store_n(&in_hurry, true, __ATOMIC_RELAXED);
+    snapshot_hurry();
+    wp_hurry();
 }
 
 bool gc_cycle(uint32_t flags, struct md_cycle *out)

@@ -55,6 +55,9 @@ void gc_end(void);
  * of the program's in a signal handler. */
 bool gc_cycle(uint32_t flags, struct md_cycle *out);
 
+/* The program waits for its end: a cycle under way, and all from now on, yield to nobody. */
+void gc_hurry(void);
+
 /* Whether a cycle is due now, and if not, when to look again at the latest (CLOCK_MONOTONIC ns).
  * Also publishes the goal. */
 bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns);

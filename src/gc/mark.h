@@ -36,13 +36,15 @@ struct mark {
     struct team *team;        /* the others; NULL: none yet */
     struct mark_check *check; /* the simple marker beside this one (mark_check.h); NULL: none */
     size_t page_limit, range_limit;
-    unsigned helpers;    /* at most; set it to 0 to mark alone */
-    unsigned markers;    /* tasks that have marked, the caller's included */
-    int64_t patience_ns; /* a helper that has waited longer for its CPU gives it up */
-    bool eager;          /* for tests: helpers at once, whether CPUs are idle or not */
-    bool overflowed;     /* something was dropped */
-    unsigned again;      /* times that all blocks reached were looked at again for it */
+    unsigned helpers;      /* at most; set it to 0 to mark alone */
+    unsigned markers;      /* tasks that have marked, the caller's included */
+    int64_t patience_ns;   /* a helper that has waited longer for its CPU gives it up */
+    bool eager;            /* for tests: helpers at once, whether CPUs are idle or not */
+    const uint32_t *hurry; /* not 0: the program waits for the mark; NULL: never */
+    bool overflowed;       /* something was dropped */
+    unsigned again;        /* times that all blocks reached were looked at again for it */
     int64_t helper_cpu_ns;
+    int64_t paced_since_ns; /* of team_pace; 0: not yet */
 };
 
 /* `range_limit` large blocks that wait at most.  False: no memory. */

@@ -22,6 +22,8 @@
 #define OWN_PERCENT 10
 #define PACE_NS 1000000     /* CPU time between looks */
 #define PACE_MOST 100000000 /* sleep at most */
+/* Then it goes on at full speed: a cycle has to end within its limit, a minute at least. */
+#define PACE_LIMIT_NS INT64_C(20000000000)
 
 /* Tasks that want a CPU now, anywhere on the machine, this one included; a large number if that
  * cannot be told. */
@@ -90,7 +92,8 @@ static int64_t program_cpu_ns(void)
 
 void team_pace(struct marker *marker)
 {
-    if (mark_hurries)
+    struct mark *mark = marker->mark;
+    if (mark_hurries || (mark->hurry && __atomic_load_n(mark->hurry, __ATOMIC_RELAXED)))
         return;
     struct mark_pace *pace = &marker->pace;
     int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID), used = cpu - pace->cpu_ns;
@@ -98,6 +101,10 @@ void team_pace(struct marker *marker)
         return;
     int64_t now = raw_clock_ns(CLOCK_MONOTONIC), program = program_cpu_ns();
     int64_t passed = now - pace->wall_ns;
+    if (!mark->paced_since_ns)
+        mark->paced_since_ns = now;
+    if (now - mark->paced_since_ns > PACE_LIMIT_NS)
+        return;
     if (pace->wall_ns && passed < used * 100) {
         /* Of the program also while we slept. */
         int64_t percent = (program - pace->program_ns) * 100 / MAX(now - pace->looked_ns, 1);

@@ -35,6 +35,9 @@ bool pages_arm(uintptr_t start, uintptr_t end);
  * registered are left out.  False: the kernel cannot tell. */
 bool pages_each_dirty(uintptr_t start, uintptr_t end, bool rearm,
                       void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+/* The same of anonymous memory: short runs may be told of which a page is not there. */
+bool pages_each_dirty_anonymous(uintptr_t start, uintptr_t end, bool rearm,
+                                void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 /* As pages_each_written, of mappings that are not registered. */
 bool pages_each_untracked(uintptr_t start, uintptr_t end,
                           void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);

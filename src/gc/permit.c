@@ -97,6 +97,8 @@ static _Noreturn void try_needed(struct trial *trial)
     RAW3(SYS_restart_syscall, 0, 0, 0);
     RAW3(SYS_arch_prctl, ARCH_GET_FS, buf, 0);
     raw_sleep_ns(1);
+    RAW3(SYS_sched_yield, 0, 0, 0);
+    RAW3(SYS_sched_getaffinity, 0, sizeof buf, buf);
     raw_clock_ns(CLOCK_MONOTONIC);
     void *page = (void *)raw6(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     RAW3(SYS_madvise, page, 4096, MADV_NORMAL);

@@ -59,11 +59,14 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
  * thread-locals stay mapped after pthread_exit, and among them ours, with addresses that others'
  * blocks have by then. */
 static uintptr_t main_pointer;
+static bool main_is_first; /* not the thread that forked: its stack may have another use later */
 
 void roots_find_main(void)
 {
+    uintptr_t before = main_pointer;
     main_pointer =
         os_gettid() == (int)RAW3(SYS_getpid, 0, 0, 0) ? (uintptr_t)__builtin_thread_pointer() : 0;
+    main_is_first = before == 0 || before == main_pointer;
 }
 
 void roots_find_self(void)
@@ -203,7 +206,7 @@ static bool collect(struct scan *scan)
         if (pointer)
             scan->threads[scan->thread_count++] = pointer;
     }
-    if (main_pointer && !scan->main_lives)
+    if (main_pointer && main_is_first && !scan->main_lives)
         scan->threads[scan->thread_count++] = main_pointer;
     sort_words(scan->points, scan->point_count, 1);
     sort_words(scan->threads, scan->thread_count, 1);
@@ -377,14 +380,12 @@ static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct p
     return m->start;
 }
 
-/* Devices: reading may have effects.  Memory shared with others: not ours to judge.  Code of a
- * file: what is written there (a breakpoint) holds no address of a block. */
+/* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
 static bool is_no_root(const struct proc_mapping *m)
 {
     bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
                   strncmp(m->path, "/dev/shm/", 9) != 0;
-    bool code = m->executable && !m->writable && m->inode;
-    return m->shared || device || code || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
+    return m->shared || device || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
 }
 
 static void scan_mapping(void *ctx, const struct proc_mapping *m)
@@ -396,7 +397,9 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
     }
     if (is_no_root(m))
         return;
-    /* Has been looked at, and cannot have changed: what the loader has relocated. */
+    /* Code, and what the loader has relocated: has been looked at.  Who makes such a page writable
+     * for a moment, and puts a block's only pointer there, is seen in the next cycle; one is not
+     * enough to call it a leak. */
     if (scan->part == REST && !m->writable && m->inode)
         return;
     size_t point = lower_bound(scan->points, scan->point_count, 1, m->start);

@@ -42,8 +42,8 @@ static void search(void *ctx)
         }
         scout->run_count = 0;
         for (unsigned i = 0; i < scout->count; i++)
-            pages_each_dirty(i ? scout->heap[i].start : scout->from, scout->heap[i].end,
-                             scout->rearm, add_run, scout);
+            pages_each_dirty_anonymous(i ? scout->heap[i].start : scout->from, scout->heap[i].end,
+                                       scout->rearm, add_run, scout);
         __atomic_store_n(&scout->state, FOUND, __ATOMIC_RELEASE);
         raw_futex_wake(&scout->state, 1, 0);
     }
@@ -55,7 +55,7 @@ static void look_at(struct remark *remark, struct extent extent, uintptr_t start
                     bool rearm)
 {
     remark_extent(remark, extent);
-    pages_each_dirty(start, end, rearm, remark_pages, remark);
+    pages_each_dirty_anonymous(start, end, rearm, remark_pages, remark);
 }
 
 /* Waits for what the scout has taken. */

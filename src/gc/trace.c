@@ -36,6 +36,7 @@ const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
     if (MARK_CHECKED && !mark_check_begin(&trace->mark, block_size))
         return "no memory to check the mark in";
     int64_t t1 = os_now_ns();
+    trace->mark.hurry = &result->hurry;
     if (!roots_mark(&trace->mark, &result->roots))
         return "/proc/self/maps cannot be read";
     int64_t t2 = os_now_ns();

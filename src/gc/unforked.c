@@ -25,7 +25,7 @@ static struct list *copied; /* shared with the child, which writes it */
 
 static struct {
     unsigned count;
-    uintptr_t at[MISSING_MOST];
+    struct range ranges[MISSING_MOST];
 } missing;
 
 static void add(struct list *list, const struct proc_mapping *m)
@@ -71,8 +71,10 @@ void unforked_before(void)
 
 void unforked_copied(void)
 {
-    if (copied)
-        proc_each_mapping(add_any, copied);
+    if (!copied)
+        return;
+    copied->count = 0; /* of an attempt that was given up */
+    proc_each_mapping(add_any, copied);
 }
 
 void unforked_after(void)
@@ -81,20 +83,20 @@ void unforked_after(void)
         proc_each_mapping(add_private, after);
 }
 
-/* Where each range that the copy has only part of goes on without it first. */
+/* What the copy lacks of each range. */
 static void find_missing(const struct list *wanted)
 {
     uint32_t next = 0;
     for (uint32_t i = 0; i < wanted->count; i++) {
-        const struct range *range = &wanted->ranges[i];
-        while (next < copied->count && copied->ranges[next].end <= range->start)
+        uintptr_t at = wanted->ranges[i].start, end = wanted->ranges[i].end;
+        while (next < copied->count && copied->ranges[next].end <= at)
             next++;
-        const struct range *have = &copied->ranges[next];
-        uintptr_t at = range->start;
-        if (next < copied->count && have->start <= at)
-            at = have->end;
-        if (at < range->end && missing.count < MISSING_MOST)
-            missing.at[missing.count++] = at;
+        for (uint32_t k = next; at < end; k++) {
+            struct range have = k < copied->count ? copied->ranges[k] : (struct range){end, end};
+            if (at < have.start && missing.count < MISSING_MOST)
+                missing.ranges[missing.count++] = (struct range){at, MIN(end, have.start)};
+            at = MAX(at, have.end);
+        }
     }
 }
 
@@ -110,7 +112,7 @@ static bool line_says_so(const char *line, struct range *at)
     if (strncmp(line, "VmFlags:", 8) != 0 || !strstr(line, " dc"))
         return false;
     for (unsigned i = 0; i < missing.count; i++)
-        if (missing.at[i] - at->start < at->end - at->start)
+        if (missing.ranges[i].start < at->end && at->start < missing.ranges[i].end)
             return true;
     return missing.count == MISSING_MOST; /* there may be more */
 }
@@ -148,5 +150,9 @@ bool unforked_any(void)
 
 void unforked_renew(void)
 {
-    copied = NULL; /* two processes would write to it */
+    if (copied) { /* two processes would write to it */
+        own_forget(copied, sizeof *copied);
+        munmap(copied, sizeof *copied);
+    }
+    copied = NULL;
 }

@@ -371,11 +371,9 @@ static unsigned outstanding(bool look)
 
 static bool wait_for_answers(int64_t deadline)
 {
-    /* An answer takes about 10 us on another core, and as long again to wake us from a futex, or
-     * five times as long if a virtual CPU has gone to sleep: look for a moment, then yield to who
-     * has to answer here, before sleeping. */
-    int64_t now = os_now_ns(), spin_end = now + 30000, yield_end = now + 500000;
-    int64_t examine_at = now + 1000000;
+    /* An answer takes about 10 us on another core, and as long again to wake us from a futex:
+     * look for a moment before sleeping. */
+    int64_t now = os_now_ns(), spin_end = now + 30000, examine_at = now + 1000000;
     for (;;) {
         uint32_t have = __atomic_load_n(&answered, __ATOMIC_SEQ_CST);
         unsigned waiting = outstanding(now >= examine_at);
@@ -388,8 +386,6 @@ static bool wait_for_answers(int64_t deadline)
             if (now < spin_end)
                 for (int i = 0; i < 50 && __atomic_load_n(&answered, __ATOMIC_RELAXED) == have; i++)
                     __builtin_ia32_pause();
-            else if (now < yield_end)
-                RAW3(SYS_sched_yield, 0, 0, 0);
             else
                 raw_futex_wait(&answered, have, MIN(examine_at, deadline) - now + 1000,
                                FUTEX_PRIVATE_FLAG);

@@ -15,8 +15,8 @@
 
 #define ROUNDS 16
 /* Where an answer is a moment away nobody goes to sleep: a CPU that does takes tens of us to wake,
- * a virtual one more.  Who waits yields, so on one CPU the other side runs. */
-#define AWAKE_NS 1000000
+ * a virtual one more. */
+#define AWAKE_NS 500000
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(256) << 10)
 
@@ -77,7 +77,7 @@ static void clean(void)
     for (unsigned i = 0; i < track.count; i++) {
         struct track_range range = track.ranges[i];
         if (range.kind == TRACK_MAP)
-            pages_each_dirty(range.start, range.end, true, remark_map, mark);
+            pages_each_dirty_anonymous(range.start, range.end, true, remark_map, mark);
         else if (range.kind == TRACK_ROOTS)
             pages_each_dirty(range.start, range.end, true, mark_counted, &roots);
     }
@@ -98,6 +98,7 @@ static void mark_beside(void *ctx)
         reason = "a block of more than 64 GiB";
     int64_t t1 = os_now_ns();
     if (!reason) {
+        trace->mark.hurry = &state->result.hurry;
         if (!roots_mark_early(&trace->mark, &state->result.roots))
             reason = "/proc/self/maps cannot be read";
         mark_finish(&trace->mark);
@@ -142,7 +143,8 @@ static void finish(void)
     remark_end(&remark);
     for (unsigned i = 0; i < track.first_root; i++)
         if (track.ranges[i].kind == TRACK_MAP)
-            pages_each_dirty(track.ranges[i].start, track.ranges[i].end, false, remark_map, mark);
+            pages_each_dirty_anonymous(track.ranges[i].start, track.ranges[i].end, false,
+                                       remark_map, mark);
     if (!roots_mark_rest(mark, &state->result.roots)) {
         strcpy(state->result.reason, "/proc/self/maps cannot be read");
         state->failed = true;
@@ -162,12 +164,16 @@ static void tell(void)
     }
 }
 
-/* Until the word is no longer that, but not for long. */
-static void stay_awake(const uint32_t *word, uint32_t value)
+/* Until the word is no longer that, but not for long.  `yields`: to whoever wants this CPU; not in
+ * the stop, where that might be another process for a whole slice. */
+static void stay_awake(const uint32_t *word, uint32_t value, bool yields)
 {
-    for (int64_t end = raw_clock_ns(CLOCK_MONOTONIC) + AWAKE_NS;
-         __atomic_load_n(word, __ATOMIC_ACQUIRE) == value && raw_clock_ns(CLOCK_MONOTONIC) < end;)
-        RAW3(SYS_sched_yield, 0, 0, 0);
+    int64_t end = os_cpu_count() > 1 ? raw_clock_ns(CLOCK_MONOTONIC) + AWAKE_NS : 0;
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value && raw_clock_ns(CLOCK_MONOTONIC) < end)
+        if (yields)
+            RAW3(SYS_sched_yield, 0, 0, 0);
+        else
+            __builtin_ia32_pause();
 }
 
 static void serve(void *ctx)
@@ -177,7 +183,7 @@ static void serve(void *ctx)
     mark_hurries = true;
     uint32_t served = 0, now;
     for (bool ended = false; !ended;) {
-        stay_awake(&state->asked, served);
+        stay_awake(&state->asked, served, true);
         while ((now = __atomic_load_n(&state->asked, __ATOMIC_ACQUIRE)) == served)
             raw_futex_wait(&state->asked, served, -1, 0);
         int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -299,7 +305,7 @@ const char *wp_finish(void)
 {
     uint32_t answered = state->answered;
     ask(FINISH);
-    stay_awake(&state->answered, answered);
+    stay_awake(&state->answered, answered, false);
     return answer(WP_STOP_NS);
 }
 
@@ -315,6 +321,12 @@ const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
             state->finisher.cpu_ns - state->result.stop_cpu_ns + state->result.helper_cpu_ns;
     *result = state->result;
     return reason;
+}
+
+void wp_hurry(void)
+{
+    if (state)
+        __atomic_store_n(&state->result.hurry, 1, __ATOMIC_RELAXED);
 }
 
 void wp_end(struct snapshot_result *result)

@@ -38,6 +38,8 @@ const char *wp_clean(int64_t limit_ns);
 const char *wp_finish(void);
 /* After the world has been resumed: what is told.  NULL, or why not. */
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns);
+/* As snapshot_hurry. */
+void wp_hurry(void);
 /* Ends whatever runs, and gives back memory.  Always, after wp_arm. */
 void wp_end(struct snapshot_result *result);
 /* In a forked copy. */

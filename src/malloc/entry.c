@@ -77,8 +77,8 @@ bool entry_can_track(void)
         (void *)entry_page)
         return false;
     /* So that nobody's memory comes to lie there. */
-    mmap(entry_page_tracked, OS_PAGE, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+    (void)mmap(entry_page_tracked, OS_PAGE, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "base/os.h"
 #include "malloc/entry.h"
+#include "prof/prof.h"
 #include "stack/unwind.h"
 
 #include <dlfcn.h>
@@ -11,17 +12,17 @@
 #include <link.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-/* The first look needs a file of /proc, so it comes where the segment's file is made, before a
- * program has shut itself in. */
-#define LOOK_BYTES (512u << 10)
 #define OVER_BYTES (32u << 20)
+#define RANGES 128u
 
-/* Set in a pagemap entry of a page of a file; clear in one that was written to (a breakpoint). */
+/* Of a pagemap entry: a page of a file; written to (a breakpoint) it is one no more. */
 #define PAGEMAP_FILE (UINT64_C(1) << 61)
-#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_THERE (UINT64_C(3) << 62) /* present or swapped */
 
+static enum { NOT_LOADED, RUNNING, OVER } state;
 static uintptr_t other_malloc; /* an address in another allocator's library; 0: none */
 
 void startup_load(void)
@@ -32,6 +33,12 @@ void startup_load(void)
     if (next && libc && _dl_find_object((void *)next, &a) == 0 &&
         _dl_find_object((void *)libc, &b) == 0 && a.dlfo_link_map != b.dlfo_link_map)
         other_malloc = next;
+    __atomic_store_n(&state, RUNNING, __ATOMIC_RELEASE);
+}
+
+void startup_renew(void)
+{
+    state = OVER;
 }
 
 /* Pages of a module that nobody writes to: code, and tables that need no relocation. */
@@ -61,95 +68,81 @@ static bool holds(const struct dl_phdr_info *info, uintptr_t address)
     return false;
 }
 
-typedef void range_fn(void *ctx, struct pages pages);
-struct visit {
-    range_fn *fn;
-    void *ctx;
-};
+/* What is looked at: once, by one thread. */
+static struct pages ranges[RANGES];
+static unsigned range_count;
+
+static void add(struct pages pages)
+{
+    if (pages.start < pages.end && range_count < RANGES)
+        ranges[range_count++] = pages;
+}
 
 /* All but the page that is not ours. */
-static void visit_whole(const struct visit *v, struct pages pages)
+static void add_whole(struct pages pages)
 {
     uintptr_t gap = (uintptr_t)entry_page_tracked;
     if (gap - pages.start < pages.end - pages.start) {
-        v->fn(v->ctx, (struct pages){pages.start, gap});
+        add((struct pages){pages.start, gap});
         pages.start = gap + OS_PAGE;
     }
-    v->fn(v->ctx, pages);
+    add(pages);
 }
 
 /* Of ours and the other allocator all of it, of others the tables for unwinding: from
  * .eh_frame_hdr to the end of its segment. */
-static int visit(struct dl_phdr_info *info, size_t size, void *ctx)
+static int visit(struct dl_phdr_info *info, size_t size, void *unused)
 {
-    struct visit *v = ctx;
     struct pages pages;
     bool whole = holds(info, own_text_start) || (other_malloc && holds(info, other_malloc));
-    (void)size;
+    (void)size, (void)unused;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         uintptr_t address = info->dlpi_addr + p->p_vaddr;
         if (whole && in_segment(info, i, address, &pages))
-            visit_whole(v, pages);
+            add_whole(pages);
         for (int k = 0; p->p_type == PT_GNU_EH_FRAME && !whole && k < info->dlpi_phnum; k++)
             if (in_segment(info, k, address, &pages))
-                v->fn(v->ctx, pages);
+                add(pages);
     }
     return 0;
 }
 
-struct look {
-    int fd; /* pagemap */
-    bool written;
-};
-
-static void look(void *ctx, struct pages pages)
+/* Pages that are as their file has them, or not there; `fd` is of pagemap.  A module that has been
+ * unloaded meanwhile does no harm: what is dropped in its place are pages of a file too. */
+static void give_back(int fd, struct pages pages)
 {
-    struct look *l = ctx;
     static uint64_t entries[512];
-    for (uintptr_t at = pages.start; at < pages.end && !l->written;) {
-        size_t count = MIN((pages.end - at) / OS_PAGE, ARRAY_LENGTH(entries));
-        ssize_t got =
-            pread(l->fd, entries, count * sizeof *entries, (off_t)(at / OS_PAGE * sizeof *entries));
-        l->written |= got != (ssize_t)(count * sizeof *entries);
-        for (size_t i = 0; i < count && !l->written; i++)
-            l->written = (entries[i] & (PAGEMAP_PRESENT | PAGEMAP_FILE)) == PAGEMAP_PRESENT;
-        at += count * OS_PAGE;
+    while (pages.start < pages.end) {
+        size_t count = MIN((pages.end - pages.start) / OS_PAGE, ARRAY_LENGTH(entries)), run = 0;
+        if (syscall(SYS_pread64, fd, entries, count * sizeof *entries,
+                    pages.start / OS_PAGE * sizeof *entries) != (long)(count * sizeof *entries))
+            return;
+        for (size_t i = 0; i <= count; i++) {
+            if (i < count && (entries[i] & PAGEMAP_FILE || !(entries[i] & PAGEMAP_THERE)))
+                continue;
+            if (run < i)
+                madvise((void *)(pages.start + run * OS_PAGE), (i - run) * OS_PAGE, MADV_DONTNEED);
+            run = i + 1;
+        }
+        pages.start += count * OS_PAGE;
     }
 }
 
-static void give_back(void *ctx, struct pages pages)
-{
-    (void)ctx;
-    if (pages.start < pages.end)
-        madvise((void *)pages.start, pages.end - pages.start, MADV_DONTNEED);
-}
-
-/* Whether these pages are as their files have them: a debugger that has set breakpoints, or
- * somebody who patches code, would lose them. */
-static bool unwritten(void)
-{
-    struct look l = {.fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
-    if (l.fd < 0)
-        return false;
-    dl_iterate_phdr(visit, &(struct visit){look, &l});
-    close(l.fd);
-    return !l.written;
-}
-
+/* By bare system calls: libc's are points of cancellation. */
 void startup_publish(uint64_t allocated_bytes)
 {
-    static enum { FRESH, LOOKED, OVER } state;
-    int now = __atomic_load_n(&state, __ATOMIC_RELAXED);
-    if (LIKELY(now == OVER) || allocated_bytes < (now == FRESH ? LOOK_BYTES : OVER_BYTES))
-        return;
-    /* Whoever is first does it; the next step waits until it is done. */
-    if (__atomic_exchange_n(&state, OVER, __ATOMIC_ACQ_REL) == OVER)
+    if (LIKELY(__atomic_load_n(&state, __ATOMIC_ACQUIRE) != RUNNING) ||
+        allocated_bytes < OVER_BYTES ||
+        __atomic_exchange_n(&state, OVER, __ATOMIC_ACQ_REL) != RUNNING || !prof_loader_begin())
         return;
     int saved = errno;
-    if (now == FRESH)
-        __atomic_store_n(&state, unwritten() ? LOOKED : OVER, __ATOMIC_RELEASE);
-    else
-        dl_iterate_phdr(visit, &(struct visit){give_back, NULL});
+    dl_iterate_phdr(visit, NULL);
+    prof_loader_end();
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+    for (unsigned i = 0; i < range_count && fd >= 0; i++)
+        give_back(fd, ranges[i]);
+    if (fd >= 0)
+        syscall(SYS_close, fd);
     errno = saved;
 }

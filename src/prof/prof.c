@@ -83,7 +83,7 @@ static void room_give(uint64_t *pcs)
 static uint32_t gathering, forks;
 static bool no_stacks;
 
-static bool gather_begin(void)
+bool prof_loader_begin(void)
 {
     if (no_stacks)
         return false;
@@ -96,7 +96,7 @@ static bool gather_begin(void)
     return false;
 }
 
-static void gather_end(void)
+void prof_loader_end(void)
 {
     __atomic_fetch_sub(&gathering, 1, __ATOMIC_RELEASE);
     prof_thread.gathering = false;
@@ -177,7 +177,7 @@ static uint64_t record(const void *ptr, size_t size)
 {
     if (!segment_check())
         return 0;
-    bool truncated = false, inside = gather_begin();
+    bool truncated = false, inside = prof_loader_begin();
     uint64_t *pcs = inside ? room_take() : NULL;
     unsigned depth =
         pcs ? unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated) : 0;
@@ -208,7 +208,7 @@ static uint64_t record(const void *ptr, size_t size)
     lock_release(&tables_lock);
     room_give(pcs);
     if (inside)
-        gather_end();
+        prof_loader_end();
     if (handle)
         COUNT_ADD(samples, 1);
     else

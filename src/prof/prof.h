@@ -36,6 +36,10 @@ void prof_inherit(const struct md_header *parent);
 /* Around fork, in the parent.  The first waits, for microseconds as a rule, until no other thread
  * is inside the unwinder or the loader. */
 void prof_before_fork(void);
+/* Around every call of the unwinder or the loader from inside an allocation, so that fork meets
+ * nobody there.  False: not now, or never in this process. */
+bool prof_loader_begin(void);
+void prof_loader_end(void);
 void prof_after_fork(void);
 /* Called after each sample, with nothing held, outside the profiler; may be NULL. */
 extern void (*prof_on_sample)(void);

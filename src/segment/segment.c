@@ -9,6 +9,7 @@
 #include "segment/tables.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdlib.h>
@@ -244,7 +245,9 @@ void segment_publish(uint64_t allocated_bytes)
         return;
     if (option_number(OPTION_MONITOR) == 0 || !lock_try(&segment_lock))
         return;
-    int saved = errno;
+    /* An allocation is no point of cancellation; what makes a file is. */
+    int saved = errno, cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
         if (is_file && file_is_there()) {
@@ -257,6 +260,7 @@ void segment_publish(uint64_t allocated_bytes)
                 place_clean(&place, option_number(OPTION_KEEPDEAD));
         }
     }
+    pthread_setcancelstate(cancel, &cancel);
     errno = saved;
     lock_release(&segment_lock);
 }

@@ -1,14 +1,13 @@
 /* Allocates up to what counts as start-up and beyond, and says what is resident of each library's
  * read-only pages at each point.
  *
- *   startup [write]     write: one byte of the code of the library named libmemdebug is written
- *                       first, as a debugger does; at the end it must still be there
+ *   startup [early|late]    one byte of the code of the library named libmemdebug is written first,
+ *                           or half-way, as a debugger does; at the end it must still be there
  *
  * "PHASE NAME KB" for each library, "pages lost: N" of those mapped meanwhile, "byte kept" or
  * "byte lost". */
 #include <dlfcn.h>
 #include <link.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,27 +79,34 @@ static size_t lost_holes(void)
     return lost;
 }
 
-int main(int argc, char **argv)
+static volatile unsigned char *byte;
+static unsigned char written;
+
+/* Behind .init, which comes first, there is padding up to the next function. */
+static void write_byte(void)
 {
     uintptr_t code = 0;
     dl_iterate_phdr(find_code, &code);
-    /* Behind .init, which comes first, there is padding up to the next function. */
-    volatile unsigned char *byte = (void *)(code + 0x1f);
-    unsigned char before = 0;
-    bool write = argc > 1 && strcmp(argv[1], "write") == 0;
-    if (write) {
-        before = *byte;
-        if (!code || mprotect((void *)code, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
-            return 2;
-        *byte = (unsigned char)~before;
-    }
+    if (!code || mprotect((void *)code, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+        exit(2);
+    byte = (void *)(code + 0x1f);
+    *byte = written = (unsigned char)~*byte;
+}
+
+int main(int argc, char **argv)
+{
+    const char *when = argc > 1 ? argv[1] : "";
+    if (strcmp(when, "early") == 0)
+        write_byte();
     allocate(20u << 20);
     say("before");
     fill_holes();
+    if (strcmp(when, "late") == 0)
+        write_byte();
     allocate(20u << 20);
     say("after");
     printf("pages lost: %zu\n", lost_holes());
-    if (write)
-        printf("byte %s\n", *byte == (unsigned char)~before ? "kept" : "lost");
+    if (byte)
+        printf("byte %s\n", *byte == written ? "kept" : "lost");
     return 0;
 }

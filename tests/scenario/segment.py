@@ -35,6 +35,10 @@ def can_unshare():
 
 
 with s.Tap() as t:
+    for memdebug in (None, 'memprofilerate=1', 'gctrace=1,gctracefile=/dev/null,gcinterval=20ms'):
+        result = s.run([s.PROGRAMS / 'cancelled'], memdebug)
+        t.equal((result.status, result.out), (0, 'to its end\n'),
+                f'no allocation is a point of cancellation, {memdebug or "default"}', result)
     private = Path(tempfile.mkdtemp(prefix='mdtest-', dir='/dev/shm'))
     try:
         # kill -9, in both variants, at the default rate and a fine one.

@@ -61,6 +61,11 @@ static void unmap_late(void)
     munmap(goes, inner);
 }
 
+static void unmap_start(void)
+{
+    munmap(goes, 4 * OS_PAGE);
+}
+
 int main(void)
 {
     proc_open(false);
@@ -88,6 +93,12 @@ int main(void)
     ok(unforked_any(), "what was mapped between the first list and the copy counts");
     madvise(comes, inner, MADV_DOFORK);
     munmap(comes, inner);
+
+    goes = map_apart();
+    madvise(goes + 8 * OS_PAGE, OS_PAGE, MADV_DONTFORK);
+    in_copy(unmap_start);
+    ok(unforked_any(), "behind what is gone, what is there and kept out is found");
+    madvise(goes + 8 * OS_PAGE, OS_PAGE, MADV_DOFORK);
 
     char *last = NULL;
     for (unsigned i = 0; i < 100; i++)
