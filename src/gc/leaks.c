@@ -23,10 +23,12 @@ static void unmap(void *memory, size_t size)
 
 void leaks_renew(void)
 {
-    if (sample_state)
-        unmap(sample_state, sample_room);
-    sample_state = NULL;
+    uint8_t *old = sample_state; /* forgotten before it goes: a fork may come between */
+    size_t old_room = sample_room;
+    __atomic_store_n(&sample_state, NULL, __ATOMIC_SEQ_CST);
     sample_room = 0;
+    if (old)
+        unmap(old, old_room);
 }
 
 const char *leaks_prepare(void)

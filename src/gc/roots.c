@@ -143,9 +143,13 @@ static bool make_room(size_t holes, size_t threads)
     size_t words = holes * 2 + threads * 3;
     if (words <= room_words)
         return true;
-    if (room)
-        own_unmap(room, room_words * sizeof *room);
+    /* Forgotten before it goes: a fork may come between. */
+    uintptr_t *old = room;
+    size_t old_words = room_words;
     room_words = early_thread_count = 0;
+    __atomic_store_n(&room, NULL, __ATOMIC_SEQ_CST);
+    if (old)
+        own_unmap(old, old_words * sizeof *old);
     words = (words + words / 4 + 511) & ~(size_t)511;
     room = own_map(words * sizeof *room);
     if (!room)

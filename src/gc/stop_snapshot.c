@@ -71,6 +71,5 @@ void stop_renew(void)
     if (!state)
         return;
     task_renew(&state->task);
-    mark_renew(&state->trace.mark);
-    trace_free(&state->trace);
+    trace_renew(&state->trace);
 }

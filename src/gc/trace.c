@@ -3,6 +3,8 @@
 #include "base/os.h"
 #include "gc/mark_check.h"
 
+#include <string.h>
+
 void (*snapshot_on_marked)(const struct heap_index *index);
 
 const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *block))
@@ -52,6 +54,17 @@ const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
 
 void trace_free(struct trace *trace)
 {
+    __atomic_store_n(&trace->going, true, __ATOMIC_SEQ_CST);
     if (mark_free(&trace->mark))
         heap_index_free(&trace->index);
+    __atomic_store_n(&trace->going, false, __ATOMIC_SEQ_CST);
+}
+
+void trace_renew(struct trace *trace)
+{
+    mark_renew(&trace->mark);
+    if (trace->going)
+        memset(trace, 0, sizeof *trace);
+    else
+        trace_free(trace);
 }

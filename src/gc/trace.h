@@ -34,6 +34,7 @@ struct snapshot_result {
 struct trace {
     struct heap_index index;
     struct mark mark;
+    bool going; /* is being freed */
 };
 
 /* Index and marker; `block_size` as heap_index_build's.  NULL, or why not. */
@@ -45,6 +46,9 @@ const char *trace_frozen(struct trace *trace, struct snapshot_result *result,
                          size_t (*block_size)(const void *block));
 /* Where the process goes on afterwards. */
 void trace_free(struct trace *trace);
+/* In a forked copy: frees what nobody uses here.  Where the fork has met the parent in the middle
+ * of that, the rest stays, untouched. */
+void trace_renew(struct trace *trace);
 
 /* Called when marking is done, before the result is told; for what else wants to look at the
  * unreachable set.  NULL: nobody. */

@@ -350,8 +350,6 @@ void wp_renew(void)
     task_renew(&state->marker);
     task_renew(&state->finisher);
     task_renew(&state->scout.task);
-    mark_renew(&state->trace.mark);
-    /* Its tables are copies that nobody uses. */
-    trace_free(&state->trace);
+    trace_renew(&state->trace);
     track_renew();
 }
