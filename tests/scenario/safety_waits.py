@@ -60,6 +60,7 @@ with s.Tap() as t:
         for name in OWN_SIGNALS:
             result = s.run([WAITS, 'signals', name, '400'], memdebug, timeout=60)
             match = re.match(r'sent=400 ended=400 again=(\d+) wrong=0 caught=all\n$', result.out)
-            t.ok(match and int(match[1]) <= 1 and len(result.lines) > 1,
+            # Few have to be sent again: between the look at what is pending and the wait begun anew.
+            t.ok(match and int(match[1]) <= 4 * (1 + s.HOSTILE) and len(result.lines) > 1,
                  f"{memdebug}, {name}: each of the program's own signals ends it "
                  f'({len(result.lines)} cycles)', result)
