@@ -9,9 +9,9 @@
 #include "segment/tables.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

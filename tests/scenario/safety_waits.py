@@ -60,7 +60,8 @@ with s.Tap() as t:
         for name in OWN_SIGNALS:
             result = s.run([WAITS, 'signals', name, '400'], memdebug, timeout=60)
             match = re.match(r'sent=400 ended=400 again=(\d+) wrong=0 caught=all\n$', result.out)
-            # Few have to be sent again: between the look at what is pending and the wait begun anew.
-            t.ok(match and int(match[1]) <= 4 * (1 + s.HOSTILE) and len(result.lines) > 1,
+            # One may come before the thread is in its call.  Where cycles run all the time two have been
+            # seen; whether that is the same was not found out.
+            t.ok(match and int(match[1]) <= (4 if s.HOSTILE else 1) and len(result.lines) > 1,
                  f"{memdebug}, {name}: each of the program's own signals ends it "
                  f'({len(result.lines)} cycles)', result)
