@@ -91,9 +91,11 @@ if running && instrumented; then
         sleep 1
         "$memtop" $program || :
     else
-        say "memtop -b -n 1 $program"
-        "$memtop" -b -n 1 $program || :
-        echo
+        # At once, so that no trace line comes between.
+        seen=$("$memtop" -b -n 1 $program) || :
+        say "memtop -b -n 1 $program
+$seen
+"
     fi
     "$memtop" heap $program -o "$out/running.pb.gz" >/dev/null 2>&1 && looked=$out/running.pb.gz
 fi

@@ -507,9 +507,40 @@ static int all(void)
 
 static volatile unsigned entered, left, wrong;
 static volatile int last;
+static volatile pid_t waiter;
+
+/* The stack pointer of a thread that sits in a system call (proc_pid_syscall(5)), 0 if it runs. */
+static unsigned long sits_at(pid_t tid)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (read(fd, text, sizeof text - 1) < 0)
+            text[0] = 0;
+        close(fd);
+    }
+    unsigned long sp = 0;
+    sscanf(text, "%*d %*x %*x %*x %*x %*x %*x %lx", &sp);
+    return sp;
+}
+
+/* The one that it sits at in its call: a stop's wait has another, and is over soon. */
+static unsigned long sits_at_in_call(pid_t tid)
+{
+    unsigned long sp = 0;
+    for (int same = 0; same < 10;) {
+        unsigned long now = sits_at(tid);
+        same = now && now == sp ? same + 1 : 0;
+        sp = now;
+        usleep(5000);
+    }
+    return sp;
+}
 
 static void *be_signalled(void *number)
 {
+    waiter = gettid();
     while (!last) {
         entered++;
         int error = calls[(size_t)number].call();
@@ -524,6 +555,7 @@ static int signals(const char *name, int times)
 {
     size_t number = 0;
     unsigned again = 0;
+    unsigned long in_call = 0;
     prepare();
     wait_ms = 1000000;
     while (number < CALLS && strcmp(calls[number].name, name) != 0)
@@ -535,7 +567,11 @@ static int signals(const char *name, int times)
     for (int i = 0; i < times; i++) {
         while (entered == left)
             usleep(10);
+        if (i == 0)
+            in_call = sits_at_in_call(waiter);
         usleep(100 + (useconds_t)(i * 2654435761u >> 22) % 900);
+        while (sits_at(waiter) != in_call)
+            usleep(10); /* a stop has kept it from it, or has just taken it out of it */
         unsigned before = left;
         last = i == times - 1;
         double begin = now_ms();

@@ -60,8 +60,8 @@ with s.Tap() as t:
         for name in OWN_SIGNALS:
             result = s.run([WAITS, 'signals', name, '400'], memdebug, timeout=60)
             match = re.match(r'sent=400 ended=400 again=(\d+) wrong=0 caught=all\n$', result.out)
-            # One may come before the thread is in its call.  Where cycles run all the time two have been
-            # seen; whether that is the same was not found out.
-            t.ok(match and int(match[1]) <= (4 if s.HOSTILE else 1) and len(result.lines) > 1,
+            # The signal is sent when the thread sits in its call.  A few of 10,000 meet the microsecond in
+            # which a stop has taken it out and sets it back (gc/restart.h).
+            t.ok(match and int(match[1]) <= 1 and len(result.lines) > 1,
                  f"{memdebug}, {name}: each of the program's own signals ends it "
                  f'({len(result.lines)} cycles)', result)
