@@ -429,6 +429,7 @@ static void hold_on_alternate_stack(struct actor *a)
     struct node *volatile mine = chain(4, 64, LIVE);
     in_handler = a;
     sigaltstack(&a->alternate, NULL);
+    scrub(); /* the frames that stay dead under the handler's, and the registers that it finds */
     raise(SIGUSR1);
     mine = NULL;
     (void)mine;
