@@ -34,11 +34,11 @@ def jemalloc(conf=None):
 
 class Cost:
     """What one run took: CPU seconds (user and system, children that it waited for included), wall
-    seconds, peak resident MB."""
+    seconds, peak resident MB; and what it said on stderr."""
 
     def __init__(self, process):
         self.process = process
-        self.cpu = self.wall = self.rss = None
+        self.cpu = self.wall = self.rss = self.err = None
 
 
 @functools.cache
@@ -71,10 +71,10 @@ def launched(command, extra=None, stdin=None):
                 process.wait()
         figures.seek(0)
         err.seek(0)
-        text = err.read().decode(errors='replace')
+        cost.err = err.read().decode(errors='replace')
         words = figures.read().split()
         if len(words) != 4 or int(words[3]) != 0:
-            raise RuntimeError(f'{command[0]} ended with {words[3:]}: {text[-500:]}')
+            raise RuntimeError(f'{command[0]} ended with {words[3:]}: {cost.err[-500:]}')
         cost.cpu, cost.wall, cost.rss = float(words[0]), float(words[1]), int(words[2]) / 1024
 
 
@@ -85,13 +85,13 @@ def measure(command, extra=None, stdin=None):
     return cost
 
 
-def measure_redis(load, extra=None):
-    """CPU seconds and peak RSS of a redis-server under redis-benchmark."""
+def measure_redis(load, extra=None, under=()):
+    """The cost of a redis-server under redis-benchmark; `under` is what runs it, if anything does."""
     with tempfile.TemporaryDirectory() as directory:
         server_program = Path(directory) / 'redis-server'
         server_program.symlink_to('/usr/bin/redis-check-rdb')  # Debian: one program, two names
         socket = f'{directory}/socket'
-        with launched([server_program, '--port', '0', '--unixsocket', socket, '--save', '', '--dir',
+        with launched([*under, server_program, '--port', '0', '--unixsocket', socket, '--save', '', '--dir',
                        directory], extra) as cost:
             deadline = time.monotonic() + 20
             while subprocess.run(['redis-cli', '-s', socket, 'ping'], capture_output=True,

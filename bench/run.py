@@ -104,14 +104,12 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
 # --------------------------------------------------------------------------------- benchmarks
 
 
-def instructions(command, extra, stdin=None):
+CACHEGRIND = ('valgrind', '--tool=cachegrind', '--cache-sim=no', '--cachegrind-out-file=/dev/null')
+
+
+def instructions(run, extra):
     """Instructions that cachegrind counts for one run."""
-    with tempfile.NamedTemporaryFile() as out, open(stdin or os.devnull, 'rb') as source:
-        done = subprocess.run(['valgrind', '--tool=cachegrind', '--cache-sim=no',
-                               f'--cachegrind-out-file={out.name}', *map(str, command)],
-                              env=environment(extra), stdin=source, capture_output=True, text=True,
-                              check=True)
-    return int(re.search(r'I\s+refs:\s+([\d,]+)', done.stderr)[1].replace(',', ''))
+    return int(re.search(r'I\s+refs:\s+([\d,]+)', run(extra, CACHEGRIND).err)[1].replace(',', ''))
 
 
 def bench_instructions(report, quick):
@@ -120,7 +118,7 @@ def bench_instructions(report, quick):
     small = 8
 
     def counts(extra):
-        return instructions([bt, deep], extra), instructions([bt, small], extra)
+        return instructions(Program([bt, deep]), extra), instructions(Program([bt, small]), extra)
 
     base, again = counts(jemalloc()), counts(jemalloc())
     noise = again[0] / base[0]
@@ -142,14 +140,17 @@ def bench_programs(report, quick):
     name = 'MEMDEBUG unset'
     compare(report, 'programs', programs, {name: ours()}, 3 if quick else 11, {name: (1.02, None)},
             rss_delta={name: 2.0})
-    # The same by cachegrind, which no neighbour disturbs; smaller inputs, and not the server.
+    # The same by cachegrind, which no neighbour disturbs; smaller inputs.  How many commands the server
+    # finds at a time differs from run to run.
     counts = {}
     for program, run in prepare(True)[0].items():
-        if isinstance(run, Program):
-            base, own = (instructions(run.command, run.env | extra, run.stdin) for extra in (jemalloc(), ours()))
-            counts[program] = own / base
-            report.row('programs', f'{program}, instructions, {name}', own / base, 'x',
-                       note=f'{base / 1e6:.0f} M instructions')
+        found = [[instructions(run, extra) for extra in (jemalloc(), jemalloc(), ours())]
+                 for _ in range(1 if isinstance(run, Program) or quick else 5)]
+        middle, low, high = spread([own / base for base, _, own in found])
+        counts[program] = middle
+        report.row('programs', f'{program}, instructions, {name}', middle, 'x', low, high, len(found),
+                   noise=spread([again / base for base, again, _ in found]),
+                   note=f'{found[0][0] / 1e6:.0f} M instructions')
     report.row('programs', f'geometric mean of {len(counts)}, instructions, {name}',
                geomean(list(counts.values())), 'x', limit=1.02)
 

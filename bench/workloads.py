@@ -74,13 +74,14 @@ static int step_{i}(struct item *item, int depth, int *out)
 
 
 class Program:
-    """A command with its environment and input; called with an extra environment, it is measured."""
+    """A command with its environment and input; called with an extra environment, it is measured, under
+    what is to run it if anything is."""
 
     def __init__(self, command, env=None, stdin=None):
         self.command, self.env, self.stdin = command, env or {}, stdin
 
-    def __call__(self, extra=None):
-        return measure(self.command, self.env | (extra or {}), self.stdin)
+    def __call__(self, extra=None, under=()):
+        return measure([*under, *self.command], self.env | (extra or {}), self.stdin)
 
 
 def compiler(cc1, source):
@@ -88,7 +89,7 @@ def compiler(cc1, source):
 
 
 def prepare(quick):
-    """{name: function(extra environment) -> Cost} of the five real programs, and one small one."""
+    """{name: function(extra environment, under) -> Cost} of the five real programs, and one small one."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     (DIRECTORY / 'work.py').write_text(PYTHON)
     (DIRECTORY / 'trees.lua').write_text(LUA)
