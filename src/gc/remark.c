@@ -11,6 +11,8 @@ void remark_begin(struct remark *remark, struct mark *mark)
 
 void remark_extent(struct remark *remark, struct extent extent)
 {
+    if (remark->extent.start == extent.start && remark->extent.end == extent.end)
+        return;
     remark_end(remark);
     remark->extent = extent;
     remark->sought = extent.start;

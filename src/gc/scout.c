@@ -8,20 +8,65 @@
 #include <string.h>
 
 #define MOST_WAITS 5000 /* of a millisecond */
+#define SLICES 64u
+#define SLICE_LEAST (UINT64_C(16) << 20)
 
 enum { IDLE, OFFERED, TAKEN, FOUND };
 
 #define RUNS_BYTES (SCOUT_RUNS * sizeof(struct extent))
+
+/* ---- in either ---- */
+
+/* How far one has come; slices ascend. */
+struct place {
+    unsigned extent;
+    uint64_t before; /* bytes of the extents before it */
+};
+
+/* Searches the next slice.  False: none is left. */
+static bool search_slice(struct scout *scout, struct place *place,
+                         void (*search)(void *ctx, struct extent extent, uintptr_t start,
+                                        uintptr_t end),
+                         void *ctx)
+{
+    uint64_t from = __atomic_fetch_add(&scout->taken, scout->slice, __ATOMIC_RELAXED);
+    uint64_t to = MIN(from + scout->slice, scout->total);
+    if (from >= scout->total)
+        return false;
+    for (;;) {
+        struct extent extent = scout->heap[place->extent];
+        uint64_t size = extent.end - extent.start;
+        if (from < place->before + size)
+            search(ctx, extent, extent.start + (MAX(from, place->before) - place->before),
+                   extent.start + MIN(size, to - place->before));
+        if (to <= place->before + size)
+            return true;
+        place->before += size;
+        place->extent++;
+    }
+}
 
 /* ---- in the scout ---- */
 
 static void add_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scout *scout = ctx;
-    if (scout->run_count == SCOUT_RUNS) /* what lies between is looked at for nothing */
-        scout->runs[SCOUT_RUNS - 1].end = end;
-    else
-        scout->runs[scout->run_count++] = (struct extent){start, end};
+    uint32_t n = scout->run_count;
+    if (n < scout->most) {
+        scout->runs[n] = (struct extent){start, end};
+        __atomic_store_n(&scout->run_count, n + 1, __ATOMIC_RELEASE);
+    } else {
+        if (!scout->missed.end)
+            scout->missed.start = start;
+        scout->missed.end = end;
+    }
+}
+
+static void add_runs(void *ctx, struct extent extent, uintptr_t start, uintptr_t end)
+{
+    struct scout *scout = ctx;
+    (void)extent;
+    pages_each_dirty_anonymous(start, end, scout->rearm, add_run, scout);
 }
 
 static void give_up(void)
@@ -29,7 +74,7 @@ static void give_up(void)
     task_exit();
 }
 
-static void search(void *ctx)
+static void work(void *ctx)
 {
     struct scout *scout = ctx;
     fault_handle(give_up);
@@ -40,10 +85,9 @@ static void search(void *ctx)
             raw_futex_wait(&scout->state, state, -1, 0);
             continue;
         }
-        scout->run_count = 0;
-        for (unsigned i = 0; i < scout->count; i++)
-            pages_each_dirty_anonymous(i ? scout->heap[i].start : scout->from, scout->heap[i].end,
-                                       scout->rearm, add_run, scout);
+        struct place place = {0, 0};
+        while (search_slice(scout, &place, add_runs, scout))
+            ;
         __atomic_store_n(&scout->state, FOUND, __ATOMIC_RELEASE);
         raw_futex_wake(&scout->state, 1, 0);
     }
@@ -51,19 +95,43 @@ static void search(void *ctx)
 
 /* ---- in the marker ---- */
 
-static void look_at(struct remark *remark, struct extent extent, uintptr_t start, uintptr_t end,
-                    bool rearm)
+struct own {
+    struct remark *remark;
+    bool rearm;
+};
+
+static void look_at(void *ctx, struct extent extent, uintptr_t start, uintptr_t end)
 {
-    remark_extent(remark, extent);
-    pages_each_dirty_anonymous(start, end, rearm, remark_pages, remark);
+    struct own *own = ctx;
+    remark_extent(own->remark, extent);
+    pages_each_dirty_anonymous(start, end, own->rearm, remark_pages, own->remark);
+}
+
+/* What the scout has found since the last time: pages in an order of their own. */
+struct found {
+    struct remark remark;
+    unsigned runs, extent;
+};
+
+static void look_at_found(struct scout *scout, struct found *found)
+{
+    uint32_t count = __atomic_load_n(&scout->run_count, __ATOMIC_ACQUIRE);
+    for (; found->runs < count; found->runs++) {
+        struct extent run = scout->runs[found->runs];
+        while (scout->heap[found->extent].end <= run.start)
+            found->extent++;
+        remark_extent(&found->remark, scout->heap[found->extent]);
+        remark_pages(&found->remark, run.start, run.end);
+    }
 }
 
 /* Waits for what the scout has taken. */
-static void await(struct scout *scout)
+static void await(struct scout *scout, struct found *found)
 {
     for (int i = 0; i < 20000; i++) {
         if (__atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == FOUND)
             return;
+        look_at_found(scout, found);
         __builtin_ia32_pause();
     }
     for (int i = 0; __atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == TAKEN; i++) {
@@ -73,53 +141,49 @@ static void await(struct scout *scout)
     }
 }
 
-static void look_at_found(struct scout *scout, struct remark *remark)
+static void finish_found(struct scout *scout, struct found *found, struct remark *remark)
 {
-    unsigned at = 0;
-    for (unsigned i = 0; i < scout->count; i++) {
-        struct extent extent = scout->heap[i];
-        remark_extent(remark, extent);
-        for (; at < scout->run_count && scout->runs[at].start < extent.end; at++) {
-            remark_pages(remark, scout->runs[at].start, scout->runs[at].end);
-            if (scout->runs[at].end > extent.end)
-                break; /* a joined run reaches into the next */
-        }
+    look_at_found(scout, found);
+    for (unsigned i = 0; i < scout->count && scout->missed.end; i++) {
+        remark_extent(&found->remark, scout->heap[i]);
+        if (scout->missed.start < scout->heap[i].end && scout->heap[i].start < scout->missed.end)
+            remark_pages(&found->remark, scout->missed.start, scout->missed.end);
     }
+    remark_end(&found->remark);
+    remark->bytes += found->remark.bytes;
 }
 
 void scout_heap(struct scout *scout, struct remark *remark, const struct extent *heap,
                 unsigned count, bool rearm)
 {
-    uint64_t total = 0, before = 0;
+    scout->heap = heap;
+    scout->count = count;
+    scout->rearm = rearm;
+    scout->total = scout->taken = 0;
+    scout->run_count = 0;
+    scout->missed = (struct extent){0, 0};
     for (unsigned i = 0; i < count; i++)
-        total += heap[i].end - heap[i].start;
-    unsigned half = count;
-    uintptr_t from = 0;
-    if (total >= SCOUT_LEAST && task_runs(&scout->task)) {
-        for (half = 0; before + (heap[half].end - heap[half].start) < total / 2; half++)
-            before += heap[half].end - heap[half].start;
-        from = (heap[half].start + (total / 2 - before)) & ~(uintptr_t)4095;
-        scout->heap = heap + half;
-        scout->count = count - half;
-        scout->from = from;
-        scout->rearm = rearm;
+        scout->total += heap[i].end - heap[i].start;
+    bool offered = scout->total >= SCOUT_LEAST && task_runs(&scout->task);
+    scout->slice = offered ? MAX(SLICE_LEAST, scout->total / SLICES) & ~UINT64_C(4095)
+                           : scout->total;
+    if (offered) {
         __atomic_store_n(&scout->state, OFFERED, __ATOMIC_RELEASE);
         raw_futex_wake(&scout->state, 1, 0);
     }
-    for (unsigned i = 0; i < half; i++)
-        look_at(remark, heap[i], heap[i].start, heap[i].end, rearm);
-    if (half == count)
-        return;
-    look_at(remark, heap[half], heap[half].start, from, rearm);
-    uint32_t offered = OFFERED;
-    if (!__atomic_compare_exchange_n(&scout->state, &offered, IDLE, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE)) {
-        await(scout);
-        look_at_found(scout, remark);
-        return;
-    }
-    for (unsigned i = half; i < count; i++)
-        look_at(remark, heap[i], i == half ? from : heap[i].start, heap[i].end, rearm);
+    struct own own = {remark, rearm};
+    struct found found = {.runs = 0};
+    struct place place = {0, 0};
+    remark_begin(&found.remark, remark->mark);
+    while (search_slice(scout, &place, look_at, &own))
+        if (offered)
+            look_at_found(scout, &found);
+    uint32_t state = OFFERED;
+    if (!offered || __atomic_compare_exchange_n(&scout->state, &state, IDLE, false,
+                                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return; /* the scout has not begun */
+    await(scout, &found);
+    finish_found(scout, &found, remark);
 }
 
 /* ---- on the tracer thread ---- */
@@ -129,7 +193,8 @@ const char *scout_start(struct scout *scout)
     if (!scout->runs && !(scout->runs = own_map(RUNS_BYTES)))
         return "no memory for a list of pages";
     scout->state = IDLE;
-    return task_start(&scout->task, search, scout, 0);
+    scout->most = SCOUT_RUNS;
+    return task_start(&scout->task, work, scout, 0);
 }
 
 void scout_end(struct scout *scout)

@@ -1,7 +1,8 @@
 /* Finding the written pages of a large heap by two tasks at once: the kernel goes through the page
- * tables at 0.7 ms a GB, and of a heap of many GB that is most of a pause.  The second half of the
- * address range is offered to the scout, a task of its own; if that has not begun when the first
- * half is done (its CPU is busy), it is taken back. */
+ * tables at 0.7 ms a GB, and of a heap of many GB that is most of a pause.  The heap is cut into
+ * slices, of which the marker and the scout, a task of its own, each take the next when they are
+ * done with one; the marker looks at what both find.  So neither waits long for the other, and a
+ * scout whose CPU is busy costs nothing. */
 #ifndef GC_SCOUT_H
 #define GC_SCOUT_H
 
@@ -18,11 +19,13 @@ struct scout {
     struct task task;
     uint32_t state; /* futex */
     bool rearm;
-    const struct extent *heap; /* at work: from `from` in the first of `count` on */
+    const struct extent *heap; /* at work */
     unsigned count;
-    uintptr_t from;
-    struct extent *runs; /* found, ascending */
-    unsigned run_count;
+    uint64_t total, slice; /* bytes of it, and of what is taken at a time */
+    uint64_t taken;        /* so far, by either; those of all extents counted through */
+    struct extent *runs;   /* found by the scout, ascending */
+    uint32_t run_count, most; /* at most SCOUT_RUNS; tests have fewer */
+    struct extent missed; /* where runs lie for which there was no room */
 };
 
 /* On the tracer thread, signals blocked.  NULL: runs.  Else the heap is gone through by one. */

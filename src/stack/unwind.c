@@ -72,26 +72,27 @@ static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
 }
 
 /* unw_backtrace keeps what it has learnt of frames in 256 KiB for each thread that calls it: 0.5 us
- * a stack instead of 20, and 64 MB in a program of 256 threads.  So a thread gets it when its
- * samples come fast enough for that to be felt; walking frame by frame costs one below that limit
- * at most 0.4 % of a CPU. */
-#define FAST_SAMPLES 64
-#define FAST_WITHIN_NS INT64_C(400000000)
+ * a stack instead of 0.5 to 1 us a frame, and 64 MB in a program of 256 threads.  So a thread gets it
+ * when its frames come fast enough for that to be felt; walking frame by frame costs one below that
+ * limit at most 0.3 % of a CPU. */
+#define FAST_FRAMES 256
+#define FAST_WITHIN_NS INT64_C(80000000)
 
-static bool is_fast(void)
+static THREAD_LOCAL struct {
+    int64_t since_ns;
+    unsigned frames;
+    bool fast;
+} thread;
+
+static void count_frames(unsigned frames)
 {
-    static THREAD_LOCAL struct {
-        int64_t since_ns;
-        unsigned samples;
-        bool fast;
-    } thread;
-    if (thread.fast || ++thread.samples < FAST_SAMPLES)
-        return thread.fast;
+    thread.frames += frames;
+    if (thread.frames < FAST_FRAMES)
+        return;
     int64_t now = os_coarse_ns();
     thread.fast = now - thread.since_ns < FAST_WITHIN_NS;
     thread.since_ns = now;
-    thread.samples = 0;
-    return thread.fast;
+    thread.frames = 0;
 }
 
 static NOINLINE int walk_steps(void **pcs, int most)
@@ -107,6 +108,7 @@ static NOINLINE int walk_steps(void **pcs, int most)
             break;
         pcs[n++] = (void *)pc;
     } while (n < most && unw_step(&cursor) > 0);
+    count_frames((unsigned)n);
     return n;
 }
 
@@ -114,7 +116,7 @@ static int walk(void **pcs, int most)
 {
     if (option_number(OPTION_UNWIND) == 2)
         return walk_frames(pcs, most);
-    return is_fast() ? unw_backtrace(pcs, most) : walk_steps(pcs, most);
+    return thread.fast ? unw_backtrace(pcs, most) : walk_steps(pcs, most);
 }
 
 unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)

@@ -223,7 +223,8 @@ static void test_tracking(void)
     extents_unpin();
 }
 
-/* Written pages in both halves of a heap that is large enough for two. */
+/* Written pages all over a heap that is large enough for two; in some rounds without room for all
+ * that the scout finds. */
 static void test_scout(void)
 {
     static struct scout scout;
@@ -249,6 +250,7 @@ static void test_scout(void)
     }
     for (unsigned round = 0; round < 20; round++) {
         extents_pin();
+        scout.most = round % 4 == 2 ? 3 : SCOUT_RUNS;
         begin();
         for (unsigned i = 0; i < 3; i++)
             reach(large[i]);
@@ -263,9 +265,11 @@ static void test_scout(void)
         unsigned reached = 0;
         for (unsigned i = 0; i < 64; i++)
             reached += !is_white(targets[i]);
-        if (reached != 64 || remark.bytes != 64 * 4096 || round == 0)
-            ok(reached == 64 && remark.bytes == 64 * 4096,
+        bool all_told = remark.bytes == 64 * 4096 || (scout.missed.end && remark.bytes > 64 * 4096);
+        if (reached != 64 || !all_told || round == 0)
+            ok(reached == 64 && all_told,
                "two tasks find %u of 64 written pages (%lu bytes)", reached, remark.bytes);
+        scout.most = SCOUT_RUNS;
         remark_begin(&remark, &mark);
         scout_heap(&scout, &remark, extents, extent_count, false);
         if (remark.bytes != (round & 1 ? 0 : 64 * 4096u) || round < 2)
