@@ -114,12 +114,18 @@ static _Noreturn void try_resources(struct trial *trial)
 {
     struct sched_param param = {0};
     struct rlimit limit;
+    uint64_t cpus[128];
+    unsigned here;
     RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
     reach(trial, MAY_WAIT); /* known from the first trial */
     RAW4(SYS_prlimit64, 0, RLIMIT_CPU, NULL, &limit);
     RAW3(SYS_getpriority, PRIO_PROCESS, 0, 0);
     RAW3(SYS_setpriority, PRIO_PROCESS, 0, 19);
     RAW3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
+    RAW3(SYS_getcpu, &here, 0, 0);
+    long bytes = RAW3(SYS_sched_getaffinity, 0, sizeof cpus, cpus);
+    if (bytes > 0)
+        RAW3(SYS_sched_setaffinity, 0, bytes, cpus);
     reach(trial, ALL_DONE);
     leave();
 }

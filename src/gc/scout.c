@@ -1,11 +1,9 @@
 #include "gc/scout.h"
 
 #include "base/os.h"
-#include "gc/fault.h"
 #include "gc/pages.h"
 #include "gc/raw.h"
-
-#include <string.h>
+#include "gc/task.h"
 
 #define MOST_WAITS 5000 /* of a millisecond */
 #define SLICES 64u
@@ -46,7 +44,7 @@ static bool search_slice(struct scout *scout, struct place *place,
     }
 }
 
-/* ---- in the scout ---- */
+/* ---- on the tracer thread ---- */
 
 static void add_run(void *ctx, uintptr_t start, uintptr_t end)
 {
@@ -69,28 +67,27 @@ static void add_runs(void *ctx, struct extent extent, uintptr_t start, uintptr_t
     pages_each_dirty_anonymous(start, end, scout->rearm, add_run, scout);
 }
 
-static void give_up(void)
+void scout_help(struct scout *scout)
 {
-    task_exit();
+    uint32_t state = OFFERED;
+    if (!__atomic_compare_exchange_n(&scout->state, &state, TAKEN, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return;
+    struct place place = {0, 0};
+    while (search_slice(scout, &place, add_runs, scout))
+        ;
+    __atomic_store_n(&scout->state, FOUND, __ATOMIC_RELEASE);
+    raw_futex_wake(&scout->state, 1, 0);
 }
 
-static void work(void *ctx)
+void scout_prepare(struct scout *scout, uint32_t *bell)
 {
-    struct scout *scout = ctx;
-    fault_handle(give_up);
-    for (;;) {
-        uint32_t state = OFFERED;
-        if (!__atomic_compare_exchange_n(&scout->state, &state, TAKEN, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_ACQUIRE)) {
-            raw_futex_wait(&scout->state, state, -1, 0);
-            continue;
-        }
-        struct place place = {0, 0};
-        while (search_slice(scout, &place, add_runs, scout))
-            ;
-        __atomic_store_n(&scout->state, FOUND, __ATOMIC_RELEASE);
-        raw_futex_wake(&scout->state, 1, 0);
-    }
+    if (!scout->runs)
+        scout->runs = own_map(RUNS_BYTES);
+    scout->helped = scout->runs && os_cpu_count() > 1;
+    scout->bell = bell;
+    scout->state = IDLE;
+    scout->most = SCOUT_RUNS;
 }
 
 /* ---- in the marker ---- */
@@ -107,7 +104,7 @@ static void look_at(void *ctx, struct extent extent, uintptr_t start, uintptr_t 
     pages_each_dirty_anonymous(start, end, own->rearm, remark_pages, own->remark);
 }
 
-/* What the scout has found since the last time: pages in an order of their own. */
+/* What the tracer has found since the last time: pages in an order of their own. */
 struct found {
     struct remark remark;
     unsigned runs, extent;
@@ -125,7 +122,7 @@ static void look_at_found(struct scout *scout, struct found *found)
     }
 }
 
-/* Waits for what the scout has taken. */
+/* Waits for what the tracer has taken. */
 static void await(struct scout *scout, struct found *found)
 {
     for (int i = 0; i < 20000; i++) {
@@ -135,7 +132,7 @@ static void await(struct scout *scout, struct found *found)
         __builtin_ia32_pause();
     }
     for (int i = 0; __atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == TAKEN; i++) {
-        if (i == MOST_WAITS) /* it was killed, and has perhaps disarmed pages: all is void */
+        if (i == MOST_WAITS) /* whatever has become of it: pages may have been armed again */
             task_exit();
         raw_futex_wait(&scout->state, TAKEN, 1000000, 0);
     }
@@ -153,8 +150,7 @@ static void finish_found(struct scout *scout, struct found *found, struct remark
     remark->bytes += found->remark.bytes;
 }
 
-void scout_heap(struct scout *scout, struct remark *remark, const struct extent *heap,
-                unsigned count, bool rearm)
+void scout_offer(struct scout *scout, const struct extent *heap, unsigned count, bool rearm)
 {
     scout->heap = heap;
     scout->count = count;
@@ -164,40 +160,29 @@ void scout_heap(struct scout *scout, struct remark *remark, const struct extent 
     scout->missed = (struct extent){0, 0};
     for (unsigned i = 0; i < count; i++)
         scout->total += heap[i].end - heap[i].start;
-    bool offered = scout->total >= SCOUT_LEAST && task_runs(&scout->task);
-    scout->slice = offered ? MAX(SLICE_LEAST, scout->total / SLICES) & ~UINT64_C(4095)
-                           : scout->total;
-    if (offered) {
-        __atomic_store_n(&scout->state, OFFERED, __ATOMIC_RELEASE);
-        raw_futex_wake(&scout->state, 1, 0);
-    }
-    struct own own = {remark, rearm};
+    scout->slice = MAX(SLICE_LEAST, scout->total / SLICES) & ~UINT64_C(4095);
+    if (scout->total < SCOUT_LEAST || !scout->helped)
+        return;
+    __atomic_store_n(&scout->state, OFFERED, __ATOMIC_RELEASE);
+    __atomic_add_fetch(scout->bell, 1, __ATOMIC_RELEASE);
+    raw_futex_wake(scout->bell, 1, 0);
+}
+
+void scout_look(struct scout *scout, struct remark *remark)
+{
+    struct own own = {remark, scout->rearm};
     struct found found = {.runs = 0};
     struct place place = {0, 0};
     remark_begin(&found.remark, remark->mark);
-    while (search_slice(scout, &place, look_at, &own))
-        if (offered)
-            look_at_found(scout, &found);
-    uint32_t state = OFFERED;
-    if (!offered || __atomic_compare_exchange_n(&scout->state, &state, IDLE, false,
-                                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return; /* the scout has not begun */
-    await(scout, &found);
-    finish_found(scout, &found, remark);
-}
-
-/* ---- on the tracer thread ---- */
-
-const char *scout_start(struct scout *scout)
-{
-    if (!scout->runs && !(scout->runs = own_map(RUNS_BYTES)))
-        return "no memory for a list of pages";
+    do
+        look_at_found(scout, &found);
+    while (search_slice(scout, &place, look_at, &own));
+    uint32_t state = OFFERED; /* and not taken */
+    if (!__atomic_compare_exchange_n(&scout->state, &state, IDLE, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE) &&
+        state != IDLE) {
+        await(scout, &found);
+        finish_found(scout, &found, remark);
+    }
     scout->state = IDLE;
-    scout->most = SCOUT_RUNS;
-    return task_start(&scout->task, work, scout, 0);
-}
-
-void scout_end(struct scout *scout)
-{
-    task_cancel(&scout->task);
 }

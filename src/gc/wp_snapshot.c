@@ -31,6 +31,7 @@ struct state {
     struct scout scout;
     uint32_t asked;       /* number of requests, futex */
     uint32_t answered;    /* likewise: equal when it is done */
+    uint32_t bell;        /* futex that the tracer sleeps on: rung with each answer */
     uint32_t request;     /* CLEAN ... */
     uint64_t round_bytes; /* found dirty in the last round */
     bool huge;            /* there is a block whose size only jemalloc knows */
@@ -71,9 +72,7 @@ static void clean(void)
     struct mark *mark = &state->trace.mark;
     struct remark remark;
     struct counted roots = {mark, 0};
-    remark_begin(&remark, mark);
-    scout_heap(&state->scout, &remark, extents, extent_count, true);
-    remark_end(&remark);
+    scout_offer(&state->scout, extents, extent_count, true);
     for (unsigned i = 0; i < track.count; i++) {
         struct track_range range = track.ranges[i];
         if (range.kind == TRACK_MAP)
@@ -81,6 +80,9 @@ static void clean(void)
         else if (range.kind == TRACK_ROOTS)
             pages_each_dirty(range.start, range.end, true, mark_counted, &roots);
     }
+    remark_begin(&remark, mark);
+    scout_look(&state->scout, &remark);
+    remark_end(&remark);
     mark_finish(mark);
     state->round_bytes = remark.bytes + roots.bytes;
     state->result.rounds++;
@@ -134,13 +136,7 @@ static void finish(void)
     struct remark remark;
     unsigned count;
     const struct extent *heap = extents_live(&count);
-    remark_begin(&remark, mark);
-    scout_heap(&state->scout, &remark, heap, count, false);
-    for (unsigned i = 0; i < count; i++) { /* what has been mapped meanwhile */
-        remark_extent(&remark, heap[i]);
-        pages_each_untracked(heap[i].start, heap[i].end, remark_pages, &remark);
-    }
-    remark_end(&remark);
+    scout_offer(&state->scout, heap, count, false);
     for (unsigned i = 0; i < track.first_root; i++)
         if (track.ranges[i].kind == TRACK_MAP)
             pages_each_dirty_anonymous(track.ranges[i].start, track.ranges[i].end, false,
@@ -149,6 +145,13 @@ static void finish(void)
         strcpy(state->result.reason, "/proc/self/maps cannot be read");
         state->failed = true;
     }
+    remark_begin(&remark, mark);
+    scout_look(&state->scout, &remark);
+    for (unsigned i = 0; i < count; i++) { /* what has been mapped meanwhile */
+        remark_extent(&remark, heap[i]);
+        pages_each_untracked(heap[i].start, heap[i].end, remark_pages, &remark);
+    }
+    remark_end(&remark);
     mark_finish(mark);
     state->result.dirty_bytes = remark.bytes;
 }
@@ -201,7 +204,8 @@ static void serve(void *ctx)
         }
         served = now;
         __atomic_store_n(&state->answered, served, __ATOMIC_RELEASE);
-        raw_futex_wake(&state->answered, 1, 0);
+        __atomic_add_fetch(&state->bell, 1, __ATOMIC_RELEASE);
+        raw_futex_wake(&state->bell, 1, 0);
     }
 }
 
@@ -212,30 +216,37 @@ static const char *failure(void)
     return state->failed ? state->result.reason : NULL;
 }
 
-/* Has the finisher do something. */
+/* Has the finisher do something.  In the stop the program's CPUs are free: it takes another than
+ * this thread's, where it may have waited for its turn beside us, as we spin there. */
 static void ask(uint32_t request)
 {
+    task_elsewhere(&state->finisher, request == FINISH);
     state->request = request;
     __atomic_add_fetch(&state->asked, 1, __ATOMIC_RELEASE);
     raw_futex_wake(&state->asked, 1, 0);
 }
 
-/* Until it has; `limit_ns` as task_wait. */
-static const char *answer(int64_t limit_ns)
+/* Until it has, with the tracer's help where it is wanted; `limit_ns` as task_wait. */
+static const char *answer(int64_t limit_ns, bool in_stop)
 {
-    uint32_t number = state->asked, seen;
+    uint32_t number = state->asked;
     int64_t now = os_now_ns(), end = now + limit_ns;
-    while ((seen = __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE)) != number) {
+    for (;;) {
+        uint32_t heard = __atomic_load_n(&state->bell, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) == number)
+            return failure();
+        scout_help(&state->scout);
+        if (in_stop)
+            stay_awake(&state->bell, heard, false);
         int64_t left = end - now;
         if (left <= 0)
             return "marking took too long";
-        raw_futex_wait(&state->answered, seen, MIN(left, 200000000), 0);
+        raw_futex_wait(&state->bell, heard, MIN(left, 200000000), 0);
         now = os_now_ns();
         if (!task_alive(&state->finisher) &&
             __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) != number)
             return "the marker was killed";
     }
-    return failure();
 }
 
 /* All signals blocked meanwhile: the task inherits it. */
@@ -259,6 +270,7 @@ const char *wp_arm(void)
     state->marker = marker;
     state->finisher = finisher;
     state->scout = scout;
+    scout_prepare(&state->scout, &state->bell);
 
     const char *reason = track_open();
     if (reason)
@@ -270,16 +282,6 @@ const char *wp_arm(void)
     return reason;
 }
 
-static void start_scout(void)
-{
-    uint64_t all = ~UINT64_C(0), before;
-    if (extents_bytes() < SCOUT_LEAST || os_cpu_count() < 2)
-        return;
-    raw_sigmask(SIG_SETMASK, &all, &before);
-    scout_start(&state->scout); /* without, it takes longer */
-    raw_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 const char *wp_mark(int64_t limit_ns)
 {
     const char *reason = start(&state->marker, mark_beside, mark_nice());
@@ -288,14 +290,13 @@ const char *wp_mark(int64_t limit_ns)
     state->result.cpu_ns = state->marker.cpu_ns;
     if (!roots_prepare())
         return "no memory to mark in";
-    start_scout();
     return start(&state->finisher, serve, 0);
 }
 
 const char *wp_clean(int64_t limit_ns)
 {
     ask(CLEAN);
-    const char *reason = answer(limit_ns);
+    const char *reason = answer(limit_ns, false);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
                ? "the program writes faster than it can be followed"
                : reason;
@@ -303,17 +304,15 @@ const char *wp_clean(int64_t limit_ns)
 
 const char *wp_finish(void)
 {
-    uint32_t answered = state->answered;
     ask(FINISH);
-    stay_awake(&state->answered, answered, false);
-    return answer(WP_STOP_NS);
+    return answer(WP_STOP_NS, true);
 }
 
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
 {
     ask(TELL);
     track_disarm(); /* meanwhile */
-    const char *reason = answer(limit_ns);
+    const char *reason = answer(limit_ns, false);
     if (!reason)
         reason = task_wait(&state->finisher, 1000000000);
     if (!reason)
@@ -335,7 +334,6 @@ void wp_end(struct snapshot_result *result)
         return;
     task_cancel(&state->marker);
     task_cancel(&state->finisher);
-    scout_end(&state->scout);
     trace_free(&state->trace);
     track_disarm();
     extents_unpin();
@@ -349,7 +347,6 @@ void wp_renew(void)
         return;
     task_renew(&state->marker);
     task_renew(&state->finisher);
-    task_renew(&state->scout.task);
     trace_renew(&state->trace);
     track_renew();
 }
