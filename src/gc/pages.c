@@ -66,6 +66,8 @@ static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, u
             continue;
         if (n < 0)
             return false;
+        if (flags & SCAN_FLAG_REARM)
+            fn(ctx, start, start);
         for (long i = 0; i < n; i++)
             fn(ctx, regions[i].start, regions[i].end); /* NOLINT: the kernel has filled them */
         if (arg.walk_end <= start)

@@ -166,6 +166,11 @@ static void fetch_contents(uintptr_t page)
 void remark_pages(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct remark *remark = ctx;
+    if (start == end) {
+        remark->sought = remark->extent.start;
+        remark->start_found = 0;
+        return;
+    }
     start = MAX(start, remark->extent.start);
     end = MIN(end, remark->extent.end);
     for (; start < end; start += 4096) {

@@ -30,7 +30,9 @@ struct remark {
 void remark_begin(struct remark *remark, struct mark *mark);
 /* Pages come in ascending order within an extent. */
 void remark_extent(struct remark *remark, struct extent extent);
-/* A range_fn of pages.h: a run of pages of the extent.  `ctx` is the struct remark. */
+/* A range_fn of pages.h: a run of pages of the extent.  `ctx` is the struct remark.  An empty one
+ * says that what follows has been armed since: a block that was looked for before that may have
+ * been born, and filled, after. */
 void remark_pages(void *ctx, uintptr_t start, uintptr_t end);
 /* Follows what is left; everything reachable is reached after mark_finish. */
 void remark_end(struct remark *remark);

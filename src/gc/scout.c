@@ -3,15 +3,16 @@
 #include "base/os.h"
 #include "gc/pages.h"
 #include "gc/raw.h"
-#include "gc/task.h"
 
-#define MOST_WAITS 5000 /* of a millisecond */
+#include <string.h>
+
 #define SLICES 64u
 #define SLICE_LEAST (UINT64_C(16) << 20)
 
 enum { IDLE, OFFERED, TAKEN, FOUND };
 
 #define RUNS_BYTES (SCOUT_RUNS * sizeof(struct extent))
+#define RUNS_USUAL 4096u
 
 /* ---- in either ---- */
 
@@ -40,7 +41,9 @@ static bool search_slice(struct scout *scout, struct place *place,
         if (to <= place->before + size)
             return true;
         place->before += size;
-        place->extent++;
+        if (++place->extent >=
+            scout->count) /* threads that went on by themselves have changed it */
+            return false;
     }
 }
 
@@ -50,6 +53,8 @@ static void add_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scout *scout = ctx;
     uint32_t n = scout->run_count;
+    if (start == end)
+        return;
     if (n < scout->most) {
         scout->runs[n] = (struct extent){start, end};
         __atomic_store_n(&scout->run_count, n + 1, __ATOMIC_RELEASE);
@@ -67,14 +72,14 @@ static void add_runs(void *ctx, struct extent extent, uintptr_t start, uintptr_t
     pages_each_dirty_anonymous(start, end, scout->rearm, add_run, scout);
 }
 
-void scout_help(struct scout *scout)
+void scout_help(struct scout *scout, int64_t end_ns)
 {
     uint32_t state = OFFERED;
     if (!__atomic_compare_exchange_n(&scout->state, &state, TAKEN, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_RELAXED))
         return;
     struct place place = {0, 0};
-    while (search_slice(scout, &place, add_runs, scout))
+    while (os_now_ns() < end_ns && search_slice(scout, &place, add_runs, scout))
         ;
     __atomic_store_n(&scout->state, FOUND, __ATOMIC_RELEASE);
     raw_futex_wake(&scout->state, 1, 0);
@@ -82,8 +87,8 @@ void scout_help(struct scout *scout)
 
 void scout_prepare(struct scout *scout, uint32_t *bell)
 {
-    if (!scout->runs)
-        scout->runs = own_map(RUNS_BYTES);
+    if (!scout->runs && (scout->runs = own_map(RUNS_BYTES)))
+        memset(scout->runs, 0, RUNS_USUAL * sizeof *scout->runs); /* not faulted in in a stop */
     scout->helped = scout->runs && os_cpu_count() > 1;
     scout->bell = bell;
     scout->state = IDLE;
@@ -113,10 +118,14 @@ struct found {
 static void look_at_found(struct scout *scout, struct found *found)
 {
     uint32_t count = __atomic_load_n(&scout->run_count, __ATOMIC_ACQUIRE);
-    for (; found->runs < count; found->runs++) {
+    bool anew = true; /* all of these have been armed by now */
+    for (; found->runs < count; found->runs++, anew = false) {
         struct extent run = scout->runs[found->runs];
         while (scout->heap[found->extent].end <= run.start)
-            found->extent++;
+            if (++found->extent >= scout->count)
+                return;
+        if (anew)
+            remark_pages(&found->remark, run.start, run.start);
         remark_extent(&found->remark, scout->heap[found->extent]);
         remark_pages(&found->remark, run.start, run.end);
     }
@@ -131,11 +140,9 @@ static void await(struct scout *scout, struct found *found)
         look_at_found(scout, found);
         __builtin_ia32_pause();
     }
-    for (int i = 0; __atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == TAKEN; i++) {
-        if (i == MOST_WAITS) /* whatever has become of it: pages may have been armed again */
-            task_exit();
+    /* The tracer ends with the process only, and then we do. */
+    while (__atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == TAKEN)
         raw_futex_wait(&scout->state, TAKEN, 1000000, 0);
-    }
 }
 
 static void finish_found(struct scout *scout, struct found *found, struct remark *remark)
@@ -143,6 +150,7 @@ static void finish_found(struct scout *scout, struct found *found, struct remark
     look_at_found(scout, found);
     for (unsigned i = 0; i < scout->count && scout->missed.end; i++) {
         remark_extent(&found->remark, scout->heap[i]);
+        remark_pages(&found->remark, scout->heap[i].start, scout->heap[i].start);
         if (scout->missed.start < scout->heap[i].end && scout->heap[i].start < scout->missed.end)
             remark_pages(&found->remark, scout->missed.start, scout->missed.end);
     }

@@ -47,7 +47,7 @@ bool task_alive(const struct task *task);
 /* Kills it if it runs.  What fn had mapped stays mapped. */
 void task_cancel(struct task *task);
 /* Has it run on any CPU of the caller's but the one that the caller is on, if there is another; or
- * on any again. */
+ * on any again.  Meanwhile os_cpu_count() in it says one fewer. */
 void task_elsewhere(const struct task *task, bool elsewhere);
 /* Gives its stack back; it must not run. */
 void task_free(struct task *task);

@@ -270,6 +270,7 @@ static enum world_state examine(struct world_thread *thread)
     if (seat.sp == 0)
         return WORLD_GONE; /* a kernel worker of io_uring's or vhost's: never in user space */
     take_seat(thread, &seat);
+    world.stuck += letter == 'D';
     return WORLD_BLOCKED;
 }
 
@@ -427,7 +428,7 @@ const char *world_stop(void)
     if (reason)
         return reason;
     memset(slot_of, 0, 2 * capacity * sizeof *slot_of);
-    world.count = world.parked = world.blocked = 0;
+    world.count = world.parked = world.blocked = world.stuck = 0;
     answered = 0;
     __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
     reason = stop_all(expected);

@@ -43,6 +43,7 @@ struct world {
     struct world_thread *threads;
     unsigned count; /* entries in use, of any state */
     unsigned parked, blocked;
+    unsigned stuck; /* of those, at most so many that sleep uninterruptibly: with a lock, perhaps */
 };
 extern struct world world;
 

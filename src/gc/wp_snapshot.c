@@ -8,6 +8,7 @@
 #include "gc/scout.h"
 #include "gc/task.h"
 #include "gc/track.h"
+#include "gc/world.h"
 #include "heap/extents.h"
 
 #include <signal.h>
@@ -235,9 +236,15 @@ static const char *answer(int64_t limit_ns, bool in_stop)
         uint32_t heard = __atomic_load_n(&state->bell, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) == number)
             return failure();
-        scout_help(&state->scout);
-        if (in_stop)
+        /* What sleeps with a lock of the kernel's must not hold up this thread, which lets go of
+         * the others. */
+        if (!in_stop || !world.stuck)
+            scout_help(&state->scout, end);
+        if (in_stop) {
             stay_awake(&state->bell, heard, false);
+            if (__atomic_load_n(&state->bell, __ATOMIC_ACQUIRE) == heard)
+                task_elsewhere(&state->finisher, false); /* also here, where we sleep now */
+        }
         int64_t left = end - now;
         if (left <= 0)
             return "marking took too long";

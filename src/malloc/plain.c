@@ -128,8 +128,8 @@ void *plain_realloc(void *ptr, size_t size)
     if (!ptr)
         return jep_malloc(size);
     size_t usable = jep_malloc_usable_size(ptr);
-    /* Most that grow or shrink do so by much, and need not ask: a class is at most twice the one before
-     * it, and the first is 8. */
+    /* Most that grow or shrink do so by much, and need not ask: a class is at most twice the one
+     * before it, and the first is 8. */
     if (size && size <= usable && size + 4 > usable / 2 && jep_nallocx(size, 0) == usable)
         return ptr;
     void *fresh = jep_realloc(ptr, size);

@@ -72,9 +72,9 @@ static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
 }
 
 /* unw_backtrace keeps what it has learnt of frames in 256 KiB for each thread that calls it: 0.5 us
- * a stack instead of 0.5 to 1 us a frame, and 64 MB in a program of 256 threads.  So a thread gets it
- * when its frames come fast enough for that to be felt; walking frame by frame costs one below that
- * limit at most 0.3 % of a CPU. */
+ * a stack instead of 0.5 to 1 us a frame, and 64 MB in a program of 256 threads.  So a thread gets
+ * it when its frames come fast enough for that to be felt; walking frame by frame costs one below
+ * that limit at most 0.3 % of a CPU. */
 #define FAST_FRAMES 256
 #define FAST_WITHIN_NS INT64_C(80000000)
 

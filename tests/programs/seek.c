@@ -82,10 +82,11 @@ static __attribute__((noinline)) void lose(void)
 {
     size_t bytes = 0;
     for (int i = 0; i < KNOWN; i++) {
-        struct node *volatile lost;
-        while (begins_slab(lost = list(3))) {
+        struct node *volatile lost = list(3);
+        for (int tries = 0; tries < 100 && begins_slab(lost); tries++) {
             lost->next->next->next = kept;
             kept = lost;
+            lost = list(3);
         }
         bytes += 3 * sizeof(struct node);
     }

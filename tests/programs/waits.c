@@ -525,17 +525,19 @@ static unsigned long sits_at(pid_t tid)
     return sp;
 }
 
-/* The one that it sits at in its call: a stop's wait has another, and is over soon. */
+/* The one that it sits at in its call: a stop's wait has another, and is over soon.  0: /proc does
+ * not say. */
 static unsigned long sits_at_in_call(pid_t tid)
 {
     unsigned long sp = 0;
-    for (int same = 0; same < 10;) {
+    int same = 0;
+    for (int tries = 0; same < 10 && tries < 1000; tries++) {
         unsigned long now = sits_at(tid);
         same = now && now == sp ? same + 1 : 0;
         sp = now;
         usleep(5000);
     }
-    return sp;
+    return same == 10 ? sp : 0;
 }
 
 static void *be_signalled(void *number)
@@ -570,7 +572,7 @@ static int signals(const char *name, int times)
         if (i == 0)
             in_call = sits_at_in_call(waiter);
         usleep(100 + (useconds_t)(i * 2654435761u >> 22) % 900);
-        while (sits_at(waiter) != in_call)
+        while (in_call && sits_at(waiter) != in_call)
             usleep(10); /* a stop has kept it from it, or has just taken it out of it */
         unsigned before = left;
         last = i == times - 1;

@@ -467,9 +467,9 @@ static void test_long_sleep(void)
         lowest_frame = 0;
         tracer_run(note_frame, &self);
         if (lowest_frame && !run.done) {
-            last = lowest_frame;
             if (stops++ == 1)
-                first = last;
+                first = last = lowest_frame;
+            last = MIN(last, lowest_frame); /* at its end it may be met outside the call */
         }
     }
     pthread_join(thread, NULL);
