@@ -11,9 +11,12 @@
 #include "gc/proc.h"
 #include "gc/task.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static uint64_t random_state = 1;
@@ -152,7 +155,20 @@ static bool killing;   /* they are killed */
 static unsigned killed, passes;
 static struct mark mark;
 
-/* Kills helpers that have work in hand. */
+static bool is_stopped(int pid)
+{
+    char path[32], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    const char *state = n > 0 ? strstr(text, ") ") : NULL;
+    return state && state[2] == 'T';
+}
+
+/* Kills helpers that have work in hand: each is stopped first, and goes on if it has none then. */
 static void *kill_helpers(void *unused)
 {
     while (__atomic_load_n(&killing, __ATOMIC_ACQUIRE)) {
@@ -162,8 +178,15 @@ static void *kill_helpers(void *unused)
             int pid = __atomic_load_n(&team->task[i].pid, __ATOMIC_RELAXED);
             struct marker *helper = __atomic_load_n(&team->marker[i], __ATOMIC_ACQUIRE);
             if (pid && pid != last[i] && helper && marker_backlog(helper) > 20) {
-                last[i] = pid;
-                killed += kill(pid, SIGKILL) == 0;
+                kill(pid, SIGSTOP);
+                for (int tries = 0; tries < 100 && !is_stopped(pid); tries++)
+                    usleep(10);
+                if (is_stopped(pid) && marker_backlog(helper) > 20) {
+                    last[i] = pid;
+                    killed += kill(pid, SIGKILL) == 0;
+                } else {
+                    kill(pid, SIGCONT);
+                }
             }
         }
     }
