@@ -89,8 +89,9 @@ def judge(t, label, name, text):
     done, skipped = cycles(text, name)
     lost = [r for r in done if r['unreachable_objects']]
     t.ok(done and not lost, f'{label}: {len(done)} cycles, nothing unreachable', told(done))
-    # On a machine with more to do than it can, a thread may take longer to answer than it is given.
-    other = [r for r in skipped if r['reason'] != 'a thread did not stop']
+    # On a machine with more to do than it can, a thread may take longer to answer than it is given, and
+    # the stop's part of the mark longer than a stop may last.
+    other = [r for r in skipped if r['reason'] not in ('a thread did not stop', 'marking took too long')]
     t.ok(not other, f'{label}: no cycle skipped', other)
 
 
