@@ -69,7 +69,7 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
     """Each program under each of {variant: environment}, against plain jemalloc.  `limits` and
     `rss_limits` are {variant: (geometric mean at most, each at most)}, `rss_delta` {variant: MB}."""
     medians = {name: {} for name in list(variants) + [AGAIN]}
-    quick = {name: {} for name in list(variants) + [AGAIN]}
+    quicker = {name: {} for name in list(variants) + [AGAIN]}
     rss = {name: {} for name in variants}
     for program, run in programs.items():
         table = {PLAIN: with_environment(run, jemalloc()), AGAIN: with_environment(run, jemalloc())}
@@ -81,8 +81,8 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
         base_rss = statistics.median(cost.rss for cost in costs[PLAIN])
         base = statistics.median(cost.cpu for cost in costs[PLAIN])
         # Neighbours only ever add: what the quicker runs took is told more exactly than the median.
-        for name in quick:
-            quick[name][program] = spread([cost.cpu for cost in costs[name]])[1] / \
+        for name in quicker:
+            quicker[name][program] = spread([cost.cpu for cost in costs[name]])[1] / \
                 spread([cost.cpu for cost in costs[PLAIN] + (costs[AGAIN] if name != AGAIN else [])])[1]
         for name in variants:
             middle, low, high = spread(relative[name])
@@ -96,8 +96,8 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
     for name in variants:
         report.row(bench, f'geometric mean of {len(programs)}, {name}', geomean(list(medians[name].values())),
                    'x', runs=count, limit=limits.get(name, (None, None))[0], noise=(noise, noise, noise),
-                   note=f'of lower quartiles {geomean(list(quick[name].values())):.3f}, '
-                   f'A/A {geomean(list(quick[AGAIN].values())):.3f}')
+                   note=f'of lower quartiles {geomean(list(quicker[name].values())):.3f}, '
+                   f'A/A {geomean(list(quicker[AGAIN].values())):.3f}')
         if rss_limits and name in rss_limits:
             worst = max(a / b for a, b in rss[name].values())
             report.row(bench, f'RSS, worst of {len(programs)}, {name}', worst, 'x',

@@ -31,12 +31,13 @@ bool pages_each_small(uintptr_t start, uintptr_t end,
  * registered, or the kernel cannot do it; how much has been done is not known. */
 bool pages_arm(uintptr_t start, uintptr_t end);
 /* Calls `fn` for each run of pages with contents in [start, end) written to since; with `rearm`
- * they do not count as written from then on (before fn is called; where the kernel is asked again
- * in between, an empty run says so), and mappings that are not registered are left out.  False: the
- * kernel cannot tell. */
+ * they do not count as written from then on (before fn is called), and mappings that are not
+ * registered are left out.  False: the kernel cannot tell. */
 bool pages_each_dirty(uintptr_t start, uintptr_t end, bool rearm,
                       void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
-/* The same of anonymous memory: short runs may be told of which a page is not there. */
+/* The same of anonymous memory: short runs may be told of which a page is not there.  With `rearm`
+ * an empty run says that the kernel has been asked: what follows has been armed by then, what comes
+ * after the next not yet. */
 bool pages_each_dirty_anonymous(uintptr_t start, uintptr_t end, bool rearm,
                                 void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 /* As pages_each_written, of mappings that are not registered. */

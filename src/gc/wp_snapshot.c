@@ -31,8 +31,8 @@ struct state {
     struct task finisher; /* then, at the tracer's own priority, as the program waits for it */
     struct scout scout;
     uint32_t asked;       /* number of requests, futex */
-    uint32_t answered;    /* likewise: equal when it is done */
-    uint32_t bell;        /* futex that the tracer sleeps on: rung with each answer */
+    uint32_t answered;    /* of those; equal when all are done */
+    uint32_t bell;        /* futex that the tracer sleeps on: an answer, or work for it (scout.h) */
     uint32_t request;     /* CLEAN ... */
     uint64_t round_bytes; /* found dirty in the last round */
     bool huge;            /* there is a block whose size only jemalloc knows */

@@ -224,8 +224,6 @@ static void test_tracking(void)
     extents_unpin();
 }
 
-/* Written pages all over a heap that is large enough for two; in some rounds without room for all
- * that the scout finds. */
 static struct scout scout;
 static uint32_t bell, helping;
 
@@ -240,6 +238,8 @@ static void *help(void *unused)
     return unused;
 }
 
+/* Written pages all over a heap that is large enough for two; in some rounds without room for all
+ * that the other finds. */
 static void test_scout(void)
 {
     struct pair *targets[64], **blocks[64];
