@@ -87,7 +87,7 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     bool second = in_stop == finish_in_stop;
     uint64_t all = ~UINT64_C(0), before;
     raw_sigmask(SIG_SETMASK, &all, &before); /* children and tasks inherit it */
-    int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
+    int64_t cpu = os_thread_cpu_ns();
     bool moved = false;
     *again = true;
     const char *reason = world_stop();
@@ -108,7 +108,7 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
         cycle->threads = world.parked + world.blocked;
         world_resume();
     }
-    *(second ? &cycle->stop2_ns : &cycle->stop1_ns) += (uint64_t)(os_now_ns() - begin);
+    *(second ? &cycle->stop2_ns : &cycle->stop1_ns) += (uint64_t)(world.end_ns - world.begin_ns);
     *(second ? &cycle->stop2_cpu_ns : &cycle->stop1_cpu_ns) += (uint64_t)(os_thread_cpu_ns() - cpu);
     raw_sigmask(SIG_SETMASK, &before, NULL);
     if (moved && in_stop == clone_in_stop)

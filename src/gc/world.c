@@ -343,6 +343,8 @@ static int signal_new_tasks(const char **reason)
             }
             if (!is_new)
                 continue;
+            if (!world.begin_ns)
+                world.begin_ns = os_now_ns();
             signalled++;
             if ((quiet && leave_alone(thread)) || (is_silent(tid) && settle(thread, WORLD_FREE)))
                 continue;
@@ -420,6 +422,7 @@ const char *world_stop(void)
     /* The directory has a link for each task. */
     struct stat task = {0};
     unsigned expected = 0;
+    world.begin_ns = world.end_ns = 0;
     if (RAW3(SYS_fstat, task_fd, &task, 0) == 0)
         expected = (unsigned)task.st_nlink;
     if (!make_tables(expected + expected / 2 + 64))
@@ -459,4 +462,7 @@ void world_resume(void)
 {
     __atomic_store_n(&resumed, generation, __ATOMIC_SEQ_CST);
     raw_futex_wake(&resumed, INT32_MAX, FUTEX_PRIVATE_FLAG);
+    world.end_ns = os_now_ns();
+    if (!world.begin_ns)
+        world.begin_ns = world.end_ns;
 }

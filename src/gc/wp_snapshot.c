@@ -16,8 +16,9 @@
 
 #define ROUNDS 16
 /* Where an answer is a moment away nobody goes to sleep: a CPU that does takes tens of us to wake,
- * a virtual one more. */
+ * a virtual one up to a ms. */
 #define AWAKE_NS 500000
+#define STOP_AWAKE_NS 2000000
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(256) << 10)
 
@@ -35,6 +36,7 @@ struct state {
     uint32_t bell;        /* futex that the tracer sleeps on: an answer, or work for it (scout.h) */
     uint32_t request;     /* CLEAN ... */
     uint64_t round_bytes; /* found dirty in the last round */
+    bool spins;           /* there is more than one CPU */
     bool huge;            /* there is a block whose size only jemalloc knows */
     bool failed;
 };
@@ -172,7 +174,8 @@ static void tell(void)
  * the stop, where that might be another process for a whole slice. */
 static void stay_awake(const uint32_t *word, uint32_t value, bool yields)
 {
-    int64_t end = os_cpu_count() > 1 ? raw_clock_ns(CLOCK_MONOTONIC) + AWAKE_NS : 0;
+    int64_t end =
+        !state->spins ? 0 : raw_clock_ns(CLOCK_MONOTONIC) + (yields ? AWAKE_NS : STOP_AWAKE_NS);
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value && raw_clock_ns(CLOCK_MONOTONIC) < end)
         if (yields)
             RAW3(SYS_sched_yield, 0, 0, 0);
@@ -217,14 +220,20 @@ static const char *failure(void)
     return state->failed ? state->result.reason : NULL;
 }
 
-/* Has the finisher do something.  In the stop the program's CPUs are free: it takes another than
- * this thread's, where it may have waited for its turn beside us, as we spin there. */
 static void ask(uint32_t request)
 {
-    task_elsewhere(&state->finisher, request == FINISH);
     state->request = request;
     __atomic_add_fetch(&state->asked, 1, __ATOMIC_RELEASE);
     raw_futex_wake(&state->asked, 1, 0);
+}
+
+/* In the stop the program's CPUs are free: the finisher takes another than this thread's, where it
+ * would have to wait for its turn beside us, as we spin there.  From before the stop on: when the
+ * program's thread on that CPU is parked the finisher is there already, and the CPU is not put to
+ * sleep. */
+static void keep_apart(bool apart)
+{
+    task_elsewhere(&state->finisher, apart);
 }
 
 /* Until it has, with the tracer's help where it is wanted; `limit_ns` as task_wait. */
@@ -243,7 +252,7 @@ static const char *answer(int64_t limit_ns, bool in_stop)
         if (in_stop) {
             stay_awake(&state->bell, heard, false);
             if (__atomic_load_n(&state->bell, __ATOMIC_ACQUIRE) == heard)
-                task_elsewhere(&state->finisher, false); /* also here, where we sleep now */
+                keep_apart(false); /* also here, where we sleep now */
         }
         int64_t left = end - now;
         if (left <= 0)
@@ -278,6 +287,7 @@ const char *wp_arm(void)
     state->finisher = finisher;
     state->scout = scout;
     scout_prepare(&state->scout, &state->bell);
+    state->spins = os_cpu_count() > 1;
 
     const char *reason = track_open();
     if (reason)
@@ -302,8 +312,10 @@ const char *wp_mark(int64_t limit_ns)
 
 const char *wp_clean(int64_t limit_ns)
 {
+    keep_apart(false);
     ask(CLEAN);
     const char *reason = answer(limit_ns, false);
+    keep_apart(true);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
                ? "the program writes faster than it can be followed"
                : reason;
@@ -311,12 +323,14 @@ const char *wp_clean(int64_t limit_ns)
 
 const char *wp_finish(void)
 {
+    keep_apart(true); /* this thread may have been moved meanwhile */
     ask(FINISH);
     return answer(WP_STOP_NS, true);
 }
 
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
 {
+    keep_apart(false);
     ask(TELL);
     track_disarm(); /* meanwhile */
     const char *reason = answer(limit_ns, false);
