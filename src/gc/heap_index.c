@@ -4,7 +4,6 @@
 #include "gc/pages.h"
 #include "heap/extents.h"
 
-#include <emmintrin.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -67,17 +66,6 @@ static void enter_large(struct heap_index *index, uintptr_t start, unsigned clas
     }
     index->bytes += size;
     index->objects++;
-}
-
-static ALWAYS_INLINE uint64_t nonzero_bytes(const uint8_t *at)
-{
-    const __m128i zero = _mm_setzero_si128();
-    uint64_t bits = 0;
-    for (int i = 0; i < 4; i++) {
-        __m128i bytes = _mm_load_si128((const __m128i *)(at + 16 * i));
-        bits |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, zero)) << 16 * i;
-    }
-    return ~bits;
 }
 
 /* One page of heap that has at least one block starting in it. */

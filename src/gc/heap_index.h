@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "heap/object_map.h"
 
+#include <emmintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,6 +79,18 @@ static ALWAYS_INLINE uint64_t *index_white(const struct heap_index *index, uintp
 static ALWAYS_INLINE uint64_t index_white_bit(uintptr_t address)
 {
     return UINT64_C(1) << (address >> GRANULE_SHIFT & 63);
+}
+
+/* Which of 64 bytes of the object map are not 0. */
+static ALWAYS_INLINE uint64_t nonzero_bytes(const uint8_t *at)
+{
+    const __m128i zero = _mm_setzero_si128();
+    uint64_t bits = 0;
+    for (int i = 0; i < 4; i++) {
+        __m128i bytes = _mm_load_si128((const __m128i *)(at + 16 * i));
+        bits |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, zero)) << 16 * i;
+    }
+    return ~bits;
 }
 
 /* The large block that page entry `entry` of `address` belongs to; 0 if address lies outside it. */

@@ -162,8 +162,8 @@ static ALWAYS_INLINE bool set_queued(uint8_t *queued, bool alone)
     if (__atomic_load_n(queued, __ATOMIC_RELAXED))
         return false;
     if (!alone)
-        return !__atomic_exchange_n(queued, 1, __ATOMIC_SEQ_CST);
-    *queued = 1;
+        return !__atomic_exchange_n(queued, PAGE_QUEUED, __ATOMIC_SEQ_CST);
+    *queued = PAGE_QUEUED;
     return true;
 }
 
@@ -360,6 +360,20 @@ void marker_settle(struct marker *marker)
 
 /* ---- ranges ---- */
 
+/* Drops words that point at pages on which nothing is unreached. */
+static uintptr_t *drop_reached(struct marker *marker, const uintptr_t *top)
+{
+    const struct heap_index *index = marker->mark->index;
+    const uint8_t *queued = marker->mark->queued;
+    uintptr_t *left = marker->edges;
+    for (const uintptr_t *at = marker->edges; at < top; at++) {
+        *left = *at;
+        left +=
+            __atomic_load_n(&queued[index_number(index, *at)], __ATOMIC_RELAXED) != PAGE_REACHED;
+    }
+    return left;
+}
+
 static void look_at_words(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct marker *marker = ctx;
@@ -373,6 +387,8 @@ static void look_at_words(void *ctx, uintptr_t start, uintptr_t end)
         size_t words = (MIN(start + MARK_CHUNK, end) - start) / 8;
         uintptr_t *top = add_words(marker, start, words, marker->wide, marker->edges);
         end_wide(marker->wide);
+        if (marker->mark->noted)
+            top = drop_reached(marker, top);
         follow_all(marker, top, UINTPTR_MAX, marker->alone);
         marker->work += CHUNK_WORK;
     }
@@ -526,7 +542,7 @@ static void look_again(struct mark *mark)
                 any = true;
             }
             /* Nothing waits now; what says otherwise was dropped. */
-            mark->queued[number] = any;
+            mark->queued[number] = any ? PAGE_QUEUED : 0;
             if (any)
                 marker_push_page(mark->marker, page);
             reach_all(mark);
@@ -541,4 +557,33 @@ void mark_finish(struct mark *mark)
         mark->again++;
         look_again(mark);
     }
+}
+
+static void note_extent(struct mark *mark, struct extent extent)
+{
+    const struct heap_index *index = mark->index;
+    uintptr_t white_end = 0; /* of the last unreached block, which may reach over pages */
+    for (uintptr_t page = extent.start; page < extent.end; page += 4096) {
+        size_t number = index_number(index, page);
+        const uint64_t *white = &index->white[number * INDEX_PAGE_WORDS];
+        unsigned last = 4;
+        while (last && !white[last - 1])
+            last--;
+        if (last) {
+            unsigned class = index->page[number] & 0xff;
+            unsigned granule = 64 * last - 1 - (unsigned)__builtin_clzll(white[last - 1]);
+            white_end = class == OBJECT_CLASS_HUGE
+                            ? extent.end
+                            : page + (uintptr_t)granule * 16 + index->size[class];
+        } else if (white_end <= page) {
+            mark->queued[number] = PAGE_REACHED;
+        }
+    }
+}
+
+void mark_note_reached(struct mark *mark)
+{
+    for (unsigned i = 0; i < extent_count; i++)
+        note_extent(mark, extents[i]);
+    mark->noted = true;
 }

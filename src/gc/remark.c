@@ -1,7 +1,5 @@
 #include "gc/remark.h"
 
-#include <emmintrin.h>
-
 #define ROW 256 /* bytes of the object map for one page of heap */
 
 void remark_begin(struct remark *remark, struct mark *mark)
@@ -69,12 +67,6 @@ static void look_at_block(struct remark *remark, uintptr_t page, uintptr_t block
     gather(remark, MAX(block, page), MIN(block + size, page + 4096));
 }
 
-static ALWAYS_INLINE unsigned nonzero_16(const uint8_t *at)
-{
-    __m128i bytes = _mm_load_si128((const __m128i *)at);
-    return ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128())) & 0xffff;
-}
-
 /* The last start of a block below `page`; 0: none in the extent. */
 static uintptr_t start_before(struct remark *remark, uintptr_t page)
 {
@@ -84,10 +76,10 @@ static uintptr_t start_before(struct remark *remark, uintptr_t page)
     }
     const uint8_t *least = object_byte((void *)remark->sought);
     for (const uint8_t *at = object_byte((void *)page); at > least;) {
-        at -= 16;
-        unsigned found = nonzero_16(at);
+        at -= 64;
+        uint64_t found = nonzero_bytes(at);
         if (found) {
-            at += 31 - __builtin_clz(found);
+            at += 63 - __builtin_clzll(found);
             remark->start_found = (uintptr_t)(at - object_map) << GRANULE_SHIFT;
             break;
         }
@@ -115,35 +107,42 @@ static void look_at_rest(struct remark *remark, uintptr_t page)
         look_at_block(remark, page, block, class);
 }
 
+/* A slab of which these blocks are allocated: bits of granules. */
+static void look_at_slab(struct remark *remark, uintptr_t page, const uint64_t live[4],
+                         uintptr_t start, unsigned class)
+{
+    const struct heap_index *index = remark->mark->index;
+    const uint64_t *white = index_white(index, page);
+    bool indexed = (*index_page(index, page) & 0xff) == class;
+    size_t size = object_class_size[class];
+    /* Its blocks lie side by side, so the one found tells where all are. */
+    uintptr_t first = page + (start - page) % size, before = first - size;
+    if (first > page && before >= remark->extent.start && class_at(before))
+        look_at_block(remark, page, before, class_at(before));
+    for (unsigned i = 0; i < 4; i++)
+        for (uint64_t left = live[i] & ~(indexed ? white[i] : 0); left; left &= left - 1) {
+            uintptr_t block = page + (uintptr_t)(64 * i + __builtin_ctzll(left)) * 16;
+            gather(remark, block, MIN(block + size, page + 4096));
+        }
+}
+
 static void look_at_page(struct remark *remark, uintptr_t page)
 {
     const uint8_t *row = object_byte((void *)page);
-    unsigned first = ROW;
-    for (unsigned i = 0; i < ROW && first == ROW; i += 16) {
-        unsigned found = nonzero_16(row + i);
-        if (found)
-            first = i + (unsigned)__builtin_ctz(found);
+    uint64_t live[4];
+    uintptr_t start = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        live[i] = nonzero_bytes(row + 64 * i);
+        if (live[i] && !start)
+            start = page + (uintptr_t)(64 * i + __builtin_ctzll(live[i])) * 16;
     }
-    uintptr_t start = page + (uintptr_t)first * 16;
-    unsigned class = first < ROW ? class_at(start) : 0;
-    if (!class) {
+    unsigned class = start ? class_at(start) : 0;
+    if (!class)
         look_at_rest(remark, page);
-        return;
-    }
-    if (class > object_small_classes) {
+    else if (class > object_small_classes)
         look_at_block(remark, page, start, class);
-        return;
-    }
-    /* A slab: its blocks lie side by side, so the one found tells where all are. */
-    size_t size = object_class_size[class];
-    uintptr_t block = page + (start - page) % size;
-    if (block > page && block - size >= remark->extent.start)
-        block -= size;
-    for (; block < page + 4096; block += size) {
-        unsigned now = class_at(block);
-        if (now)
-            look_at_block(remark, page, block, now);
-    }
+    else
+        look_at_slab(remark, page, live, start, class);
 }
 
 static void fetch_records(const struct heap_index *index, uintptr_t page)

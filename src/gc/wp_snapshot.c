@@ -107,6 +107,7 @@ static void mark_beside(void *ctx)
         if (!roots_mark_early(&trace->mark, &state->result.roots))
             reason = "/proc/self/maps cannot be read";
         mark_finish(&trace->mark);
+        mark_note_reached(&trace->mark);
         clean();
     }
     state->result.index_ns = t1 - t0;

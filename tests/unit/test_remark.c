@@ -133,6 +133,34 @@ static void test_second_page(size_t size)
     th_free(words), th_free(target);
 }
 
+/* Of pages that are noted as reached none holds a part of an unreached block. */
+static void test_noted(size_t size)
+{
+    enum { COUNT = 64 };
+    char *blocks[COUNT];
+    unsigned lost = 0;
+    for (unsigned i = 0; i < COUNT; i++)
+        memset(blocks[i] = th_alloc(size), 0, size);
+    begin();
+    for (unsigned i = 0; i < COUNT; i += 2)
+        reach(blocks[i]);
+    mark_note_reached(&mark);
+    for (unsigned i = 1; i < COUNT; i += 2) {
+        reach(blocks[i] + (i & 2 ? size - 8 : size / 2));
+        lost += is_white(blocks[i]);
+    }
+    is(lost, 0, "%zu: a word into an unreached block is followed, whatever page it points at",
+       size);
+    mark_note_reached(&mark);
+    unsigned noted = 0;
+    for (unsigned i = 0; i < COUNT; i++)
+        noted += mark.queued[index_number(&index_now, (uintptr_t)blocks[i])] == PAGE_REACHED;
+    is(noted, COUNT, "%zu: then all are noted", size);
+    end();
+    for (unsigned i = 0; i < COUNT; i++)
+        th_free(blocks[i]);
+}
+
 static void test_resized(void)
 {
     struct pair *block = th_alloc(65536), *target = th_alloc(48);
@@ -222,6 +250,42 @@ static void test_tracking(void)
     pages_each_untracked((uintptr_t)moved, (uintptr_t)moved + 65536, note_page, NULL);
     is(seen_count, 16, "one that has moved is looked at whole, whatever its pages say");
     extents_unpin();
+}
+
+/* A block that is born, and filled, after the search for the start of one has gone by its place. */
+static void test_born_between(void)
+{
+    size_t size = 1 << 20;
+    uintptr_t block = (uintptr_t)th_map(size), last = block + size - 4096;
+    struct pair *target = th_alloc(48);
+    struct remark remark;
+    const char *reason = track_open();
+    if (reason) {
+        tap_print("ok %d - a block born between two searches # SKIP %s", ++tap_count, reason);
+        return;
+    }
+    extents_pin();
+    begin();
+    ok(!track_arm(), "all is armed");
+    remark_begin(&remark, &mark);
+    for (unsigned i = 0; i < extent_count; i++)
+        if (block - extents[i].start < extents[i].end - extents[i].start)
+            remark_extent(&remark, extents[i]);
+    remark_pages(&remark, block + size / 2, block + size / 2 + 4096);
+    remark_end(&remark);
+    is(remark.sought, block + size / 2, "no block up to here");
+    *object_byte((void *)block) = (uint8_t)object_class_of(size);
+    *(void **)(last + 4088) = target;
+    pages_each_dirty_anonymous(last, last + 4096, true, remark_pages, &remark);
+    remark_end(&remark);
+    mark_finish(&mark);
+    ok(!is_white(target),
+       "one that is born before the next page is armed again is found from there");
+    *object_byte((void *)block) = 0;
+    track_disarm();
+    end();
+    extents_unpin();
+    th_free(target);
 }
 
 static struct scout scout;
@@ -322,8 +386,13 @@ int main(void)
     test_born(3584);
     test_second_page(12288);
     test_second_page(1 << 20);
+    test_noted(112);
+    test_noted(3584);
+    test_noted(14336);
+    test_noted(65536);
     test_resized();
     test_tracking();
+    test_born_between();
     test_scout();
     return tap_done();
 }
