@@ -19,7 +19,7 @@
 /* And what it takes of its CPU at most where the program uses them all.  Its weight alone does not
  * see to that: the kernel may leave two threads of the program on one CPU and the marker alone on
  * the other for all of a cycle. */
-#define OWN_PERCENT 10
+#define OWN_PERCENT 5
 #define PACE_NS 1000000     /* CPU time between looks */
 #define PACE_MOST 100000000 /* sleep at most */
 /* Then it goes on at full speed: a cycle has to end within its limit, a minute at least. */
