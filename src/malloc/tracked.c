@@ -148,7 +148,8 @@ void *tracked_calloc(size_t count, size_t size)
 
 /* A moving realloc is done by hand: between jemalloc's own copy and our record of it, everything
  * below the block would look unreachable.  The old block stays on record until the new one holds
- * its contents. */
+ * its contents; and that one is on record before it gets them, as a page that is looked at beside
+ * the program while no block is on it counts as looked at until it is written to again. */
 static void *resize(void *ptr, size_t size, int flags)
 {
     if (UNLIKELY(own_thread || *object_byte(ptr) == 0))
@@ -169,8 +170,9 @@ static void *resize(void *ptr, size_t size, int flags)
     void *fresh = jep_mallocx(at_least(size), flags);
     if (!fresh)
         return NULL;
-    memcpy(fresh, ptr, MIN(old, size));
     account(fresh, object_class_of(want), want);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    memcpy(fresh, ptr, MIN(old, size));
     untrack(ptr);
     jep_dallocx(ptr, flags & ~(MALLOCX_ZERO | MALLOCX_LG_ALIGN_MASK));
     return fresh;
