@@ -103,7 +103,7 @@ def tree(depth):
     return {} if depth == 0 else {'left': tree(depth - 1), 'right': tree(depth - 1), 'n': depth}
 import json
 keep = [tree(11) for _ in range(4)]
-for _ in range(6):
+for _ in range(20):
     text = json.dumps(keep)
     keep = json.loads(text)
 print(len(text))
