@@ -132,15 +132,15 @@ struct md_header {
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
 
 struct md_cycle {
-    uint32_t seq;      /* odd while being written */
-    uint32_t flags;    /* MD_CYCLE_* */
-    uint64_t number;   /* from 1, no gaps; 0 for a skip */
-    uint64_t index;    /* its place in the order of all records, from 0 */
-    uint64_t start_ns; /* after md_header.start_ns */
-    uint64_t stop1_ns; /* wall: first thread parked (or first attempt) until resume */
-    uint64_t mark_ns;  /* wall, concurrent */
-    uint64_t stop2_ns; /* wall; 0 where the snapshot needs none */
-    uint64_t stop1_cpu_ns;
+    uint32_t seq;          /* odd while being written */
+    uint32_t flags;        /* MD_CYCLE_* */
+    uint64_t number;       /* from 1, no gaps; 0 for a skip */
+    uint64_t index;        /* its place in the order of all records, from 0 */
+    uint64_t start_ns;     /* after md_header.start_ns */
+    uint64_t stop1_ns;     /* wall: first signal until all are woken, of all attempts */
+    uint64_t mark_ns;      /* wall, concurrent */
+    uint64_t stop2_ns;     /* wall; 0 where the snapshot needs none */
+    uint64_t stop1_cpu_ns; /* the look at /proc before the first signal included */
     uint64_t assist_cpu_ns;
     uint64_t mark_cpu_ns; /* background */
     uint64_t idle_cpu_ns;

@@ -86,7 +86,7 @@ void marker_free(struct marker *marker)
     own_unmap(marker, whole_pages(sizeof *marker));
 }
 
-static size_t queued_bytes(const struct heap_index *index)
+static size_t state_bytes(const struct heap_index *index)
 {
     return (size_t)index->regions << INDEX_PAGES_SHIFT;
 }
@@ -103,9 +103,9 @@ bool mark_init(struct mark *mark, struct heap_index *index, size_t range_limit)
         mark->page_limit *= 2;
     /* A range is a block of more than a chunk, or a piece. */
     mark->range_limit = MIN(range_limit, heap / MARK_CHUNK + 4096) + 1;
-    mark->queued = map_table(queued_bytes(index));
+    mark->page_state = map_table(state_bytes(index));
     mark->marker = marker_new(mark);
-    if (mark->queued && mark->marker)
+    if (mark->page_state && mark->marker)
         return true;
     mark_free(mark);
     return false;
@@ -116,8 +116,8 @@ bool mark_free(struct mark *mark)
     if (!team_free(mark))
         return false;
     marker_free(mark->marker);
-    if (mark->queued)
-        unmap_table(mark->queued, queued_bytes(mark->index));
+    if (mark->page_state)
+        unmap_table(mark->page_state, state_bytes(mark->index));
     *mark = (struct mark){0};
     return true;
 }
@@ -232,7 +232,7 @@ static ALWAYS_INLINE bool follow(struct marker *marker, uintptr_t word, uintptr_
         __builtin_prefetch((void *)block, 0, 0);
         return true;
     }
-    if (set_queued(&marker->mark->queued[number], alone))
+    if (set_queued(&marker->mark->page_state[number], alone))
         marker_push_page(marker, block & ~(uintptr_t)4095);
     return false;
 }
@@ -294,7 +294,7 @@ static ALWAYS_INLINE void look_at_page(struct marker *marker, uintptr_t page, bo
 {
     const struct heap_index *index = marker->mark->index;
     size_t number = index_number(index, page);
-    clear_queued(&marker->mark->queued[number], alone);
+    clear_queued(&marker->mark->page_state[number], alone);
     size_t words = index->size[index->page[number] & 0xff] / 8;
     if (words == 8) /* one loop less for the most frequent sizes */
         look_at_blocks(marker, page, number, 8, alone);
@@ -364,12 +364,11 @@ void marker_settle(struct marker *marker)
 static uintptr_t *drop_reached(struct marker *marker, const uintptr_t *top)
 {
     const struct heap_index *index = marker->mark->index;
-    const uint8_t *queued = marker->mark->queued;
+    const uint8_t *state = marker->mark->page_state;
     uintptr_t *left = marker->edges;
     for (const uintptr_t *at = marker->edges; at < top; at++) {
         *left = *at;
-        left +=
-            __atomic_load_n(&queued[index_number(index, *at)], __ATOMIC_RELAXED) != PAGE_REACHED;
+        left += __atomic_load_n(&state[index_number(index, *at)], __ATOMIC_RELAXED) != PAGE_REACHED;
     }
     return left;
 }
@@ -541,8 +540,9 @@ static void look_again(struct mark *mark)
                 white[granule / 64 + INDEX_GREY] |= bit;
                 any = true;
             }
-            /* Nothing waits now; what says otherwise was dropped. */
-            mark->queued[number] = any ? PAGE_QUEUED : 0;
+            /* Nothing waits now; what says otherwise was dropped.  That nothing is unreached on the
+             * page is forgotten, which costs time only. */
+            mark->page_state[number] = any ? PAGE_QUEUED : 0;
             if (any)
                 marker_push_page(mark->marker, page);
             reach_all(mark);
@@ -565,18 +565,18 @@ static void note_extent(struct mark *mark, struct extent extent)
     uintptr_t white_end = 0; /* of the last unreached block, which may reach over pages */
     for (uintptr_t page = extent.start; page < extent.end; page += 4096) {
         size_t number = index_number(index, page);
+        unsigned class = index->page[number] & 0xff, last = 4;
+        if (!class) /* what points there is dropped as it is */
+            continue;
         const uint64_t *white = &index->white[number * INDEX_PAGE_WORDS];
-        unsigned last = 4;
         while (last && !white[last - 1])
             last--;
         if (last) {
-            unsigned class = index->page[number] & 0xff;
             unsigned granule = 64 * last - 1 - (unsigned)__builtin_clzll(white[last - 1]);
-            white_end = class == OBJECT_CLASS_HUGE
-                            ? extent.end
-                            : page + (uintptr_t)granule * 16 + index->size[class];
+            uintptr_t end = page + (uintptr_t)granule * 16 + index->size[class];
+            white_end = MAX(white_end, class == OBJECT_CLASS_HUGE ? extent.end : end);
         } else if (white_end <= page) {
-            mark->queued[number] = PAGE_REACHED;
+            mark->page_state[number] = PAGE_REACHED;
         }
     }
 }

@@ -26,14 +26,17 @@
 #define MARK_CHUNK 16384
 #define MARK_MOST 8u /* markers */
 
-enum { PAGE_QUEUED = 1, PAGE_REACHED }; /* 0: neither */
+enum page_state {
+    PAGE_QUEUED = 1, /* it waits in some marker's queue */
+    PAGE_REACHED     /* nothing on it is unreached (mark_note_reached) */
+};
 
 struct marker;
 struct team;
 
 struct mark {
     struct heap_index *index;
-    uint8_t *queued;          /* for each page: PAGE_QUEUED, it waits in some marker's queue ... */
+    uint8_t *page_state;      /* for each page: enum page_state */
     struct marker *marker;    /* of the caller */
     struct team *team;        /* the others; NULL: none yet */
     struct mark_check *check; /* the simple marker beside this one (mark_check.h); NULL: none */

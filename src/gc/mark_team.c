@@ -23,7 +23,7 @@
 #define PACE_NS 1000000     /* CPU time between looks */
 #define PACE_MOST 100000000 /* sleep at most */
 /* Then it goes on at full speed: a cycle has to end within its limit, a minute at least. */
-#define PACE_LIMIT_NS INT64_C(20000000000)
+#define PACE_LIMIT_NS INT64_C(40000000000)
 
 /* Tasks that want a CPU now, anywhere on the machine, this one included; a large number if that
  * cannot be told. */

@@ -1,5 +1,5 @@
 /* One of the tasks that mark together, as mark.c and mark_team.c share it.  Everything in it is its
- * own; what markers share are the index's bits, mark.queued and the team. */
+ * own; what markers share are the index's bits, mark.page_state and the team. */
 #ifndef GC_MARKER_H
 #define GC_MARKER_H
 

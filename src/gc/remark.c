@@ -131,12 +131,15 @@ static void look_at_page(struct remark *remark, uintptr_t page)
     const uint8_t *row = object_byte((void *)page);
     uint64_t live[4];
     uintptr_t start = 0;
-    for (unsigned i = 0; i < 4; i++) {
+    unsigned class = 0;
+    for (unsigned i = 0; i < 4; i++)
         live[i] = nonzero_bytes(row + 64 * i);
-        if (live[i] && !start)
-            start = page + (uintptr_t)(64 * i + __builtin_ctzll(live[i])) * 16;
-    }
-    unsigned class = start ? class_at(start) : 0;
+    /* One that has been freed since its bit was read tells nothing of the others. */
+    for (unsigned i = 0; i < 4; i++)
+        for (uint64_t left = live[i]; left && !class; left &= left - 1) {
+            start = page + (uintptr_t)(64 * i + __builtin_ctzll(left)) * 16;
+            class = class_at(start);
+        }
     if (!class)
         look_at_rest(remark, page);
     else if (class > object_small_classes)

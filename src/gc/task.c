@@ -161,20 +161,20 @@ void task_cancel(struct task *task)
     reap(task);
 }
 
-void task_elsewhere(const struct task *task, bool elsewhere)
+bool task_elsewhere(const struct task *task, bool elsewhere)
 {
     uint64_t cpus[128] = {0}, others = 0; /* 8192 CPUs; where there are more the kernel refuses */
     unsigned here = 0;
     long bytes = permit_resources ? RAW3(SYS_sched_getaffinity, 0, sizeof cpus, cpus) : 0;
     if (bytes <= 0 || RAW3(SYS_getcpu, &here, 0, 0) < 0)
-        return;
+        return false;
     if (elsewhere && here / 64 < ARRAY_LENGTH(cpus))
         cpus[here / 64] &= ~(UINT64_C(1) << here % 64);
     for (long i = 0; i < bytes / 8; i++)
         others |= cpus[i];
     /* Seen to be our child and alive, as in task_cancel. */
-    if (others && task_runs(task) && task_alive(task))
-        RAW3(SYS_sched_setaffinity, task->pid, bytes, cpus);
+    return others && task_runs(task) && task_alive(task) &&
+           RAW3(SYS_sched_setaffinity, task->pid, bytes, cpus) >= 0;
 }
 
 void task_free(struct task *task)

@@ -46,9 +46,9 @@ static inline bool task_runs(const struct task *task)
 bool task_alive(const struct task *task);
 /* Kills it if it runs.  What fn had mapped stays mapped. */
 void task_cancel(struct task *task);
-/* Has it run on any CPU of the caller's but the one that the caller is on, if there is another; or
- * on any again.  Meanwhile os_cpu_count() in it says one fewer. */
-void task_elsewhere(const struct task *task, bool elsewhere);
+/* Has it run on any CPU of the caller's but the one that the caller is on; or on any again.
+ * Meanwhile os_cpu_count() in it says one fewer.  False: there is no other, or it is refused. */
+bool task_elsewhere(const struct task *task, bool elsewhere);
 /* Gives its stack back; it must not run. */
 void task_free(struct task *task);
 /* In a forked copy: the task is the parent's. */

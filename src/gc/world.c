@@ -53,10 +53,11 @@ static struct raw_sigaction chained; /* what stood there before ours */
  * names, so one that arrives late does nothing.  A thread's state carries 29 bits of it: enough for
  * a stop every 10 ms for two months, and it would have to be asleep all that time to be misled. */
 static uint32_t generation;
-static uint32_t resumed;  /* last generation that was resumed or given up; futex */
-static uint32_t answered; /* handlers parked in this generation; futex */
-static uint32_t wanted;   /* answers that the tracer waits for */
-static uint32_t deserted; /* last generation in which a thread went on by itself */
+static uint32_t resumed;   /* last generation that was resumed or given up; futex */
+static uint32_t answered;  /* handlers parked in this generation; futex */
+static uint32_t wanted;    /* answers that the tracer waits for */
+static int64_t gone_on_ns; /* when a thread has gone on last, of those that have */
+static uint32_t deserted;  /* last generation in which a thread went on by itself */
 
 /* Tasks that have the signal blocked, or cannot answer, seen in earlier stops: looked at before
  * they are signalled, so that signals do not pile up in their queue and the stop does not wait. */
@@ -96,6 +97,11 @@ static void park(uint64_t token, ucontext_t *context)
             return;
         }
     }
+    int64_t last = __atomic_load_n(&gone_on_ns, __ATOMIC_RELAXED);
+    int64_t time = raw_clock_ns(CLOCK_MONOTONIC);
+    while (last < time && !__atomic_compare_exchange_n(&gone_on_ns, &last, time, false,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
 }
 
 static void on_stop_signal(int number, void *info_pointer, void *context)
@@ -460,9 +466,12 @@ bool world_unchanged(void)
 
 void world_resume(void)
 {
+    int64_t told = os_now_ns(), cpu = os_thread_cpu_ns();
     __atomic_store_n(&resumed, generation, __ATOMIC_SEQ_CST);
     raw_futex_wake(&resumed, INT32_MAX, FUTEX_PRIVATE_FLAG);
-    world.end_ns = os_now_ns();
+    told += os_thread_cpu_ns() - cpu;
+    /* Who has been woken may run in our place, for a whole slice: then its own word counts. */
+    world.end_ns = MIN(os_now_ns(), MAX(told, __atomic_load_n(&gone_on_ns, __ATOMIC_RELAXED)));
     if (!world.begin_ns)
         world.begin_ns = world.end_ns;
 }

@@ -18,7 +18,7 @@
 /* Where an answer is a moment away nobody goes to sleep: a CPU that does takes tens of us to wake,
  * a virtual one up to a ms. */
 #define AWAKE_NS 500000
-#define STOP_AWAKE_NS 2000000
+#define APART_AWAKE_NS 2000000 /* where both surely have a CPU */
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(256) << 10)
 
@@ -37,6 +37,7 @@ struct state {
     uint32_t request;     /* CLEAN ... */
     uint64_t round_bytes; /* found dirty in the last round */
     bool spins;           /* there is more than one CPU */
+    bool apart;           /* the finisher is not on the tracer's */
     bool huge;            /* there is a block whose size only jemalloc knows */
     bool failed;
 };
@@ -175,8 +176,9 @@ static void tell(void)
  * the stop, where that might be another process for a whole slice. */
 static void stay_awake(const uint32_t *word, uint32_t value, bool yields)
 {
-    int64_t end =
-        !state->spins ? 0 : raw_clock_ns(CLOCK_MONOTONIC) + (yields ? AWAKE_NS : STOP_AWAKE_NS);
+    int64_t end = !state->spins ? 0
+                                : raw_clock_ns(CLOCK_MONOTONIC) +
+                                      (state->apart && !yields ? APART_AWAKE_NS : AWAKE_NS);
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value && raw_clock_ns(CLOCK_MONOTONIC) < end)
         if (yields)
             RAW3(SYS_sched_yield, 0, 0, 0);
@@ -234,14 +236,14 @@ static void ask(uint32_t request)
  * sleep. */
 static void keep_apart(bool apart)
 {
-    task_elsewhere(&state->finisher, apart);
+    state->apart = task_elsewhere(&state->finisher, apart) && apart;
 }
 
 /* Until it has, with the tracer's help where it is wanted; `limit_ns` as task_wait. */
 static const char *answer(int64_t limit_ns, bool in_stop)
 {
     uint32_t number = state->asked;
-    int64_t now = os_now_ns(), end = now + limit_ns;
+    int64_t end = os_now_ns() + limit_ns;
     for (;;) {
         uint32_t heard = __atomic_load_n(&state->bell, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) == number)
@@ -255,11 +257,10 @@ static const char *answer(int64_t limit_ns, bool in_stop)
             if (__atomic_load_n(&state->bell, __ATOMIC_ACQUIRE) == heard)
                 keep_apart(false); /* also here, where we sleep now */
         }
-        int64_t left = end - now;
+        int64_t left = end - os_now_ns();
         if (left <= 0)
             return "marking took too long";
         raw_futex_wait(&state->bell, heard, MIN(left, 200000000), 0);
-        now = os_now_ns();
         if (!task_alive(&state->finisher) &&
             __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) != number)
             return "the marker was killed";

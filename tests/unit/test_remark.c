@@ -154,7 +154,7 @@ static void test_noted(size_t size)
     mark_note_reached(&mark);
     unsigned noted = 0;
     for (unsigned i = 0; i < COUNT; i++)
-        noted += mark.queued[index_number(&index_now, (uintptr_t)blocks[i])] == PAGE_REACHED;
+        noted += mark.page_state[index_number(&index_now, (uintptr_t)blocks[i])] == PAGE_REACHED;
     is(noted, COUNT, "%zu: then all are noted", size);
     end();
     for (unsigned i = 0; i < COUNT; i++)
