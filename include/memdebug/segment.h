@@ -140,7 +140,7 @@ struct md_cycle {
     uint64_t stop1_ns;     /* wall: first signal until all are woken, of all attempts */
     uint64_t mark_ns;      /* wall, concurrent */
     uint64_t stop2_ns;     /* wall; 0 where the snapshot needs none */
-    uint64_t stop1_cpu_ns; /* the look at /proc before the first signal included */
+    uint64_t stop1_cpu_ns; /* of the look at /proc before it too */
     uint64_t assist_cpu_ns;
     uint64_t mark_cpu_ns; /* background */
     uint64_t idle_cpu_ns;

@@ -65,7 +65,7 @@ bool mark_reach(struct mark *mark, uintptr_t block);
 void mark_finish(struct mark *mark);
 /* Between mark_finish and another mark_from: notes the pages on which nothing is unreached.  Words
  * that point there are dropped from then on by a look at a byte a page, which the cache holds,
- * instead of the index, which it does not: a written page is looked at in 1 us instead of 2.5. */
+ * instead of the index, which it does not.  Costs one pass over the index. */
 void mark_note_reached(struct mark *mark);
 /* Gives its memory back: only where the process goes on, not in the child.  False: nothing has
  * been, and the index must stay too, as a helper may still run (its marker was killed, and it has
