@@ -223,7 +223,8 @@ def collected(command, variables=None):
 
 
 def bench_pause(report, quick):
-    """All stops of a cycle together, with a second thread that writes 200 MB/s."""
+    """All stops of a cycle together, with a second thread that writes 200 MB/s; with tracking also where
+    something new is lost before each cycle."""
     cycles = 6 if quick else 11
     bounds = {(100, 'clone'): 2.0, (1024, 'clone'): 15.0,
               (100, 'wp'): 1.0, (1024, 'wp'): 2.0, (8192, 'wp'): 5.0}
@@ -237,16 +238,17 @@ def bench_pause(report, quick):
             peers['Go'] = [go, megabytes, cycles, 200]
         theirs = ', '.join(f'{name} {statistics.median(collected(command)):.3g}'
                            for name, command in peers.items())
-        for engine in ('clone', 'wp'):
+        for engine, leaks in (('clone', ''), ('wp', ''), ('wp', ', new leaks')):
             try:
-                lines, skips = graph_cycles(megabytes, cycles, engine=engine, writer='200')
+                lines, skips = graph_cycles(megabytes, cycles, engine=engine,
+                                            writer='200 leaks' if leaks else '200')
             except RuntimeError as error:
-                print(f'pause         {megabytes} MB, {engine}: {error}')
+                print(f'pause         {megabytes} MB, {engine}{leaks}: {error}')
                 continue
             pauses = [line.stop1 + line.stop2 for line in lines[1:]]
             middle, low, high = spread(pauses)
-            report.row('pause', f'{megabytes} MB of 64-byte nodes, {engine}', middle, 'ms', low, high,
-                       len(pauses), bounds.get((megabytes, engine)),
+            report.row('pause', f'{megabytes} MB of 64-byte nodes, {engine}{leaks}', middle, 'ms', low,
+                       high, len(pauses), bounds.get((megabytes, engine)),
                        note=f'maximum {max(pauses):.2f} ms, the first '
                        f'{lines[0].stop1 + lines[0].stop2:.2f}; {len(skips)} skipped; {theirs}')
 

@@ -2,10 +2,11 @@
  * Built twice: with malloc, where the cycles are memdebug's and their lines have the figures, and
  * with -DWITH_BDWGC on bdwgc, which prints its own times.
  *
- *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s]
+ *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s] [leaks]
  *
  * The writer walks and writes as fast as it can, or writes runs of neighbouring nodes, a page of
- * them at a time, so many megabytes a second.  Told at the end: its longest gap between two looks
+ * them at a time, so many megabytes a second.  With "leaks" a block is lost before each cycle, so
+ * that there is something new to be found.  Told at the end: its longest gap between two looks
  * at the clock. */
 #ifdef WITH_BDWGC
 #define GC_THREADS
@@ -133,6 +134,12 @@ static void *paced_writer(void *unused)
     return unused;
 }
 
+static __attribute__((noinline)) void leak(void)
+{
+    void *volatile lost = ALLOCATE(sizeof(struct node));
+    lost = NULL; /* nor on the stack */
+}
+
 static double now_ms(void)
 {
     struct timespec t;
@@ -145,6 +152,7 @@ int main(int argc, char **argv)
     size_t count = (argc > 1 ? (size_t)atol(argv[1]) : 100) * ((1 << 20) / sizeof(struct node));
     int cycles = argc > 2 ? atoi(argv[2]) : 10;
     int is_random = argc > 3 && strcmp(argv[3], "random") == 0;
+    int leaks = argc > 5 && strcmp(argv[5], "leaks") == 0;
     int writes = !(argc > 4 && strcmp(argv[4], "nowriter") == 0);
     pthread_t thread;
 #ifdef WITH_BDWGC
@@ -163,6 +171,8 @@ int main(int argc, char **argv)
     if (writes)
         pthread_create(&thread, NULL, rate_mb > 0 ? paced_writer : writer, NULL);
     for (int i = 0; i < cycles; i++) {
+        if (leaks)
+            leak();
         usleep(100000);
         longest_gap = 0;
         double start = now_ms();

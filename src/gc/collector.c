@@ -136,10 +136,11 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
     for (int64_t tried = 1, wait = ATTEMPT_PAUSE_NS;; tried++, wait *= 2) {
         bool again;
         const char *reason = NULL;
-        work->cycle->attempts++;
         *engine_failed = true;
-        if (in_stop == finish_in_stop && (reason = wp_clean(mark_limit_ns(work))))
+        if (in_stop == finish_in_stop &&
+            ((reason = wp_clean(mark_limit_ns(work))) || !wp_is_sought()))
             return reason;
+        work->cycle->attempts++;
         if (!(reason = attempt(work, in_stop, &again)))
             return NULL;
         *engine_failed = !again;

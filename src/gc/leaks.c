@@ -176,7 +176,7 @@ static void find_direct(struct sets *sets)
 /* ---- samples ---- */
 
 /* The table lies in shared memory and goes on changing. */
-static void find_samples(struct sets *sets)
+static void find_samples(struct sets *sets, bool nothing_new)
 {
     const struct heap_index *index = sets->mark->index;
     const struct md_sample *table = segment_table(MD_SECTION_SAMPLES);
@@ -188,6 +188,9 @@ static void find_samples(struct sets *sets)
         sample_state[slot] = 0; /* a trace that came to nothing may have been here */
         if (block - index->lo >= index->span ||
             !(*index_white(index, block) & index_white_bit(block)))
+            continue;
+        if (nothing_new &&
+            !(__atomic_load_n(&table[slot].flags, __ATOMIC_RELAXED) & MD_SAMPLE_UNREACHED))
             continue;
         bool direct = *index_white(&sets->direct, block) & index_white_bit(block);
         sample_state[slot] = (uint8_t)(MD_SAMPLE_UNREACHED | (direct ? 0 : MD_SAMPLE_INDIRECT));
@@ -206,7 +209,7 @@ static uint64_t *map_bits(size_t size)
     return bits;
 }
 
-bool leaks_find(struct mark *mark, struct leaks_result *result)
+bool leaks_find(struct mark *mark, bool nothing_new, struct leaks_result *result)
 {
     *result = (struct leaks_result){0};
     size_t size = index_white_bytes(mark->index);
@@ -221,7 +224,7 @@ bool leaks_find(struct mark *mark, struct leaks_result *result)
         sets->result = result;
         find_direct(sets);
         if (sample_state)
-            find_samples(sets);
+            find_samples(sets, nothing_new);
     }
     if (direct)
         unmap(direct, size);

@@ -131,18 +131,28 @@ static void look_at_found(struct scout *scout, struct found *found)
     }
 }
 
-/* Waits for what the tracer has taken. */
+/* Waits for what the tracer has taken; NULL: what it has found does not matter. */
 static void await(struct scout *scout, struct found *found)
 {
     for (int i = 0; i < 20000; i++) {
         if (__atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == FOUND)
             return;
-        look_at_found(scout, found);
+        if (found)
+            look_at_found(scout, found);
         __builtin_ia32_pause();
     }
     /* The tracer ends with the process only, and then we do. */
     while (__atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == TAKEN)
         raw_futex_wait(&scout->state, TAKEN, 1000000, 0);
+}
+
+/* False: it has taken nothing, and will not any more. */
+static bool has_taken(struct scout *scout)
+{
+    uint32_t state = OFFERED;
+    return !__atomic_compare_exchange_n(&scout->state, &state, IDLE, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE) &&
+           state != IDLE;
 }
 
 static void finish_found(struct scout *scout, struct found *found, struct remark *remark)
@@ -185,12 +195,17 @@ void scout_look(struct scout *scout, struct remark *remark)
     do
         look_at_found(scout, &found);
     while (search_slice(scout, &place, look_at, &own));
-    uint32_t state = OFFERED; /* and not taken */
-    if (!__atomic_compare_exchange_n(&scout->state, &state, IDLE, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE) &&
-        state != IDLE) {
+    if (has_taken(scout)) {
         await(scout, &found);
         finish_found(scout, &found, remark);
     }
+    scout->state = IDLE;
+}
+
+void scout_call_off(struct scout *scout)
+{
+    __atomic_store_n(&scout->taken, scout->total, __ATOMIC_RELAXED);
+    if (has_taken(scout))
+        await(scout, NULL);
     scout->state = IDLE;
 }

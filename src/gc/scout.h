@@ -36,6 +36,8 @@ void scout_help(struct scout *scout, int64_t end_ns);
 /* In the task that marks: has the pages of the heap found that count as written to; with `rearm`
  * they do not any longer. */
 void scout_offer(struct scout *scout, const struct extent *heap, unsigned count, bool rearm);
+/* Instead of scout_look: nothing needs to be found any more. */
+void scout_call_off(struct scout *scout);
 /* Then, when it has done what else it has to do: takes its own part, and gives each page found to
  * remark_pages. */
 void scout_look(struct scout *scout, struct remark *remark);

@@ -25,7 +25,8 @@ const char *trace_tell(struct trace *trace, struct snapshot_result *result)
     result->bytes = trace->index.bytes;
     result->markers = trace->mark.markers;
     result->helper_cpu_ns = trace->mark.helper_cpu_ns;
-    return leaks_find(&trace->mark, &result->leaks) ? NULL : "no memory to mark in";
+    return leaks_find(&trace->mark, trace->nothing_new, &result->leaks) ? NULL
+                                                                        : "no memory to mark in";
 }
 
 const char *trace_frozen(struct trace *trace, struct snapshot_result *result,

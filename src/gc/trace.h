@@ -34,7 +34,8 @@ struct snapshot_result {
 struct trace {
     struct heap_index index;
     struct mark mark;
-    bool going; /* is being freed */
+    bool nothing_new; /* unreached are only blocks that were so in the cycle before (sought.h) */
+    bool going;       /* is being freed */
 };
 
 /* Index and marker; `block_size` as heap_index_build's.  NULL, or why not. */

@@ -6,6 +6,7 @@
 #include "gc/raw.h"
 #include "gc/remark.h"
 #include "gc/scout.h"
+#include "gc/sought.h"
 #include "gc/task.h"
 #include "gc/track.h"
 #include "gc/world.h"
@@ -31,6 +32,7 @@ struct state {
     struct task marker;   /* until the first stop is near */
     struct task finisher; /* then, at the tracer's own priority, as the program waits for it */
     struct scout scout;
+    struct sought sought;
     uint32_t asked;       /* number of requests, futex */
     uint32_t answered;    /* of those; equal when all are done */
     uint32_t bell;        /* futex that the tracer sleeps on: an answer, or work for it (scout.h) */
@@ -68,6 +70,11 @@ static void mark_counted(void *ctx, uintptr_t start, uintptr_t end)
     struct counted *counted = ctx;
     counted->bytes += end - start;
     roots_mark_again(counted->mark, start, end);
+}
+
+static bool is_sought(void)
+{
+    return sought_any(&state->sought, &state->trace.index);
 }
 
 /* Looks at what has been written to since it was armed last; arms it again. */
@@ -109,7 +116,9 @@ static void mark_beside(void *ctx)
             reason = "/proc/self/maps cannot be read";
         mark_finish(&trace->mark);
         mark_note_reached(&trace->mark);
-        clean();
+        sought_gather(&state->sought, &trace->mark);
+        if (is_sought())
+            clean();
     }
     state->result.index_ns = t1 - t0;
     state->result.roots_ns = os_now_ns() - t1;
@@ -119,19 +128,21 @@ static void mark_beside(void *ctx)
     }
 }
 
-/* Rounds until few pages are left: of a larger heap more, as going through it takes longer.  Or
- * until they get no fewer; but not at the first time, when the task may have lost its CPU for a
- * moment. */
+/* Rounds until few pages are left: of a larger heap more, as going through it takes longer; or
+ * until nothing is sought on them.  Or until they get no fewer; but not at the first time, when the
+ * task may have lost its CPU for a moment. */
 static void clean_rounds(void)
 {
     uint64_t few = FEW_BYTES + extents_bytes() / 8192, least = UINT64_MAX;
-    for (int i = 0, vain = 0; i < ROUNDS && vain < 2; i++) {
+    for (int i = 0, vain = 0; i < ROUNDS && vain < 2 && is_sought(); i++) {
         clean();
         if (state->round_bytes <= few)
             break;
         vain += state->round_bytes > least / 4 * 3;
         least = MIN(least, state->round_bytes);
     }
+    if (state->sought.many) /* fewer by now, perhaps */
+        sought_gather(&state->sought, &state->trace.mark);
 }
 
 /* In the stop. */
@@ -150,6 +161,11 @@ static void finish(void)
         strcpy(state->result.reason, "/proc/self/maps cannot be read");
         state->failed = true;
     }
+    mark_finish(mark);
+    if (!is_sought()) {
+        scout_call_off(&state->scout);
+        return;
+    }
     remark_begin(&remark, mark);
     scout_look(&state->scout, &remark);
     for (unsigned i = 0; i < count; i++) { /* what has been mapped meanwhile */
@@ -164,7 +180,10 @@ static void finish(void)
 static void tell(void)
 {
     int64_t begin = os_now_ns();
+    state->trace.nothing_new = !is_sought();
     const char *reason = trace_tell(&state->trace, &state->result);
+    if (!reason)
+        sought_keep(&state->sought, &state->trace.index);
     state->result.finish_ns = os_now_ns() - begin;
     if (reason) {
         strncpy(state->result.reason, reason, sizeof state->result.reason - 1);
@@ -281,14 +300,17 @@ const char *wp_arm(void)
 {
     if (!state && !(state = own_map(sizeof *state)))
         return "no memory for the result";
-    /* Stacks, and the scout's list, are kept from cycle to cycle. */
+    /* Stacks and lists are kept from cycle to cycle. */
     struct task marker = state->marker, finisher = state->finisher;
     struct scout scout = state->scout;
+    struct sought sought = state->sought;
     memset(state, 0, sizeof *state);
     state->marker = marker;
     state->finisher = finisher;
     state->scout = scout;
+    state->sought = sought;
     scout_prepare(&state->scout, &state->bell);
+    sought_prepare(&state->sought);
     state->spins = os_cpu_count() > 1;
 
     const char *reason = track_open();
@@ -318,9 +340,14 @@ const char *wp_clean(int64_t limit_ns)
     ask(CLEAN);
     const char *reason = answer(limit_ns, false);
     keep_apart(true);
-    return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES
+    return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES && is_sought()
                ? "the program writes faster than it can be followed"
                : reason;
+}
+
+bool wp_is_sought(void)
+{
+    return is_sought();
 }
 
 const char *wp_finish(void)

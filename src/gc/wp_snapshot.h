@@ -2,9 +2,10 @@
  *
  * Writes are tracked (track.h) from a moment on.  A first stop tells where the threads' stacks are
  * in use; then a task marks from all roots while the program runs, and looks again, in rounds, at
- * the pages written to meanwhile (remark.h).  When few are left the program is stopped: registers,
- * stacks, small mappings and the last pages are looked at, the mark is brought to its end, and the
- * program goes on.
+ * the pages written to meanwhile (remark.h).  When nothing is left unreached but what is known to
+ * be lost (sought.h), that is all.  Else, when few pages are left, the program is stopped:
+ * registers, stacks and small mappings are looked at, then, if there is still something to be
+ * found, the last pages; the mark is brought to its end, and the program goes on.
  *
  * Why nothing reachable is taken for unreachable: what is reachable at the stop is so by a path
  * from a root.  Roots are looked at in the stop, or were and have not been written to since.  Each
@@ -13,7 +14,8 @@
  * its page is looked at again.  A page is armed before it is looked at, so no write falls between.
  * Blocks freed in the course are found by the object map, which is tracked too.
  *
- * What is reported is in use when the cycle began, and of that unreachable at the stop.
+ * What is reported is in use when the cycle began, and of that unreachable at the stop; or, without
+ * one, what was at the end of the last cycle, as that cannot change.
  *
  * On the tracer thread. */
 #ifndef GC_WP_SNAPSHOT_H
@@ -33,6 +35,8 @@ const char *wp_arm(void);
 const char *wp_mark(int64_t limit_ns);
 /* Before each attempt at a stop: looks at what has been written to since.  NULL, or why not. */
 const char *wp_clean(int64_t limit_ns);
+/* After that: whether there is anything left to look for in a stop. */
+bool wp_is_sought(void);
 /* With the world stopped: what is left.  NULL: done; if the stop turns out to be void, wp_clean and
  * this once more. */
 const char *wp_finish(void);

@@ -1,14 +1,18 @@
 /* Hide and seek with a marker that runs beside the program: everything is reachable at every moment
- * but KNOWN lists that were lost at the start, while the only pointers to things move about.
+ * but KNOWN lists that were lost at the start, while the only pointers to things move about.  All
+ * but "move", which always has something that is not found at once, lose one more before each
+ * cycle.
  *
  *   seek move THREADS CYCLES US  pointers move between heap, globals, mappings, stacks; blocks are
  *                                freed, made and resized; after each 256 moves a rest
  *   seek harm CYCLES             mappings come, go, lose their access, move; forks; MADV_DONTNEED
  *   seek gap CYCLES MEGABYTES    a thread looks at the clock all the time: its longest gap in each
  *                                cycle, in us, and without waiting for a CPU
+ *   seek known CYCLES            a list is lost; nothing new; one goes out of sight; is found again
  *   seek uffd CYCLES             memory under a userfaultfd of the program's own
  *
- * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first. */
+ * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first, and
+ * whenever it is more. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -80,20 +84,27 @@ static int begins_slab(const struct node *node)
 
 static struct node *volatile kept; /* what lies between */
 
-static __attribute__((noinline)) void lose(void)
+static int lists_lost;
+
+static void tell_lost(void)
 {
-    size_t bytes = 0;
-    for (int i = 0; i < KNOWN; i++) {
+    printf("lost %d %zu\n", 3 * lists_lost, 3 * lists_lost * sizeof(struct node));
+    fflush(stdout);
+}
+
+static __attribute__((noinline)) void lose_lists(int count)
+{
+    for (int i = 0; i < count; i++) {
         struct node *volatile lost = list(3);
         for (int tries = 0; tries < 100 && begins_slab(lost); tries++) {
             lost->next->next->next = kept;
             kept = lost;
             lost = list(3);
         }
-        bytes += 3 * sizeof(struct node);
+        lost = NULL;
     }
-    printf("lost %d %zu\n", 3 * KNOWN, bytes);
-    fflush(stdout);
+    lists_lost += count;
+    tell_lost();
 }
 
 static __attribute__((noinline)) void clear_stack(void)
@@ -101,6 +112,13 @@ static __attribute__((noinline)) void clear_stack(void)
     volatile char old[16384];
     for (unsigned i = 0; i < sizeof old; i++)
         old[i] = 0;
+}
+
+/* So that the next cycle has something to look for, and needs its second stop. */
+static void lose_one(void)
+{
+    lose_lists(1);
+    clear_stack();
 }
 
 /* A thread's places for pointers: heap, globals, a mapping of its own. */
@@ -245,6 +263,7 @@ static void harm(int cycles)
         pthread_create(&ids[i], NULL, harmer, NULL);
     for (int i = 0; i < cycles; i++) {
         usleep(2000);
+        lose_one();
         gc();
     }
     stop = 1;
@@ -347,6 +366,7 @@ static void gap(int cycles, int megabytes)
     pthread_create(&id, NULL, watcher, NULL);
     for (int i = 0; i < cycles; i++) {
         usleep(5000);
+        lose_one();
         longest_ns = longest_stopped_ns = 0;
         int64_t waited = stopper_waited_ns();
         int error = gc();
@@ -356,6 +376,58 @@ static void gap(int cycles, int megabytes)
         printf("gap %ld us, stopped %ld, stopper waited %ld, %d\n", (long)(longest_ns / 1000),
                (long)(longest_stopped_ns / 1000), (long)(waited / 1000), error);
         fflush(stdout);
+    }
+    stop = 1;
+    pthread_join(id, NULL);
+}
+
+/* ---- lost, known, and found again ---- */
+
+static uintptr_t out_of_sight;
+#define DISGUISE UINT64_C(0x8badf00d00000000)
+
+static __attribute__((noinline)) void hide(void)
+{
+    out_of_sight = (uintptr_t)in_globals[0][0] ^ DISGUISE;
+    in_globals[0][0] = NULL;
+    lists_lost++;
+    tell_lost();
+}
+
+static __attribute__((noinline)) void find(void)
+{
+    in_globals[0][0] = (struct node *)(out_of_sight ^ DISGUISE);
+    out_of_sight = 0;
+    lists_lost--;
+    tell_lost();
+}
+
+static void *scribbler(void *unused)
+{
+    while (!stop)
+        for (int i = 1; i < SLOTS; i++)
+            ((volatile uint64_t *)in_globals[0][i]->payload)[i % 5]++;
+    return unused;
+}
+
+static void known(int cycles)
+{
+    pthread_t id;
+    for (int i = 0; i < SLOTS; i++)
+        in_globals[0][i] = list(i ? 5 : 3);
+    pthread_create(&id, NULL, scribbler, NULL);
+    for (int i = 0; i < cycles; i++) {
+        usleep(2000);
+        if (i % 4 == 0)
+            lose_lists(1);
+        else if (i % 4 == 1)
+            tell_lost();
+        else if (i % 4 == 2)
+            hide();
+        else
+            find();
+        clear_stack();
+        gc();
     }
     stop = 1;
     pthread_join(id, NULL);
@@ -389,6 +461,7 @@ static void own_uffd(int cycles)
     page[7] = NULL;
     for (int i = 0; i < cycles; i++) {
         usleep(2000);
+        lose_one();
         gc();
         if (map[7]->next == NULL)
             exit(1);
@@ -403,7 +476,7 @@ int main(int argc, char **argv)
     *(void **)&gc = dlsym(RTLD_DEFAULT, "md_gc");
     if (!gc)
         return 2;
-    lose();
+    lose_lists(KNOWN);
     clear_stack();
     if (strcmp(what, "move") == 0)
         move(first < THREADS_MOST ? first : THREADS_MOST, second, argc > 4 ? atoi(argv[4]) : 0);
@@ -411,6 +484,8 @@ int main(int argc, char **argv)
         harm(first);
     else if (strcmp(what, "gap") == 0)
         gap(first, second);
+    else if (strcmp(what, "known") == 0)
+        known(first);
     else if (strcmp(what, "uffd") == 0)
         own_uffd(first);
     else

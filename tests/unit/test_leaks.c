@@ -96,7 +96,7 @@ static unsigned judge(unsigned root, size_t edge_limit, struct leaks_result *res
         return 1000;
     mark_from(&mark, (uintptr_t)roots, (uintptr_t)(roots + 1));
     mark_finish(&mark);
-    wrong += !leaks_find(&mark, result);
+    wrong += !leaks_find(&mark, false, result);
     const uint8_t *told = leaks_samples();
     for (unsigned i = 0; i < count; i++) {
         bool first = !alive[i] && is_direct(i);
