@@ -9,9 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Blocks from this size on may be sparse: only pages with contents are looked at. */
-#define SPARSE_BYTES ((size_t)256 << 10)
-
 static uint8_t *sample_state; /* MAP_SHARED: written where the mark runs, read by the tracer */
 static size_t sample_room;
 
@@ -112,7 +109,7 @@ static void follow(struct mark *mark, uintptr_t block, size_t size)
         return;
     uintptr_t first_page = (block + 4095) & ~(uintptr_t)4095;
     uintptr_t last_page = (block + size) & ~(uintptr_t)4095;
-    if (size < SPARSE_BYTES) {
+    if (size < MARK_SPARSE_BYTES) {
         mark_from(mark, block, block + size);
     } else {
         mark_from(mark, block, first_page);

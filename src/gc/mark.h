@@ -24,6 +24,8 @@
 #include <stdint.h>
 
 #define MARK_CHUNK 16384
+/* Blocks from this size on may be sparse: only pages with contents are looked at. */
+#define MARK_SPARSE_BYTES ((size_t)256 << 10)
 #define MARK_MOST 8u /* markers */
 
 enum page_state {

@@ -5,8 +5,13 @@
 #define GC_MARK_WORDS_H
 
 #include "gc/fault.h"
-#include "gc/marker.h"
+#include "gc/heap_index.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+#ifdef __AVX2__
 /* For each set of words of four that may be pointers, in bits: halves of words, the set ones first.
  */
 #define PICK(set, a, b, c, d)                                                                      \
@@ -17,64 +22,72 @@ static const uint32_t pick[16][8] __attribute__((aligned(32))) = {
     PICK(8, 3, 0, 0, 0),  PICK(9, 0, 3, 0, 0),  PICK(10, 1, 3, 0, 0), PICK(11, 0, 1, 3, 0),
     PICK(12, 2, 3, 0, 0), PICK(13, 0, 2, 3, 0), PICK(14, 1, 2, 3, 0), PICK(15, 0, 1, 2, 3),
 };
+#endif
 
-static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_one(const struct marker *marker, uintptr_t at,
+/* Between which addresses a word may be a pointer; four times side by side, as signed numbers,
+ * which is the only comparison that there is. */
+struct words_span {
+    uintptr_t lo, span;
+#ifdef __AVX2__
+    __m256i lo4, span4;
+#endif
+};
+
+static ALWAYS_INLINE struct words_span words_span(const struct heap_index *index)
+{
+    struct words_span heap = {.lo = index->lo, .span = index->span};
+#ifdef __AVX2__
+    const uint64_t sign = UINT64_C(1) << 63;
+    heap.lo4 = _mm256_set1_epi64x((long long)(index->lo ^ sign));
+    heap.span4 = _mm256_set1_epi64x((long long)(index->span ^ sign));
+#endif
+    return heap;
+}
+
+static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_one(struct words_span heap, uintptr_t at,
                                                     uintptr_t *top)
 {
     uintptr_t word = fault_load((const uintptr_t *)at);
     *top = word;
-    return top + (word - marker->mark->index->lo < marker->mark->index->span);
+    return top + (word - heap.lo < heap.span);
 }
 
-/* Four words with AVX2, those that may be pointers moved together.  In assembly, as the load may
- * fault (fault.h) and the rest of the library is for any x86-64. */
-static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_four(const struct marker *marker, uintptr_t at,
+#ifdef __AVX2__
+/* Four words, those that may be pointers moved together.  The load may fault (fault.h). */
+static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_four(struct words_span heap, uintptr_t at,
                                                      uintptr_t *top)
 {
-    uint64_t count, offset, loaded = 1;
-    __asm__ volatile("1:\tvmovdqu (%[at]), %%ymm0\n"
-                     "2:" FAULT_ENTRY("1b", "2b") /* */
-                     "\tvpsubq %[lo], %%ymm0, %%ymm1\n"
-                     "\tvmovdqa %[span], %%ymm2\n"
-                     "\tvpcmpgtq %%ymm1, %%ymm2, %%ymm1\n"
-                     "\tvmovmskpd %%ymm1, %k[count]\n"
-                     "\tmovl %k[count], %k[offset]\n"
-                     "\tshll $5, %k[offset]\n"
-                     "\tvmovdqa (%[pick],%[offset]), %%ymm2\n"
-                     "\tvpermd %%ymm0, %%ymm2, %%ymm0\n"
-                     "\tvmovdqu %%ymm0, (%[top])\n"
-                     "\tpopcntl %k[count], %k[count]"
-                     : "+a"(loaded), [count] "=&r"(count), [offset] "=&r"(offset)
-                     : [at] "r"(at), [top] "r"(top), [pick] "r"(pick), [lo] "m"(marker->lo4),
-                       [span] "m"(marker->span4)
-                     : "xmm0", "xmm1", "xmm2", "memory", "cc");
+    uint64_t loaded = 1;
+    __m256i words;
+    __asm__ volatile("1:\tvmovdqu (%[at]), %[words]\n2:" FAULT_ENTRY("1b", "2b")
+                     : "+a"(loaded), [words] "=x"(words)
+                     : [at] "r"(at));
     if (UNLIKELY(!loaded)) { /* they may lie on two pages, one of which is still there */
         for (unsigned i = 0; i < 4; i++)
-            top = add_one(marker, at + 8 * i, top);
+            top = add_one(heap, at + 8 * i, top);
         return top;
     }
-    return top + count;
+    __m256i within = _mm256_cmpgt_epi64(heap.span4, _mm256_sub_epi64(words, heap.lo4));
+    unsigned set = (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(within));
+    __m256i order = _mm256_load_si256((const __m256i *)pick[set]);
+    _mm256_storeu_si256((__m256i *)top, _mm256_permutevar8x32_epi32(words, order));
+    return top + __builtin_popcount(set);
 }
+#endif
 
 /* Adds the words from `start` on that may be pointers.  Without branches: their density does not
  * matter.  Returns the new top; writes up to four entries behind it. */
-static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_words(const struct marker *marker, uintptr_t start,
-                                                      size_t words, bool wide, uintptr_t *top)
+static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_words(struct words_span heap, uintptr_t start,
+                                                      size_t words, uintptr_t *top)
 {
     size_t i = 0;
-    if (wide)
-        for (; i + 4 <= words; i += 4)
-            top = add_four(marker, start + i * 8, top);
+#ifdef __AVX2__
+    for (; i + 4 <= words; i += 4)
+        top = add_four(heap, start + i * 8, top);
+#endif
     for (; i < words; i++)
-        top = add_one(marker, start + i * 8, top);
+        top = add_one(heap, start + i * 8, top);
     return top;
-}
-
-/* Other code of the task is not slowed by what is left in the upper halves. */
-static ALWAYS_INLINE void end_wide(bool wide)
-{
-    if (wide)
-        __asm__ volatile("vzeroupper" ::: "xmm0", "xmm1", "xmm2");
 }
 
 #endif

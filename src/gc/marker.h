@@ -22,6 +22,7 @@ struct mark_pace {
 
 struct marker {
     struct mark *mark;
+    const struct mark_code *code;
     uintptr_t *pages; /* ring */
     size_t page_mask, head, tail;
     struct mark_range *ranges; /* large blocks to look at: stack */
@@ -32,14 +33,22 @@ struct marker {
                     */
     unsigned work; /* since the clocks were looked at */
     unsigned number; /* in the team; 0: the caller's */
-    bool wide;       /* AVX2 */
     bool alone;      /* no other marker runs */
     bool left;       /* has given up its CPU; its queue is for marker 0 to take over */
     int64_t wall_ns, cpu_ns;
     struct mark_pace pace;
-    _Alignas(32) uint64_t lo4[4], span4[4]; /* of the index, for AVX2 */
     uintptr_t edges[MARK_EDGES + 4];
 };
+
+/* Where a mark spends its time (mark_drain.c), built twice: for CPUs with AVX2 and BMI2, and for
+ * any x86-64. */
+struct mark_code {
+    /* marker_drain, for the only marker and for one of several. */
+    bool (*drain_alone)(struct marker *marker), (*drain_shared)(struct marker *marker);
+    /* Follows every word of [start, end). */
+    void (*look_at_words)(struct marker *marker, uintptr_t start, uintptr_t end);
+};
+extern const struct mark_code mark_code_wide, mark_code_any;
 
 struct marker *marker_new(struct mark *mark);
 void marker_free(struct marker *marker);
@@ -48,7 +57,10 @@ void marker_free(struct marker *marker);
  * else is to be done first (marker_leave says what). */
 bool marker_drain(struct marker *marker);
 /* Puts a page, or a range, where drain finds it. */
-void marker_push_page(struct marker *marker, uintptr_t page);
+static inline void marker_push_page(struct marker *marker, uintptr_t page)
+{
+    marker->pages[marker->tail++ & marker->page_mask] = page;
+}
 void marker_push_range(struct marker *marker, uintptr_t start, uintptr_t end);
 /* Puts back what is being fetched. */
 void marker_settle(struct marker *marker);

@@ -290,13 +290,16 @@ static void test_roots(void)
     usleep(50000); /* until all are in read() */
     struct md_cycle cycle;
     bool done = true, right = true, sums = true;
-    for (int i = 0; i < 20; i++) {
-        done &= gc_cycle(i & 1 ? MD_CYCLE_FORCED : 0, &cycle);
+    unsigned late = 0; /* a task that has got no CPU in time */
+    for (unsigned i = 0; i < 20 + late; i++) {
+        done = gc_cycle(i & 1 ? MD_CYCLE_FORCED : 0, &cycle);
+        if (!done && strcmp(cycle.reason, "marking took too long") == 0 && late++ < 5)
+            continue;
         right &= cycle.live_objects == live && cycle.unreachable_objects == th_objects - live;
         sums &= cycle.heap_start_bytes == th_in_use_bytes() &&
                 cycle.heap_start_bytes == cycle.heap_live_bytes + cycle.unreachable_bytes;
         if (!right || !done) {
-            tap_print("# cycle %d: %s live %lu unreachable %lu, %lu bytes", i, cycle.reason,
+            tap_print("# cycle %u: %s live %lu unreachable %lu, %lu bytes", i, cycle.reason,
                       cycle.live_objects, cycle.unreachable_objects, cycle.unreachable_bytes);
             break;
         }

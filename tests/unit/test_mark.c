@@ -203,7 +203,8 @@ static void check_mark(size_t range_limit, unsigned helpers, const char *how)
     is(index.bytes, th_in_use_bytes(), "%s: bytes counted", how);
     ok(mark_init(&mark, &index, range_limit), "%s: marker", how);
     mark.helpers = helpers;
-    mark.marker->wide &= !narrow;
+    if (narrow)
+        mark.marker->code = &mark_code_any;
     mark.eager = helpers > 0;
     mark.patience_ns = impatient ? -1 : mark.patience_ns;
     for (unsigned i = 0; i < object_count; i++)

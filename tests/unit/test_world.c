@@ -327,6 +327,7 @@ static const struct {
 struct call_run {
     long (*call)(void);
     long result;
+    volatile int64_t begin; /* 0: not yet */
     int64_t ns;
     volatile bool done;
 };
@@ -334,9 +335,9 @@ struct call_run {
 static void *run_call(void *arg)
 {
     struct call_run *run = arg;
-    int64_t begin = os_now_ns();
+    run->begin = os_now_ns();
     run->result = run->call();
-    run->ns = os_now_ns() - begin;
+    run->ns = os_now_ns() - run->begin;
     run->done = true;
     return NULL;
 }
@@ -353,7 +354,9 @@ static void test_calls(void)
         pthread_t thread;
         caught = 0;
         pthread_create(&thread, NULL, run_call, &run);
-        int64_t begin = os_now_ns();
+        while (!run.begin)
+            sched_yield();
+        const int64_t begin = run.begin;
         unsigned stops = 0;
         bool sent = false;
         while (!run.done && os_now_ns() - begin < INT64_C(5000000000)) {
