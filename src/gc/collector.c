@@ -348,6 +348,8 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     const char *reason = permit_trial();
     if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
         reason = work.reason;
+    if (reason || flags & GC_UNTOLD || out->engine != MD_ENGINE_WP)
+        wp_forget();
     if (flags & GC_UNTOLD)
         return !reason;
     int64_t end = os_now_ns();

@@ -61,7 +61,7 @@ static ALWAYS_INLINE NO_SANITIZE uintptr_t *add_four(struct words_span heap, uin
     __m256i words;
     __asm__ volatile("1:\tvmovdqu (%[at]), %[words]\n2:" FAULT_ENTRY("1b", "2b")
                      : "+a"(loaded), [words] "=x"(words)
-                     : [at] "r"(at));
+                     : [at] "r"(at), "m"(*(const uintptr_t(*)[4])at));
     if (UNLIKELY(!loaded)) { /* they may lie on two pages, one of which is still there */
         for (unsigned i = 0; i < 4; i++)
             top = add_one(heap, at + 8 * i, top);

@@ -1,5 +1,5 @@
-/* One of the tasks that mark together, as mark.c and mark_team.c share it.  Everything in it is its
- * own; what markers share are the index's bits, mark.page_state and the team. */
+/* One of the tasks that mark together, as mark.c, mark_drain.c and mark_team.c share it. Everything
+ * in it is its own; what markers share are the index's bits, mark.page_state and the team. */
 #ifndef GC_MARKER_H
 #define GC_MARKER_H
 
@@ -54,7 +54,7 @@ struct marker *marker_new(struct mark *mark);
 void marker_free(struct marker *marker);
 
 /* Looks at pages and ranges until there are none.  False: there may be some left, but something
- * else is to be done first (marker_leave says what). */
+ * else is to be done first: to start helpers, or to give up this one's CPU. */
 bool marker_drain(struct marker *marker);
 /* Puts a page, or a range, where drain finds it. */
 static inline void marker_push_page(struct marker *marker, uintptr_t page)

@@ -1,16 +1,17 @@
 /* What a mark in place still looks for: blocks that nothing has reached yet, apart from those that
- * were unreachable at the end of the cycle before, as what cannot be reached once never will be.
+ * are known to be lost, which two full looks, one after the other, have found unreachable.  What
+ * cannot be reached once never will be; twice, as one look may have missed a pointer in flight, or
+ * in a register of a thread that could not be parked.
  *
- * A mark only ever takes blocks away from that set.  So when it is empty the written pages need not
- * be searched any more, however many they are: there is nothing left that could be found on them.
- * That is what makes the pause of a heap of many GB the same as that of a small one, as long as the
- * program loses nothing new.
+ * A mark only ever takes blocks away from that set.  So when it is empty there is nothing left that
+ * could be found, on written pages or in a stop.  That is what makes the pause of a heap of many GB
+ * that of a small one, as long as the program loses nothing new.
  *
- * (A pointer that was out of sight for a cycle, disguised or in memory that is not looked at, can
- * come back.  If it comes back on a page that has been written to and is not searched, the block
- * counts as unreachable for this one cycle too; the mark beside the program sees it in the next.
- * Should it have been freed in between, and another block have its address now, that one is in no
- * sample's record as unreached: leaks_find has a look.)
+ * A pointer that was out of sight for two looks, disguised or in memory that is not looked at, can
+ * come back, or its block can be freed and another have its address.  The mark beside the program
+ * sees that; unless the pointer is never where it looks, in registers and on pages written to
+ * meanwhile.  Such a block counts as unreachable until the next full look, SOUGHT_TRUST cycles
+ * later at most; it is not named a leak, as its sample's record does not say so (leaks_find).
  *
  * In the task that marks, except where it says otherwise. */
 #ifndef GC_SOUGHT_H
@@ -21,8 +22,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SOUGHT_PAGES 4096u  /* listed at most */
-#define SOUGHT_KNOWN 65536u /* blocks, likewise */
+#define SOUGHT_PAGES 4096u /* listed at most */
+#define SOUGHT_LOST 65536u /* blocks, likewise; more are sought in each cycle */
+#define SOUGHT_TRUST 16u   /* cycles in a row without a full look */
 
 struct sought_page {
     uintptr_t page;
@@ -31,9 +33,13 @@ struct sought_page {
 
 struct sought {
     struct sought_page *pages; /* kept from cycle to cycle, as all of this */
-    uintptr_t *known;          /* blocks unreachable at the end of the last cycle, ascending */
-    unsigned page_count, known_count;
+    unsigned page_count;
     bool many; /* more pages than there is room for */
+    /* Blocks unreachable at the end of the last cycle, ascending; with bit 0 those that are known.
+     * The other list is for the next. */
+    uintptr_t *lost, *other;
+    unsigned lost_count;
+    unsigned trusted; /* cycles since the last full look */
 };
 
 /* On the tracer thread, before a cycle.  Without memory everything is sought all the time. */
@@ -45,7 +51,10 @@ void sought_gather(struct sought *sought, const struct mark *mark);
  * page is looked at until nothing is sought on it, so that all calls together cost as much as the
  * list is long. */
 bool sought_any(struct sought *sought, const struct heap_index *index);
-/* At the end of a cycle: what is white is known in the next. */
-void sought_keep(struct sought *sought, const struct heap_index *index);
+/* At the end of a cycle; `full`: there was a look at everything. */
+void sought_keep(struct sought *sought, const struct heap_index *index, bool full);
+/* Nothing is known any more: in a forked copy, and where the last cycle was another engine's, or
+ * was not told, so that what is said of samples is not what this knows. */
+void sought_forget(struct sought *sought);
 
 #endif

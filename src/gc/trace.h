@@ -34,7 +34,7 @@ struct snapshot_result {
 struct trace {
     struct heap_index index;
     struct mark mark;
-    bool nothing_new; /* unreached are only blocks that were so in the cycle before (sought.h) */
+    bool nothing_new; /* unreached are only blocks that are known to be lost (sought.h) */
     bool going;       /* is being freed */
 };
 

@@ -183,7 +183,7 @@ static void tell(void)
     state->trace.nothing_new = !is_sought();
     const char *reason = trace_tell(&state->trace, &state->result);
     if (!reason)
-        sought_keep(&state->sought, &state->trace.index);
+        sought_keep(&state->sought, &state->trace.index, !state->trace.nothing_new);
     state->result.finish_ns = os_now_ns() - begin;
     if (reason) {
         strncpy(state->result.reason, reason, sizeof state->result.reason - 1);
@@ -391,10 +391,17 @@ void wp_end(struct snapshot_result *result)
     result->rounds = state->result.rounds;
 }
 
+void wp_forget(void)
+{
+    if (state)
+        sought_forget(&state->sought);
+}
+
 void wp_renew(void)
 {
     if (!state)
         return;
+    wp_forget();
     task_renew(&state->marker);
     task_renew(&state->finisher);
     trace_renew(&state->trace);

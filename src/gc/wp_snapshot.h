@@ -15,7 +15,7 @@
  * Blocks freed in the course are found by the object map, which is tracked too.
  *
  * What is reported is in use when the cycle began, and of that unreachable at the stop; or, without
- * one, what was at the end of the last cycle, as that cannot change.
+ * one, known to be lost from earlier cycles.
  *
  * On the tracer thread. */
 #ifndef GC_WP_SNAPSHOT_H
@@ -42,6 +42,9 @@ bool wp_is_sought(void);
 const char *wp_finish(void);
 /* After the world has been resumed: what is told.  NULL, or why not. */
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns);
+/* After a cycle that was not this engine's, or was not told: what it has found in earlier ones is
+ * not what is said of samples now. */
+void wp_forget(void);
 /* As snapshot_hurry. */
 void wp_hurry(void);
 /* Ends whatever runs, and gives back memory.  Always, after wp_arm. */

@@ -8,8 +8,9 @@
  *   seek harm CYCLES             mappings come, go, lose their access, move; forks; MADV_DONTNEED
  *   seek gap CYCLES MEGABYTES    a thread looks at the clock all the time: its longest gap in each
  *                                cycle, in us, and without waiting for a CPU
- *   seek known CYCLES            a list is lost; nothing new; one goes out of sight; is found again
- *   seek uffd CYCLES             memory under a userfaultfd of the program's own
+ *   seek known CYCLES            a list is lost; one goes out of sight for a cycle, into a register
+ * for another, and is found again; cycles with nothing new between seek uffd CYCLES memory under a
+ * userfaultfd of the program's own
  *
  * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first, and
  * whenever it is more. */
@@ -394,22 +395,38 @@ static __attribute__((noinline)) void hide(void)
     tell_lost();
 }
 
-static __attribute__((noinline)) void find(void)
+/* Into a register of a thread that runs, where only a stop sees it; then back. */
+static volatile int in_register;
+
+static __attribute__((noinline)) void hold(void)
 {
-    in_globals[0][0] = (struct node *)(out_of_sight ^ DISGUISE);
-    out_of_sight = 0;
-    lists_lost--;
-    tell_lost();
+    uintptr_t held = out_of_sight ^ DISGUISE;
+    do
+        __asm__ volatile("" : "+b"(held));
+    while (in_register);
+    out_of_sight = held ^ DISGUISE;
 }
 
 static void *scribbler(void *unused)
 {
-    while (!stop)
+    while (!stop) {
         for (int i = 1; i < SLOTS; i++)
             ((volatile uint64_t *)in_globals[0][i]->payload)[i % 5]++;
+        if (in_register) {
+            in_register = 2;
+            hold();
+        }
+    }
     return unused;
 }
 
+static __attribute__((noinline)) void find(void)
+{
+    in_globals[0][0] = (struct node *)(out_of_sight ^ DISGUISE);
+    out_of_sight = 0;
+}
+
+/* The first three of eight: lost, looked at again, known. */
 static void known(int cycles)
 {
     pthread_t id;
@@ -418,19 +435,44 @@ static void known(int cycles)
     pthread_create(&id, NULL, scribbler, NULL);
     for (int i = 0; i < cycles; i++) {
         usleep(2000);
-        if (i % 4 == 0)
+        switch (i % 8) {
+        case 0:
             lose_lists(1);
-        else if (i % 4 == 1)
-            tell_lost();
-        else if (i % 4 == 2)
+            break;
+        case 3:
             hide();
-        else
+            break;
+        case 4: /* what one look has missed */
+            in_register = 1;
+            while (in_register != 2)
+                usleep(10);
+            lists_lost--;
+            tell_lost();
+            break;
+        case 5:
+            in_register = 0;
+            usleep(1000);
             find();
+            tell_lost();
+            break;
+        default:
+            tell_lost();
+        }
         clear_stack();
         gc();
     }
+    in_register = 0;
     stop = 1;
     pthread_join(id, NULL);
+    pid_t child = fork();
+    for (int i = 0; i < 3 && child == 0; i++) {
+        tell_lost();
+        clear_stack();
+        gc();
+    }
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0);
 }
 
 /* ---- a userfaultfd of its own ---- */

@@ -17,7 +17,8 @@ static struct sought sought;
 
 struct truth {
     void *block;
-    bool live, known;
+    bool live;
+    unsigned looks; /* that have found it unreachable, one after the other; 2: or more */
 };
 static struct truth truth[BLOCKS];
 
@@ -30,9 +31,9 @@ static void begin(void)
     sought_prepare(&sought);
 }
 
-static void end(void)
+static void end(bool full)
 {
-    sought_keep(&sought, &index_now);
+    sought_keep(&sought, &index_now, full);
     mark_free(&mark);
     heap_index_free(&index_now);
     extents_unpin();
@@ -57,62 +58,96 @@ static bool any(void)
     return sought_any(&sought, &index_now);
 }
 
-static unsigned unknown(unsigned count)
+static const size_t sizes[] = {16, 48, 80, 112, 1024, 5120, 14336, 65536};
+
+static void renew(struct truth *t)
 {
-    unsigned left = 0;
-    for (unsigned i = 0; i < count; i++)
-        left += !truth[i].live && !truth[i].known;
-    return left;
+    *t = (struct truth){memset(th_alloc(sizes[(unsigned)rand() % 8]), 0, 16), true, 0};
 }
 
-/* All blocks die and are born again at random; the list says whether anything is sought after each
- * one that is reached. */
+/* All blocks die, are found again, and are freed and born again at random; the list says whether
+ * anything is sought after each one that is reached. */
 static void test_random(unsigned count, unsigned rounds, const char *what)
 {
-    static const size_t sizes[] = {16, 48, 80, 112, 1024, 5120, 14336, 65536};
-    unsigned wrong = 0, asked = 0, none = 0, kept = 0;
+    unsigned wrong = 0, asked = 0, none = 0, kept = 0, checked = 0, trusted = 0;
     for (unsigned i = 0; i < count; i++)
-        truth[i] =
-            (struct truth){memset(th_alloc(sizes[(unsigned)rand() % 8]), 0, 16), true, false};
+        renew(&truth[i]);
     for (unsigned round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < count; i++) {
-            if (truth[i].live && (unsigned)rand() % count < 2)
-                truth[i].live = false;
-            if (!truth[i].live && (unsigned)rand() % 40 == 0) { /* found after all, and freed */
+            unsigned fate = (unsigned)rand() % (4 * count);
+            if (truth[i].live) {
+                truth[i].live = fate > 1;
+            } else if (fate < count / 10) {
                 th_free(truth[i].block);
-                truth[i] = (struct truth){memset(th_alloc(sizes[(unsigned)rand() % 8]), 0, 16),
-                                          true, false};
+                renew(&truth[i]);
+            } else if (fate < count / 5) { /* or another has its address */
+                truth[i].live = true;
             }
         }
         begin();
-        unsigned late[8], lates = 0; /* reached only when the list has been made */
+        unsigned late[8], lates = 0, unknown = 0; /* late: reached when the list has been made */
         for (unsigned i = 0; i < count; i++)
-            if (truth[i].live && lates < 8 && (unsigned)rand() % count < 4)
+            if (truth[i].live && lates < 8 && (unsigned)rand() % (4 * count) < 4)
                 late[lates++] = i;
             else if (truth[i].live)
                 reach(truth[i].block);
+            else
+                unknown += truth[i].looks < 2 || trusted >= SOUGHT_TRUST;
+        for (unsigned i = 0; i < lates; i++) /* was known, and its address has another now */
+            unknown -= truth[late[i]].looks == 2 && trusted < SOUGHT_TRUST;
         gather();
+        bool found = false;
         for (unsigned i = 0; i <= lates; i++) {
-            unsigned left = unknown(count) + lates - i;
-            wrong += any() != (left > 0);
+            unsigned left = unknown + lates - i;
+            found = any();
+            wrong += found != (left > 0);
             none += left == 0;
             asked++;
-            if (i < lates)
+            if (i < lates) {
                 reach(truth[late[i]].block);
+                unknown += truth[late[i]].looks == 2 && trusted < SOUGHT_TRUST;
+            }
         }
-        end();
+        end(found);
+        checked += found && trusted >= SOUGHT_TRUST;
+        trusted = found ? 0 : trusted + 1;
         for (unsigned i = 0; i < count; i++) {
-            truth[i].known = !truth[i].live;
-            kept += truth[i].known;
+            truth[i].looks = truth[i].live ? 0 : MIN(truth[i].looks + 1, 2u);
+            kept += truth[i].looks == 2;
         }
     }
     ok(wrong == 0 && kept > rounds && none > rounds / 20,
-       "%s: asked %u times, nothing sought in %u, %u wrong; %u known", what, asked, none, wrong,
-       kept);
+       "%s: asked %u times, nothing sought in %u, %u wrong; %u known, %u full looks for safety",
+       what, asked, none, wrong, kept, checked);
     for (unsigned i = 0; i < count; i++)
         th_free(truth[i].block);
     begin();
-    end();
+    end(true);
+}
+
+/* Nothing is known until the second look, nor when too long ago, nor when it is forgotten. */
+static void test_known(void)
+{
+    void *block = th_alloc(48);
+    unsigned looks = 0, since = 0;
+    for (unsigned cycle = 0; cycle < 3 * SOUGHT_TRUST; cycle++) {
+        if (cycle == 2 * SOUGHT_TRUST) {
+            sought_forget(&sought);
+            looks = 0;
+        }
+        begin();
+        gather();
+        bool found = any(), expected = looks < 2 || since == SOUGHT_TRUST;
+        if (found != expected || cycle < 3 || found)
+            ok(found == expected, "cycle %u, after %u looks, %u cycles ago: %s", cycle, looks,
+               since, expected ? "sought" : "known");
+        end(found);
+        looks += found;
+        since = found ? 0 : since + 1;
+    }
+    th_free(block);
+    begin();
+    end(true);
 }
 
 /* More pages than the list has room for. */
@@ -132,7 +167,7 @@ static void test_many(void)
     ok(any() && !sought.many && sought.page_count == 1, "then one is left");
     reach(blocks[77]);
     ok(!any(), "and none");
-    end();
+    end(false);
     for (unsigned i = 0; i < SOUGHT_PAGES + 8; i++)
         th_free(blocks[i]);
     own_unmap(blocks, (SOUGHT_PAGES + 8) * sizeof *blocks);
@@ -141,25 +176,26 @@ static void test_many(void)
 /* More blocks than can be known. */
 static void test_most(void)
 {
-    void **blocks = own_map((SOUGHT_KNOWN + 1) * sizeof *blocks);
-    for (unsigned i = 0; i < SOUGHT_KNOWN; i++)
+    void **blocks = own_map((SOUGHT_LOST + 1) * sizeof *blocks);
+    for (unsigned i = 0; i < SOUGHT_LOST; i++)
         blocks[i] = th_alloc(16);
-    for (unsigned cycle = 0; cycle < 2; cycle++) {
+    for (unsigned cycle = 0; cycle < 3; cycle++) {
         begin();
         gather();
-        is(any(), cycle == 0, "so many can be known");
-        end();
+        bool found = any();
+        is(found, cycle < 2, "so many can be known");
+        end(found);
     }
-    blocks[SOUGHT_KNOWN] = th_alloc(16);
-    for (unsigned cycle = 0; cycle < 2; cycle++) {
+    blocks[SOUGHT_LOST] = th_alloc(16);
+    for (unsigned cycle = 0; cycle < 3; cycle++) {
         begin();
         gather();
         ok(any(), "one more is looked for in each cycle");
-        end();
+        end(true);
     }
-    for (unsigned i = 0; i <= SOUGHT_KNOWN; i++)
+    for (unsigned i = 0; i <= SOUGHT_LOST; i++)
         th_free(blocks[i]);
-    own_unmap(blocks, (SOUGHT_KNOWN + 1) * sizeof *blocks);
+    own_unmap(blocks, (SOUGHT_LOST + 1) * sizeof *blocks);
 }
 
 int main(void)
@@ -171,9 +207,10 @@ int main(void)
     begin();
     gather();
     ok(!any(), "in an empty heap nothing is sought");
-    end();
+    end(false);
     test_random(200, 1000, "200 blocks");
     test_random(BLOCKS, 40, "20000 blocks");
+    test_known();
     test_many();
     test_most();
     return tap_done();
