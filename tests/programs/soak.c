@@ -163,9 +163,10 @@ static void work(struct worker *w)
             lose(w);
             clear_frames();
         }
-        /* A hundred threads that never wait would be a test of the scheduler. */
+        /* A hundred threads that never wait would be a test of the scheduler, and have a cycle
+         * every few seconds, as the marker gets its turn among them. */
         if (draw(w, 500) == 0)
-            usleep(500);
+            usleep(10000);
     }
     for (unsigned slot = 0; slot < SLOTS; slot++)
         free_list(w, slot);
