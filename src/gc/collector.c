@@ -177,6 +177,8 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
     work->in_use = hooks.in_use_bytes();
+    if (work->cycle->flags & MD_CYCLE_AT_EXIT) /* there is no next one */
+        wp_forget();
     const char *reason = wp_arm();
     if (!reason)
         reason = stop(work, nothing_in_stop, engine_failed);

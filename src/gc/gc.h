@@ -27,7 +27,8 @@ struct gc_hooks {
     uint64_t (*sample_moment)(void);
     /* After a cycle, on the thread that called gc_cycle: of each of the `count` first records of
      * the sample table, what MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT are from now on, if the
-     * sample is from before `moment`.  Returns how many are leaks.  NULL if sample_moment is. */
+     * sample is from before `moment`; with MD_SAMPLE_LEAK: what they were.  Returns how many are
+     * leaks.  NULL if sample_moment is. */
     uint64_t (*on_samples)(const uint8_t *flags, uint64_t count, uint64_t moment);
 };
 

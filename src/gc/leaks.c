@@ -186,11 +186,12 @@ static void find_samples(struct sets *sets, bool nothing_new)
         if (block - index->lo >= index->span ||
             !(*index_white(index, block) & index_white_bit(block)))
             continue;
-        if (nothing_new &&
-            !(__atomic_load_n(&table[slot].flags, __ATOMIC_RELAXED) & MD_SAMPLE_UNREACHED))
+        uint32_t before = __atomic_load_n(&table[slot].flags, __ATOMIC_RELAXED);
+        if (nothing_new && !(before & MD_SAMPLE_UNREACHED))
             continue;
         bool direct = *index_white(&sets->direct, block) & index_white_bit(block);
-        sample_state[slot] = (uint8_t)(MD_SAMPLE_UNREACHED | (direct ? 0 : MD_SAMPLE_INDIRECT));
+        sample_state[slot] = (uint8_t)(MD_SAMPLE_UNREACHED | (direct ? 0 : MD_SAMPLE_INDIRECT) |
+                                       (nothing_new ? MD_SAMPLE_LEAK : 0));
         sets->result->unreached_samples++;
     }
     sets->result->samples = count;

@@ -25,12 +25,14 @@ struct leaks_result {
 /* Makes room for what leaks_find says of samples, for as many as the segment can hold.  Before the
  * stop; NULL, or why not. */
 const char *leaks_prepare(void);
-/* `nothing_new`: of the samples only those are told that were unreached in the cycle told before.
- * False: no memory.  The white bits are as before when it returns. */
+/* `nothing_new`: there was no look at everything, as nothing is unreached but what is known to be
+ * lost.  Of samples it tells only those that were unreached in the cycle told before, and of these
+ * that they are what they were.  False: no memory.  The white bits are as before when it returns.
+ */
 bool leaks_find(struct mark *mark, bool nothing_new, struct leaks_result *result);
 /* After the cycle: for each record of the sample table a byte of MD_SAMPLE_UNREACHED and
- * MD_SAMPLE_INDIRECT, `result->samples` of them.  A record used anew since the stop has a byte that
- * says nothing. */
+ * MD_SAMPLE_INDIRECT, and MD_SAMPLE_LEAK where it is to stay as it is, `result->samples` of them.
+ * A record used anew since the stop has a byte that says nothing. */
 const uint8_t *leaks_samples(void);
 /* In a forked copy: the room belongs to the parent. */
 void leaks_renew(void);

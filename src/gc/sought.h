@@ -7,11 +7,12 @@
  * could be found, on written pages or in a stop.  That is what makes the pause of a heap of many GB
  * that of a small one, as long as the program loses nothing new.
  *
- * A pointer that was out of sight for two looks, disguised or in memory that is not looked at, can
- * come back, or its block can be freed and another have its address.  The mark beside the program
- * sees that; unless the pointer is never where it looks, in registers and on pages written to
- * meanwhile.  Such a block counts as unreachable until the next full look, SOUGHT_TRUST cycles
- * later at most; it is not named a leak, as its sample's record does not say so (leaks_find).
+ * A block may not be lost that two looks have found so: its pointer was disguised, or in memory or
+ * in a register that neither could see.  Or it is freed after all, and another has its address. The
+ * mark beside the program finds such a block, unless its pointer is never where it looks just then:
+ * in registers, or on pages written to meanwhile.  Then it counts as unreachable until the next
+ * full look, after at most SOUGHT_TRUST cycles without one.  What is named a leak does not change
+ * in these: it takes two full looks at the same object (leaks_find).
  *
  * In the task that marks, except where it says otherwise. */
 #ifndef GC_SOUGHT_H
@@ -51,7 +52,9 @@ void sought_gather(struct sought *sought, const struct mark *mark);
  * page is looked at until nothing is sought on it, so that all calls together cost as much as the
  * list is long. */
 bool sought_any(struct sought *sought, const struct heap_index *index);
-/* At the end of a cycle; `full`: there was a look at everything. */
+/* At the end of a cycle; `full`: something was sought to the end, so there was a look at
+ * everything.
+ */
 void sought_keep(struct sought *sought, const struct heap_index *index, bool full);
 /* Nothing is known any more: in a forked copy, and where the last cycle was another engine's, or
  * was not told, so that what is said of samples is not what this knows. */

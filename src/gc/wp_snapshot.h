@@ -12,7 +12,8 @@
  * block on the path either was in the index, then it is looked into when it is first reached, and
  * again if written to afterwards; or it was born later, then what it holds was written later, and
  * its page is looked at again.  A page is armed before it is looked at, so no write falls between.
- * Blocks freed in the course are found by the object map, which is tracked too.
+ * Blocks freed in the course are found by the object map, which is tracked too (but for known ones
+ * where nothing else is sought).
  *
  * What is reported is in use when the cycle began, and of that unreachable at the stop; or, without
  * one, known to be lost from earlier cycles.

@@ -157,6 +157,8 @@ bool live_flag_locked(uint32_t slot, uint32_t flags, uint64_t moment)
     struct md_sample *s = record(slot);
     if (!s->addr || !is_before(s, moment))
         return false;
+    if (flags & MD_SAMPLE_LEAK)
+        return s->flags & MD_SAMPLE_LEAK;
     uint32_t now = s->flags & MD_SAMPLE_INHERITED;
     if (flags & MD_SAMPLE_UNREACHED) {
         now |= MD_SAMPLE_UNREACHED | (flags & MD_SAMPLE_INDIRECT);

@@ -18,8 +18,9 @@ bool live_remove_at_locked(uint64_t addr, struct md_sample *out);
 /* Names this moment for live_flag_locked.  Takes no lock. */
 uint64_t live_moment(uint32_t now_ds);
 /* What a cycle that looked at `moment` says of record `slot`: MD_SAMPLE_UNREACHED and
- * MD_SAMPLE_INDIRECT as in `flags`, and MD_SAMPLE_LEAK if the last one said UNREACHED too.  Nothing
- * if the sample is younger.  True: it is a leak. */
+ * MD_SAMPLE_INDIRECT as in `flags`, and MD_SAMPLE_LEAK if the last one said UNREACHED too.  With
+ * MD_SAMPLE_LEAK in `flags`: what it was before.  Nothing if the sample is younger.  True: it is a
+ * leak. */
 bool live_flag_locked(uint32_t slot, uint32_t flags, uint64_t moment);
 /* In a forked copy: puts a record where the parent had it.  One without an address leaves only its
  * generation, so that handles of what the parent had there find nothing. */

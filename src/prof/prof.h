@@ -62,7 +62,8 @@ void prof_free_at(const void *ptr);
 /* Names this moment between two samples.  Takes no lock. */
 uint64_t prof_moment(void);
 /* What a cycle that looked at `moment` says of the first `count` records of live samples:
- * MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT, a byte each.  Returns how many are leaks now. */
+ * MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT, a byte each, with MD_SAMPLE_LEAK what it was before.
+ * Returns how many are leaks now. */
 uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment);
 
 /* Weight of a sample of `size` bytes drawn at `rate`, in 1/MD_WEIGHT_ONE. */

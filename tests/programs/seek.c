@@ -8,12 +8,13 @@
  *   seek harm CYCLES             mappings come, go, lose their access, move; forks; MADV_DONTNEED
  *   seek gap CYCLES MEGABYTES    a thread looks at the clock all the time: its longest gap in each
  *                                cycle, in us, and without waiting for a CPU
- *   seek known CYCLES            a list is lost; one goes out of sight for a cycle, into a register
- * for another, and is found again; cycles with nothing new between seek uffd CYCLES memory under a
- * userfaultfd of the program's own
+ *   seek known CYCLES [ENGINE]   a list is lost; one goes out of sight for a cycle, into a register
+ *                                for another, and is found again; cycles with nothing new between;
+ *                                22 of these, one by that engine, three more; three in a child
+ *   seek uffd CYCLES             memory under a userfaultfd of the program's own
  *
- * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first, and
- * whenever it is more. */
+ * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first, and whenever there may
+ * be more. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -427,8 +428,19 @@ static __attribute__((noinline)) void find(void)
 }
 
 /* The first three of eight: lost, looked at again, known. */
-static void known(int cycles)
+static void idle(int cycles)
 {
+    while (cycles-- > 0) {
+        tell_lost();
+        clear_stack();
+        gc();
+    }
+}
+
+static void known(int cycles, const char *other)
+{
+    int (*set)(const char *, const char *);
+    *(void **)&set = dlsym(RTLD_DEFAULT, "md_set");
     pthread_t id;
     for (int i = 0; i < SLOTS; i++)
         in_globals[0][i] = list(i ? 5 : 3);
@@ -464,14 +476,18 @@ static void known(int cycles)
     in_register = 0;
     stop = 1;
     pthread_join(id, NULL);
-    pid_t child = fork();
-    for (int i = 0; i < 3 && child == 0; i++) {
-        tell_lost();
-        clear_stack();
-        gc();
+    if (other) {
+        idle(22);
+        set("gcengine", other);
+        idle(1);
+        set("gcengine", "wp");
+        idle(3);
     }
-    if (child == 0)
+    pid_t child = fork();
+    if (child == 0) {
+        idle(3);
         _exit(0);
+    }
     waitpid(child, NULL, 0);
 }
 
@@ -527,7 +543,7 @@ int main(int argc, char **argv)
     else if (strcmp(what, "gap") == 0)
         gap(first, second);
     else if (strcmp(what, "known") == 0)
-        known(first);
+        known(first, argc > 3 ? argv[3] : NULL);
     else if (strcmp(what, "uffd") == 0)
         own_uffd(first);
     else

@@ -111,6 +111,19 @@ static unsigned judge(unsigned root, size_t edge_limit, struct leaks_result *res
     wrong += white != unreachable; /* the white bits are as they were */
     wrong += result->direct_objects != direct || result->direct_bytes != direct_bytes;
     wrong += result->unreached_samples != unreachable;
+    /* Without a full look: those that were unreached before are what they were. */
+    struct md_sample *table = segment_table(MD_SECTION_SAMPLES);
+    struct leaks_result again;
+    for (unsigned i = 0; i < count; i += 2)
+        table[(uint32_t)handles[i] - 1].flags = MD_SAMPLE_UNREACHED;
+    wrong += !leaks_find(&mark, true, &again);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t slot = (uint32_t)handles[i] - 1;
+        bool is = told[slot] & MD_SAMPLE_LEAK && told[slot] & MD_SAMPLE_UNREACHED;
+        wrong += is != (!alive[i] && i % 2 == 0) || (!is && told[slot]);
+        table[slot].flags = 0;
+    }
+    wrong += again.direct_objects != direct;
     mark_free(&mark);
     heap_index_free(&index);
     return wrong;
@@ -191,11 +204,16 @@ static void test_flags(void)
     uint64_t moment = live_moment(1);
     const uint32_t direct = MD_SAMPLE_UNREACHED, indirect = direct | MD_SAMPLE_INDIRECT;
     ok(!live_flag_locked(i, direct, moment) && table[i].flags == direct, "unreached once: no leak");
+    ok(!live_flag_locked(i, direct | MD_SAMPLE_LEAK, moment) && table[i].flags == direct,
+       "still once, if there was no look");
     ok(!live_flag_locked(j, 0, moment) && table[j].flags == 0, "reached: nothing");
     ok(live_flag_locked(i, indirect, moment) && table[i].flags == (indirect | MD_SAMPLE_LEAK),
        "unreached twice: a leak");
     ok(live_flag_locked(i, direct, moment) && table[i].flags == (direct | MD_SAMPLE_LEAK),
        "direct by now");
+    ok(live_flag_locked(i, direct | MD_SAMPLE_LEAK, moment) &&
+           table[i].flags == (direct | MD_SAMPLE_LEAK),
+       "still a leak, if there was no look");
     ok(!live_flag_locked(i, 0, moment) && table[i].flags == 0, "reachable again: nothing");
     ok(!live_flag_locked(i, direct, moment) && table[i].flags == direct, "and from the start");
     uint64_t c = live_add_locked(0x10020, 0, 1024, 1, false);

@@ -1,5 +1,5 @@
-/* What a mark in place still looks for, against a list of all blocks: unreached, and not so at the
- * end of the cycle before. */
+/* What a mark in place still looks for, against a list of all blocks: unreached, and not found so
+ * by two full looks before. */
 #include "gc_heap.h"
 #include "tap.h"
 
