@@ -66,7 +66,7 @@ if [ -z "$quick" ]; then
     # off: it needs ptrace, which containers refuse.
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     run_sanitized build-asan address,undefined 'cycle.*|world'
-    run_sanitized build-tsan thread 'cycle.*|world|mark|leaks|remark|names'
+    run_sanitized build-tsan thread 'cycle.*|world|mark|leaks|remark|sought|names'
 fi
 
 # shellcheck disable=SC2086  # words

@@ -116,7 +116,9 @@ def pause(t, engine, megabytes):
                    for line, gap, stopped, waited in seen)
         if len(seen) >= 10 and good >= len(seen) * 0.9:
             break
-    t.ok(len(seen) >= 10 and good >= len(seen) * 0.8, f'{engine}: the pause on the line is the one '
+    # With cycles between that are told to nobody, and felt, the longest gap may be one of theirs.
+    least = 0.6 if s.HOSTILE else 0.8
+    t.ok(len(seen) >= 10 and good >= len(seen) * least, f'{engine}: the pause on the line is the one '
          f'that a thread feels, in {good} of {len(seen)} cycles', seen)
 
 
