@@ -52,9 +52,7 @@ void sought_gather(struct sought *sought, const struct mark *mark);
  * page is looked at until nothing is sought on it, so that all calls together cost as much as the
  * list is long. */
 bool sought_any(struct sought *sought, const struct heap_index *index);
-/* At the end of a cycle; `full`: something was sought to the end, so there was a look at
- * everything.
- */
+/* At the end of a cycle; `full`: something was sought to the end, so everything was looked at. */
 void sought_keep(struct sought *sought, const struct heap_index *index, bool full);
 /* Nothing is known any more: in a forked copy, and where the last cycle was another engine's, or
  * was not told, so that what is said of samples is not what this knows. */
