@@ -224,7 +224,7 @@ def collected(command, variables=None):
 
 def bench_pause(report, quick):
     """All stops of a cycle together, with a second thread that writes 200 MB/s; with tracking also where
-    something new is lost before each cycle."""
+    something new is lost before each cycle; and among a hundred threads more that never rest."""
     cycles = 6 if quick else 11
     bounds = {(100, 'clone'): 2.0, (1024, 'clone'): 15.0,
               (100, 'wp'): 1.0, (1024, 'wp'): 2.0, (8192, 'wp'): 5.0}
@@ -232,25 +232,32 @@ def bench_pause(report, quick):
     source, go = ROOT / 'bench/programs/graph.go', BUILD / 'bench/graph-go'
     if shutil.which('go'):
         subprocess.run(['go', 'build', '-o', go, source], check=True)
+
+    def row(megabytes, engine, theirs, what='', bound=None):
+        try:
+            lines, skips = graph_cycles(megabytes, cycles, engine=engine, writer=f'200 {what}')
+        except RuntimeError as error:
+            print(f'pause         {megabytes} MB, {engine} {what}: {error}')
+            return
+        pauses = [line.stop1 + line.stop2 for line in lines[1:]]
+        middle, low, high = spread(pauses)
+        name = {'': '', 'leaks': ', new leaks', 'awake=100': ', 100 threads awake'}[what]
+        report.row('pause', f'{megabytes} MB of 64-byte nodes, {engine}{name}', middle, 'ms', low, high,
+                   len(pauses), bound, note=f'maximum {max(pauses):.2f} ms, the first '
+                   f'{lines[0].stop1 + lines[0].stop2:.2f}; {len(skips)} skipped; {theirs}')
+
     for megabytes in (100,) if quick else (100, 1024, 8192):
         peers = {'bdwgc': [bdwgc, megabytes, 3 if megabytes > 4096 else cycles, 'tree', 200]}
         if go.exists():
             peers['Go'] = [go, megabytes, cycles, 200]
         theirs = ', '.join(f'{name} {statistics.median(collected(command)):.3g}'
                            for name, command in peers.items())
-        for engine, leaks in (('clone', ''), ('wp', ''), ('wp', ', new leaks')):
-            try:
-                lines, skips = graph_cycles(megabytes, cycles, engine=engine,
-                                            writer='200 leaks' if leaks else '200')
-            except RuntimeError as error:
-                print(f'pause         {megabytes} MB, {engine}{leaks}: {error}')
-                continue
-            pauses = [line.stop1 + line.stop2 for line in lines[1:]]
-            middle, low, high = spread(pauses)
-            report.row('pause', f'{megabytes} MB of 64-byte nodes, {engine}{leaks}', middle, 'ms', low,
-                       high, len(pauses), bounds.get((megabytes, engine)),
-                       note=f'maximum {max(pauses):.2f} ms, the first '
-                       f'{lines[0].stop1 + lines[0].stop2:.2f}; {len(skips)} skipped; {theirs}')
+        row(megabytes, 'clone', theirs, bound=bounds.get((megabytes, 'clone')))
+        row(megabytes, 'wp', theirs, bound=bounds[megabytes, 'wp'])
+        row(megabytes, 'wp', theirs, 'leaks', bounds[megabytes, 'wp'])
+    theirs = statistics.median(collected([bdwgc, 100, cycles, 'tree', 200, 'awake=100']))
+    for engine in ('clone', 'wp', 'stop'):
+        row(100, engine, f'bdwgc {theirs:.3g}', 'awake=100')
 
 
 def graph_records(command, options):

@@ -2,12 +2,12 @@
  * Built twice: with malloc, where the cycles are memdebug's and their lines have the figures, and
  * with -DWITH_BDWGC on bdwgc, which prints its own times.
  *
- *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s] [leaks]
+ *   graph MEGABYTES CYCLES [tree|random] [nowriter|MB/s] [leaks] [awake=N]
  *
  * The writer walks and writes as fast as it can, or writes runs of neighbouring nodes, a page of
  * them at a time, so many megabytes a second.  With "leaks" a block is lost before each cycle, so
- * that there is something new to be found.  Told at the end: its longest gap between two looks
- * at the clock. */
+ * that there is something new to be found.  awake: so many threads more, which count and never
+ * rest. Told with each cycle: the writer's longest gap between two looks at the clock. */
 #ifdef WITH_BDWGC
 #define GC_THREADS
 #include <gc.h>
@@ -95,6 +95,13 @@ static void *writer(void *unused)
     return unused;
 }
 
+static void *awake(void *unused)
+{
+    for (volatile uint64_t count = 0; !stop; count++)
+        ;
+    return unused;
+}
+
 static double now_ms(void);
 
 /* All nodes in the order of their allocation, disguised; in memory that no collector looks at. */
@@ -152,9 +159,13 @@ int main(int argc, char **argv)
     size_t count = (argc > 1 ? (size_t)atol(argv[1]) : 100) * ((1 << 20) / sizeof(struct node));
     int cycles = argc > 2 ? atoi(argv[2]) : 10;
     int is_random = argc > 3 && strcmp(argv[3], "random") == 0;
-    int leaks = argc > 5 && strcmp(argv[5], "leaks") == 0;
+    int leaks = 0, others = 0;
+    for (int i = 5; i < argc; i++) {
+        leaks |= strcmp(argv[i], "leaks") == 0;
+        sscanf(argv[i], "awake=%d", &others);
+    }
     int writes = !(argc > 4 && strcmp(argv[4], "nowriter") == 0);
-    pthread_t thread;
+    pthread_t thread, awakes[others + 1];
 #ifdef WITH_BDWGC
     GC_INIT();
 #else
@@ -170,6 +181,8 @@ int main(int argc, char **argv)
     }
     if (writes)
         pthread_create(&thread, NULL, rate_mb > 0 ? paced_writer : writer, NULL);
+    for (int i = 0; i < others; i++)
+        pthread_create(&awakes[i], NULL, awake, NULL);
     for (int i = 0; i < cycles; i++) {
         if (leaks)
             leak();
@@ -188,5 +201,7 @@ int main(int argc, char **argv)
     stop = 1;
     if (writes)
         pthread_join(thread, NULL);
+    for (int i = 0; i < others; i++)
+        pthread_join(awakes[i], NULL);
     return 0;
 }

@@ -39,9 +39,10 @@ static ALWAYS_INLINE long raw_futex_wait(uint32_t *word, uint32_t value, int64_t
     return RAW4(SYS_futex, word, FUTEX_WAIT | private_flag, value, timeout_ns < 0 ? NULL : &ts);
 }
 
-static ALWAYS_INLINE void raw_futex_wake(uint32_t *word, int count, int private_flag)
+/* How many were woken. */
+static ALWAYS_INLINE long raw_futex_wake(uint32_t *word, int count, int private_flag)
 {
-    RAW3(SYS_futex, word, FUTEX_WAKE | private_flag, count);
+    return RAW3(SYS_futex, word, FUTEX_WAKE | private_flag, count);
 }
 
 static inline void raw_sleep_ns(int64_t ns)

@@ -53,16 +53,32 @@ static struct raw_sigaction chained; /* what stood there before ours */
  * names, so one that arrives late does nothing.  A thread's state carries 29 bits of it: enough for
  * a stop every 10 ms for two months, and it would have to be asleep all that time to be misled. */
 static uint32_t generation;
-static uint32_t resumed;   /* last generation that was resumed or given up; futex */
-static uint32_t answered;  /* handlers parked in this generation; futex */
-static uint32_t wanted;    /* answers that the tracer waits for */
-static int64_t gone_on_ns; /* when a thread has gone on last, of those that have */
-static uint32_t deserted;  /* last generation in which a thread went on by itself */
+static uint32_t resumed;  /* last generation that was resumed or given up; futex */
+static uint32_t answered; /* handlers parked in this generation; futex */
+static uint32_t wanted;   /* answers that the tracer waits for */
+static int64_t woken_ns;  /* when nobody was left to be woken; 0: somebody is */
+static uint32_t deserted; /* last generation in which a thread went on by itself */
 
 /* Tasks that have the signal blocked, or cannot answer, seen in earlier stops: looked at before
  * they are signalled, so that signals do not pile up in their queue and the stop does not wait. */
 static int silent_tids[32];
 static unsigned silent_next;
+
+/* Whoever runs wakes the next one, until nobody is left: a thread just woken often runs in the
+ * place of the one that woke it, for a whole slice, and with one waker the others would stand still
+ * for a slice each.  One at a time, so that nobody waits in a preempted waker's hand.  A thread
+ * that comes to run after the next stop has begun leaves that one's threads alone. */
+static void wake_others(uint32_t of)
+{
+    int64_t none = 0;
+    do
+        if (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) != of ||
+            __atomic_load_n(&woken_ns, __ATOMIC_RELAXED))
+            return;
+    while (raw_futex_wake(&resumed, 1, FUTEX_PRIVATE_FLAG) > 0);
+    __atomic_compare_exchange_n(&woken_ns, &none, raw_clock_ns(CLOCK_MONOTONIC), false,
+                                __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
 
 /* ---- the handler: runs on the program's threads ---- */
 
@@ -97,11 +113,7 @@ static void park(uint64_t token, ucontext_t *context)
             return;
         }
     }
-    int64_t last = __atomic_load_n(&gone_on_ns, __ATOMIC_RELAXED);
-    int64_t time = raw_clock_ns(CLOCK_MONOTONIC);
-    while (last < time && !__atomic_compare_exchange_n(&gone_on_ns, &last, time, false,
-                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
+    wake_others(now);
 }
 
 static void on_stop_signal(int number, void *info_pointer, void *context)
@@ -466,12 +478,13 @@ bool world_unchanged(void)
 
 void world_resume(void)
 {
-    int64_t told = os_now_ns(), cpu = os_thread_cpu_ns();
+    int64_t begin = os_now_ns();
+    __atomic_store_n(&woken_ns, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&resumed, generation, __ATOMIC_SEQ_CST);
+    wake_others(generation);
+    /* A thread of an earlier stop may have put its word in late: everyone, whatever it said. */
     raw_futex_wake(&resumed, INT32_MAX, FUTEX_PRIVATE_FLAG);
-    told += os_thread_cpu_ns() - cpu;
-    /* Who has been woken may run in our place, for a whole slice: then its own word counts. */
-    world.end_ns = MIN(os_now_ns(), MAX(told, __atomic_load_n(&gone_on_ns, __ATOMIC_RELAXED)));
+    world.end_ns = MAX(begin, __atomic_load_n(&woken_ns, __ATOMIC_RELAXED));
     if (!world.begin_ns)
         world.begin_ns = world.end_ns;
 }

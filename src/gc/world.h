@@ -44,8 +44,8 @@ struct world {
     unsigned count; /* entries in use, of any state */
     unsigned parked, blocked;
     unsigned stuck; /* of those, at most so many that sleep uninterruptibly: with a lock, perhaps */
-    /* The pause: from before the first thread is signalled until all have been woken, and those
-     * that run by then have gone on. */
+    /* The pause: from before the first thread is signalled until nobody is left to be woken, which
+     * whoever has been woken says too if it runs in the tracer's place. */
     int64_t begin_ns, end_ns;
 };
 extern struct world world;
