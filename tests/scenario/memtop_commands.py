@@ -26,6 +26,14 @@ GROWER = ('import sys,time,signal\n'
           '    if i == 2: print("ready", flush=True)\n'
           'time.sleep(float(sys.argv[2]))\n'
           'sys.exit(int(sys.argv[3]))\n')
+# Two processes that allocate at SIGUSR1.
+FORKER = ('import os,signal\n'
+          'keep=[bytearray(1000) for _ in range(5000)]\n'
+          'def grow(*_): keep.append([bytearray(1000) for _ in range(5000)])\n'
+          'signal.signal(signal.SIGUSR1, grow)\n'
+          'child=os.fork()\n'
+          'if child: print("ready", child, flush=True)\n'
+          'while True: signal.pause()\n')
 PYTHON = ['/usr/bin/python3', '-c', GROWER]
 PYTHON_NAME = 'python3'
 PYMALLOC_OFF = {'PYTHONMALLOC': 'malloc'}
@@ -118,6 +126,27 @@ def reasons(t):
         t.ok('own malloc' in result.err and 'exit status' in result.err, 'run warns of an own malloc', result)
         result = memtop('ps', '--all')
         t.ok(result.status == 0 and 'WHY NOT' in result.out, 'ps --all as text', result)
+
+
+def forked(t):
+    """A copy that has not got a segment yet has its parent's mapped: nothing is told or asked of it."""
+    with s.running(['/usr/bin/python3', '-c', FORKER], 'gc=ready', ready='ready', env=PYMALLOC_OFF) as parent:
+        child = int(parent.text()[0].split()[1])
+
+        def row(*arguments):
+            return {row['pid']: row for row in objects(memtop('ps', *arguments, '--json'))}.get(child, {})
+
+        t.equal(row(), {}, 'a forked copy without a segment is not listed')
+        t.ok('a forked copy' in row('--all').get('reason', ''), 'ps --all says what it is', row('--all'))
+        for command in ('gc', 'leaks', 'heap'):
+            result = memtop(command, str(child))
+            t.ok(result.status == 1 and 'a forked copy' in result.err, f'memtop {command} refuses it', result)
+        told = {row['pid']: row for row in objects(memtop('ps', '--json'))}.get(parent.pid, {})
+        t.equal(told.get('cycles'), 0, 'and its parent has not done what was asked of it', told)
+        os.kill(child, signal.SIGUSR1)
+        t.ok(s.wait_for(lambda: row().get('state') == 'live', 20, parent), 'with a segment of its own it is', row())
+        result = memtop('gc', str(child))
+        t.ok(result.status == 0 and row().get('cycles') == 1, 'and does a cycle of its own', (result, row()))
 
 
 def figures(t):
@@ -272,6 +301,7 @@ with s.Tap() as t:
     usage(t)
     listing(t)
     reasons(t)
+    forked(t)
     figures(t)
     undisturbed(t)
     runs(t)

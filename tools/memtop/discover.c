@@ -201,7 +201,11 @@ static void scan_process(struct scan *scan, pid_t pid)
     target->dev = maps.dev;
     target->ino = maps.ino;
     struct proc_stat stat;
-    if (target->state != TARGET_LIVE && proc_stat(pid, &stat) == 0) {
+    if (proc_stat(pid, &stat) != 0)
+        return;
+    if (target->state == TARGET_LIVE && !proc_started_at(pid, &stat, target->start_ticks)) {
+        scan->targets.count--; /* target_why_not tells of it */
+    } else if (target->state != TARGET_LIVE) {
         snprintf(target->name, sizeof target->name, "%s", stat.comm);
         proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
     }

@@ -155,6 +155,16 @@ bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size)
     return found;
 }
 
+static bool other_namespace(pid_t pid, const char *kind)
+{
+    char path[64], mine[64], other[64];
+    snprintf(path, sizeof path, "/proc/self/ns/%s", kind);
+    ssize_t a = readlink(path, mine, sizeof mine);
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kind);
+    ssize_t b = readlink(path, other, sizeof other);
+    return a > 0 && b > 0 && (a != b || memcmp(mine, other, (size_t)a) != 0);
+}
+
 bool proc_other_root(pid_t pid)
 {
     char path[64];
@@ -165,11 +175,12 @@ bool proc_other_root(pid_t pid)
         return false;
     if (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
         return true;
-    char mine[64], other[64];
-    ssize_t a = readlink("/proc/self/ns/mnt", mine, sizeof mine - 1);
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
-    ssize_t b = readlink(path, other, sizeof other - 1);
-    return a > 0 && b > 0 && (a != b || memcmp(mine, other, (size_t)a) != 0);
+    return other_namespace(pid, "mnt");
+}
+
+bool proc_started_at(pid_t pid, const struct proc_stat *stat, uint64_t start_ticks)
+{
+    return start_ticks == 0 || start_ticks == stat->start_ticks || other_namespace(pid, "time");
 }
 
 /* One line of maps; takes the first segment, notes the library. */

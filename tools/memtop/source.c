@@ -67,8 +67,7 @@ static void check_process(struct source *source)
      * only the first look is trusted. */
     if (runs && source->target.start_ticks == 0)
         source->target.start_ticks = stat.start_ticks;
-    if (runs && source->taken && source->target.start_ticks != stat.start_ticks &&
-        !proc_other_root(pid))
+    if (runs && source->taken && !proc_started_at(pid, &stat, source->target.start_ticks))
         runs = false;
     if (!runs) {
         source->state = SOURCE_ENDED;

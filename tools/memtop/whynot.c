@@ -38,6 +38,11 @@ void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
         snprintf(advice, advice_size, "run memtop as its user or as root");
         return;
     }
+    if (maps.segment) { /* its parent's: discover.c */
+        snprintf(reason, reason_size, "a forked copy, less than 512 KiB allocated in it so far");
+        snprintf(advice, advice_size, "look again later");
+        return;
+    }
     if (maps.library) {
         bool off = proc_environ(pid, "MEMDEBUG", text, sizeof text) && strstr(text, "monitor=");
         snprintf(reason, reason_size, "%s",
