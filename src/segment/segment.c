@@ -34,10 +34,11 @@ static struct tables tables;  /* in use */
 static struct tables retired; /* the ones before: readers of this process may still hold them */
 static bool moving;           /* both are being changed: a copy made now cannot use them */
 static struct place place;
-static bool is_file;
 static dev_t file_dev;
 static ino_t file_ino;
-static int64_t looked_ns;
+/* These are read without it too. */
+static bool is_file;
+static int64_t looked_ns; /* when it was last seen that the file is there */
 
 /* Counted in private memory: stays true through fork and when the file is made anew; copied to the
  * segment at each publication. */
@@ -204,7 +205,7 @@ static bool make_file_locked(void)
     syscall(SYS_futex, &retired.header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     file_dev = st.st_dev;
     file_ino = st.st_ino;
-    is_file = true;
+    __atomic_store_n(&is_file, true, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -241,7 +242,9 @@ void segment_publish(uint64_t allocated_bytes)
     if (!segment_check())
         return;
     publish_counters(tables.header);
-    if (is_file ? os_coarse_ns() - looked_ns < LOOK_NS : allocated_bytes < FILE_DUE_BYTES)
+    if (__atomic_load_n(&is_file, __ATOMIC_RELAXED)
+            ? os_coarse_ns() - __atomic_load_n(&looked_ns, __ATOMIC_RELAXED) < LOOK_NS
+            : allocated_bytes < FILE_DUE_BYTES)
         return;
     if (option_number(OPTION_MONITOR) == 0 || !lock_try(&segment_lock))
         return;
@@ -251,9 +254,9 @@ void segment_publish(uint64_t allocated_bytes)
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
         if (is_file && file_is_there()) {
-            looked_ns = now;
+            __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
         } else if (segment_move_lock(true)) {
-            looked_ns = now;
+            __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
             bool made = make_file_locked();
             segment_move_lock(false);
             if (made)
