@@ -39,7 +39,15 @@
 /* Values of gcstop, in the order of options.def. */
 enum { STOP_AUTO, STOP_QUIET };
 
-#define STATE(generation, state) ((generation) << 3 | (uint32_t)(state))
+#define STATE(generation, state) ((uint64_t)(generation) << 3 | (uint64_t)(state))
+
+/* What a thread has to say of itself when it parks.  It lies on its stack and is told by putting
+ * its address, with the top bit, in the place of the state: so a handler that comes late, when the
+ * slot is another thread's, writes nothing there. */
+struct answer {
+    uintptr_t sp, frame, fs;
+};
+#define ANSWER (UINT64_C(1) << 63)
 
 struct world world;
 
@@ -50,13 +58,12 @@ static uint32_t process;  /* pid */
 static struct raw_sigaction chained; /* what stood there before ours */
 
 /* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
- * names, so one that arrives late does nothing.  A thread's state carries 29 bits of it: enough for
- * a stop every 10 ms for two months, and it would have to be asleep all that time to be misled. */
+ * names, so one that arrives late does nothing. */
 static uint32_t generation;
 static uint32_t resumed;  /* last generation that was resumed or given up; futex */
 static uint32_t answered; /* handlers parked in this generation; futex */
 static uint32_t wanted;   /* answers that the tracer waits for */
-static int64_t woken_ns;  /* when nobody was left to be woken; 0: somebody is */
+static int64_t woken_ns;  /* -generation: some are left to be woken; when nobody was; 0: closed */
 static uint32_t deserted; /* last generation in which a thread went on by itself */
 
 /* Tasks that have the signal blocked, or cannot answer, seen in earlier stops: looked at before
@@ -64,20 +71,25 @@ static uint32_t deserted; /* last generation in which a thread went on by itself
 static int silent_tids[32];
 static unsigned silent_next;
 
+/* Of others by a thread of the program, which waits meanwhile: 0.1 to 0.2 ms. */
+#define WAKES 64
+
 /* Whoever runs wakes the next one, until nobody is left: a thread just woken often runs in the
  * place of the one that woke it, for a whole slice, and with one waker the others would stand still
- * for a slice each.  One at a time, so that nobody waits in a preempted waker's hand.  A thread
- * that comes to run after the next stop has begun leaves that one's threads alone. */
-static void wake_others(uint32_t of)
+ * for a slice each.  One at a time, so that nobody waits in a preempted waker's hand; a thread of
+ * the program at most `most`, as it waits itself. */
+static void wake_others(uint32_t of, unsigned most)
 {
-    int64_t none = 0;
-    do
-        if (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) != of ||
-            __atomic_load_n(&woken_ns, __ATOMIC_RELAXED))
+    int64_t open = -(int64_t)of;
+    long woken = 1;
+    for (; woken > 0 && most > 0; most--) {
+        if (__atomic_load_n(&woken_ns, __ATOMIC_ACQUIRE) != open)
             return;
-    while (raw_futex_wake(&resumed, 1, FUTEX_PRIVATE_FLAG) > 0);
-    __atomic_compare_exchange_n(&woken_ns, &none, raw_clock_ns(CLOCK_MONOTONIC), false,
-                                __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        woken = raw_futex_wake(&resumed, 1, FUTEX_PRIVATE_FLAG);
+    }
+    if (woken == 0)
+        __atomic_compare_exchange_n(&woken_ns, &open, raw_clock_ns(CLOCK_MONOTONIC), false,
+                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* ---- the handler: runs on the program's threads ---- */
@@ -90,16 +102,12 @@ static void park(uint64_t token, ucontext_t *context)
         __atomic_load_n(&resumed, __ATOMIC_ACQUIRE) >= now)
         return;
     struct world_thread *thread = &world.threads[slot];
-    uint32_t before = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
-    if (before != STATE(now, WORLD_SIGNALLED))
-        return;
-    thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
-    thread->frame = (uintptr_t)__builtin_frame_address(0);
+    struct answer answer = {.sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP],
+                            .frame = (uintptr_t)__builtin_frame_address(0)};
     /* Not by looking at %fs:0: a thread that the program made past libc may have none. */
-    uintptr_t fs = 0;
-    RAW3(SYS_arch_prctl, ARCH_GET_FS, &fs, 0);
-    thread->fs = fs;
-    if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_PARKED), false,
+    RAW3(SYS_arch_prctl, ARCH_GET_FS, &answer.fs, 0);
+    uint64_t before = STATE(now, WORLD_SIGNALLED);
+    if (!__atomic_compare_exchange_n(&thread->state, &before, ANSWER | (uintptr_t)&answer, false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */
     if (__atomic_add_fetch(&answered, 1, __ATOMIC_SEQ_CST) ==
@@ -110,10 +118,15 @@ static void park(uint64_t token, ucontext_t *context)
         if (raw_futex_wait(&resumed, seen, WORLD_PARKED_NS, FUTEX_PRIVATE_FLAG) == -ETIMEDOUT &&
             __atomic_load_n(&resumed, __ATOMIC_ACQUIRE) < now) {
             __atomic_store_n(&deserted, now, __ATOMIC_RELEASE);
+            uint64_t told = ANSWER | (uintptr_t)&answer;
+            __atomic_compare_exchange_n(&thread->state, &told, STATE(now, WORLD_GONE), false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+            while (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) == STATE(now, WORLD_READ))
+                raw_sleep_ns(100000);
             return;
         }
     }
-    wake_others(now);
+    wake_others(now, WAKES);
 }
 
 static void on_stop_signal(int number, void *info_pointer, void *context)
@@ -313,7 +326,7 @@ static bool is_silent(int tid)
 
 /* Files a task under what examine() says.  A handler may answer at the same time: who changes the
  * state first has it. */
-static bool settle(struct world_thread *thread, uint32_t before)
+static bool settle(struct world_thread *thread, uint64_t before)
 {
     enum world_state state = examine(thread);
     if (state == WORLD_SIGNALLED)
@@ -383,8 +396,8 @@ static unsigned outstanding(bool look)
     unsigned waiting = 0;
     for (unsigned i = 0; i < world.count; i++) {
         struct world_thread *thread = &world.threads[i];
-        uint32_t state = __atomic_load_n(&thread->state, __ATOMIC_SEQ_CST);
-        if ((state & 7) == WORLD_SIGNALLED && !(look && settle(thread, state)))
+        uint64_t state = __atomic_load_n(&thread->state, __ATOMIC_SEQ_CST);
+        if (state == STATE(generation, WORLD_SIGNALLED) && !(look && settle(thread, state)))
             waiting++;
     }
     return waiting;
@@ -435,6 +448,21 @@ static const char *stop_all(unsigned expected)
     }
 }
 
+/* A thread that goes on by itself at this moment waits for it. */
+static void take_answer(struct world_thread *thread)
+{
+    uint64_t told = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
+    if (!(told & ANSWER) ||
+        !__atomic_compare_exchange_n(&thread->state, &told, STATE(generation, WORLD_READ), false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return;
+    const struct answer *answer = (const void *)(uintptr_t)(told & ~ANSWER);
+    thread->sp = answer->sp;
+    thread->frame = answer->frame;
+    thread->fs = answer->fs;
+    __atomic_store_n(&thread->state, STATE(generation, WORLD_PARKED), __ATOMIC_RELEASE);
+}
+
 const char *world_stop(void)
 {
     /* The directory has a link for each task. */
@@ -458,8 +486,10 @@ const char *world_stop(void)
         return reason;
     }
     for (unsigned i = 0; i < world.count; i++) {
-        world.parked += world_state_of(&world.threads[i]) == WORLD_PARKED;
-        world.blocked += world_state_of(&world.threads[i]) == WORLD_BLOCKED;
+        struct world_thread *thread = &world.threads[i];
+        take_answer(thread);
+        world.parked += world_state_of(thread) == WORLD_PARKED;
+        world.blocked += world_state_of(thread) == WORLD_BLOCKED;
     }
     return NULL;
 }
@@ -478,13 +508,13 @@ bool world_unchanged(void)
 
 void world_resume(void)
 {
-    int64_t begin = os_now_ns();
-    __atomic_store_n(&woken_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&woken_ns, -(int64_t)generation, __ATOMIC_RELEASE);
     __atomic_store_n(&resumed, generation, __ATOMIC_SEQ_CST);
-    wake_others(generation);
-    /* A thread of an earlier stop may have put its word in late: everyone, whatever it said. */
+    wake_others(generation, UINT32_MAX);
+    /* Whatever a call above has answered. */
     raw_futex_wake(&resumed, INT32_MAX, FUTEX_PRIVATE_FLAG);
-    world.end_ns = MAX(begin, __atomic_load_n(&woken_ns, __ATOMIC_RELAXED));
+    int64_t woken = __atomic_exchange_n(&woken_ns, 0, __ATOMIC_RELAXED);
+    world.end_ns = woken > 0 ? woken : os_now_ns();
     if (!world.begin_ns)
         world.begin_ns = world.end_ns;
 }

@@ -27,12 +27,13 @@ enum world_state {
     WORLD_SIGNALLED,
     WORLD_PARKED,  /* in our handler: all fields are known */
     WORLD_BLOCKED, /* in a system call: sp is known, registers are not */
-    WORLD_GONE     /* it ended, or has no user state */
+    WORLD_GONE,    /* it ended, or has no user state */
+    WORLD_READ     /* within world_stop: what it said of itself is being read */
 };
 
 struct world_thread {
     int tid;
-    uint32_t state;       /* enum world_state, low 3 bits; above them the stop's generation */
+    uint64_t state;       /* enum world_state, low 3 bits; above them the stop's generation */
     uintptr_t sp;         /* of the interrupted code */
     uintptr_t frame;      /* lowest address used by the handler; equals sp if BLOCKED */
     uintptr_t fs;         /* thread pointer; 0 if not known */
