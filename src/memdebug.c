@@ -239,11 +239,11 @@ static void after_fork(void)
 }
 
 /* The segment has found out that this is a copy: it may have been made past the fork handlers. */
-static void on_copy(const struct md_header *parent)
+static void on_copy(const struct md_header *parent, const uint64_t *readable)
 {
     if (!in_child)
         after_fork();
-    prof_inherit(parent);
+    prof_inherit(parent, readable);
 }
 
 /* The first call of any exported function: environ is set, there is one thread, and whatever is

@@ -178,6 +178,11 @@ void live_renew(void)
     free_head = NO_SLOT;
 }
 
+bool live_at_fork(const struct md_sample *sample)
+{
+    return (int32_t)(serial - sample->generation) >= 0;
+}
+
 bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool indexed)
 {
     if (!segment_grow(MD_SECTION_SAMPLES, slot + 1ull) || (indexed && !reserve()))

@@ -22,6 +22,9 @@ uint64_t live_moment(uint32_t now_ds);
  * MD_SAMPLE_LEAK in `flags`: what it was before.  Nothing if the sample is younger.  True: it is a
  * leak. */
 bool live_flag_locked(uint32_t slot, uint32_t flags, uint64_t moment);
+/* In a forked copy, before it takes a sample: whether the parent's sample is from before the fork.
+ */
+bool live_at_fork(const struct md_sample *sample);
 /* In a forked copy: puts a record where the parent had it.  One without an address leaves only its
  * generation, so that handles of what the parent had there find nothing. */
 bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool indexed);

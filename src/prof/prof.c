@@ -296,10 +296,11 @@ uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment)
 }
 
 /* A forked copy has the parent's blocks, so it takes over the parent's live samples: from the
- * parent's segment, which goes on changing.  Samples that the parent took since are told by their
- * time; those that it freed since are lost to us.  The copy's alloc sums begin with what it
- * inherited, so inuse = alloc - free holds. */
-void prof_inherit(const struct md_header *parent)
+ * parent's segment, which goes on changing and growing, beyond what is mapped for reading here.
+ * Samples that the parent took since are told by their generation; those that it freed since are
+ * lost to us.  The copy's alloc sums begin with what it inherited, so inuse = alloc - free holds.
+ */
+void prof_inherit(const struct md_header *parent, const uint64_t *readable)
 {
     lock_renew(&tables_lock);
     memset(room_taken, 0, sizeof room_taken);
@@ -315,20 +316,28 @@ void prof_inherit(const struct md_header *parent)
     const struct md_sample *samples = (const void *)(base + section[MD_SECTION_SAMPLES].offset);
     const struct md_bucket *buckets = (const void *)(base + section[MD_SECTION_BUCKETS].offset);
     const uint64_t *words = (const void *)(base + section[MD_SECTION_STACKS].offset);
-    uint32_t before_ds = now_ds();
-    for (uint32_t slot = 0; slot < section[MD_SECTION_SAMPLES].count; slot++) {
+    uint64_t count[MD_SECTION_COUNT];
+    for (unsigned id = 0; id < MD_SECTION_COUNT; id++)
+        count[id] = MIN(__atomic_load_n(&section[id].count, __ATOMIC_RELAXED), readable[id]);
+    for (uint32_t slot = 0; slot < count[MD_SECTION_SAMPLES]; slot++) {
         struct md_sample s = samples[slot];
-        if (!s.addr || s.born_ds > before_ds || s.bucket >= section[MD_SECTION_BUCKETS].count) {
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        /* The parent may be giving the slot to another one: the address goes first and comes last,
+         * just behind the generation. */
+        if (__atomic_load_n(&samples[slot].addr, __ATOMIC_ACQUIRE) != s.addr ||
+            __atomic_load_n(&samples[slot].generation, __ATOMIC_RELAXED) != s.generation ||
+            !live_at_fork(&s) || s.bucket >= count[MD_SECTION_BUCKETS])
             s.addr = 0;
+        if (!s.addr) {
             live_inherit_locked(slot, &s, by_address);
             continue;
         }
         const struct md_bucket *b = &buckets[s.bucket];
         const struct md_stack *stack = (const void *)(words + b->stack);
         uint32_t id = 0;
-        if (b->stack && b->stack + MD_STACK_HEADER_WORDS < section[MD_SECTION_STACKS].count &&
+        if (b->stack && b->stack + MD_STACK_HEADER_WORDS < count[MD_SECTION_STACKS] &&
             stack->depth <= MD_STACK_MAX_DEPTH &&
-            b->stack + MD_STACK_HEADER_WORDS + stack->depth <= section[MD_SECTION_STACKS].count) {
+            b->stack + MD_STACK_HEADER_WORDS + stack->depth <= count[MD_SECTION_STACKS]) {
             uint32_t depth = stack->depth, hash = stack_hash(stack->pc, depth);
             id = stack_find_locked(stack->pc, depth, hash);
             if (!id)

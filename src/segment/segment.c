@@ -26,7 +26,7 @@
 #define FILE_DUE_BYTES (512u << 10)
 #define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
 
-void (*segment_on_fork)(const struct md_header *inherited);
+void (*segment_on_fork)(const struct md_header *inherited, const uint64_t *readable);
 
 /* Guarded by segment_lock: which memory the tables lie in. */
 static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
@@ -301,7 +301,7 @@ static COLD bool start_anew(void)
     counters.inherited_samples = 0;
     counters.cycles = counters.skips = counters.dumps = 0;
     if (segment_on_fork)
-        segment_on_fork(inherited.header);
+        segment_on_fork(inherited.header, inherited.grown);
     tables_destroy(&inherited);
     return true;
 }

@@ -62,8 +62,9 @@ void segment_publish_options(void);
  * False: not now. */
 extern bool (*segment_move_lock)(bool take);
 /* Called in a forked copy after the tables were made anew and empty; `inherited` is the parent's
- * mapping, still readable, NULL if there was none. */
-extern void (*segment_on_fork)(const struct md_header *inherited);
+ * mapping, NULL if there was none: the header and `readable` entries of each section can be read,
+ * which are those of the time of the fork and some more; the parent goes on writing to them. */
+extern void (*segment_on_fork)(const struct md_header *inherited, const uint64_t *readable);
 
 #define COUNT_ADD(field, n)                                                                        \
     __atomic_fetch_add(&segment_counters()->field, (uint64_t)(n), __ATOMIC_RELAXED)

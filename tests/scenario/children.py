@@ -95,6 +95,29 @@ with s.Tap() as t:
             t.ok(len(forked) >= 2, 'children by fork + exit and by vfork + exec wrote theirs',
                  s.dumps(prefix))
 
+    # A worker that begins when its parent's tables have long outgrown what is mapped in it: it has what
+    # was there at the fork, and what it did itself.
+    before, after, work, lost = 3000, 60000, 2000, 200
+    command = [s.PROGRAMS / 'prefork', *map(str, (before, after, work, lost))]
+    with tempfile.TemporaryDirectory() as directory:
+        for memdebug in (None, 'gctrace=1', 'gc=ready', 'memprofilerate=4096', 'leakcheck=1,leakexitcode=3'):
+            result = s.run(command, memdebug)
+            t.ok(re.fullmatch(r'worker=\d+ status=3\n', result.out),
+                 f'{memdebug or "MEMDEBUG unset"}: a worker begins after its parent has grown', result)
+        direct = re.findall(r'Direct leak of \d+ byte.* in (\d+) object.*\n +#0 \S+ in (\S+)', result.err)
+        t.ok(direct and {name for _, name in direct} == {'lose'} and
+             lost - 4 <= sum(int(count) for count, _ in direct) <= lost,
+             'its leaks are its own, where its parent has other blocks at the same addresses', result)
+        if not t.missing("a worker's profile", 'go'):
+            prefix = Path(directory) / 'w'
+            result = s.run(command, f'memprofilerate=1,heapprofile={prefix}')
+            worker = re.search(r'worker=(\d+)', result.out)[1]
+            sites = ('before_fork', 'after_fork', 'work', 'lose')
+            own = next(path for path in s.dumps(prefix) if f'.{worker}.' in path.name)
+            found = s.read_profile(own).by_function(lambda name: name in sites)
+            t.equal({name: values[2] for name, values in found.items()},
+                    {'before_fork': before, 'work': work, 'lose': lost}, 'and its profile is exact')
+
     result = s.run([VICTIM, 'forkserver', '30'], 'memprofilerate=4096,keepdead=5')
     t.equal((result.status, result.out), (0, '30 children\n'), '30 children killed by SIGKILL')
     for how, status in (('exit', 21), ('quick_exit', 22), ('_exit', 23), ('return', 24),

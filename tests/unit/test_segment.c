@@ -38,8 +38,9 @@ static bool move_lock(bool take)
 
 static uint64_t inherited_size; /* of the parent's first bucket, 0: it had no tables */
 
-static void on_fork(const struct md_header *parent)
+static void on_fork(const struct md_header *parent, const uint64_t *readable)
 {
+    (void)readable;
     forks++;
     lock_renew(&tables_lock);
     inherited_size = 0;
