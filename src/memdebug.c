@@ -187,7 +187,7 @@ static uint64_t in_use_bytes(void)
 /* Each 64 KiB of a thread: the one place where the allocation path may wake the tracer. */
 static void on_publish(void)
 {
-    if (gc_mode == GC_OBSERVE && UNLIKELY(in_use_bytes() >= gc_goal_bytes()))
+    if (gc_mode == GC_OBSERVE && UNLIKELY(in_use_bytes() >= gc_ask_bytes()))
         service_kick(SERVICE_LOOK);
 }
 

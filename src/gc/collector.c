@@ -31,6 +31,7 @@
 
 static struct gc_hooks hooks;
 static struct pacer pacer;
+static uint64_t ask_bytes; /* gc_ask_bytes; 0 until gc_due was asked first */
 static uint64_t total_cpu_ns;
 
 /* ---- on the tracer thread ---- */
@@ -271,11 +272,14 @@ void gc_init(const struct gc_hooks *given)
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
     permit_init();
-    publish_goal(gc_goal_bytes());
+    struct pacer_settings settings;
+    settings_now(&settings);
+    publish_goal(pacer_goal(&pacer, &settings));
 }
 
 void gc_renew(void)
 {
+    ask_bytes = 0;
     tracer_renew();
     world_renew();
     snapshot_renew();
@@ -294,19 +298,21 @@ void gc_end(void)
     track_renew(); /* its descriptors have gone with it */
 }
 
-uint64_t gc_goal_bytes(void)
+uint64_t gc_ask_bytes(void)
 {
-    struct pacer_settings settings;
-    settings_now(&settings);
-    return pacer_goal(&pacer, &settings);
+    return __atomic_load_n(&ask_bytes, __ATOMIC_RELAXED);
 }
 
 bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
 {
     struct pacer_settings settings;
     settings_now(&settings);
-    publish_goal(pacer_goal(&pacer, &settings));
-    enum pacer_due due = pacer_due(&pacer, &settings, now_ns, hooks.in_use_bytes(), look_again_ns);
+    uint64_t goal = pacer_goal(&pacer, &settings), in_use = hooks.in_use_bytes();
+    publish_goal(goal);
+    enum pacer_due due = pacer_due(&pacer, &settings, now_ns, in_use, look_again_ns);
+    /* Grown, and still not due: only time is waited for. */
+    bool held = due == PACER_WAIT && in_use >= goal;
+    __atomic_store_n(&ask_bytes, held ? UINT64_MAX : goal, __ATOMIC_RELAXED);
     *flags = due == PACER_TIMED ? MD_CYCLE_TIMED : 0;
     return due != PACER_WAIT;
 }
@@ -372,10 +378,11 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
                 hooks.on_samples(leaks_samples(), work.result.leaks.samples, work.moment);
         pacer_base(&pacer, out->heap_end_bytes);
     }
-    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)(out->stop1_ns + out->stop2_ns));
+    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)(out->stop1_ns + out->stop2_ns),
+                !reason);
     if (segment_check())
         segment_add_cycle(out);
-    publish_goal(gc_goal_bytes());
+    publish_goal(pacer_goal(&pacer, &settings));
     if (hooks.on_cycle)
         hooks.on_cycle(out);
     return !reason;

@@ -62,7 +62,8 @@ void gc_hurry(void);
 /* Whether a cycle is due now, and if not, when to look again at the latest (CLOCK_MONOTONIC ns).
  * Also publishes the goal. */
 bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns);
-/* Bytes in use at which the next cycle is due; UINT64_MAX: never by growth. */
-uint64_t gc_goal_bytes(void);
+/* Bytes in use at which gc_due should be asked again before that; UINT64_MAX: never.  Takes no
+ * lock. */
+uint64_t gc_ask_bytes(void);
 
 #endif

@@ -8,12 +8,14 @@ void pacer_init(struct pacer *pacer, int64_t now_ns)
 }
 
 void pacer_cycle(struct pacer *pacer, int64_t start_ns, int64_t end_ns, int64_t cpu_ns,
-                 int64_t pause_ns)
+                 int64_t pause_ns, bool done)
 {
     pacer->start_ns = start_ns;
     pacer->end_ns = end_ns;
     pacer->cpu_ns = cpu_ns;
     pacer->pause_ns = pause_ns;
+    pacer->again_ns =
+        done ? 0 : MIN(MAX(2 * pacer->again_ns, PACER_AGAIN_LEAST_NS), PACER_AGAIN_MOST_NS);
 }
 
 void pacer_base(struct pacer *pacer, uint64_t in_use)
@@ -37,7 +39,7 @@ static int64_t growth_allowed_ns(const struct pacer *pacer, const struct pacer_s
 {
     int64_t by_cpu = pacer->cpu_ns * PACER_CPU_DIVISOR / MAX((int64_t)settings->cpus, 1);
     int64_t by_pause = pacer->pause_ns * PACER_PAUSE_DIVISOR;
-    return MAX(pacer->start_ns + MAX(by_cpu, by_pause), pacer->end_ns);
+    return MAX(pacer->start_ns + MAX(by_cpu, by_pause), pacer->end_ns + pacer->again_ns);
 }
 
 static int64_t timed_ns(const struct pacer *pacer, const struct pacer_settings *settings)
@@ -45,10 +47,12 @@ static int64_t timed_ns(const struct pacer *pacer, const struct pacer_settings *
     if (settings->interval_ns == PACER_OFF)
         return INT64_MAX;
     if (settings->interval_ns == PACER_AUTO)
-        return pacer->end_ns + MAX(PACER_AUTO_LEAST_NS, pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
+        return pacer->end_ns + MAX(MAX(PACER_AUTO_LEAST_NS, pacer->again_ns),
+                                   pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
     int64_t when;
     if (settings->interval_ns > INT64_MAX ||
-        __builtin_add_overflow(pacer->end_ns, (int64_t)settings->interval_ns, &when))
+        __builtin_add_overflow(pacer->end_ns, MAX((int64_t)settings->interval_ns, pacer->again_ns),
+                               &when))
         return INT64_MAX;
     return when;
 }

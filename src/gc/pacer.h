@@ -10,6 +10,9 @@
  * automatic interval is the shortest of at least 5 s in which the last cycle's CPU time is 1 % of
  * one CPU.
  *
+ * What could not be done is tried again after a while that doubles each time, so that a program in
+ * which no cycle can be done is left alone.
+ *
  * Bytes, and nanoseconds of any one clock. */
 #ifndef GC_PACER_H
 #define GC_PACER_H
@@ -23,6 +26,8 @@
 #define PACER_AUTO_CPU_DIVISOR 100 /* 1 % of a CPU */
 #define PACER_CPU_DIVISOR 4        /* a quarter of the CPUs */
 #define PACER_PAUSE_DIVISOR 20     /* a twentieth of the time */
+#define PACER_AGAIN_LEAST_NS INT64_C(10000000)
+#define PACER_AGAIN_MOST_NS INT64_C(10000000000)
 
 struct pacer_settings {
     uint64_t percent;     /* PACER_OFF: never by growth */
@@ -37,12 +42,13 @@ struct pacer {
     int64_t end_ns;   /* of the last cycle, or of the pacer */
     int64_t cpu_ns;   /* of the last cycle, failed attempts too */
     int64_t pause_ns; /* likewise */
+    int64_t again_ns; /* after end_ns, no other is tried for so long; 0 after one that was done */
 };
 
 void pacer_init(struct pacer *pacer, int64_t now_ns);
-/* A cycle, or one that was skipped, has ended. */
+/* A cycle, or one that was skipped (not done), has ended. */
 void pacer_cycle(struct pacer *pacer, int64_t start_ns, int64_t end_ns, int64_t cpu_ns,
-                 int64_t pause_ns);
+                 int64_t pause_ns, bool done);
 /* Bytes in use after a cycle that was done: what the next goal is counted from. */
 void pacer_base(struct pacer *pacer, uint64_t in_use);
 

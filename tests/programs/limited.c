@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* ---- limits ---- */
 
@@ -149,6 +150,16 @@ static int hidden(long unused)
     return finish("hidden", wrong);
 }
 
+/* Before the first cycle, where there is no /proc. */
+static int jailed(long unused)
+{
+    (void)unused;
+    if (chroot("/sys") != 0 || chdir("/") != 0)
+        return 77;
+    work_for(RUN_SECONDS);
+    return finish("jailed", access("/proc", F_OK) == 0);
+}
+
 /* ---- sandboxes of its own ---- */
 
 static void forbid(void)
@@ -198,9 +209,16 @@ static int sandbox(long one_thread)
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
-        {"no_queue", no_queue},       {"nofile", nofile}, {"address_space", address_space},
-        {"no_children", no_children}, {"locked", locked}, {"sandbox", sandbox},
-        {"crowded", crowded},         {"hidden", hidden}, {NULL, NULL},
+        {"no_queue", no_queue},
+        {"nofile", nofile},
+        {"address_space", address_space},
+        {"no_children", no_children},
+        {"locked", locked},
+        {"sandbox", sandbox},
+        {"crowded", crowded},
+        {"hidden", hidden},
+        {"jailed", jailed},
+        {NULL, NULL},
     };
     return run_mode(modes, argc, argv);
 }

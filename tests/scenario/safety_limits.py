@@ -73,6 +73,14 @@ def resource_limits(t):
     unharmed(t, 'RLIMIT_NOFILE 0', s.run([LIMITS, 'nofile', 0], CYCLES), skips=[none], cycles=0)
     unharmed(t, 'RLIMIT_NOFILE 1', s.run([LIMITS, 'nofile', 1], CYCLES), must=[none], cycles=0)
     unharmed(t, 'RLIMIT_NOFILE 10', s.run([LIMITS, 'nofile', 10], CYCLES))
+    result = s.run([LIMITS, 'jailed'], 'gctrace=1,gcinterval=50ms')
+    if result.status == 77:
+        t.skip('chroot', 'not allowed')
+    else:
+        unharmed(t, 'chroot before the first cycle', result, must=['/proc cannot be read'], cycles=0)
+        # 50, 50, 50, 50, 80, 160, ... ms
+        t.ok(s.HOSTILE or 0 < len(result.skips) <= 12,
+             f'what cannot be done is tried less and less often: {len(result.skips)} times', result)
     unharmed(t, 'RLIMIT_SIGPENDING 0', s.run([LIMITS, 'no_queue'], CYCLES), cycles=0,
              must=['the signal queue is full (RLIMIT_SIGPENDING)'])
 

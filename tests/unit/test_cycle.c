@@ -400,6 +400,8 @@ static void test_skip(void)
 {
     pthread_t thread;
     struct md_cycle before, skipped, after;
+    uint32_t flags;
+    int64_t again;
     gc_cycle(0, &before);
     stop_watching = false;
     pthread_create(&thread, NULL, deaf_and_running, NULL);
@@ -413,6 +415,11 @@ static void test_skip(void)
        "it says why: %s, after %u attempts", skipped.reason, skipped.attempts);
     ok(skipped.stop1_ns > 30000000 && skipped.live_objects == 0,
        "and what it cost: %lu us of pause", skipped.stop1_ns / 1000);
+    uint64_t hidden_big = (uintptr_t)th_alloc(2 * th_in_use_bytes() + (8 << 20)) ^ HIDE;
+    ok(!gc_due(os_now_ns(), &flags, &again) && gc_ask_bytes() == UINT64_MAX,
+       "the next one, though the heap has grown, waits for a while, and is not asked for "
+       "meanwhile");
+    th_free((void *)(hidden_big ^ HIDE));
     ok(gc_cycle(0, &after) && after.number == before.number + 1,
        "the next one has the next number");
 }
@@ -426,16 +433,18 @@ static void test_due(void)
     gc_cycle(0, &cycle);
     int64_t now = os_now_ns();
     ok(!gc_due(now, &flags, &again) && again > now, "right after a cycle none is due");
-    is(segment_header()->heap_goal_bytes, gc_goal_bytes(), "the goal is published");
-    is(gc_goal_bytes(), MAX(UINT64_C(4) << 20, 2 * th_in_use_bytes()),
-       "and is twice what is in use, or the least heap");
+    is(segment_header()->heap_goal_bytes, MAX(UINT64_C(4) << 20, 2 * th_in_use_bytes()),
+       "the goal is published: twice what is in use, or the least heap");
+    is(gc_ask_bytes(), segment_header()->heap_goal_bytes,
+       "and is asked for again when it is reached");
     is(gc_due(again, &flags, &again), 1, "one is due when the interval is over");
     is(flags, MD_CYCLE_TIMED, "by time");
     uint64_t hidden_big = (uintptr_t)th_alloc(8 << 20) ^ HIDE;
     is(gc_due(now + INT64_C(1000000000), &flags, &again), 1, "one is due when the heap has grown");
     is(flags, 0, "by growth");
     gc_cycle(0, &cycle);
-    is(gc_goal_bytes(), 2 * th_in_use_bytes(), "then the goal is twice what is in use");
+    is(segment_header()->heap_goal_bytes, 2 * th_in_use_bytes(),
+       "then the goal is twice what is in use");
     th_free((void *)(hidden_big ^ HIDE));
 }
 

@@ -13,6 +13,7 @@ struct simulation {
     int64_t now;
     int64_t cpu_per_mb, pause_per_mb;
     unsigned grown, timed;
+    bool fails;          /* cycles cannot be done */
     int64_t cpu, pause;  /* of all cycles */
     int64_t first, last; /* start of the first and the last cycle */
     int64_t shortest;    /* from one start to the next */
@@ -51,8 +52,9 @@ static enum pacer_due step(struct simulation *s, uint64_t in_use)
     s->cpu += cpu;
     s->pause += pause;
     due == PACER_GROWN ? s->grown++ : s->timed++;
-    pacer_cycle(&s->pacer, begin, s->now, cpu, pause);
-    pacer_base(&s->pacer, in_use);
+    pacer_cycle(&s->pacer, begin, s->now, cpu, pause, !s->fails);
+    if (!s->fails)
+        pacer_base(&s->pacer, in_use);
     return due;
 }
 
@@ -175,8 +177,35 @@ static void test_both(void)
     is(again, s.pacer.end_ns + 5 * S, "the next look is when the interval is over");
 }
 
+/* A program in which no cycle can be done. */
+static void test_refused(void)
+{
+    struct simulation s = start(100, PACER_OFF, 2);
+    s.fails = true;
+    s.cpu_per_mb = s.pause_per_mb = 0;
+    while (s.now < 100 * S)
+        step(&s, 100 * MB);
+    /* 10, 20, ... ms and then 10 s: 10 up to 10.23 s, 11 at 20 s, ... */
+    ok(s.grown >= 15 && s.grown <= 20, "100 s in which none can be done: tried %u times", s.grown);
+    s.fails = false;
+    while (s.now < 120 * S)
+        step(&s, 100 * MB);
+    unsigned done = s.grown;
+    for (int i = 0; i < 100; i++)
+        step(&s, 100 * MB * (i + 2));
+    ok(s.grown > done + 2, "one that can is followed by others at once: %u", s.grown - done);
+
+    s = start(PACER_OFF, 50 * MS, 2);
+    s.fails = true;
+    s.cpu_per_mb = 0;
+    while (s.now < 60 * S)
+        step(&s, 1 * MB);
+    ok(s.timed >= 10 && s.timed <= 25, "by time, each 50 ms: %u times in a minute", s.timed);
+}
+
 int main(void)
 {
+    test_refused();
     test_goal();
     test_steady();
     test_doubling();
