@@ -64,7 +64,8 @@ static void name_process(void)
             identity.cmdline[i] = ' ';
 }
 
-static void identify(uint32_t flags)
+/* All but the flags, which another thread may be setting. */
+static void identify(void)
 {
     memcpy(identity.magic, MD_SEGMENT_MAGIC, 8);
     identity.version = MD_SEGMENT_VERSION;
@@ -73,7 +74,6 @@ static void identify(uint32_t flags)
     identity.parent_pid = (uint32_t)getppid();
     identity.start_ticks = os_start_ticks();
     identity.uid = geteuid();
-    identity.flags = flags;
     identity.cpus = os_cpu_count();
     identity.page_size = OS_PAGE;
     identity.section_count = MD_SECTION_COUNT;
@@ -166,7 +166,7 @@ static bool make_file_locked(void)
 {
     struct tables fresh;
     if (!identity.pid)
-        identify(identity.flags);
+        identify();
     int fd = place_open(&place, &identity, file_reservation());
     if (fd < 0)
         return false;
@@ -199,6 +199,8 @@ static bool make_file_locked(void)
     retired = tables;
     tables = fresh;
     __atomic_store_n(&moving, false, __ATOMIC_SEQ_CST);
+    /* Those that were set meanwhile, in the old header. */
+    segment_set_flags(__atomic_load_n(&identity.flags, __ATOMIC_SEQ_CST));
     tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
@@ -366,14 +368,14 @@ struct md_counters *segment_counters(void)
 const struct md_header *segment_identity(void)
 {
     if (!identity.pid)
-        identify(identity.flags);
+        identify();
     return &identity;
 }
 
 void segment_set_flags(uint32_t flags)
 {
-    __atomic_fetch_or(&identity.flags, flags, __ATOMIC_RELAXED);
-    __atomic_fetch_or(&tables.header->flags, flags, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&identity.flags, flags, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&tables.header->flags, flags, __ATOMIC_SEQ_CST);
 }
 
 void *segment_table(enum md_section_id id)

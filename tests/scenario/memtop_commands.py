@@ -147,6 +147,16 @@ def forked(t):
         t.ok(s.wait_for(lambda: row().get('state') == 'live', 20, parent), 'with a segment of its own it is', row())
         result = memtop('gc', str(child))
         t.ok(result.status == 0 and row().get('cycles') == 1, 'and does a cycle of its own', (result, row()))
+    # The same with sampling off: a segment, and no thread.
+    with s.running(['/usr/bin/python3', '-c', FORKER], 'gc=ready,memprofilerate=0', ready='ready',
+                   env=PYMALLOC_OFF) as parent:
+        child = int(parent.text()[0].split()[1])
+        os.kill(child, signal.SIGUSR1)
+        s.wait_for(lambda: row().get('state') == 'live', 20, parent)
+        begin = time.monotonic()
+        result = memtop('gc', str(child))
+        t.ok(result.status == 1 and 'no thread to do it yet' in result.err and time.monotonic() - begin < 8,
+             'one that has no thread is not waited for', result)
 
 
 def figures(t):

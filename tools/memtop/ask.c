@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define UNTHREADED_SECONDS 1
+
 static void sleep_ms(long ms)
 {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
@@ -46,7 +48,7 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
               char error[VIEW_ERROR_SIZE])
 {
     struct segment_file control;
-    char text[128];
+    char text[160];
     int result = segment_file_open(&control, source->target.path, true, error);
     if (result)
         return result;
@@ -57,6 +59,10 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
     __atomic_fetch_or(request, MD_REQUEST_GC, __ATOMIC_ACQ_REL);
     syscall(SYS_futex, request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     segment_file_close(&control);
+    /* A forked copy has none until it takes a sample: that may be never. */
+    bool threaded = source->snapshot.header.flags & MD_FLAG_THREAD;
+    if (!threaded && seconds > UNTHREADED_SECONDS)
+        seconds = UNTHREADED_SECONDS;
     int64_t end_ns = monotonic_ns() + (int64_t)(seconds * 1e9);
     for (;;) {
         result = source_poll(source, SNAPSHOT_CYCLES, error);
@@ -80,7 +86,13 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
             break;
         sleep_ms(2);
     }
-    snprintf(text, sizeof text,
-             "has not answered within %gs: the request stands, its next cycle serves it", seconds);
+    if (threaded)
+        snprintf(text, sizeof text,
+                 "has not answered within %gs: the request stands, its next cycle serves it",
+                 seconds);
+    else
+        snprintf(text, sizeof text,
+                 "has no thread to do it yet (a forked copy, little allocated since): the request "
+                 "stands");
     return fail(error, ETIMEDOUT, source, text);
 }

@@ -173,6 +173,15 @@ static void path_of_mapping(pid_t pid, const struct proc_maps *maps, char *path,
                  maps->end);
 }
 
+/* A forked copy has its parent's segment until it makes its own.  Both may have started within the
+ * same tick. */
+static bool is_its_own(const struct target *target, pid_t pid, const struct proc_stat *stat)
+{
+    pid_t own = proc_own_pid(pid);
+    return (own == 0 || own == (pid_t)target->header.pid) &&
+           proc_started_at(pid, stat, target->start_ticks);
+}
+
 static void scan_process(struct scan *scan, pid_t pid)
 {
     char text[4096], dir[PATH_MAX];
@@ -195,15 +204,15 @@ static void scan_process(struct scan *scan, pid_t pid)
         return;
     target->pid = pid;
     target->state = TARGET_LIVE;
-    target->uid = proc_uid(pid);
     path_of_mapping(pid, &maps, target->path, sizeof target->path);
     read_header(target);
+    target->uid = proc_uid(pid); /* it may have changed since the header was written */
     target->dev = maps.dev;
     target->ino = maps.ino;
     struct proc_stat stat;
     if (proc_stat(pid, &stat) != 0)
         return;
-    if (target->state == TARGET_LIVE && !proc_started_at(pid, &stat, target->start_ticks)) {
+    if (target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
         scan->targets.count--; /* target_why_not tells of it */
     } else if (target->state != TARGET_LIVE) {
         snprintf(target->name, sizeof target->name, "%s", stat.comm);
@@ -230,15 +239,19 @@ static bool known(const struct scan *scan, const struct stat *st)
     return false;
 }
 
-/* Decides between live and dead for a file that no readable process has mapped. */
-static void judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
+/* Decides between live and dead for a file that no readable process has mapped.  False: it is what
+ * a living process has left, which has another one now. */
+static bool judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
 {
     struct proc_stat stat;
     bool runs = proc_stat(pid, &stat) == 0 && stat.start_ticks == start_ticks && !proc_ended(&stat);
     struct proc_maps maps = {0};
     if (runs)
         proc_maps(pid, &maps);
-    target->state = runs && !maps.readable ? TARGET_LIVE : TARGET_DEAD;
+    bool mapped = maps.segment && maps.ino == target->ino && maps.dev == target->dev;
+    if (maps.segment && !mapped)
+        return false;
+    target->state = runs && (mapped || !maps.readable) ? TARGET_LIVE : TARGET_DEAD;
     target->pid = pid;
     target->start_ticks = start_ticks;
     bool was_live = target->state == TARGET_LIVE;
@@ -250,6 +263,7 @@ static void judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
     }
     if (target->state == TARGET_DEAD)
         target->ended_realtime_ns = last_write(&target->header);
+    return true;
 }
 
 static void scan_dir(struct scan *scan, const char *path)
@@ -272,7 +286,7 @@ static void scan_dir(struct scan *scan, const char *path)
         target->dev = st.st_dev;
         target->ino = st.st_ino;
         if (S_ISREG(st.st_mode)) {
-            judge_file(target, pid, start_ticks);
+            scan->targets.count -= !judge_file(target, pid, start_ticks);
         } else {
             target->state = TARGET_BAD;
             target->pid = pid;

@@ -183,7 +183,19 @@ bool proc_started_at(pid_t pid, const struct proc_stat *stat, uint64_t start_tic
     return start_ticks == 0 || start_ticks == stat->start_ticks || other_namespace(pid, "time");
 }
 
-/* One line of maps; takes the first segment, notes the library. */
+pid_t proc_own_pid(pid_t pid)
+{
+    char text[4096];
+    if (read_file(pid, "status", text, sizeof text) <= 0)
+        return 0;
+    const char *line = strstr(text, "\nNSpid:"), *last = NULL;
+    for (const char *p = line ? line + 7 : ""; *p && *p != '\n'; p++)
+        if (*p >= '0' && *p <= '9' && (p[-1] < '0' || p[-1] > '9'))
+            last = p;
+    return last ? (pid_t)strtol(last, NULL, 10) : 0;
+}
+
+/* One line of maps; takes the segment, notes the library. */
 static void maps_line(struct proc_maps *maps, char *line)
 {
     uint64_t start, end, ino;
@@ -207,7 +219,8 @@ static void maps_line(struct proc_maps *maps, char *line)
         maps->library = true;
     bool memfd = strcmp(path, "/memfd:memdebug") == 0;
     bool file = length > 6 && strcmp(path + length - 6, ".mdseg") == 0;
-    if (maps->segment || (!memfd && !file) || length >= sizeof maps->path)
+    if ((!memfd && !file) || length >= sizeof maps->path ||
+        (maps->segment && (!maps->deleted || memfd || deleted)))
         return;
     maps->segment = true;
     maps->start = start;

@@ -33,10 +33,13 @@ bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size);
 /* In another mount namespace than ours, so that paths mean something else there. */
 bool proc_other_root(pid_t pid);
 /* Whether that is the process that tells of itself that it started at `start_ticks` (0: it could
- * not tell; then, and where its time namespace counts otherwise than ours, it is taken for it).  A
- * forked copy with the segment of its parent is not. */
+ * not tell; then, and where its time namespace counts otherwise than ours, it is taken for it). */
 bool proc_started_at(pid_t pid, const struct proc_stat *stat, uint64_t start_ticks);
+/* Its number in its own pid namespace; 0: not known. */
+pid_t proc_own_pid(pid_t pid);
 
+/* Of several segments the first that has a name: what was there before it was made anew has none.
+ */
 struct proc_maps {
     bool readable;
     bool library;        /* libmemdebug.so is mapped */
