@@ -39,7 +39,7 @@ void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
         return;
     }
     if (maps.segment) { /* its parent's: discover.c */
-        snprintf(reason, reason_size, "a forked copy, less than 512 KiB allocated in it so far");
+        snprintf(reason, reason_size, "a forked copy, less than 64 KiB allocated in it so far");
         snprintf(advice, advice_size, "look again later");
         return;
     }
