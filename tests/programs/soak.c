@@ -212,7 +212,7 @@ static void *breed(void *argument)
     return NULL;
 }
 
-static void cycle(void)
+static int cycle(void)
 {
     long lost_before = __atomic_load_n(&lost, __ATOMIC_SEQ_CST);
     long chains_before = __atomic_load_n(&chains, __ATOMIC_SEQ_CST);
@@ -221,6 +221,7 @@ static void cycle(void)
     long chains_after = __atomic_load_n(&chains, __ATOMIC_SEQ_CST);
     printf("cycle error=%d lost=%ld..%ld chains=%ld..%ld\n", error, lost_before, lost_after,
            chains_before, chains_after);
+    return error;
 }
 
 int main(int argc, char **argv)
@@ -239,6 +240,8 @@ int main(int argc, char **argv)
         cycle();
     pthread_join(breeder, NULL);
     clear_frames();
-    cycle();
+    /* The last must be done; one may be skipped where other programs have all CPUs. */
+    for (int tries = 0; tries < 5 && cycle() != 0; tries++)
+        ;
     return 0;
 }
