@@ -136,6 +136,10 @@ def forked(t):
         def row(*arguments):
             return {row['pid']: row for row in objects(memtop('ps', *arguments, '--json'))}.get(child, {})
 
+        def lives():
+            os.kill(child, signal.SIGUSR1)  # the first may come before python has forked to the end
+            return row().get('state') == 'live'
+
         t.equal(row(), {}, 'a forked copy without a segment is not listed')
         t.ok('a forked copy' in row('--all').get('reason', ''), 'ps --all says what it is', row('--all'))
         for command in ('gc', 'leaks', 'heap'):
@@ -143,16 +147,14 @@ def forked(t):
             t.ok(result.status == 1 and 'a forked copy' in result.err, f'memtop {command} refuses it', result)
         told = {row['pid']: row for row in objects(memtop('ps', '--json'))}.get(parent.pid, {})
         t.equal(told.get('cycles'), 0, 'and its parent has not done what was asked of it', told)
-        os.kill(child, signal.SIGUSR1)
-        t.ok(s.wait_for(lambda: row().get('state') == 'live', 20, parent), 'with a segment of its own it is', row())
+        t.ok(s.wait_for(lives, 20, parent), 'with a segment of its own it is', row())
         result = memtop('gc', str(child))
         t.ok(result.status == 0 and row().get('cycles') == 1, 'and does a cycle of its own', (result, row()))
     # The same with sampling off: a segment, and no thread.
     with s.running(['/usr/bin/python3', '-c', FORKER], 'gc=ready,memprofilerate=0', ready='ready',
                    env=PYMALLOC_OFF) as parent:
         child = int(parent.text()[0].split()[1])
-        os.kill(child, signal.SIGUSR1)
-        s.wait_for(lambda: row().get('state') == 'live', 20, parent)
+        s.wait_for(lives, 20, parent)
         begin = time.monotonic()
         result = memtop('gc', str(child))
         t.ok(result.status == 1 and 'no thread to do it yet' in result.err and time.monotonic() - begin < 8,
