@@ -227,6 +227,7 @@ static void after_fork(void)
 {
     own_thread = false;
     in_child = true;
+    prof_renew();
     message_release();
     startup_renew();
     extents_renew();

@@ -69,6 +69,8 @@ void service_kick(uint32_t bits)
         __atomic_fetch_or(&early, bits, __ATOMIC_RELAXED);
         return;
     }
+    if (!segment_check())
+        return; /* with follow=none the parent's stays in sight */
     uint32_t *word = &segment_header()->control.request;
     if ((__atomic_fetch_or(word, bits, __ATOMIC_RELEASE) & bits) != bits)
         futex_wake(word);

@@ -106,7 +106,8 @@ void prof_before_fork(void)
 {
     uint32_t own = prof_thread.gathering; /* fork in a signal handler */
     __atomic_fetch_add(&forks, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST) <= own)
+    prof_thread.alone = __atomic_load_n(&gathering, __ATOMIC_SEQ_CST) <= own;
+    if (prof_thread.alone)
         return;
     int saved = errno;
     int64_t end = os_now_ns() + FORK_WAIT_NS;
@@ -117,12 +118,24 @@ void prof_before_fork(void)
         else
             nanosleep(&nap, NULL); /* whoever is inside may have a lower priority */
     }
+    prof_thread.alone = __atomic_load_n(&gathering, __ATOMIC_SEQ_CST) <= own;
     errno = saved;
 }
 
 void prof_after_fork(void)
 {
     __atomic_fetch_sub(&forks, 1, __ATOMIC_SEQ_CST);
+    prof_thread.alone = false;
+}
+
+void prof_renew(void)
+{
+    struct prof_thread *t = &prof_thread;
+    /* After fork's wait others may have come to the door, and gone again. */
+    no_stacks |= t->gathering || (!t->alone && gathering);
+    gathering = t->gathering;
+    forks = 0;
+    t->alone = false;
 }
 
 void prof_init(void)
@@ -304,8 +317,6 @@ void prof_inherit(const struct md_header *parent, const uint64_t *readable)
 {
     lock_renew(&tables_lock);
     memset(room_taken, 0, sizeof room_taken);
-    forks = 0;
-    no_stacks |= gathering != 0;
     modules_renew();
     table_renew();
     live_renew();

@@ -24,6 +24,7 @@ struct prof_thread {
     bool seeded;
     bool busy;      /* inside the profiler: what it calls is not sampled */
     bool gathering; /* inside the unwinder or the loader's list */
+    bool alone;     /* within fork: nobody else was, so that the copy may go in */
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
@@ -42,6 +43,8 @@ void prof_before_fork(void);
 bool prof_loader_begin(void);
 void prof_loader_end(void);
 void prof_after_fork(void);
+/* In a forked copy, before any other thread of it begins. */
+void prof_renew(void);
 /* Called after each sample, with nothing held, outside the profiler; may be NULL. */
 extern void (*prof_on_sample)(void);
 /* Bytes to the next sample of this thread, at least 1. */

@@ -24,6 +24,7 @@
 #define LIMITED_LEAST (4ull << 20)
 #define LIMITED_SHARE 64 /* of an address space that has a limit, for each set of tables */
 #define FILE_DUE_BYTES (512u << 10)
+#define COPY_NAPS 4000     /* of 50 us and more */
 #define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
 
 void (*segment_on_fork)(const struct md_header *inherited, const uint64_t *readable);
@@ -44,8 +45,13 @@ static int64_t looked_ns; /* when it was last seen that the file is there */
  * segment at each publication. */
 static struct md_counters counters;
 static struct md_header identity; /* what each new segment starts with */
-/* Reads 0 in a forked copy, however it was made. */
-static volatile uint8_t *canary;
+/* A page that reads 0 in a forked copy, however it was made: until somebody has made a segment for
+ * it, and the others may go on. */
+struct canary {
+    uint8_t known;
+    uint32_t maker; /* thread id */
+};
+static struct canary *canary;
 static bool usable;
 
 static void name_process(void)
@@ -96,13 +102,14 @@ static void options_to_header(struct md_header *header)
 
 static bool make_canary(void)
 {
-    uint8_t *page = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct canary *page =
+        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return false;
     own_note(page, OS_PAGE, OS_PAGE);
     /* Linux 4.14; where it is refused a forked copy is known by the fork handlers alone. */
     madvise(page, OS_PAGE, MADV_WIPEONFORK);
-    *page = 1;
+    page->known = 1;
     canary = page;
     return true;
 }
@@ -272,13 +279,15 @@ void segment_publish(uint64_t allocated_bytes)
 
 void segment_publish_options(void)
 {
+    if (!segment_check())
+        return;
     lock_take(&segment_lock);
     options_to_header(tables.header);
     lock_release(&segment_lock);
 }
 
 /* A forked copy: everything of the parent's is forgotten, the counters go on. */
-static COLD bool start_anew(void)
+static void start_anew(void)
 {
     lock_renew(&segment_lock);
     if (moving) {
@@ -293,11 +302,9 @@ static COLD bool start_anew(void)
     identity.pid = 0;
     identity.flags |= MD_FLAG_FORKED;
     identity.flags &= ~MD_FLAG_THREAD;
-    if (canary)
-        *canary = 1;
     usable = tables_create_private(&tables, reservation());
     if (!usable)
-        return false;
+        return;
     memcpy(tables.header, &identity, offsetof(struct md_header, section));
     options_to_header(tables.header);
     counters.inherited_samples = 0;
@@ -305,31 +312,43 @@ static COLD bool start_anew(void)
     if (segment_on_fork)
         segment_on_fork(inherited.header, inherited.grown);
     tables_destroy(&inherited);
-    return true;
+}
+
+/* By the first thread of the copy that gets here.  Others wait for it a while, though it may be
+ * waiting for something that they hold; a signal handler in its midst does not. */
+static COLD bool begin_copy(void)
+{
+    static const struct timespec nap = {0, 50000};
+    uint32_t maker = 0, self = (uint32_t)os_gettid();
+    int saved = errno;
+    if (__atomic_compare_exchange_n(&canary->maker, &maker, self, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE)) {
+        start_anew();
+        __atomic_store_n(&canary->known, 1, __ATOMIC_RELEASE);
+    }
+    for (int i = 0; maker && maker != self && i < COPY_NAPS && segment_forked(); i++)
+        syscall(SYS_nanosleep, &nap, NULL); /* libc's is a point of cancellation */
+    errno = saved;
+    return !segment_forked() && usable;
 }
 
 bool segment_check(void)
 {
-    if (LIKELY(canary && *canary))
+    if (LIKELY(canary && __atomic_load_n(&canary->known, __ATOMIC_ACQUIRE)))
         return usable;
-    if (!canary || !usable)
-        return false;
-    int saved = errno;
-    bool ok = start_anew();
-    errno = saved;
-    return ok;
+    return canary && usable && begin_copy();
 }
 
 void segment_disable(void)
 {
     usable = false;
     if (canary)
-        *canary = 1;
+        __atomic_store_n(&canary->known, 1, __ATOMIC_RELEASE);
 }
 
 bool segment_forked(void)
 {
-    return canary && !*canary;
+    return canary && !__atomic_load_n(&canary->known, __ATOMIC_ACQUIRE);
 }
 
 void segment_fini(void)

@@ -1,9 +1,12 @@
 /* A server that forks first: its worker idles while it goes on allocating, then works.
  *
- *   prefork BEFORE AFTER WORK LOST     blocks of 1000 bytes by the server before and after the
- * fork, by the worker, and of 600 that the worker loses
+ *   prefork BEFORE AFTER WORK LOST [THREADS]
+ *
+ * Blocks of 1000 bytes by the server before and after the fork, by the worker, and of 600 that the
+ * worker loses; with THREADS so many begin to allocate at once in the worker, first of all.
  *
  * "worker=PID status=N", -N by a signal.  The worker ends by exit(3). */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +65,28 @@ NOINLINE static void scrub(void)
     memset((void *)bytes, 0, sizeof bytes);
 }
 
+static pthread_barrier_t barrier;
+
+static void *churn(void *unused)
+{
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < 3000; i++) {
+        void *volatile block = malloc(100 + (size_t)i % 900);
+        free(block);
+    }
+    return unused;
+}
+
+static void begin_together(unsigned count)
+{
+    pthread_t thread[64];
+    pthread_barrier_init(&barrier, NULL, count);
+    for (unsigned i = 0; i < count; i++)
+        pthread_create(&thread[i], NULL, churn, NULL);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(thread[i], NULL);
+}
+
 int main(int argc, char **argv)
 {
     int pipes[2], status;
@@ -74,6 +99,8 @@ int main(int argc, char **argv)
         close(pipes[1]);
         if (read(pipes[0], &go, 1) != 1)
             _exit(4);
+        if (argc > 5)
+            begin_together((unsigned)atoi(argv[5]) % 64);
         work(atoi(argv[3]));
         lose(atoi(argv[4]));
         scrub();

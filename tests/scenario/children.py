@@ -104,7 +104,12 @@ with s.Tap() as t:
             result = s.run(command, memdebug)
             t.ok(re.fullmatch(r'worker=\d+ status=3\n', result.out),
                  f'{memdebug or "MEMDEBUG unset"}: a worker begins after its parent has grown', result)
-        direct = re.findall(r'Direct leak of \d+ byte.* in (\d+) object.*\n +#0 \S+ in (\S+)', result.err)
+        leaks = result.err
+        for memdebug in (None, 'memprofilerate=4096', 'gc=ready,memprofilerate=1'):
+            ends = [s.run([command[0], *map(str, (100000, 0, 0, 0, 8))], memdebug) for _ in range(8)]
+            t.ok(all(re.fullmatch(r'worker=\d+ status=3\n', end.out) for end in ends),
+                 f'{memdebug or "MEMDEBUG unset"}: eight threads of a worker begin at once', ends)
+        direct = re.findall(r'Direct leak of \d+ byte.* in (\d+) object.*\n +#0 \S+ in (\S+)', leaks)
         t.ok(direct and {name for _, name in direct} == {'lose'} and
              lost - 4 <= sum(int(count) for count, _ in direct) <= lost,
              'its leaks are its own, where its parent has other blocks at the same addresses', result)
