@@ -203,11 +203,29 @@ static const char *run_stop(struct work *work, bool *engine_failed)
 
 static bool in_hurry; /* the program is at its end */
 
+/* What a cycle costs grows with the addresses that jemalloc has, used or not (it keeps those that
+ * are given back): a program that has asked for terabytes and touches little of them would have
+ * minutes of CPU and gigabytes of tables of it. */
+#define SPREAD_FACTOR 4
+#define SPREAD_LEAST_KB (UINT64_C(64) << 20)
+
+static const char *too_spread(void)
+{
+    char text[512];
+    uint64_t memory_kb;
+    if (proc_self_read("../meminfo", text, sizeof text) <= 0 ||
+        !proc_field(text, "MemTotal:", 10, &memory_kb) ||
+        extents_bytes() / 1024 <= MAX(SPREAD_FACTOR * memory_kb, SPREAD_LEAST_KB))
+        return NULL;
+    return "the heap has over four times the addresses of all memory";
+}
+
 static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
-    if ((work->reason = permit_cycle()) || (work->reason = snapshot_prepare()))
+    if ((work->reason = permit_cycle()) || (work->reason = too_spread()) ||
+        (work->reason = snapshot_prepare()))
         return;
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);

@@ -150,6 +150,20 @@ static int hidden(long unused)
     return finish("hidden", wrong);
 }
 
+/* Terabytes asked for, touched here and there, and given back. */
+static int sparse(long unused)
+{
+    (void)unused;
+    size_t size = (size_t)1 << 45;
+    volatile char *block = malloc(size);
+    if (!block)
+        return 77;
+    block[0] = block[size / 2] = 1;
+    free((void *)block);
+    work_for(RUN_SECONDS);
+    return finish("sparse", 0);
+}
+
 /* Before the first cycle, where there is no /proc. */
 static int jailed(long unused)
 {
@@ -209,16 +223,10 @@ static int sandbox(long one_thread)
 int main(int argc, char **argv)
 {
     static const struct mode modes[] = {
-        {"no_queue", no_queue},
-        {"nofile", nofile},
-        {"address_space", address_space},
-        {"no_children", no_children},
-        {"locked", locked},
-        {"sandbox", sandbox},
-        {"crowded", crowded},
-        {"hidden", hidden},
-        {"jailed", jailed},
-        {NULL, NULL},
+        {"no_queue", no_queue},       {"nofile", nofile}, {"address_space", address_space},
+        {"no_children", no_children}, {"locked", locked}, {"sandbox", sandbox},
+        {"crowded", crowded},         {"hidden", hidden}, {"jailed", jailed},
+        {"sparse", sparse},           {NULL, NULL},
     };
     return run_mode(modes, argc, argv);
 }

@@ -73,6 +73,12 @@ def resource_limits(t):
     unharmed(t, 'RLIMIT_NOFILE 0', s.run([LIMITS, 'nofile', 0], CYCLES), skips=[none], cycles=0)
     unharmed(t, 'RLIMIT_NOFILE 1', s.run([LIMITS, 'nofile', 1], CYCLES), must=[none], cycles=0)
     unharmed(t, 'RLIMIT_NOFILE 10', s.run([LIMITS, 'nofile', 10], CYCLES))
+    result = s.run([LIMITS, 'sparse'], CYCLES, timeout=60)
+    if result.status == 77:
+        t.skip('32 TB of addresses', 'not to be had')
+    else:
+        unharmed(t, '32 TB of addresses, hardly used', result, cycles=0,
+                 must=['the heap has over four times the addresses of all memory'])
     result = s.run([LIMITS, 'jailed'], 'gctrace=1,gcinterval=50ms')
     if result.status == 77:
         t.skip('chroot', 'not allowed')
