@@ -137,7 +137,7 @@ static void parse_mapping(char *line, struct proc_mapping *m)
     const char *at;
     m->start = proc_number(line, 16, &at);
     m->end = proc_number(at + 1, 16, &at);
-    m->readable = at[1] == 'r';
+    m->readable = at[1] == 'r' || at[2] == 'w'; /* the processor has no write-only pages */
     m->writable = at[2] == 'w';
     m->executable = at[3] == 'x';
     m->shared = at[4] == 's';

@@ -283,6 +283,12 @@ static void no_access_body(void)
     mprotect(pool, 64 << 20, PROT_NONE);
 }
 
+static void write_only_body(void)
+{
+    ((void **)pool)[1000] = chain(3, LIVE, LIVE);
+    mprotect(pool, 64 << 20, PROT_WRITE);
+}
+
 /* --------------------------------------------------------------------- what libc holds */
 
 static void environ_body(void)
@@ -537,6 +543,7 @@ const struct truth_case truth_roots[] = {
     {"jmp-buf", NULL, jmp_buf_body, NULL, 0, 0},
     {"pool", map_pool, pool_body, UNMAPPED, 100, 200},
     {"pool-read-only", map_pool, pool_read_only_body, UNMAPPED, 1, 2},
+    {"pool-write-only", map_pool, write_only_body, UNMAPPED, 1, 2},
     {"pool-unmapped", map_pool, pool_unmapped_body, NULL, 0, 0},
     {"pool-no-access", map_pool, no_access_body, NULL, 0, 0},
     {"shared-memory", map_shared, shared_body, NULL, 0, 0},
