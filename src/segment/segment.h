@@ -21,7 +21,8 @@ bool segment_init(uint32_t flags);
 /* Call before each series of writes.  False: nothing may be written (a fork just happened and its
  * segment could not be made, or memory is refused).  Cheap: one load when nothing happened.  In a
  * forked copy the first thread makes the segment; another that comes meanwhile waits for it, 0.2 s
- * by the naps and as much again by their slack, and a signal handler in the first one's does not. */
+ * by the naps and as much again by their slack, and a signal handler in the first one's does not.
+ */
 bool segment_check(void);
 /* Called with bytes allocated so far: makes the file when it is due, makes it anew if it was
  * unlinked (looked at once a second). */
