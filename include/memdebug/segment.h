@@ -29,11 +29,13 @@ extern "C" {
 #define MD_SEGMENT_SUFFIX ".mdseg" /* files are named PID-STARTTIME.mdseg */
 
 enum md_section_id {
-    MD_SECTION_CYCLES,  /* struct md_cycle, a ring: cycle n lies at n % capacity */
-    MD_SECTION_MODULES, /* struct md_module */
-    MD_SECTION_STACKS,  /* uint64_t words: struct md_stack records, one behind the other */
-    MD_SECTION_BUCKETS, /* struct md_bucket */
-    MD_SECTION_SAMPLES, /* struct md_sample */
+    MD_SECTION_CYCLES,    /* struct md_cycle, a ring: cycle n lies at n % capacity */
+    MD_SECTION_MODULES,   /* struct md_module */
+    MD_SECTION_STACKS,    /* uint64_t words: struct md_stack records, one behind the other */
+    MD_SECTION_BUCKETS,   /* struct md_bucket */
+    MD_SECTION_SAMPLES,   /* struct md_sample */
+    MD_SECTION_UNSAMPLED, /* struct md_unsampled, one for each size class, not one after the other
+                           */
     MD_SECTION_COUNT
 };
 
@@ -129,6 +131,7 @@ struct md_header {
 #define MD_CYCLE_TIMED 8u /* by gcinterval */
 #define MD_CYCLE_FINAL                                                                             \
     16u /* at exit, of a program with no other thread: a second would find the same */
+#define MD_CYCLE_LEAKS 32u /* leaked_* is known: a cycle was done before, or it is FINAL */
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
 
 struct md_cycle {
@@ -170,7 +173,10 @@ struct md_cycle {
     uint64_t arm_ns;       /* wall, before the stop: from when on writes were tracked */
     uint64_t rounds;       /* of cleaning, before the stop */
     uint64_t dirty_bytes;  /* looked at again in the stop */
-    uint64_t reserved[2];
+    /* Of the unreachable: those that were so in the cycle done before, each the same block, whether
+     * sampled or not.  With MD_CYCLE_FINAL all.  With MD_CYCLE_LEAKS only, else 0. */
+    uint64_t leaked_objects;
+    uint64_t leaked_bytes;
     char reason[64]; /* of a skip, else empty */
 };
 
@@ -233,6 +239,15 @@ struct md_sample {
     uint32_t flags;      /* MD_SAMPLE_* */
 };
 
+/* Leaked objects of one size class that no sample names, by the cycle with this number; where that
+ * is another than the last one's, there are none. */
+struct md_unsampled {
+    uint64_t cycle; /* number; 0 while being written; atomic */
+    uint64_t size;  /* usable bytes of each; 0: they differ */
+    uint64_t objects;
+    uint64_t bytes;
+};
+
 #ifdef __cplusplus
 #define MD_SEGMENT_ASSERT(c, m) static_assert(c, m)
 #else
@@ -248,6 +263,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_module) == 520, "module");
 MD_SEGMENT_ASSERT(sizeof(struct md_stack) == 16, "stack");
 MD_SEGMENT_ASSERT(sizeof(struct md_bucket) == 64, "bucket");
 MD_SEGMENT_ASSERT(sizeof(struct md_sample) == 32, "sample");
+MD_SEGMENT_ASSERT(sizeof(struct md_unsampled) == 32, "unsampled");
 
 #ifdef __cplusplus
 }

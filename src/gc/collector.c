@@ -21,6 +21,7 @@
 #include "gc/world.h"
 #include "gc/wp_snapshot.h"
 #include "heap/extents.h"
+#include "heap/object_map.h"
 #include "segment/segment.h"
 
 #include <signal.h>
@@ -345,10 +346,53 @@ static void fill_heap(struct md_cycle *cycle, const struct work *work)
     cycle->unreachable_bytes = result->unreachable_bytes;
     cycle->direct_objects = result->leaks.direct_objects;
     cycle->direct_bytes = result->leaks.direct_bytes;
+    cycle->leaked_objects = result->leaks.leaked_objects;
+    cycle->leaked_bytes = result->leaks.leaked_bytes;
     cycle->stack_bytes = result->roots.stack_bytes;
     cycle->globals_bytes = result->roots.globals_bytes;
     int64_t end = (int64_t)(result->bytes + hooks.in_use_bytes() - work->in_use);
     cycle->heap_end_bytes = end > 0 ? (uint64_t)end : 0;
+}
+
+/* Which leaks no sample names.  Before the cycle's own record, so that whoever sees that finds
+ * these. */
+static void tell_unsampled(const struct md_cycle *cycle)
+{
+    const struct leaks_class *leaks = leaks_unsampled(!(cycle->flags & MD_CYCLE_FINAL));
+    uint64_t number = segment_counters()->cycles + 1;
+    segment_hold(true);
+    for (unsigned class = 1; class <= OBJECT_CLASS_HUGE; class ++) {
+        if (!leaks[class].objects || !segment_grow(MD_SECTION_UNSAMPLED, class + 1ull))
+            continue;
+        struct md_unsampled *to =
+            (struct md_unsampled *)segment_table(MD_SECTION_UNSAMPLED) + class;
+        __atomic_store_n(&to->cycle, 0, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        __atomic_store_n(&to->size, object_class_size[class], __ATOMIC_RELAXED);
+        __atomic_store_n(&to->objects, leaks[class].objects, __ATOMIC_RELAXED);
+        __atomic_store_n(&to->bytes, leaks[class].bytes, __ATOMIC_RELAXED);
+        __atomic_store_n(&to->cycle, number, __ATOMIC_RELEASE);
+        if (segment_header()->section[MD_SECTION_UNSAMPLED].count <= class)
+            segment_set_count(MD_SECTION_UNSAMPLED, class + 1ull);
+    }
+    segment_hold(false);
+}
+
+/* Which of the unreachable are leaks: those of two cycles, or of one that counts as two. */
+static void settle_leaks(struct md_cycle *cycle, const struct work *work)
+{
+    for (int times = cycle->flags & MD_CYCLE_FINAL ? 2 : 1; times && hooks.on_samples; times--)
+        cycle->leak_samples =
+            hooks.on_samples(leaks_samples(), work->result.leaks.samples, work->moment);
+    if (cycle->flags & MD_CYCLE_FINAL) {
+        cycle->leaked_objects = cycle->unreachable_objects;
+        cycle->leaked_bytes = cycle->unreachable_bytes;
+    } else if (!leaks_had_before()) {
+        return;
+    }
+    cycle->flags |= MD_CYCLE_LEAKS;
+    if (segment_check())
+        tell_unsampled(cycle);
 }
 
 void gc_hurry(void)
@@ -376,6 +420,8 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         reason = work.reason;
     if (reason || flags & GC_UNTOLD || out->engine != MD_ENGINE_WP)
         wp_forget();
+    if (reason || flags & GC_UNTOLD)
+        leaks_drop();
     if (flags & GC_UNTOLD)
         return !reason;
     int64_t end = os_now_ns();
@@ -391,9 +437,8 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         fill_heap(out, &work);
         if (flags & GC_FINAL && out->threads <= 1)
             out->flags |= MD_CYCLE_FINAL;
-        for (int times = out->flags & MD_CYCLE_FINAL ? 2 : 1; times && hooks.on_samples; times--)
-            out->leak_samples =
-                hooks.on_samples(leaks_samples(), work.result.leaks.samples, work.moment);
+        settle_leaks(out, &work);
+        leaks_keep();
         pacer_base(&pacer, out->heap_end_bytes);
     }
     pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)(out->stop1_ns + out->stop2_ns),

@@ -206,6 +206,14 @@ static ALWAYS_INLINE void each_white_page(const struct heap_index *index,
         }
 }
 
+void heap_index_each_white_page(const struct heap_index *index,
+                                void (*fn)(void *ctx, uintptr_t page, unsigned class,
+                                           const uint64_t *bits),
+                                void *ctx)
+{
+    each_white_page(index, fn, ctx);
+}
+
 struct count {
     const struct heap_index *index;
     uint64_t objects, bytes;

@@ -116,6 +116,12 @@ static ALWAYS_INLINE uintptr_t heap_index_resolve(const struct heap_index *index
 
 /* Objects and bytes that are white. */
 void heap_index_count_white(const struct heap_index *index, uint64_t *objects, uint64_t *bytes);
+/* Calls `fn` for each page with white blocks in order of address: the size class and the four words
+ * of white bits. */
+void heap_index_each_white_page(const struct heap_index *index,
+                                void (*fn)(void *ctx, uintptr_t page, unsigned class,
+                                           const uint64_t *bits),
+                                void *ctx);
 /* Calls `fn` for each white block in order of address; `sampled`: the profiler holds a sample. */
 void heap_index_each_white(const struct heap_index *index,
                            void (*fn)(void *ctx, uintptr_t block, size_t size, bool sampled),

@@ -12,13 +12,43 @@
 static uint8_t *sample_state; /* MAP_SHARED: written where the mark runs, read by the tracer */
 static size_t sample_room;
 
+/* The white bits of a page of heap; with its address, in the low bits, its size class. */
+struct lost_page {
+    uint64_t page_and_class;
+    uint64_t bits[4];
+};
+
+/* What one cycle has not reached.  MAP_SHARED too; only what is used is ever touched, 40 bytes for
+ * a page of heap with something lost on it. */
+struct lost {
+    size_t mapped;  /* bytes */
+    size_t counted; /* of them, as ours */
+    uint64_t room, count;
+    bool full;
+    struct leaks_class unsampled[OBJECT_CLASS_HUGE + 1]; /* of the unreached */
+    struct leaks_class leaked[OBJECT_CLASS_HUGE + 1];    /* of these, the leaks */
+    struct lost_page pages[];                            /* ascending */
+};
+static struct lost *lost_before, *lost_now; /* of the last cycle told; of the one under way */
+
 static void unmap(void *memory, size_t size)
 {
     own_forget(memory, size);
     munmap(memory, size);
 }
 
-void leaks_renew(void)
+/* Forgotten before it goes: a fork may come between. */
+static void unmap_lost(struct lost **place)
+{
+    struct lost *old = *place;
+    __atomic_store_n(place, NULL, __ATOMIC_SEQ_CST);
+    if (!old)
+        return;
+    own_count(-(int64_t)old->counted);
+    unmap(old, old->mapped);
+}
+
+static void renew_samples(void)
 {
     uint8_t *old = sample_state; /* forgotten before it goes: a fork may come between */
     size_t old_room = sample_room;
@@ -28,12 +58,45 @@ void leaks_renew(void)
         unmap(old, old_room);
 }
 
+void leaks_renew(void)
+{
+    renew_samples();
+    unmap_lost(&lost_before);
+    unmap_lost(&lost_now);
+}
+
+/* Room for every page of the heap, and for what it grows by until the snapshot. */
+static bool map_lost(void)
+{
+    uint64_t pages = extents_bytes() / OS_PAGE;
+    uint64_t room = pages + pages / 4 + 4096;
+    size_t size = (sizeof(struct lost) + room * sizeof(struct lost_page) + OS_PAGE - 1) &
+                  ~(size_t)(OS_PAGE - 1);
+    unmap_lost(&lost_now);
+    /* No access at first: mlockall would make all of it resident. */
+    void *memory = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    own_note(memory, size, 0);
+    if (mprotect(memory, size, PROT_READ | PROT_WRITE) != 0) {
+        unmap(memory, size);
+        return false;
+    }
+    struct lost *lost = memory;
+    lost->mapped = size;
+    lost->room = room;
+    __atomic_store_n(&lost_now, lost, __ATOMIC_SEQ_CST);
+    return true;
+}
+
 const char *leaks_prepare(void)
 {
     size_t wanted = (size_t)segment_capacity(MD_SECTION_SAMPLES);
     wanted = (wanted + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+    if (!map_lost())
+        return "no memory for the result";
     if (sample_state && wanted > sample_room)
-        leaks_renew();
+        renew_samples();
     if (sample_state)
         return NULL;
     void *room = mmap(NULL, wanted, PROT_READ | PROT_WRITE,
@@ -51,12 +114,38 @@ const uint8_t *leaks_samples(void)
     return sample_state;
 }
 
+void leaks_keep(void)
+{
+    unmap_lost(&lost_before);
+    lost_before = lost_now;
+    __atomic_store_n(&lost_now, NULL, __ATOMIC_SEQ_CST);
+    if (!lost_before)
+        return;
+    lost_before->counted = sizeof *lost_before + lost_before->count * sizeof *lost_before->pages;
+    own_count((int64_t)lost_before->counted);
+}
+
+void leaks_drop(void)
+{
+    unmap_lost(&lost_now);
+}
+
+bool leaks_had_before(void)
+{
+    return lost_before;
+}
+
+const struct leaks_class *leaks_unsampled(bool leaked)
+{
+    return leaked ? lost_now->leaked : lost_now->unsampled;
+}
+
 /* ---- direct and indirect ---- */
 
 /* Two more sets of blocks in the shape of the white one: views of the same index. */
 struct sets {
     struct mark *mark;
-    struct heap_index found;  /* white as the mark left it */
+    struct heap_index found;  /* white as the mark left it; then those of them without a sample */
     struct heap_index direct; /* white: those that may be direct, in the end those that are */
     struct leaks_result *result;
 };
@@ -186,7 +275,14 @@ static void find_samples(struct sets *sets, bool nothing_new)
         if (block - index->lo >= index->span ||
             !(*index_white(index, block) & index_white_bit(block)))
             continue;
+        *index_white(&sets->found, block) &= ~index_white_bit(block);
         uint32_t before = __atomic_load_n(&table[slot].flags, __ATOMIC_RELAXED);
+        if (before & MD_SAMPLE_UNREACHED) {
+            size_t size = 0;
+            heap_index_resolve(index, block, &size);
+            sets->result->leaked_objects++;
+            sets->result->leaked_bytes += size;
+        }
         if (nothing_new && !(before & MD_SAMPLE_UNREACHED))
             continue;
         bool direct = *index_white(&sets->direct, block) & index_white_bit(block);
@@ -195,6 +291,68 @@ static void find_samples(struct sets *sets, bool nothing_new)
         sets->result->unreached_samples++;
     }
     sets->result->samples = count;
+}
+
+/* ---- what two cycles have not reached ---- */
+
+struct keeper {
+    struct sets *sets;
+    uint64_t next; /* page of the cycle before */
+};
+
+static void count_unsampled(struct leaks_class *class, size_t size)
+{
+    class->objects++;
+    class->bytes += size;
+}
+
+/* Writes down the white blocks of a page, and counts those without a sample: in all, and those that
+ * the cycle before has not reached either.  Beside the running program one of them may be freed by
+ * now (its pointer was disguised). */
+static void keep_page(void *ctx, uintptr_t page, unsigned class, const uint64_t *white)
+{
+    struct keeper *keeper = ctx;
+    const struct heap_index *found = &keeper->sets->found;
+    struct leaks_result *result = keeper->sets->result;
+    const uint64_t *unsampled = index_white(found, page), *before = NULL;
+    if (lost_now->count == lost_now->room) {
+        lost_now->full = true;
+        return;
+    }
+    struct lost_page *entry = &lost_now->pages[lost_now->count++];
+    *entry = (struct lost_page){page | class, {white[0], white[1], white[2], white[3]}};
+    for (; lost_before && keeper->next < lost_before->count; keeper->next++) {
+        const struct lost_page *old = &lost_before->pages[keeper->next];
+        if (old->page_and_class >= page) {
+            before = old->page_and_class == (page | class) ? old->bits : NULL;
+            break;
+        }
+    }
+    for (unsigned i = 0; i < 4; i++)
+        for (uint64_t left = unsampled[i]; left; left &= left - 1) {
+            unsigned bit = (unsigned)__builtin_ctzll(left);
+            uintptr_t block = page + (uintptr_t)(64 * i + bit) * 16;
+            size_t size = 0;
+            if ((*object_byte((void *)block) & OBJECT_CLASS) != class)
+                continue;
+            heap_index_resolve(found, block, &size);
+            count_unsampled(&lost_now->unsampled[class], size);
+            if (!before || !(before[i] >> bit & 1))
+                continue;
+            count_unsampled(&lost_now->leaked[class], size);
+            result->leaked_objects++;
+            result->leaked_bytes += size;
+        }
+}
+
+static bool keep_lost(struct sets *sets)
+{
+    struct keeper keeper = {sets, 0};
+    lost_now->count = 0; /* a trace that came to nothing may have been here */
+    memset(lost_now->unsampled, 0, sizeof lost_now->unsampled);
+    memset(lost_now->leaked, 0, sizeof lost_now->leaked);
+    heap_index_each_white_page(sets->mark->index, keep_page, &keeper);
+    return !lost_now->full;
 }
 
 static uint64_t *map_bits(size_t size)
@@ -223,6 +381,7 @@ bool leaks_find(struct mark *mark, bool nothing_new, struct leaks_result *result
         find_direct(sets);
         if (sample_state)
             find_samples(sets, nothing_new);
+        ok = !lost_now || keep_lost(sets);
     }
     if (direct)
         unmap(direct, size);

@@ -1,5 +1,5 @@
-/* What a mark has left unreached, looked at once more: which of these blocks lead to others, and
- * which live samples they are.
+/* What a mark has left unreached, looked at once more: which of these blocks lead to others, which
+ * live samples they are, and which the cycle before had not reached either: the leaks.
  *
  * Direct: a block that no other unreachable block points at or into; of blocks that reach each
  * other, and that nothing else leads to, the one at the lowest address.  So each leak has one
@@ -15,15 +15,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* In memory shared with the tracer. */
+/* Leaks are counted, whatever is sampled: the unreached blocks of a cycle are kept until the next
+ * one is told.  A block with a sample is known by that; of the others one counts as the same if
+ * it has the same address and size (freed in between, by way of a pointer that nobody sees, and
+ * given out again, it is taken for it).
+ *
+ * In memory shared with the tracer. */
 struct leaks_result {
     uint64_t direct_objects, direct_bytes;
+    uint64_t leaked_objects, leaked_bytes;
     uint64_t samples;           /* records of the live-sample table that were looked at */
     uint64_t unreached_samples; /* of them, those of white blocks */
 };
 
-/* Makes room for what leaks_find says of samples, for as many as the segment can hold.  Before the
- * stop; NULL, or why not. */
+/* Blocks of one size class. */
+struct leaks_class {
+    uint64_t objects, bytes;
+};
+
+/* Makes room for what leaks_find says of samples, for as many as the segment can hold, and for what
+ * it keeps of the unreached, in the worst case 1 % of the heap.  Before the stop; NULL, or why not.
+ */
 const char *leaks_prepare(void);
 /* `nothing_new`: there was no look at everything, as nothing is unreached but what is known to be
  * lost.  Of samples it tells only those that were unreached in the cycle told before, and of these
@@ -34,6 +46,15 @@ bool leaks_find(struct mark *mark, bool nothing_new, struct leaks_result *result
  * MD_SAMPLE_INDIRECT, and MD_SAMPLE_LEAK where it is to stay as it is, `result->samples` of them.
  * A record used anew since the stop has a byte that says nothing. */
 const uint8_t *leaks_samples(void);
+/* Of the blocks without a sample, by size class (OBJECT_CLASS_HUGE + 1 of them): those unreached by
+ * this cycle, or the leaks among them.  After leaks_find, until leaks_keep or leaks_drop. */
+const struct leaks_class *leaks_unsampled(bool leaked);
+/* Whether there is a cycle before, without which no leaks are found. */
+bool leaks_had_before(void);
+/* On the tracer's side after a cycle, if it is told: the next one's leaks are counted against it.
+ * Else, after leaks_prepare: the last one told stays that. */
+void leaks_keep(void);
+void leaks_drop(void);
 /* In a forked copy: the room belongs to the parent. */
 void leaks_renew(void);
 

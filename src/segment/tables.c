@@ -12,7 +12,8 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define CYCLES 256 /* records kept: about 20 minutes of a cycle each 5 s */
+#define CYCLES 256   /* records kept: about 20 minutes of a cycle each 5 s */
+#define CLASSES 128u /* size classes: a page of records */
 #define GROW_LEAST (16u << 10)
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = {
@@ -21,6 +22,7 @@ static const uint32_t entry_size[MD_SECTION_COUNT] = {
     [MD_SECTION_STACKS] = sizeof(uint64_t),
     [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
     [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
+    [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
 };
 
 static uint64_t page_round(uint64_t n)
@@ -28,8 +30,8 @@ static uint64_t page_round(uint64_t n)
     return (n + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
 }
 
-/* Cycles and modules have fixed room; the rest is shared out by what each costs per sample: a live
- * sample 32 bytes, a bucket 64, a stack some 20 words. */
+/* Cycles, modules and size classes have fixed room; the rest is shared out by what each costs per
+ * sample: a live sample 32 bytes, a bucket 64, a stack some 20 words. */
 static void lay_out(struct tables *t, void *base, size_t size)
 {
     uint64_t modules = size < (8u << 20) ? 128 : 1024;
@@ -37,7 +39,8 @@ static void lay_out(struct tables *t, void *base, size_t size)
     t->header = base;
     t->size = size;
     uint64_t fixed = page_round(CYCLES * sizeof(struct md_cycle)) +
-                     page_round(modules * sizeof(struct md_module)) + OS_PAGE;
+                     page_round(modules * sizeof(struct md_module)) +
+                     CLASSES * sizeof(struct md_unsampled) + OS_PAGE;
     uint64_t rest = size - fixed;
     uint64_t bytes[MD_SECTION_COUNT] = {
         [MD_SECTION_CYCLES] = CYCLES * sizeof(struct md_cycle),
@@ -45,6 +48,7 @@ static void lay_out(struct tables *t, void *base, size_t size)
         [MD_SECTION_STACKS] = rest / 10 * 3,
         [MD_SECTION_BUCKETS] = rest / 10 * 2,
         [MD_SECTION_SAMPLES] = rest / 10 * 5,
+        [MD_SECTION_UNSAMPLED] = CLASSES * sizeof(struct md_unsampled),
     };
     for (int id = 0; id < MD_SECTION_COUNT; id++) {
         struct md_section *s = &t->header->section[id];

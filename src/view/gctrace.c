@@ -254,6 +254,10 @@ size_t gctrace_format_json(const struct md_cycle *c, uint32_t pid, const char *n
     put_json_u64(f, "direct_objects", c->direct_objects);
     put_json_u64(f, "direct_bytes", c->direct_bytes);
     put_json_u64(f, "leak_samples", c->leak_samples);
+    if (c->flags & MD_CYCLE_LEAKS) {
+        put_json_u64(f, "leaked_objects", c->leaked_objects);
+        put_json_u64(f, "leaked_bytes", c->leaked_bytes);
+    }
     put_json_u64(f, "arm_ns", c->arm_ns);
     put_json_u64(f, "rounds", c->rounds);
     put_json_u64(f, "dirty_bytes", c->dirty_bytes);

@@ -31,6 +31,7 @@ static const uint32_t entry_sizes[MD_SECTION_COUNT] = {
     [MD_SECTION_STACKS] = sizeof(uint64_t),
     [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
     [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
+    [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
 };
 
 static int fail(char *error, int code, const char *what)
@@ -191,6 +192,27 @@ static int take_cycles(struct snapshot *snap, const void *base, size_t size)
     return 0;
 }
 
+/* Before the cycles: a cycle's come before its own record. */
+static int take_unsampled(struct snapshot *snap, const void *base, size_t size)
+{
+    struct span span = section_span(snap, base, size, MD_SECTION_UNSAMPLED);
+    if (!span.count)
+        return 0;
+    snap->unsampled = reallocarray(NULL, span.count, sizeof *snap->unsampled);
+    if (!snap->unsampled)
+        return ENOMEM;
+    const struct md_unsampled *live = (const struct md_unsampled *)(const void *)span.base;
+    for (uint64_t i = 0; i < span.count; i++) {
+        struct md_unsampled *u = &snap->unsampled[snap->unsampled_count];
+        uint64_t cycle = __atomic_load_n(&live[i].cycle, __ATOMIC_ACQUIRE);
+        copy_words(u, &live[i], sizeof *u);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (cycle && __atomic_load_n(&live[i].cycle, __ATOMIC_RELAXED) == cycle)
+            snap->unsampled_count++;
+    }
+    return 0;
+}
+
 static int take_samples(struct snapshot *snap, const void *base, size_t size)
 {
     struct span span = section_span(snap, base, size, MD_SECTION_SAMPLES);
@@ -299,6 +321,8 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
         result = take_stacks(snap, base, size);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_modules(snap, base, size);
+    if (result == 0 && what & SNAPSHOT_LEAKS)
+        result = take_unsampled(snap, base, size);
     if (result == 0 && what & SNAPSHOT_CYCLES)
         result = take_cycles(snap, base, size);
     if (result != 0) {
@@ -360,6 +384,7 @@ void snapshot_fini(struct snapshot *snap)
     free(snap->stack_words);
     free(snap->buckets);
     free(snap->samples);
+    free(snap->unsampled);
     *snap = (struct snapshot){0};
 }
 

@@ -36,7 +36,8 @@ void segment_file_close(struct segment_file *file);
 #define SNAPSHOT_PROFILE 2u /* modules, stacks, buckets */
 #define SNAPSHOT_SAMPLES 4u
 #define SNAPSHOT_ALL 7u
-#define SNAPSHOT_LEAKS 8u /* of the samples those that the last cycle did not reach */
+#define SNAPSHOT_LEAKS                                                                             \
+    8u /* of the samples those that the last cycle did not reach; unsampled ones */
 
 struct snapshot {
     unsigned what;           /* SNAPSHOT_* that it was asked for */
@@ -51,6 +52,8 @@ struct snapshot {
     size_t bucket_count;
     struct md_sample *samples; /* live ones only, packed */
     size_t sample_count;
+    struct md_unsampled *unsampled; /* of several cycles, perhaps */
+    size_t unsampled_count;
     uint64_t torn;    /* records that could not be read whole */
     int64_t taken_ns; /* CLOCK_MONOTONIC */
 };

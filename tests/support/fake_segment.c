@@ -75,8 +75,9 @@ static void *section(enum md_section_id id)
 
 static void make_sections(void)
 {
-    static const uint32_t sizes[] = {sizeof(struct md_cycle), sizeof(struct md_module), 8,
-                                     sizeof(struct md_bucket), sizeof(struct md_sample)};
+    static const uint32_t sizes[] = {
+        sizeof(struct md_cycle),  sizeof(struct md_module), 8,
+        sizeof(struct md_bucket), sizeof(struct md_sample), sizeof(struct md_unsampled)};
     uint64_t offset = 4096;
     for (int i = 0; i < MD_SECTION_COUNT; i++) {
         uint64_t capacity = i == MD_SECTION_CYCLES ? 64 : i == MD_SECTION_MODULES ? 64 : CAPACITY;

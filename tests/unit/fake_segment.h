@@ -26,8 +26,8 @@ static inline void *fake_entry(struct fake_segment *s, unsigned section, uint64_
 static inline void fake_init(struct fake_segment *s, const uint64_t capacity[MD_SECTION_COUNT])
 {
     static const uint32_t entry_size[MD_SECTION_COUNT] = {
-        sizeof(struct md_cycle), sizeof(struct md_module), 8, sizeof(struct md_bucket),
-        sizeof(struct md_sample)};
+        sizeof(struct md_cycle),  sizeof(struct md_module), 8,
+        sizeof(struct md_bucket), sizeof(struct md_sample), sizeof(struct md_unsampled)};
     s->size = 4096;
     for (unsigned i = 0; i < MD_SECTION_COUNT; i++)
         s->size += fake_pages(capacity[i] * entry_size[i]);
@@ -112,7 +112,7 @@ static inline struct md_cycle *fake_cycle(struct fake_segment *s)
 /* A little of everything; what test_snapshot and the fuzzers start from. */
 static inline void fake_full(struct fake_segment *s)
 {
-    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6};
+    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4};
     fake_init(s, capacity);
     struct md_module *m = fake_module(s, "/usr/bin/redis-server", 0x400000, 0x500000, 0);
     m->build_id_size = 20;

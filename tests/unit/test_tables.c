@@ -18,8 +18,8 @@ static bool readable(const void *addr)
 }
 
 static const uint64_t entry_size[MD_SECTION_COUNT] = {
-    sizeof(struct md_cycle), sizeof(struct md_module), 8, sizeof(struct md_bucket),
-    sizeof(struct md_sample)};
+    sizeof(struct md_cycle),  sizeof(struct md_module), 8,
+    sizeof(struct md_bucket), sizeof(struct md_sample), sizeof(struct md_unsampled)};
 
 /* As a reader sees it: pages, in the file, apart. */
 static void check_layout(const struct tables *t, const char *what)

@@ -25,7 +25,7 @@ static void sample(uint32_t bucket, double weight, uint32_t born_ds, uint32_t fl
 /* Addresses belong to no file, so frames have modules and no names. */
 static void make_segment(void)
 {
-    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 4, 64, 8, 64};
+    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 4, 64, 8, 64, 8};
     fake_init(&segment, capacity);
     fake_module(&segment, "/opt/program", 0x400000, 0x500000, 0x400000);
     fake_module(&segment, "/opt/libmemdebug.so.0", 0x600000, 0x700000, 0x600000);
