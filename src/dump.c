@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/fmt.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "segment/segment.h"
@@ -99,6 +100,12 @@ static void complain(const char *path, int error)
     fmt_text(&f, ": ");
     const char *reason = strerrordesc_np(error);
     fmt_text(&f, reason ? reason : "failed");
+    if (error == EACCES || error == EPERM) {
+        /* No privilege is kept for this: a dump is written with what the program has now. */
+        fmt_text(&f, " for uid ");
+        fmt_u64(&f, geteuid());
+        fmt_text(&f, "; give a PREFIX where that one may write");
+    }
     fmt_text(&f, " (tried again at the next dump)");
     message(line);
 }

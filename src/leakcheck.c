@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/fmt.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "malloc/counts.h"

@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "base/fmt.h"
 #include "base/lock.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "dump.h"
@@ -13,6 +14,7 @@
 #include "malloc/counts.h"
 #include "malloc/entry.h"
 #include "malloc/jemalloc.h"
+#include "malloc/passed.h"
 #include "malloc/startup.h"
 #include "malloc/variants.h"
 #include "memdebug/memdebug.h"
@@ -20,11 +22,11 @@
 #include "segment/segment.h"
 #include "service.h"
 #include "stack/unwind.h"
+#include "trace_file.h"
 #include "view/gctrace.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -42,8 +44,6 @@ static bool options_given; /* MEMDEBUG is set: without it not a word is printed 
 static bool active;        /* this process is watched: not excluded by `only` or `follow` */
 static bool tracked;       /* the variant */
 static unsigned gc_mode = GC_OFF;
-/* gctracefile, absolute: the program may change its directory. */
-static char trace_path[512];
 
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
 EXPORT __attribute__((weak)) const char *malloc_conf;
@@ -138,31 +138,6 @@ static bool learn_classes(void)
     return true;
 }
 
-/* The trace's own file, opened for each line, so that whoever rotates it may move it away. */
-static int write_trace_file(const char *line, size_t length)
-{
-    static bool said;
-    char path[512];
-    struct fmt f = fmt_on(path, sizeof path);
-    const struct md_header *who = segment_identity();
-    fmt_path(&f, trace_path, who->pid, who->name);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-    int error = fd < 0 ? errno : write_unblocked(fd, line, length);
-    if (fd >= 0)
-        close(fd);
-    if (error && !said) {
-        char text[700];
-        f = fmt_on(text, sizeof text);
-        fmt_text(&f, "gctracefile: ");
-        fmt_text(&f, path);
-        fmt_text(&f, ": ");
-        fmt_text(&f, strerrordesc_np(error));
-        message(text);
-    }
-    said = error != 0;
-    return error;
-}
-
 static void on_cycle(const struct md_cycle *cycle)
 {
     char line[GCTRACE_JSON_SIZE];
@@ -172,7 +147,7 @@ static void on_cycle(const struct md_cycle *cycle)
         return;
     size_t length = form == 2 ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
                               : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
-    if (*trace_path ? write_trace_file(line, length) : message_write(line, length))
+    if (trace_file_given() ? trace_file_write(line, length) : message_write(line, length))
         COUNT_ADD(lost_lines, 1);
 }
 
@@ -227,6 +202,7 @@ static void after_fork(void)
 {
     own_thread = false;
     in_child = true;
+    passed_renew();
     prof_renew();
     message_release();
     startup_renew();
@@ -234,6 +210,7 @@ static void after_fork(void)
     gc_renew();
     service_renew();
     dump_renew();
+    trace_file_renew();
     leakcheck_renew();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
         segment_disable();
@@ -261,6 +238,8 @@ void memdebug_boot(void)
     char *text = secure_getenv("MEMDEBUG");
     options_given = text && *text;
     bool exec_child = options_parse(text);
+    if (options_given)
+        passed_note();
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     gc_mode = active ? chosen_gc() : GC_OFF;
     prepare_leakcheck();
@@ -416,6 +395,7 @@ static __attribute__((constructor)) void at_load(void)
 {
     static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size,
                                           prof_moment, prof_flag};
+    passed_init();
     if (!active)
         return;
     unwind_init();
@@ -426,7 +406,7 @@ static __attribute__((constructor)) void at_load(void)
         options_help(help_line);
     if (wants_leakcheck() || (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE)))
         message_keep();
-    fmt_absolute(trace_path, sizeof trace_path, option_text(OPTION_GCTRACEFILE));
+    trace_file_init(option_number(OPTION_GCTRACE));
     dump_init();
     leakcheck_init();
     install_dump_signal();

@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "base/fmt.h"
 #include "base/lock.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "dump.h"

@@ -1,5 +1,6 @@
 /* What both variants share: statistics, trimming, and operator new when memory is refused. */
 #include "base/fmt.h"
+#include "base/message.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
 #include "segment/segment.h"

@@ -1,6 +1,7 @@
 /* MEMDEBUG: every key with what it takes and what it does not, spelling, escapes, what is said and
  * that it is said once in a process tree. */
 #include "base/fmt.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "core_test.h"
 #include "tap.h"

@@ -1,0 +1,106 @@
+#include "malloc/passed.h"
+
+#include "base/compiler.h"
+#include "base/message.h"
+#include "segment/segment.h"
+
+#include <dlfcn.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+/* Until whoever has the calls next is known, by constructors that run before ours: the same as
+ * libc's. */
+static int early_dup2(int old, int new)
+{
+    return (int)syscall(SYS_dup2, old, new);
+}
+
+static int early_dup3(int old, int new, int flags)
+{
+    return (int)syscall(SYS_dup3, old, new, flags);
+}
+
+/* Where the exported symbol jumps to, and where its stub that notes goes on to. */
+#define SLOTS(name)                                                                                \
+    extern void *slot_##name HIDDEN, *next_##name HIDDEN;                                          \
+    extern char noting_##name[] HIDDEN;                                                            \
+    void *slot_##name = (void *)early_##name, *next_##name = (void *)early_##name;
+SLOTS(dup2)
+SLOTS(dup3)
+
+static pid_t own_pid;
+
+/* A child of vfork writes into our memory, but its descriptor 2 is not ours. */
+HIDDEN __attribute__((used)) void note_descriptor_2(int old);
+void note_descriptor_2(int old)
+{
+    if (segment_forked() || getpid() == own_pid)
+        message_note(old);
+}
+
+/* The third argument is dup3's.  On entry to a function the stack is 8 bytes off. */
+#define PASSED(name)                                                                               \
+    __asm__(".text\n"                                                                              \
+            ".globl " #name "\n"                                                                   \
+            ".type " #name ", @function\n"                                                         \
+            ".p2align 4\n" #name ":\n"                                                             \
+            "  .cfi_startproc\n"                                                                   \
+            "  jmp *slot_" #name "(%rip)\n"                                                        \
+            "  .cfi_endproc\n"                                                                     \
+            ".size " #name ", . - " #name "\n"                                                     \
+            ".hidden noting_" #name "\n"                                                           \
+            ".globl noting_" #name "\n"                                                            \
+            ".type noting_" #name ", @function\n"                                                  \
+            "noting_" #name ":\n"                                                                  \
+            "  .cfi_startproc\n"                                                                   \
+            "  cmpl $2, %esi\n"                                                                    \
+            "  jne 1f\n"                                                                           \
+            "  push %rdi\n"                                                                        \
+            "  .cfi_adjust_cfa_offset 8\n"                                                         \
+            "  push %rsi\n"                                                                        \
+            "  .cfi_adjust_cfa_offset 8\n"                                                         \
+            "  push %rdx\n"                                                                        \
+            "  .cfi_adjust_cfa_offset 8\n"                                                         \
+            "  call note_descriptor_2\n"                                                           \
+            "  pop %rdx\n"                                                                         \
+            "  .cfi_adjust_cfa_offset -8\n"                                                        \
+            "  pop %rsi\n"                                                                         \
+            "  .cfi_adjust_cfa_offset -8\n"                                                        \
+            "  pop %rdi\n"                                                                         \
+            "  .cfi_adjust_cfa_offset -8\n"                                                        \
+            "1: jmp *next_" #name "(%rip)\n"                                                       \
+            "  .cfi_endproc\n"                                                                     \
+            ".size noting_" #name ", . - noting_" #name "\n");
+PASSED(dup2)
+PASSED(dup3)
+
+void passed_note(void)
+{
+    own_pid = getpid();
+    slot_dup2 = noting_dup2;
+    slot_dup3 = noting_dup3;
+}
+
+static void find(void **slot, void **next, const char *name, const void *noting)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    if (!found)
+        return;
+    *next = found;
+    if (*slot != noting)
+        *slot = found;
+}
+
+void passed_init(void)
+{
+    find(&slot_dup2, &next_dup2, "dup2", noting_dup2);
+    find(&slot_dup3, &next_dup3, "dup3", noting_dup3);
+}
+
+void passed_renew(void)
+{
+    if (own_pid)
+        own_pid = getpid();
+}

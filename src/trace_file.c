@@ -1,0 +1,166 @@
+#include "trace_file.h"
+
+#include "base/compiler.h"
+#include "base/fmt.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "segment/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LEAST_DESCRIPTOR 500 /* out of the way of the program's own */
+
+static char pattern[PATH_MAX];
+static char path[PATH_MAX]; /* of this process */
+static int held = -1;
+static dev_t dev;
+static ino_t ino;
+static int said_error; /* the errno that was complained about last */
+
+static bool is_same(const struct stat *st)
+{
+    return st->st_dev == dev && st->st_ino == ino;
+}
+
+/* Is the file that we hold still under our descriptor? */
+static bool is_held(struct stat *st)
+{
+    return held >= 0 && fstat(held, st) == 0 && is_same(st);
+}
+
+static void let_go(void)
+{
+    struct stat st;
+    if (is_held(&st)) /* else the program has closed it, and the number is not ours any more */
+        close(held);
+    held = -1;
+}
+
+static int open_path(void)
+{
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+}
+
+/* Opens the path, and holds it where that does no harm.  `*fd` is to be closed by the caller if it
+ * is not what is held.  0 or an errno value. */
+static int open_anew(int *fd)
+{
+    struct stat st;
+    *fd = open_path();
+    if (*fd < 0)
+        return errno;
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return 0;
+    int high = fcntl(*fd, F_DUPFD_CLOEXEC, LEAST_DESCRIPTOR);
+    if (high < 0)
+        return 0; /* beyond RLIMIT_NOFILE: opened for each line */
+    close(*fd);
+    let_go();
+    dev = st.st_dev;
+    ino = st.st_ino;
+    *fd = held = high;
+    return 0;
+}
+
+/* The descriptor to write a line to. */
+static int choose(int *fd)
+{
+    struct stat ours, named;
+    *fd = -1;
+    if (!is_held(&ours)) {
+        held = -1;
+        return open_anew(fd);
+    }
+    bool removed = ours.st_nlink == 0; /* what is written now, nobody can read */
+    bool moved = stat(path, &named) == 0 ? !is_same(&named) : errno == ENOENT || removed;
+    int error = moved ? open_anew(fd) : 0;
+    if (!moved || error)
+        *fd = held;
+    return removed ? error : 0;
+}
+
+static void complain(int error)
+{
+    char line[700];
+    struct fmt f = fmt_on(line, sizeof line);
+    const char *reason = strerrordesc_np(error);
+    fmt_text(&f, "gctracefile: ");
+    fmt_bytes(&f, path, strnlen(path, 400));
+    fmt_text(&f, ": ");
+    fmt_text(&f, reason ? reason : "failed");
+    if (error == EACCES || error == EPERM) {
+        fmt_text(&f, " for uid ");
+        fmt_u64(&f, geteuid());
+    }
+    fmt_text(&f, "; the lines stay in memory: memtop tail ");
+    fmt_u64(&f, (uint64_t)getpid());
+    message(line);
+}
+
+static void name_file(void)
+{
+    struct fmt f = fmt_on(path, sizeof path);
+    const struct md_header *who = segment_identity();
+    fmt_path(&f, pattern, who->pid, who->name);
+}
+
+/* Once for each reason, and again when it has worked meanwhile. */
+static int tell(int error)
+{
+    if (error && error != EAGAIN && error != said_error)
+        complain(error);
+    if (error != EAGAIN)
+        said_error = error;
+    return error;
+}
+
+void trace_file_init(bool wanted)
+{
+    int fd, saved = errno;
+    fmt_absolute(pattern, sizeof pattern, option_text(OPTION_GCTRACEFILE));
+    if (pattern[0] && wanted) {
+        name_file();
+        int error = open_anew(&fd);
+        if (!error && fd != held)
+            close(fd);
+        /* A FIFO that nobody reads yet is none to complain about. */
+        if (error != ENXIO)
+            tell(error);
+    }
+    errno = saved;
+}
+
+bool trace_file_given(void)
+{
+    return pattern[0];
+}
+
+int trace_file_write(const char *line, size_t length)
+{
+    int fd, saved = errno;
+    if (!path[0])
+        name_file();
+    int error = choose(&fd);
+    if (!error)
+        error = write_unblocked(fd, line, length);
+    if (fd >= 0 && fd != held)
+        close(fd);
+    errno = saved;
+    return tell(error);
+}
+
+void trace_file_renew(void)
+{
+    int saved = errno;
+    said_error = 0;
+    if (strstr(pattern, "{pid}") || strstr(pattern, "%p")) {
+        let_go();
+        path[0] = 0; /* named when there is something to write: the pid is not known yet */
+    }
+    errno = saved;
+}
