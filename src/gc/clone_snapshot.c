@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 
 #define CHILD_CPU_SECONDS 600
+#define WATCH_NS 20000000
 /* Pages that turned out not to be readable, before the child takes it for an error of its own. */
 #define CHILD_FAULTS 65536
 
@@ -171,7 +172,8 @@ static void reap(void)
     child = 0;
 }
 
-const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns)
+const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns,
+                          const char *(*watch)(void))
 {
     int64_t end = os_now_ns() + limit_ns;
     const char *reason = NULL;
@@ -186,7 +188,11 @@ const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns)
             snapshot_cancel();
             break;
         }
-        raw_futex_wait(&shared->done, 0, MIN(left, 200000000), 0);
+        if (watch && (reason = watch())) {
+            snapshot_cancel();
+            break;
+        }
+        raw_futex_wait(&shared->done, 0, MIN(left, watch ? WATCH_NS : 200000000), 0);
     }
     *result = *shared;
     if (!reason && result->done != 1)

@@ -20,8 +20,10 @@
 const char *snapshot_prepare(void);
 /* With the world stopped.  NULL: the child is on its way.  `block_size` as heap_index_build's. */
 const char *snapshot_clone(size_t (*block_size)(const void *block));
-/* Waits for the child, at most `limit_ns`.  NULL: done, result in *result. */
-const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns);
+/* Waits for the child, at most `limit_ns`.  NULL: done, result in *result.  Meanwhile asks `watch`,
+ * if it is not NULL, every 20 ms: with a reason the child is ended. */
+const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns,
+                          const char *(*watch)(void));
 /* A mark under way no longer yields to the program, which waits for it.  On any thread. */
 void snapshot_hurry(void);
 /* Ends a child whose snapshot is not wanted. */

@@ -41,8 +41,9 @@ struct work {
     struct md_cycle *cycle;
     const char *reason; /* NULL: done */
     struct snapshot_result result;
-    uint64_t in_use; /* by the counters, at the snapshot */
-    uint64_t moment; /* of the samples, likewise */
+    uint64_t in_use;        /* by the counters, at the snapshot */
+    uint64_t moment;        /* of the samples, likewise */
+    uint64_t private_bytes; /* of the process's own, resident, at the cycle's start */
 };
 
 /* Whether the program locks its memory: tables that are mapped beside it would be locked too. */
@@ -118,13 +119,6 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     return reason;
 }
 
-/* Bytes that a copy may come to: the heap, if all of it is written to, and a quarter to mark in. */
-static uint64_t most_of_copy(void)
-{
-    uint64_t in_use = hooks.in_use_bytes();
-    return in_use + in_use / 4;
-}
-
 /* A minute, and one more for each 2 GB. */
 static int64_t mark_limit_ns(const struct work *work)
 {
@@ -156,18 +150,22 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
 
 static const char *run_clone(struct work *work, bool *engine_failed)
 {
-    const char *reason = room_for_copy(most_of_copy());
+    const char *reason = room_for_copy(room_need(work->private_bytes, hooks.in_use_bytes()));
     *engine_failed = true;
     if (reason)
         return reason;
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
         huge_collapse();
     unforked_before();
+    uint64_t faults = proc_faults();
     if ((reason = stop(work, clone_in_stop, engine_failed)))
         return reason;
     unforked_after();
     *engine_failed = false;
-    reason = snapshot_wait(&work->result, mark_limit_ns(work));
+    reason =
+        snapshot_wait(&work->result, mark_limit_ns(work), room_is_limited() ? room_runs_out : NULL);
+    /* The first write to a page that the copy has too is a fault, as is that to a new one. */
+    room_note_copy(work->private_bytes, (proc_faults() - faults) * OS_PAGE);
     if (!reason && unforked_any()) {
         *engine_failed = true;
         reason = "memory that no copy has (MADV_DONTFORK)";
@@ -228,6 +226,7 @@ static void cycle_on_tracer(void *ctx)
     if ((work->reason = permit_cycle()) || (work->reason = too_spread()) ||
         (work->reason = snapshot_prepare()))
         return;
+    work->private_bytes = MAX(proc_private_bytes(), hooks.in_use_bytes());
     /* The words of the option stand in the order of enum md_engine. */
     enum md_engine forced = (enum md_engine)option_number(OPTION_GCENGINE);
     /* Where the program locks its memory (mlockall), tables that are mapped beside it would be
@@ -238,7 +237,7 @@ static void cycle_on_tracer(void *ctx)
      * come. */
     enum md_engine first = !forced && cycle->flags & MD_CYCLE_AT_EXIT
                                ? MD_ENGINE_CLONE
-                               : engine_choose(forced, hooks.in_use_bytes());
+                               : engine_choose(forced, work->private_bytes);
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
     for (enum md_engine engine = first; engine;) {
         bool engine_failed = false;
@@ -250,7 +249,7 @@ static void cycle_on_tracer(void *ctx)
                        : engine == MD_ENGINE_STOP ? run_stop(work, &engine_failed)
                                                   : run_clone(work, &engine_failed);
         if (!work->reason)
-            engine_note(engine, hooks.in_use_bytes(), cycle->stop1_ns + cycle->stop2_ns - before);
+            engine_note(engine, work->private_bytes, cycle->stop1_ns + cycle->stop2_ns - before);
         if (!work->reason || !engine_failed)
             break;
         engine_note_failure(engine);
@@ -307,6 +306,7 @@ void gc_renew(void)
     wp_renew();
     stop_renew();
     engine_renew();
+    room_renew();
     pacer_init(&pacer, os_now_ns());
     total_cpu_ns = 0;
 }
@@ -441,8 +441,19 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         leaks_keep();
         pacer_base(&pacer, out->heap_end_bytes);
     }
-    pacer_cycle(&pacer, begin, end, (int64_t)cpu, (int64_t)(out->stop1_ns + out->stop2_ns),
-                !reason);
+    const struct roots_size *roots = &work.result.roots;
+    uint64_t beside = roots->stack_bytes + roots->globals_bytes;
+    if (reason) /* how far it came is not known */
+        beside = work.private_bytes;
+    pacer_cycle(&pacer, &(struct pacer_cycle){
+                            .start_ns = begin,
+                            .end_ns = end,
+                            .cpu_ns = (int64_t)cpu,
+                            .pause_ns = (int64_t)(out->stop1_ns + out->stop2_ns),
+                            .heap_bytes = work.result.bytes,
+                            .beside_bytes = beside,
+                            .done = !reason,
+                        });
     if (segment_check())
         segment_add_cycle(out);
     publish_goal(pacer_goal(&pacer, &settings));

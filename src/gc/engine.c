@@ -6,7 +6,8 @@
 
 #define MOST_REST 64 /* cycles */
 
-/* Pause = base + per_gb * heap.  First guesses measured on Linux 6.18, a 2-CPU virtual machine. */
+/* Pause = base + per_gb * private memory.  First guesses measured on Linux 6.18, a 2-CPU virtual
+ * machine. */
 struct expectation {
     uint64_t base_ns;
     uint64_t per_gb_ns;
@@ -27,12 +28,12 @@ static void learn_guesses(void)
         memcpy(now, first, sizeof now);
 }
 
-static uint64_t expected_ns(enum md_engine engine, uint64_t heap_bytes)
+static uint64_t expected_ns(enum md_engine engine, uint64_t private_bytes)
 {
-    return now[engine].base_ns + now[engine].per_gb_ns * (heap_bytes >> 20) / 1024;
+    return now[engine].base_ns + now[engine].per_gb_ns * (private_bytes >> 20) / 1024;
 }
 
-enum md_engine engine_choose(enum md_engine forced, uint64_t heap_bytes)
+enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes)
 {
     learn_guesses();
     if (forced != MD_ENGINE_NONE)
@@ -41,13 +42,13 @@ enum md_engine engine_choose(enum md_engine forced, uint64_t heap_bytes)
         now[MD_ENGINE_CLONE].rest--;
         return MD_ENGINE_WP;
     }
-    if (heap_bytes < ENGINE_LEAST_TRACKED)
+    if (private_bytes < ENGINE_LEAST_TRACKED)
         return MD_ENGINE_CLONE;
     if (now[MD_ENGINE_WP].rest) {
         now[MD_ENGINE_WP].rest--;
         return MD_ENGINE_CLONE;
     }
-    return expected_ns(MD_ENGINE_WP, heap_bytes) <= expected_ns(MD_ENGINE_CLONE, heap_bytes)
+    return expected_ns(MD_ENGINE_WP, private_bytes) <= expected_ns(MD_ENGINE_CLONE, private_bytes)
                ? MD_ENGINE_WP
                : MD_ENGINE_CLONE;
 }
@@ -61,14 +62,14 @@ enum md_engine engine_after(enum md_engine forced, enum md_engine began, enum md
     return MD_ENGINE_STOP;
 }
 
-void engine_note(enum md_engine engine, uint64_t heap_bytes, uint64_t pause_ns)
+void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_ns)
 {
     learn_guesses();
     now[engine].rested = 0;
-    if (heap_bytes < ENGINE_LEAST_TRACKED)
+    if (private_bytes < ENGINE_LEAST_TRACKED)
         return;
     uint64_t more = pause_ns > now[engine].base_ns ? pause_ns - now[engine].base_ns : 0;
-    uint64_t seen = more * 1024 / (heap_bytes >> 20);
+    uint64_t seen = more * 1024 / (private_bytes >> 20);
     /* One cycle that met a busy machine says little. */
     now[engine].per_gb_ns = (now[engine].per_gb_ns * 3 + seen) / 4;
 }

@@ -2,8 +2,11 @@
  * this process has seen of each so far.
  *
  * Clone (clone_snapshot.h): its pause grows with the pages of the process, and is short for small
- * heaps.  Write tracking (wp_snapshot.h): hardly grows, but has more to do, and needs Linux 6.7 and
+ * ones.  Write tracking (wp_snapshot.h): hardly grows, but has more to do, and needs Linux 6.7 and
  * the permission to use userfaultfd.  Stop (stop_snapshot.h): where neither can be had.
+ *
+ * What counts is the process's own resident memory, heap or not: a clone copies the page tables of
+ * all of it, and all of it is looked at for roots.  A JVM has a small heap and is no small process.
  *
  * Arithmetic only; on the tracer thread. */
 #ifndef GC_ENGINE_H
@@ -12,15 +15,15 @@
 #include <memdebug/segment.h>
 #include <stdint.h>
 
-/* Below this heap always the clone: all its cost is less than tracking's. */
+/* Below this always the clone: all its cost is less than tracking's. */
 #define ENGINE_LEAST_TRACKED (UINT64_C(64) << 20)
 
 /* The one to begin a cycle with; `forced`: that one (MD_ENGINE_NONE: by expectation). */
-enum md_engine engine_choose(enum md_engine forced, uint64_t heap_bytes);
+enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes);
 /* The next one to try in this cycle when `failed` could not do it; MD_ENGINE_NONE: none is left. */
 enum md_engine engine_after(enum md_engine forced, enum md_engine first, enum md_engine failed);
 /* What a cycle has shown. */
-void engine_note(enum md_engine engine, uint64_t heap_bytes, uint64_t pause_ns);
+void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_ns);
 /* It could not be done that way: left alone for the next cycles, for more each time. */
 void engine_note_failure(enum md_engine engine);
 void engine_renew(void);

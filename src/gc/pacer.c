@@ -7,15 +7,18 @@ void pacer_init(struct pacer *pacer, int64_t now_ns)
     *pacer = (struct pacer){.start_ns = now_ns, .end_ns = now_ns};
 }
 
-void pacer_cycle(struct pacer *pacer, int64_t start_ns, int64_t end_ns, int64_t cpu_ns,
-                 int64_t pause_ns, bool done)
+void pacer_cycle(struct pacer *pacer, const struct pacer_cycle *cycle)
 {
-    pacer->start_ns = start_ns;
-    pacer->end_ns = end_ns;
-    pacer->cpu_ns = cpu_ns;
-    pacer->pause_ns = pause_ns;
+    uint64_t beside =
+        cycle->beside_bytes > PACER_BESIDE_LEAST ? cycle->beside_bytes - PACER_BESIDE_LEAST : 0;
+    double share = (double)beside / (double)MAX(cycle->heap_bytes + cycle->beside_bytes, 1);
+    pacer->start_ns = cycle->start_ns;
+    pacer->end_ns = cycle->end_ns;
+    pacer->cpu_ns = cycle->cpu_ns;
+    pacer->beside_ns = (int64_t)((double)cycle->cpu_ns * share);
+    pacer->pause_ns = cycle->pause_ns;
     pacer->again_ns =
-        done ? 0 : MIN(MAX(2 * pacer->again_ns, PACER_AGAIN_LEAST_NS), PACER_AGAIN_MOST_NS);
+        cycle->done ? 0 : MIN(MAX(2 * pacer->again_ns, PACER_AGAIN_LEAST_NS), PACER_AGAIN_MOST_NS);
 }
 
 void pacer_base(struct pacer *pacer, uint64_t in_use)
@@ -37,7 +40,9 @@ uint64_t pacer_goal(const struct pacer *pacer, const struct pacer_settings *sett
 /* When a cycle by growth may start at the earliest. */
 static int64_t growth_allowed_ns(const struct pacer *pacer, const struct pacer_settings *settings)
 {
-    int64_t by_cpu = pacer->cpu_ns * PACER_CPU_DIVISOR / MAX((int64_t)settings->cpus, 1);
+    int64_t by_cpu =
+        (pacer->cpu_ns - pacer->beside_ns) * PACER_CPU_DIVISOR / MAX((int64_t)settings->cpus, 1) +
+        pacer->beside_ns * PACER_AUTO_CPU_DIVISOR;
     int64_t by_pause = pacer->pause_ns * PACER_PAUSE_DIVISOR;
     return MAX(pacer->start_ns + MAX(by_cpu, by_pause), pacer->end_ns + pacer->again_ns);
 }

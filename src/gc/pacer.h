@@ -10,6 +10,10 @@
  * automatic interval is the shortest of at least 5 s in which the last cycle's CPU time is 1 % of
  * one CPU.
  *
+ * What a cycle spends on memory beside the heap (a JVM's own, gigabytes beside a few MB of
+ * malloc's) has nothing to do with the heap's growth: of that, cycles by growth too take 1 % of a
+ * CPU.
+ *
  * What could not be done is tried again after a while that doubles each time, so that a program in
  * which no cycle can be done is left alone.
  *
@@ -25,7 +29,9 @@
 #define PACER_AUTO_LEAST_NS INT64_C(5000000000)
 #define PACER_AUTO_CPU_DIVISOR 100 /* 1 % of a CPU */
 #define PACER_CPU_DIVISOR 4        /* a quarter of the CPUs */
-#define PACER_PAUSE_DIVISOR 20     /* a twentieth of the time */
+/* Up to so much, what lies beside the heap is the heap's own business: some 10 ms. */
+#define PACER_BESIDE_LEAST (UINT64_C(64) << 20)
+#define PACER_PAUSE_DIVISOR 20 /* a twentieth of the time */
 #define PACER_AGAIN_LEAST_NS INT64_C(10000000)
 #define PACER_AGAIN_MOST_NS INT64_C(10000000000)
 
@@ -37,18 +43,24 @@ struct pacer_settings {
 };
 
 struct pacer {
-    uint64_t base;    /* bytes in use at the end of the last cycle, 0 before the first */
-    int64_t start_ns; /* of the last cycle, or of the pacer */
-    int64_t end_ns;   /* of the last cycle, or of the pacer */
-    int64_t cpu_ns;   /* of the last cycle, failed attempts too */
-    int64_t pause_ns; /* likewise */
-    int64_t again_ns; /* after end_ns, no other is tried for so long; 0 after one that was done */
+    uint64_t base;     /* bytes in use at the end of the last cycle, 0 before the first */
+    int64_t start_ns;  /* of the last cycle, or of the pacer */
+    int64_t end_ns;    /* of the last cycle, or of the pacer */
+    int64_t cpu_ns;    /* of the last cycle, failed attempts too */
+    int64_t beside_ns; /* part of that, for memory beside the heap */
+    int64_t pause_ns;  /* likewise */
+    int64_t again_ns;  /* after end_ns, no other is tried for so long; 0 after one that was done */
 };
 
 void pacer_init(struct pacer *pacer, int64_t now_ns);
-/* A cycle, or one that was skipped (not done), has ended. */
-void pacer_cycle(struct pacer *pacer, int64_t start_ns, int64_t end_ns, int64_t cpu_ns,
-                 int64_t pause_ns, bool done);
+/* A cycle, or one that was skipped (not done), has ended; it has looked at so many bytes of the
+ * heap, and beside it. */
+struct pacer_cycle {
+    int64_t start_ns, end_ns, cpu_ns, pause_ns;
+    uint64_t heap_bytes, beside_bytes;
+    bool done;
+};
+void pacer_cycle(struct pacer *pacer, const struct pacer_cycle *cycle);
 /* Bytes in use after a cycle that was done: what the next goal is counted from. */
 void pacer_base(struct pacer *pacer, uint64_t in_use);
 

@@ -1,5 +1,6 @@
 #include "gc/proc.h"
 
+#include "base/os.h"
 #include "gc/raw.h"
 
 #include <errno.h>
@@ -130,6 +131,33 @@ bool proc_field(const char *text, const char *key, int base, uint64_t *value)
             ;
     }
     return false;
+}
+
+uint64_t proc_private_bytes(void)
+{
+    char text[128];
+    const char *at = text;
+    if (proc_self_read("statm", text, sizeof text) <= 0)
+        return 0;
+    uint64_t pages[3] = {0}; /* addresses, resident, of these shared */
+    for (unsigned i = 0; i < ARRAY_LENGTH(pages); i++)
+        pages[i] = proc_number(i ? at + 1 : at, 10, &at);
+    return pages[1] > pages[2] ? (pages[1] - pages[2]) * OS_PAGE : 0;
+}
+
+uint64_t proc_faults(void)
+{
+    char text[512];
+    uint64_t value = 0;
+    if (proc_self_read("stat", text, sizeof text) <= 0)
+        return 0;
+    const char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    /* Fields 3 (a letter) to 10, one of which may be negative. */
+    for (unsigned field = 3; at && field <= 10; field++)
+        at = strchr(at + 1, ' ');
+    if (at)
+        value = proc_number(at + 1, 10, NULL);
+    return value;
 }
 
 static void parse_mapping(char *line, struct proc_mapping *m)

@@ -18,6 +18,11 @@ long proc_self_open(const char *name, int flags);
 long proc_self_read(const char *name, char *buf, size_t size);
 /* Reads /proc/self/task/TID/NAME likewise. */
 long proc_task_read(int tid, const char *name, char *buf, size_t size);
+/* Bytes of the process's own memory that are resident: neither file nor shared (statm).  0: it
+ * cannot be read. */
+uint64_t proc_private_bytes(void);
+/* Page faults of all its threads so far that needed no disk (stat). */
+uint64_t proc_faults(void);
 /* Number behind `key` ("Seccomp:") at a line's start in a status file, in this base; false: none.
  */
 bool proc_field(const char *text, const char *key, int base, uint64_t *value);

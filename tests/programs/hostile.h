@@ -84,7 +84,7 @@ struct mode {
     int (*run)(long number);
 };
 
-static int run_mode(const struct mode *modes, int argc, char **argv)
+static inline int run_mode(const struct mode *modes, int argc, char **argv)
 {
     for (const struct mode *mode = modes; argc > 1 && mode->name; mode++)
         if (strcmp(mode->name, argv[1]) == 0)

@@ -15,11 +15,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
 
-LIMITS, HOSTILE, CONFINE = (s.PROGRAMS / name for name in ('limited', 'hostile', 'confine'))
+LIMITS, HOSTILE, CONFINE, POOL = (s.PROGRAMS / name for name in ('limited', 'hostile', 'confine', 'pool'))
 CYCLES = 'gctrace=1,gcinterval=10ms'
 # Where two CPUs have other work to do.
 BUSY = ('a thread did not stop', 'a thread moved during the snapshot')
-ENVIRONMENT = ['env', f'LD_PRELOAD={s.LIB}', f'MEMDEBUG={CYCLES}']
+
 
 
 def reasons(result):
@@ -151,11 +151,13 @@ def limited_user(t):
              result)
 
 
+VERSION2 = Path('/sys/fs/cgroup/cgroup.controllers').exists()
+
+
 @contextlib.contextmanager
 def cgroup(controller, values):
     """A cgroup with these settings, {v2 name: (v1 name, value)}; or the reason why there is none."""
-    root = Path('/sys/fs/cgroup')
-    version2 = (root / 'cgroup.controllers').exists()
+    root, version2 = Path('/sys/fs/cgroup'), VERSION2
     directory = (root if version2 else root / controller) / f'mdtest-{os.getpid()}'
     try:
         if version2 and controller not in (root / 'cgroup.subtree_control').read_text().split():
@@ -177,8 +179,12 @@ def cgroup(controller, values):
         directory.rmdir()
 
 
-def inside(directory, command):
-    return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', directory, *ENVIRONMENT, *command]
+def preloaded(more=''):
+    return ['env', f'LD_PRELOAD={s.LIB}', f'MEMDEBUG={CYCLES}{more}']
+
+
+def inside(directory, command, more=''):
+    return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', directory, *preloaded(more), *command]
 
 
 def cgroups(t):
@@ -188,15 +194,51 @@ def cgroups(t):
         else:
             result = s.run(inside(group, [HOSTILE, 'plain']), preload=False)
             unharmed(t, 'pids.max', result, cycles=0, must=['no more processes (RLIMIT_NPROC or pids.max)'])
-    with cgroup('memory', {'memory.max': ('memory.limit_in_bytes', 190 << 20),
-                           'memory.swap.max': ('memory.memsw.limit_in_bytes', 190 << 20)}) as group:
+    memory_limit(t, 190, {}, [LIMITS, 'crowded', '120'], 'a heap', NO_ROOM)
+    # What is not heap is copied too.
+    memory_limit(t, 310, {}, [POOL, 'write', '200', '2'], 'a pool beside the heap', NO_ROOM)
+    # Where the copy would not be killed alone: a container of Kubernetes, or one without an OOM killer, which
+    # then stands still for ever.
+    together = 'memory.oom.group' if VERSION2 else 'oom_kill_disable'
+    memory_limit(t, 310, {'memory.oom.group': ('memory.oom_control', 1)}, [POOL, 'write', '200', '2'],
+                 together, f'{NO_ROOM} ({together})')
+    burst(t)
+
+
+NO_ROOM = 'no room for a copy in the memory cgroup'
+
+
+def memory_group(megabytes, more):
+    return cgroup('memory', {'memory.max': ('memory.limit_in_bytes', megabytes << 20),
+                             'memory.swap.max': ('memory.memsw.limit_in_bytes', megabytes << 20), **more})
+
+
+def memory_limit(t, megabytes, more, command, what, reason):
+    """A limit that the program keeps to, and it and a copy of it do not."""
+    with memory_group(megabytes, more) as group:
+        name = f'memory.max, {what}'
         if isinstance(group, str):
-            t.skip('memory.max', group)
-        else:
-            result = s.run(inside(group, [LIMITS, 'crowded', '120']), preload=False)
-            killed = 'the marker was killed'
-            unharmed(t, 'memory.max reached by a copy', result, cycles=0, skips=[killed])
-            t.ok(result.lines or killed in reasons(result), 'memory.max: the marker dies first', result)
+            t.skip(name, group)
+            return
+        result = s.run(inside(group, command, ',gcengine=clone'), preload=False, timeout=60)
+        unharmed(t, f'{name}: no copy is made where it has no room', result, cycles=0, must=[reason])
+        result = s.run(inside(group, command), preload=False, timeout=60)
+        t.ok(result.status == 0 and 'count=0 list=whole' in result.out and not result.rest,
+             f'{name}: another engine, {len(result.lines)} cycles done, skipped for {sorted(reasons(result))}', result)
+
+
+def burst(t):
+    """Copies that came to little are no promise: then one dies, and the next is not made."""
+    killed, name = 'the marker was killed', 'memory.max, a program that is at rest and then is not'
+    with memory_group(330, {}) as group:
+        if isinstance(group, str):
+            t.skip(name, group)
+            return
+        result = s.run(inside(group, [POOL, 'burst', '200', '6'], ',gcengine=clone'), preload=False, timeout=60)
+        unharmed(t, name, result, skips=[killed, NO_ROOM])
+        order = [reason for _, reason, _, _ in result.skips if reason not in BUSY]
+        t.ok(NO_ROOM in order and (killed not in order or order.index(killed) < order.index(NO_ROOM)),
+             f'{name}: what copies came to is learned', result)
 
 
 def no_overcommit(t):
@@ -232,7 +274,7 @@ def no_proc(t):
     if s.run([*hide, '/bin/true'], preload=False).status != 0:
         t.skip('no /proc', 'unshare and mount are not allowed here')
     else:
-        unharmed(t, 'no /proc', s.run([*hide, *ENVIRONMENT, HOSTILE, 'plain'], preload=False), cycles=0,
+        unharmed(t, 'no /proc', s.run([*hide, *preloaded(), HOSTILE, 'plain'], preload=False), cycles=0,
                  must=['/proc cannot be read'])
         result = s.run([*hide, 'env', f'LD_PRELOAD={s.LIB}', HOSTILE, 'plain'], preload=False)
         t.equal((result.status, result.err), (0, ''), 'no /proc, MEMDEBUG unset: goes on unharmed', result)
@@ -240,7 +282,7 @@ def no_proc(t):
     if s.run([*other, '/bin/true'], preload=False).status != 0:
         t.skip("another namespace's /proc", 'unshare is not allowed here')
     else:
-        unharmed(t, "another namespace's /proc", s.run([*other, *ENVIRONMENT, HOSTILE, 'plain'], preload=False),
+        unharmed(t, "another namespace's /proc", s.run([*other, *preloaded(), HOSTILE, 'plain'], preload=False),
                  cycles=0, must=['/proc is of another PID namespace'])
 
 

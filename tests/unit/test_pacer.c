@@ -12,6 +12,7 @@ struct simulation {
     struct pacer_settings settings;
     int64_t now;
     int64_t cpu_per_mb, pause_per_mb;
+    uint64_t beside; /* bytes of the program's that are not heap; looked at for 0.1 s a GB */
     unsigned grown, timed;
     bool fails;          /* cycles cannot be done */
     int64_t cpu, pause;  /* of all cycles */
@@ -41,7 +42,8 @@ static enum pacer_due step(struct simulation *s, uint64_t in_use)
                (long long)s->now);
         return due;
     }
-    int64_t cpu = (int64_t)(in_use / MB) * s->cpu_per_mb, begin = s->now;
+    int64_t cpu = (int64_t)(in_use / MB) * s->cpu_per_mb + (int64_t)(s->beside / MB) * 100000;
+    int64_t begin = s->now;
     int64_t pause = (int64_t)(in_use / MB) * s->pause_per_mb;
     if (s->grown + s->timed && begin - s->last < s->shortest)
         s->shortest = begin - s->last;
@@ -52,7 +54,8 @@ static enum pacer_due step(struct simulation *s, uint64_t in_use)
     s->cpu += cpu;
     s->pause += pause;
     due == PACER_GROWN ? s->grown++ : s->timed++;
-    pacer_cycle(&s->pacer, begin, s->now, cpu, pause, !s->fails);
+    pacer_cycle(&s->pacer,
+                &(struct pacer_cycle){begin, s->now, cpu, pause, in_use, s->beside, !s->fails});
     if (!s->fails)
         pacer_base(&s->pacer, in_use);
     return due;
@@ -121,6 +124,29 @@ static void test_share(unsigned cpus)
     ok(pause_share < 0.0501, "the program stands still %.1f %% of the time", pause_share * 100);
     ok(cpu_share > 0.24 || pause_share > 0.049 || s.shortest < 600 * MS,
        "and one of the bounds, or the mark itself, is what holds it back");
+}
+
+/* A JVM: 2 GB of its own beside a heap that swings between 13 and 40 MB. */
+static void test_beside(void)
+{
+    for (int failing = 0; failing < 2; failing++) {
+        struct simulation s = start(100, PACER_AUTO, 2);
+        s.beside = 2048 * MB;
+        s.fails = failing;
+        for (int i = 0; s.now < 600 * S; i++)
+            step(&s, (i / 500 & 1) ? 40 * MB : 13 * MB);
+        double share = (double)s.cpu / (double)s.now;
+        ok(s.grown + s.timed >= 5 && share < 0.0105 + 0.3 / 600,
+           "2 GB beside the heap%s: %u cycles by growth and %u by time take %.2f %% of a CPU",
+           failing ? ", and none can be done" : "", s.grown, s.timed, share * 100);
+    }
+    struct simulation s = start(100, PACER_OFF, 2);
+    s.beside = 32 * MB;
+    uint64_t in_use = 0;
+    while (in_use < 256 * MB)
+        step(&s, in_use += MB / 16);
+    ok(s.grown == 7 || s.grown == 6, "a few libraries beside it hold up nothing: %u cycles",
+       s.grown);
 }
 
 static void test_long_pauses(void)
@@ -213,6 +239,7 @@ int main(void)
     test_share(1);
     test_share(2);
     test_share(64);
+    test_beside();
     test_long_pauses();
     test_interval();
     test_both();

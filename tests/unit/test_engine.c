@@ -1,0 +1,78 @@
+/* Which engine is taken: by the process's own memory, by what has been seen, and after failures. */
+#include "gc/engine.h"
+#include "tap.h"
+
+#define MB (UINT64_C(1) << 20)
+#define MS UINT64_C(1000000)
+
+/* A process of 2 GB, whatever part of it is heap. */
+#define JVM (2048 * MB)
+
+static enum md_engine choose(uint64_t bytes)
+{
+    return engine_choose(MD_ENGINE_NONE, bytes);
+}
+
+static void test_guesses(void)
+{
+    engine_renew();
+    is(choose(13 * MB), MD_ENGINE_CLONE, "a small process: clone");
+    is(choose(ENGINE_LEAST_TRACKED - 1), MD_ENGINE_CLONE, "up to the bound");
+    is(choose(JVM), MD_ENGINE_WP, "a large one: wp");
+    is(engine_choose(MD_ENGINE_CLONE, JVM), MD_ENGINE_CLONE, "unless another is asked for");
+    is(engine_choose(MD_ENGINE_WP, MB), MD_ENGINE_WP, "in a small one too");
+}
+
+static void test_learning(void)
+{
+    engine_renew();
+    for (int i = 0; i < 20; i++)
+        engine_note(MD_ENGINE_WP, JVM, 60 * MS);
+    is(choose(JVM), MD_ENGINE_CLONE, "where wp stops for 60 ms, clone, of which 20 are expected");
+    for (int i = 0; i < 20; i++)
+        engine_note(MD_ENGINE_CLONE, JVM, 85 * MS);
+    is(choose(JVM), MD_ENGINE_WP, "until that has been seen to take 85");
+    is(choose(JVM / 16), MD_ENGINE_WP, "which is told of each GB");
+    engine_renew();
+    engine_note(MD_ENGINE_WP, JVM, 21 * MS);
+    is(choose(JVM), MD_ENGINE_WP, "one long pause of a busy machine changes nothing");
+    for (int i = 0; i < 20; i++)
+        engine_note(MD_ENGINE_CLONE, 8 * MB, 1000 * MS);
+    is(choose(8 * MB), MD_ENGINE_CLONE, "small processes teach nothing");
+}
+
+static void test_failures(void)
+{
+    engine_renew();
+    is(engine_after(MD_ENGINE_NONE, MD_ENGINE_WP, MD_ENGINE_WP), MD_ENGINE_CLONE,
+       "where wp cannot be had: clone");
+    is(engine_after(MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_CLONE), MD_ENGINE_WP,
+       "where there is no room for a copy: wp");
+    is(engine_after(MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP), MD_ENGINE_STOP,
+       "and then stop");
+    is(engine_after(MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_STOP), MD_ENGINE_NONE,
+       "and then none");
+    is(engine_after(MD_ENGINE_CLONE, MD_ENGINE_CLONE, MD_ENGINE_CLONE), MD_ENGINE_NONE,
+       "what was asked for is all that is tried");
+    engine_note_failure(MD_ENGINE_WP);
+    is(choose(JVM), MD_ENGINE_CLONE, "after a failure it rests for a cycle");
+    is(choose(JVM), MD_ENGINE_WP, "and is tried again");
+    engine_note_failure(MD_ENGINE_WP);
+    is(choose(JVM), MD_ENGINE_CLONE, "the next time for two");
+    is(choose(JVM), MD_ENGINE_CLONE, "cycles");
+    is(choose(JVM), MD_ENGINE_WP, "and so on");
+    engine_note(MD_ENGINE_WP, JVM, MS);
+    engine_note_failure(MD_ENGINE_WP);
+    choose(JVM);
+    is(choose(JVM), MD_ENGINE_WP, "success begins anew");
+    engine_note_failure(MD_ENGINE_CLONE);
+    is(choose(8 * MB), MD_ENGINE_WP, "a small process without room for a copy: wp");
+}
+
+int main(void)
+{
+    test_guesses();
+    test_learning();
+    test_failures();
+    return tap_done();
+}
