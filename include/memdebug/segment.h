@@ -160,7 +160,7 @@ struct md_cycle {
     uint64_t live_objects;
     uint64_t unreachable_objects;
     uint64_t unreachable_bytes;
-    uint64_t snapshot_ns; /* part of stop1_ns: the clone itself */
+    uint64_t snapshot_ns; /* part of stop1_ns: the clone itself; by stop the mark; 0 by wp */
     uint32_t threads;     /* stopped */
     uint32_t attempts;    /* of the stop */
     uint32_t engine;      /* enum md_engine */

@@ -18,6 +18,9 @@
 
 /* Maps the page.  Before the stop; NULL, or why not. */
 const char *snapshot_prepare(void);
+/* Before the stop: how long the clone may take, by the pages that there are and what it has cost so
+ * far. */
+int64_t snapshot_most_ns(void);
 /* With the world stopped.  NULL: the child is on its way.  `block_size` as heap_index_build's. */
 const char *snapshot_clone(size_t (*block_size)(const void *block));
 /* Waits for the child, at most `limit_ns`.  NULL: done, result in *result.  Meanwhile asks `watch`,
@@ -26,7 +29,7 @@ const char *snapshot_wait(struct snapshot_result *result, int64_t limit_ns,
                           const char *(*watch)(void));
 /* A mark under way no longer yields to the program, which waits for it.  On any thread. */
 void snapshot_hurry(void);
-/* Ends a child whose snapshot is not wanted. */
+/* Ends a child whose snapshot is not wanted, if there is one, and forgets what it has said. */
 void snapshot_cancel(void);
 /* In a forked copy: the page belongs to the parent. */
 void snapshot_renew(void);

@@ -40,6 +40,7 @@ static uint64_t total_cpu_ns;
 struct work {
     struct md_cycle *cycle;
     const char *reason; /* NULL: done */
+    int64_t stop_ns;    /* what the engine may take in a stop */
     struct snapshot_result result;
     uint64_t in_use;        /* by the counters, at the snapshot */
     uint64_t moment;        /* of the samples, likewise */
@@ -78,9 +79,8 @@ static const char *finish_in_stop(struct work *work)
 
 static const char *mark_in_stop(struct work *work)
 {
-    bool forced = option_number(OPTION_GCENGINE) == MD_ENGINE_STOP;
     work->in_use = hooks.in_use_bytes();
-    return stop_mark(&work->result, forced ? STOP_FORCED_NS : STOP_NS);
+    return stop_mark(&work->result, work->stop_ns);
 }
 
 /* Stops, does what is to be done in the stop, resumes.  *again: it was the stop that failed. */
@@ -90,32 +90,34 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     bool second = in_stop == finish_in_stop;
     uint64_t all = ~UINT64_C(0), before;
     raw_sigmask(SIG_SETMASK, &all, &before); /* children and tasks inherit it */
-    int64_t cpu = os_thread_cpu_ns();
-    bool moved = false;
+    int64_t cpu = os_thread_cpu_ns(), in_stop_ns = 0;
     *again = true;
-    const char *reason = world_stop();
+    const char *reason = world_stop(work->stop_ns);
     if (!reason) {
         if (extents_stable() || in_stop == nothing_in_stop) {
             int64_t in_stop_begin = os_now_ns();
             reason = in_stop(work);
             *again = false;
-            cycle->snapshot_ns = (uint64_t)(os_now_ns() - in_stop_begin);
+            in_stop_ns = os_now_ns() - in_stop_begin;
             if (!reason && !world_unchanged()) {
                 reason = "a thread moved during the snapshot";
-                moved = *again = true;
+                *again = true;
             }
         } else {
             reason = "the allocator was mapping memory";
         }
         work->moment = hooks.sample_moment ? hooks.sample_moment() : 0;
         cycle->threads = world.parked + world.blocked;
-        world_resume();
+        if (!world_resume()) { /* whatever else has failed, this may be why */
+            reason = WORLD_CALLED_OFF;
+            *again = true;
+        } else if (!second && in_stop != nothing_in_stop) {
+            cycle->snapshot_ns = (uint64_t)in_stop_ns;
+        }
     }
     *(second ? &cycle->stop2_ns : &cycle->stop1_ns) += (uint64_t)(world.end_ns - world.begin_ns);
     *(second ? &cycle->stop2_cpu_ns : &cycle->stop1_cpu_ns) += (uint64_t)(os_thread_cpu_ns() - cpu);
     raw_sigmask(SIG_SETMASK, &before, NULL);
-    if (moved && in_stop == clone_in_stop)
-        snapshot_cancel();
     return reason;
 }
 
@@ -136,9 +138,13 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
         if (in_stop == finish_in_stop &&
             ((reason = wp_clean(mark_limit_ns(work))) || !wp_is_sought()))
             return reason;
+        if (in_stop == mark_in_stop && (reason = stop_prepare()))
+            return reason;
         work->cycle->attempts++;
         if (!(reason = attempt(work, in_stop, &again)))
             return NULL;
+        if (in_stop == clone_in_stop)
+            snapshot_cancel();
         *engine_failed = !again;
         if (!again || tried == ATTEMPTS)
             return reason;
@@ -158,6 +164,7 @@ static const char *run_clone(struct work *work, bool *engine_failed)
         huge_collapse();
     unforked_before();
     uint64_t faults = proc_faults();
+    work->stop_ns = snapshot_most_ns();
     if ((reason = stop(work, clone_in_stop, engine_failed)))
         return reason;
     unforked_after();
@@ -177,6 +184,7 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 {
     *engine_failed = true;
     work->in_use = hooks.in_use_bytes();
+    work->stop_ns = 0;                         /* all that may last is done beside the program */
     if (work->cycle->flags & MD_CYCLE_AT_EXIT) /* there is no next one */
         wp_forget();
     const char *reason = wp_arm();
@@ -192,10 +200,9 @@ static const char *run_wp(struct work *work, bool *engine_failed)
 
 static const char *run_stop(struct work *work, bool *engine_failed)
 {
-    *engine_failed = true;
-    const char *reason = stop_prepare();
-    if (!reason)
-        reason = stop(work, mark_in_stop, engine_failed);
+    bool forced = option_number(OPTION_GCENGINE) == MD_ENGINE_STOP;
+    work->stop_ns = forced ? STOP_FORCED_NS : STOP_NS;
+    const char *reason = stop(work, mark_in_stop, engine_failed);
     stop_end();
     return reason;
 }

@@ -39,6 +39,15 @@ static ALWAYS_INLINE long raw_futex_wait(uint32_t *word, uint32_t value, int64_t
     return RAW4(SYS_futex, word, FUTEX_WAIT | private_flag, value, timeout_ns < 0 ? NULL : &ts);
 }
 
+/* The same, until this moment of CLOCK_MONOTONIC. */
+static ALWAYS_INLINE long raw_futex_wait_until(uint32_t *word, uint32_t value, int64_t end_ns,
+                                               int private_flag)
+{
+    struct timespec ts = {end_ns / 1000000000, end_ns % 1000000000};
+    return raw6(SYS_futex, (long)word, FUTEX_WAIT_BITSET | private_flag, value, (long)&ts, 0,
+                FUTEX_BITSET_MATCH_ANY);
+}
+
 /* How many were woken. */
 static ALWAYS_INLINE long raw_futex_wake(uint32_t *word, int count, int private_flag)
 {

@@ -36,10 +36,19 @@ static void mark_all(void *ctx)
         state->reason = "a block of more than 64 GiB";
 }
 
+void stop_end(void)
+{
+    if (!state)
+        return;
+    task_cancel(&state->task);
+    trace_free(&state->trace);
+}
+
 const char *stop_prepare(void)
 {
     if (!state && !(state = own_map(sizeof *state)))
         return "no memory for the result";
+    stop_end();
     struct task task = state->task; /* its stack */
     memset(state, 0, sizeof *state);
     state->task = task;
@@ -56,14 +65,6 @@ const char *stop_mark(struct snapshot_result *result, int64_t limit_ns)
     *result = state->result;
     result->stop_cpu_ns = state->task.cpu_ns + result->helper_cpu_ns;
     return reason;
-}
-
-void stop_end(void)
-{
-    if (!state)
-        return;
-    task_cancel(&state->task);
-    trace_free(&state->trace);
 }
 
 void stop_renew(void)

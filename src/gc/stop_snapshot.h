@@ -11,7 +11,7 @@
 #define STOP_NS INT64_C(100000000)         /* longest stop, where it is a last resort */
 #define STOP_FORCED_NS INT64_C(1000000000) /* and where it has been asked for */
 
-/* Before the stop.  NULL, or why not. */
+/* Before each attempt at a stop.  NULL, or why not. */
 const char *stop_prepare(void);
 /* With the world stopped: all of it.  NULL, or why not. */
 const char *stop_mark(struct snapshot_result *result, int64_t limit_ns);

@@ -41,14 +41,6 @@ enum { STOP_AUTO, STOP_QUIET };
 
 #define STATE(generation, state) ((uint64_t)(generation) << 3 | (uint64_t)(state))
 
-/* What a thread has to say of itself when it parks.  It lies on its stack and is told by putting
- * its address, with the top bit, in the place of the state: so a handler that comes late, when the
- * slot is another thread's, writes nothing there. */
-struct answer {
-    uintptr_t sp, frame, fs;
-};
-#define ANSWER (UINT64_C(1) << 63)
-
 struct world world;
 
 static unsigned capacity; /* of world.threads */
@@ -59,12 +51,27 @@ static struct raw_sigaction chained; /* what stood there before ours */
 
 /* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
  * names, so one that arrives late does nothing. */
-static uint32_t generation;
-static uint32_t resumed;  /* last generation that was resumed or given up; futex */
-static uint32_t answered; /* handlers parked in this generation; futex */
-static uint32_t wanted;   /* answers that the tracer waits for */
-static int64_t woken_ns;  /* -generation: some are left to be woken; when nobody was; 0: closed */
-static uint32_t deserted; /* last generation in which a thread went on by itself */
+static int64_t stands_until_ns; /* CLOCK_MONOTONIC; from then on a parked thread calls it off */
+static uint32_t answered;       /* handlers parked in this generation; futex */
+static uint32_t wanted;         /* answers that the tracer waits for */
+static int64_t woken_ns; /* -generation: some are left to be woken; when nobody was; 0: closed */
+
+/* The last generation that has ended; the futex that all are parked on.  How stop G ends:
+ *
+ * While it stands the word is G - 1, and it becomes G once, by a compare-exchange (end_stop): the
+ * tracer's, when its snapshot has been taken, or a parked thread's, when the time is over.  Nobody
+ * leaves before it has read G there.  So if the tracer's succeeds, all that have parked were parked
+ * until then, and the snapshot counts; if a thread's does, the tracer's fails, it throws away what
+ * it has seen, and whatever it does until it finds that out is done beside a running program.
+ *
+ * Each parked thread sleeps until that same moment at the longest, by a timer of its own: it waits
+ * neither for the tracer, nor for the one that called the stop off, nor for the wakers, all of
+ * which may be without a CPU.  If the word is G by then it goes on, else it makes it G.
+ *
+ * A handler that comes after the end finds G, or a later generation, and does not park.  One that
+ * still has G - 1 on hand when the word is changed finds it changed in the kernel (futex), and goes
+ * on. */
+static uint32_t ended;
 
 /* Tasks that have the signal blocked, or cannot answer, seen in earlier stops: looked at before
  * they are signalled, so that signals do not pile up in their queue and the stop does not wait. */
@@ -85,47 +92,58 @@ static void wake_others(uint32_t of, unsigned most)
     for (; woken > 0 && most > 0; most--) {
         if (__atomic_load_n(&woken_ns, __ATOMIC_ACQUIRE) != open)
             return;
-        woken = raw_futex_wake(&resumed, 1, FUTEX_PRIVATE_FLAG);
+        woken = raw_futex_wake(&ended, 1, FUTEX_PRIVATE_FLAG);
     }
     if (woken == 0)
         __atomic_compare_exchange_n(&woken_ns, &open, raw_clock_ns(CLOCK_MONOTONIC), false,
                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+static bool end_stop(uint32_t of)
+{
+    uint32_t standing = of - 1;
+    return __atomic_compare_exchange_n(&ended, &standing, of, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
 /* ---- the handler: runs on the program's threads ---- */
 
-static void park(uint64_t token, ucontext_t *context)
+/* Until stop `now` has ended; ends it when the time is over. */
+static void stay_parked(uint32_t now)
 {
-    uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+    int64_t until_ns = __atomic_load_n(&stands_until_ns, __ATOMIC_RELAXED);
+    uint32_t seen;
+    while ((seen = __atomic_load_n(&ended, __ATOMIC_ACQUIRE)) < now)
+        if (raw_futex_wait_until(&ended, seen, until_ns, FUTEX_PRIVATE_FLAG) == -ETIMEDOUT)
+            end_stop(now);
+}
+
+/* Who changes the state from SIGNALLED has the slot: the tracer, for what it has found out itself,
+ * or the next stop's thread; or the handler, until it says PARKED.  A handler that comes late finds
+ * it changed; in one that is held up while it answers the tracer gives out no slot twice. */
+static void park(uint64_t token, const ucontext_t *context)
+{
+    uint32_t now = __atomic_load_n(&world.generation, __ATOMIC_ACQUIRE);
     unsigned slot = token & 0xffffff;
     if ((token >> 24 & 0xffffff) != (now & 0xffffff) || slot >= capacity ||
-        __atomic_load_n(&resumed, __ATOMIC_ACQUIRE) >= now)
+        __atomic_load_n(&ended, __ATOMIC_ACQUIRE) >= now)
         return;
     struct world_thread *thread = &world.threads[slot];
-    struct answer answer = {.sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP],
-                            .frame = (uintptr_t)__builtin_frame_address(0)};
     /* Not by looking at %fs:0: a thread that the program made past libc may have none. */
-    RAW3(SYS_arch_prctl, ARCH_GET_FS, &answer.fs, 0);
+    uintptr_t fs = 0;
+    RAW3(SYS_arch_prctl, ARCH_GET_FS, &fs, 0);
     uint64_t before = STATE(now, WORLD_SIGNALLED);
-    if (!__atomic_compare_exchange_n(&thread->state, &before, ANSWER | (uintptr_t)&answer, false,
+    if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_ANSWERING), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */
+    thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+    thread->frame = (uintptr_t)__builtin_frame_address(0);
+    thread->fs = fs;
+    __atomic_store_n(&thread->state, STATE(now, WORLD_PARKED), __ATOMIC_SEQ_CST);
     if (__atomic_add_fetch(&answered, 1, __ATOMIC_SEQ_CST) ==
         __atomic_load_n(&wanted, __ATOMIC_SEQ_CST))
         raw_futex_wake(&answered, 1, FUTEX_PRIVATE_FLAG);
-    uint32_t seen;
-    while ((seen = __atomic_load_n(&resumed, __ATOMIC_ACQUIRE)) < now) {
-        if (raw_futex_wait(&resumed, seen, WORLD_PARKED_NS, FUTEX_PRIVATE_FLAG) == -ETIMEDOUT &&
-            __atomic_load_n(&resumed, __ATOMIC_ACQUIRE) < now) {
-            __atomic_store_n(&deserted, now, __ATOMIC_RELEASE);
-            uint64_t told = ANSWER | (uintptr_t)&answer;
-            __atomic_compare_exchange_n(&thread->state, &told, STATE(now, WORLD_GONE), false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-            while (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) == STATE(now, WORLD_READ))
-                raw_sleep_ns(100000);
-            return;
-        }
-    }
+    stay_parked(now);
     wake_others(now, WAKES);
 }
 
@@ -197,6 +215,15 @@ static bool make_tables(unsigned threads)
     return true;
 }
 
+/* False: the handler of an earlier stop has been held up while it answered there. */
+static bool take_slot(struct world_thread *thread)
+{
+    uint64_t before = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
+    return (before & 7) != WORLD_ANSWERING &&
+           __atomic_compare_exchange_n(&thread->state, &before, STATE(world.generation, WORLD_FREE),
+                                       false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
 /* The slot of `tid`, made if there is none; NULL: full. */
 static struct world_thread *slot_for(int tid, bool *is_new)
 {
@@ -208,11 +235,16 @@ static struct world_thread *slot_for(int tid, bool *is_new)
             return &world.threads[slot_of[at] - 1];
         }
     *is_new = true;
-    if (world.count == capacity)
-        return NULL;
-    slot_of[at] = ++world.count;
-    struct world_thread *thread = &world.threads[world.count - 1];
-    *thread = (struct world_thread){.tid = tid};
+    struct world_thread *thread;
+    do {
+        if (world.count == capacity)
+            return NULL;
+        thread = &world.threads[world.count++];
+    } while (!take_slot(thread));
+    slot_of[at] = world.count;
+    thread->tid = tid;
+    thread->sp = thread->frame = thread->fs = 0;
+    thread->fingerprint = 0;
     return thread;
 }
 
@@ -244,8 +276,8 @@ void world_renew(void)
 {
     task_fd = -1; /* the table it was in belongs to the parent's tracer thread */
     seat_close();
-    generation++; /* none of the parent's signals can be pending here; all the same */
-    resumed = generation;
+    world.generation++; /* none of the parent's signals can be pending here; all the same */
+    ended = world.generation;
     memset(silent_tids, 0, sizeof silent_tids);
 }
 
@@ -259,12 +291,12 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     info.si_signo = STOP_SIGNAL;
     info.si_code = SI_TIMER;
     info.si_pid = (pid_t)process;
-    info.si_value.sival_ptr = (void *)(uintptr_t)TOKEN(generation, slot);
-    __atomic_store_n(&thread->state, STATE(generation, WORLD_SIGNALLED), __ATOMIC_SEQ_CST);
+    info.si_value.sival_ptr = (void *)(uintptr_t)TOKEN(world.generation, slot);
+    __atomic_store_n(&thread->state, STATE(world.generation, WORLD_SIGNALLED), __ATOMIC_SEQ_CST);
     long error = RAW4(SYS_rt_tgsigqueueinfo, process, thread->tid, STOP_SIGNAL, &info);
     if (error == 0)
         return true;
-    thread->state = STATE(generation, WORLD_GONE);
+    thread->state = STATE(world.generation, WORLD_GONE);
     if (error == -ESRCH)
         return true;
     *reason = error == -EAGAIN ? "the signal queue is full (RLIMIT_SIGPENDING)"
@@ -280,7 +312,7 @@ static void take_seat(struct world_thread *thread, const struct seat *seat)
 
 /* What a task is that has not answered, or did not last time: parked for our purpose, gone, or one
  * to wait for. */
-static enum world_state examine(struct world_thread *thread)
+static enum world_state examine(const struct world_thread *thread, struct seat *seat)
 {
     char text[2048];
     if (proc_task_read(thread->tid, "status", text, sizeof text) <= 0)
@@ -295,12 +327,10 @@ static enum world_state examine(struct world_thread *thread)
     bool deaf = blocked >> (STOP_SIGNAL - 1) & 1;
     if (letter != 'D' && letter != 'T' && letter != 't' && !(deaf && letter == 'S'))
         return WORLD_SIGNALLED;
-    struct seat seat;
-    if (!seat_of(thread->tid, &seat))
+    if (!seat_of(thread->tid, seat))
         return WORLD_SIGNALLED;
-    if (seat.sp == 0)
+    if (seat->sp == 0)
         return WORLD_GONE; /* a kernel worker of io_uring's or vhost's: never in user space */
-    take_seat(thread, &seat);
     world.stuck += letter == 'D';
     return WORLD_BLOCKED;
 }
@@ -312,7 +342,7 @@ static bool leave_alone(struct world_thread *thread)
     if (!seat_of(thread->tid, &seat) || seat.number < 0 || seat.sp == 0 || seat_goes_on(&seat))
         return false;
     take_seat(thread, &seat);
-    thread->state = STATE(generation, WORLD_BLOCKED);
+    thread->state = STATE(world.generation, WORLD_BLOCKED);
     return true;
 }
 
@@ -328,12 +358,15 @@ static bool is_silent(int tid)
  * state first has it. */
 static bool settle(struct world_thread *thread, uint64_t before)
 {
-    enum world_state state = examine(thread);
+    struct seat seat;
+    enum world_state state = examine(thread, &seat);
     if (state == WORLD_SIGNALLED)
         return false;
-    if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(generation, state), false,
+    if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(world.generation, state), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return false;
+    if (state == WORLD_BLOCKED)
+        take_seat(thread, &seat);
     if (!is_silent(thread->tid))
         silent_tids[silent_next++ % ARRAY_LENGTH(silent_tids)] = thread->tid;
     return true;
@@ -377,7 +410,8 @@ static int signal_new_tasks(const char **reason)
             if (!world.begin_ns)
                 world.begin_ns = os_now_ns();
             signalled++;
-            if ((quiet && leave_alone(thread)) || (is_silent(tid) && settle(thread, WORLD_FREE)))
+            if ((quiet && leave_alone(thread)) ||
+                (is_silent(tid) && settle(thread, STATE(world.generation, WORLD_FREE))))
                 continue;
             if (!signal_task(thread, reason))
                 return -1;
@@ -397,8 +431,9 @@ static unsigned outstanding(bool look)
     for (unsigned i = 0; i < world.count; i++) {
         struct world_thread *thread = &world.threads[i];
         uint64_t state = __atomic_load_n(&thread->state, __ATOMIC_SEQ_CST);
-        if (state == STATE(generation, WORLD_SIGNALLED) && !(look && settle(thread, state)))
-            waiting++;
+        waiting +=
+            state == STATE(world.generation, WORLD_ANSWERING) ||
+            (state == STATE(world.generation, WORLD_SIGNALLED) && !(look && settle(thread, state)));
     }
     return waiting;
 }
@@ -433,7 +468,7 @@ static bool wait_for_answers(int64_t deadline)
 static const char *stop_all(unsigned expected)
 {
     const char *reason = NULL;
-    int64_t deadline = os_now_ns() + WORLD_STOP_NS + INT64_C(20000) * expected;
+    int64_t deadline = os_now_ns() + WORLD_STOP_NS + WORLD_THREAD_NS * expected;
     for (;;) {
         __atomic_store_n(&wanted, UINT32_MAX, __ATOMIC_SEQ_CST);
         int signalled = signal_new_tasks(&reason);
@@ -448,22 +483,7 @@ static const char *stop_all(unsigned expected)
     }
 }
 
-/* A thread that goes on by itself at this moment waits for it. */
-static void take_answer(struct world_thread *thread)
-{
-    uint64_t told = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
-    if (!(told & ANSWER) ||
-        !__atomic_compare_exchange_n(&thread->state, &told, STATE(generation, WORLD_READ), false,
-                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-        return;
-    const struct answer *answer = (const void *)(uintptr_t)(told & ~ANSWER);
-    thread->sp = answer->sp;
-    thread->frame = answer->frame;
-    thread->fs = answer->fs;
-    __atomic_store_n(&thread->state, STATE(generation, WORLD_PARKED), __ATOMIC_RELEASE);
-}
-
-const char *world_stop(void)
+const char *world_stop(int64_t work_ns)
 {
     /* The directory has a link for each task. */
     struct stat task = {0};
@@ -471,7 +491,8 @@ const char *world_stop(void)
     world.begin_ns = world.end_ns = 0;
     if (RAW3(SYS_fstat, task_fd, &task, 0) == 0)
         expected = (unsigned)task.st_nlink;
-    if (!make_tables(expected + expected / 2 + 64))
+    /* Twice as many, as each of them may be held up in a slot. */
+    if (!make_tables(2 * expected + expected / 2 + 64))
         return "no memory for the thread table";
     const char *reason = take_signal();
     if (reason)
@@ -479,19 +500,23 @@ const char *world_stop(void)
     memset(slot_of, 0, 2 * capacity * sizeof *slot_of);
     world.count = world.parked = world.blocked = world.stuck = 0;
     answered = 0;
-    __atomic_store_n(&generation, generation + 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&stands_until_ns,
+                     os_now_ns() + WORLD_HOLD_NS + WORLD_THREAD_NS * expected + work_ns,
+                     __ATOMIC_RELAXED);
+    __atomic_store_n(&world.generation, world.generation + 1, __ATOMIC_SEQ_CST);
     reason = stop_all(expected);
-    if (reason) {
-        world_resume();
-        return reason;
-    }
+    if (reason)
+        return world_resume() ? reason : WORLD_CALLED_OFF;
     for (unsigned i = 0; i < world.count; i++) {
-        struct world_thread *thread = &world.threads[i];
-        take_answer(thread);
-        world.parked += world_state_of(thread) == WORLD_PARKED;
-        world.blocked += world_state_of(thread) == WORLD_BLOCKED;
+        world.parked += world_state_of(&world.threads[i]) == WORLD_PARKED;
+        world.blocked += world_state_of(&world.threads[i]) == WORLD_BLOCKED;
     }
     return NULL;
+}
+
+int64_t world_left_ns(void)
+{
+    return stands_until_ns - os_now_ns();
 }
 
 bool world_unchanged(void)
@@ -503,18 +528,20 @@ bool world_unchanged(void)
             (!seat_of(thread->tid, &seat) || seat.fingerprint != thread->fingerprint))
             return false;
     }
-    return __atomic_load_n(&deserted, __ATOMIC_ACQUIRE) != generation;
+    return true;
 }
 
-void world_resume(void)
+bool world_resume(void)
 {
-    __atomic_store_n(&woken_ns, -(int64_t)generation, __ATOMIC_RELEASE);
-    __atomic_store_n(&resumed, generation, __ATOMIC_SEQ_CST);
-    wake_others(generation, UINT32_MAX);
+    __atomic_store_n(&woken_ns, -(int64_t)world.generation, __ATOMIC_RELEASE);
+    bool stood = end_stop(world.generation);
+    if (stood)
+        wake_others(world.generation, UINT32_MAX);
     /* Whatever a call above has answered. */
-    raw_futex_wake(&resumed, INT32_MAX, FUTEX_PRIVATE_FLAG);
+    raw_futex_wake(&ended, INT32_MAX, FUTEX_PRIVATE_FLAG);
     int64_t woken = __atomic_exchange_n(&woken_ns, 0, __ATOMIC_RELAXED);
-    world.end_ns = woken > 0 ? woken : os_now_ns();
-    if (!world.begin_ns)
+    world.end_ns = !stood ? stands_until_ns : woken > 0 ? woken : os_now_ns();
+    if (!world.begin_ns || world.end_ns < world.begin_ns)
         world.begin_ns = world.end_ns;
+    return stood;
 }

@@ -354,7 +354,7 @@ const char *wp_finish(void)
 {
     keep_apart(true); /* this thread may have been moved meanwhile */
     ask(FINISH);
-    return answer(WP_STOP_NS, true);
+    return answer(world_left_ns() - WP_REST_NS, true);
 }
 
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)

@@ -24,8 +24,8 @@
 
 #include "gc/trace.h"
 
-/* Longest that marking in the stop may take, before the stop is called off. */
-#define WP_STOP_NS INT64_C(20000000)
+/* Marking in the stop is given up so long before the stop is called off. */
+#define WP_REST_NS INT64_C(1000000)
 /* Written pages left before a stop, above which it is not tried. */
 #define WP_MOST_DIRTY_BYTES (UINT64_C(16) << 20)
 
@@ -38,8 +38,8 @@ const char *wp_mark(int64_t limit_ns);
 const char *wp_clean(int64_t limit_ns);
 /* After that: whether there is anything left to look for in a stop. */
 bool wp_is_sought(void);
-/* With the world stopped: what is left.  NULL: done; if the stop turns out to be void, wp_clean and
- * this once more. */
+/* With the world stopped: what is left, as long as the stop stands.  NULL: done; if the stop turns
+ * out to be void, done or not, wp_clean and this once more. */
 const char *wp_finish(void);
 /* After the world has been resumed: what is told.  NULL, or why not. */
 const char *wp_wait(struct snapshot_result *result, int64_t limit_ns);

@@ -96,7 +96,8 @@ def known(t, engine):
 
 # Reasons that a busy machine may give.
 BUSY = ('a thread did not stop', 'the allocator was mapping memory', 'marking took too long',
-        'a thread moved during the snapshot', 'the program writes faster than it can be followed')
+        'a thread moved during the snapshot', 'the stop took too long and was called off',
+        'the program writes faster than it can be followed')
 
 
 def pause(t, engine, megabytes):

@@ -92,6 +92,16 @@ static inline void th_free(void *block)
     *object_byte(block) = 0;
 }
 
+/* What else is to happen in each stop, before it ends; NULL: nothing. */
+static void (*th_in_stop)(void);
+
+static inline uint64_t th_moment(void)
+{
+    if (th_in_stop)
+        th_in_stop();
+    return 0;
+}
+
 static inline bool th_init(void (*on_cycle)(const struct md_cycle *))
 {
     const char *reason;
@@ -104,7 +114,8 @@ static inline bool th_init(void (*on_cycle)(const struct md_cycle *))
     if (!object_map_init(&reason) || !segment_init(0))
         return false;
     object_map_set_classes(th_sizes, TH_COUNT, slabs, TH_SMALL);
-    struct gc_hooks hooks = {.in_use_bytes = th_in_use_bytes, .on_cycle = on_cycle};
+    struct gc_hooks hooks = {
+        .in_use_bytes = th_in_use_bytes, .sample_moment = th_moment, .on_cycle = on_cycle};
     gc_init(&hooks);
     return true;
 }

