@@ -22,7 +22,6 @@ BUSY = ('a thread did not stop', 'a thread moved during the snapshot',
         'the stop took too long and was called off')
 
 
-
 def reasons(result):
     return {reason for _, reason, _, _ in result.skips}
 
