@@ -24,31 +24,66 @@
 #define PATIENCE_NS INT64_C(2000000000)
 #define PIECE 2048 /* written at once: less than PIPE_BUF, so a pipe takes all of it or nothing */
 
+/* Said once: a report that comes when it has been given up is not printed, nor the other way. */
+enum verdict { NONE, CLEAN, LEAKS, NOT_CHECKED };
+static uint32_t verdict;
+
 static char suppressions_path[PATH_MAX];
-static bool found;
+static bool sets_status; /* leakexitcode acts here */
+
+/* The text of MEMDEBUG goes to children, and to what this process becomes by exec.  So that these
+ * can tell which they are, it is given on with a mark of this process. */
+static void mark_environment(void)
+{
+    static const char key[] = "MEMDEBUG=";
+    for (char **at = environ; at && *at; at++) {
+        if (strncmp(*at, key, sizeof key - 1) != 0)
+            continue;
+        size_t size = strlen(*at) + OPTIONS_MARK_SIZE;
+        char *text = own_map(size);
+        if (!text)
+            return;
+        struct fmt f = fmt_on(text, size);
+        fmt_text(&f, *at);
+        options_mark(&f);
+        *at = text;
+        return;
+    }
+}
+
+void leakcheck_boot(void)
+{
+    enum options_given_to whom = options_given_to();
+    bool named = *option_text(OPTION_ONLY);
+    sets_status = named || whom != GIVEN_TO_PARENT;
+    if (!named && whom == GIVEN_FIRST && option_number(OPTION_LEAKCHECK) &&
+        option_number(OPTION_LEAKEXITCODE))
+        mark_environment();
+}
 
 void leakcheck_init(void)
 {
     fmt_absolute(suppressions_path, sizeof suppressions_path, option_text(OPTION_LEAKSUPPRESSIONS));
 }
 
-bool leakcheck_found(void)
+int leakcheck_exit_code(void)
 {
-    return found;
+    uint32_t now = __atomic_load_n(&verdict, __ATOMIC_ACQUIRE);
+    return sets_status && now >= LEAKS ? (int)option_number(OPTION_LEAKEXITCODE) : 0;
 }
 
 void leakcheck_renew(void)
 {
-    found = false;
+    verdict = NONE;
+    sets_status = *option_text(OPTION_ONLY);
 }
 
-void leakcheck_failed(const char *reason)
+/* False: it has been said already. */
+static bool decide(enum verdict what)
 {
-    char line[200];
-    struct fmt f = fmt_on(line, sizeof line);
-    fmt_text(&f, "leakcheck: not done: ");
-    fmt_text(&f, reason);
-    message(line);
+    uint32_t none = NONE;
+    return __atomic_compare_exchange_n(&verdict, &none, what, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
 }
 
 /* Line by line, so that what is lost to a full pipe is whole lines. */
@@ -75,6 +110,23 @@ static void write_text(const char *text, size_t length)
     }
 }
 
+void leakcheck_failed(const char *reason)
+{
+    char text[400];
+    struct fmt f = fmt_on(text, sizeof text);
+    const struct md_header *who = segment_identity();
+    if (!decide(NOT_CHECKED))
+        return;
+    fmt_text(&f, "==");
+    fmt_u64(&f, who->pid);
+    fmt_text(&f, "==ERROR: memdebug: no leak check of ");
+    fmt_text(&f, who->name);
+    fmt_text(&f, "\nSUMMARY: memdebug: not checked: ");
+    fmt_text(&f, reason);
+    fmt_char(&f, '\n');
+    write_text(text, f.length);
+}
+
 static void read_suppressions(struct suppressions *s)
 {
     char error[VIEW_ERROR_SIZE], line[VIEW_ERROR_SIZE + 200], path[PATH_MAX];
@@ -97,6 +149,13 @@ static void read_suppressions(struct suppressions *s)
     }
 }
 
+/* Nothing leaks, as far as anyone can tell. */
+static bool is_clean(const struct leaks *leaks)
+{
+    return !leaks_found(leaks) && !leaks->suppressed.samples &&
+           (!leaks->has_cycle || !leaks->cycle.unreachable_objects);
+}
+
 static int print(struct leaks *leaks, const struct suppressions *suppressions)
 {
     const struct md_header *who = segment_identity();
@@ -113,22 +172,14 @@ static int print(struct leaks *leaks, const struct suppressions *suppressions)
     fputc('\n', out);
     leaks_print(leaks, &how, out);
     int error = fclose(out) != 0 || !text ? ENOMEM : 0;
-    if (!error)
+    if (!error && decide(leaks_found(leaks) ? LEAKS : CLEAN) && !is_clean(leaks))
         write_text(text, length);
     free(text);
     return error;
 }
 
-/* Nothing leaks, as far as anyone can tell. */
-static bool is_clean(const struct leaks *leaks)
+static int report(char *error)
 {
-    return !leaks->group_count && !leaks->suppressed.samples &&
-           (!leaks->has_cycle || !leaks->cycle.unreachable_objects);
-}
-
-int leakcheck_report(void)
-{
-    char error[VIEW_ERROR_SIZE];
     struct snapshot snap;
     struct suppressions suppressions;
     struct leaks leaks;
@@ -144,12 +195,20 @@ int leakcheck_report(void)
     struct symbolizer *symbolizer = symbolizer_create(&options);
     struct leaks_options how = {.symbolizer = symbolizer, .suppressions = &suppressions};
     result = leaks_build(&leaks, &snap, &how, error);
-    if (!result && !is_clean(&leaks))
+    if (!result)
         result = print(&leaks, &suppressions);
-    found = leaks.group_count > 0;
     leaks_fini(&leaks);
     symbolizer_destroy(symbolizer);
     suppressions_fini(&suppressions);
     snapshot_fini(&snap);
+    return result;
+}
+
+int leakcheck_report(void)
+{
+    char error[VIEW_ERROR_SIZE] = "";
+    int result = report(error);
+    if (result)
+        leakcheck_failed(*error ? error : "no memory for the report");
     return result;
 }

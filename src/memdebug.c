@@ -44,6 +44,7 @@ static bool options_given; /* MEMDEBUG is set: without it not a word is printed 
 static bool active;        /* this process is watched: not excluded by `only` or `follow` */
 static bool tracked;       /* the variant */
 static unsigned gc_mode = GC_OFF;
+static const char *no_gc = "gc=off"; /* why there are no cycles, if there are none */
 
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
 EXPORT __attribute__((weak)) const char *malloc_conf;
@@ -89,15 +90,22 @@ static void prepare_leakcheck(void)
 {
     if (!active || !option_number(OPTION_LEAKCHECK))
         return;
-    if (gc_mode == GC_OFF)
-        message("leakcheck: not done: gc=off");
-    else if (!option_given(OPTION_MEMPROFILERATE))
+    leakcheck_boot();
+    if (gc_mode != GC_OFF && !option_given(OPTION_MEMPROFILERATE))
         option_set("memprofilerate", "1");
 }
 
 static bool wants_leakcheck(void)
 {
-    return gc_mode != GC_OFF && option_number(OPTION_LEAKCHECK);
+    return option_number(OPTION_LEAKCHECK);
+}
+
+static void no_tracing(const char *reason)
+{
+    message(reason);
+    tracked = false;
+    gc_mode = GC_OFF;
+    no_gc = reason;
 }
 
 static bool wants_tracked(void)
@@ -244,11 +252,9 @@ void memdebug_boot(void)
     gc_mode = active ? chosen_gc() : GC_OFF;
     prepare_leakcheck();
     tracked = active && wants_tracked();
-    if (tracked && (!object_map_init(&reason) || !entry_can_track())) {
-        message(reason ? reason : "no tracing: the page of malloc could not be replaced (mremap)");
-        tracked = false;
-        gc_mode = GC_OFF;
-    }
+    if (tracked && (!object_map_init(&reason) || !entry_can_track()))
+        no_tracing(reason ? reason
+                          : "no tracing: the page of malloc could not be replaced (mremap)");
     jep_malloc_conf = malloc_conf;
     jep_malloc_conf_2_conf_harder =
         active && !tracked
@@ -256,11 +262,8 @@ void memdebug_boot(void)
               "prof_thread_active_init:true,prof_final:false,prof_leak:false,prof_gdump:false,"
               "prof_accum:false,lg_prof_interval:-1,prof_stats:false,prof_recent_alloc_max:0"
             : "dss:disabled,zero_realloc:free,prof:false";
-    if (tracked && !learn_classes()) {
-        message("this jemalloc does not tell its size classes: no tracing");
-        tracked = false;
-        gc_mode = GC_OFF;
-    }
+    if (tracked && !learn_classes())
+        no_tracing("this jemalloc does not tell its size classes: no tracing");
     if (active) {
         counts_init();
         segment_init((tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u));
@@ -337,21 +340,27 @@ static void at_end(void)
      * tables of its own would double the cost of the fork. */
     if (segment_forked() && !wants_service())
         return;
-    if (!segment_check())
+    if (!segment_check()) {
+        if (wants_leakcheck() && option_number(OPTION_FOLLOW) != FOLLOW_NONE)
+            leakcheck_failed("no memory for the tables");
         return;
+    }
     const struct md_counters *c = segment_counters();
     message_ending();
     /* A signal handler has called exit, in the middle of our own work on this thread: what holds
      * the lock will not go on, and whoever waits for it would wait for ever. */
     if (lock_held_here()) {
-        if (wants_leakcheck() || *option_text(OPTION_HEAPPROFILE))
-            message("exit was called by a signal handler in the middle of a sample: no profile and "
-                    "no leak check");
+        if (*option_text(OPTION_HEAPPROFILE))
+            message("exit was called by a signal handler in the middle of a sample: no profile");
+        if (wants_leakcheck())
+            leakcheck_failed("exit was called by a signal handler in the middle of a sample");
         segment_fini();
         return;
     }
-    bool leaks = wants_leakcheck();
-    if (leaks)
+    bool leaks = wants_leakcheck() && gc_mode != GC_OFF;
+    if (wants_leakcheck() && !leaks)
+        leakcheck_failed(no_gc);
+    else if (leaks)
         leaks = service_do(JOB_EXIT_LEAK_CYCLES, NULL) == 0;
     else if (gc_mode == GC_OBSERVE && c->cycles == 0)
         service_do(JOB_EXIT_CYCLE, NULL);
@@ -369,8 +378,8 @@ static void at_end(void)
 static void at_quick_end(void)
 {
     at_end();
-    if (leakcheck_found() && option_number(OPTION_LEAKEXITCODE))
-        _exit((int)option_number(OPTION_LEAKEXITCODE));
+    if (leakcheck_exit_code())
+        _exit(leakcheck_exit_code());
 }
 
 /* Registered before the loader's own handler, which runs all destructors, so it comes after these:
@@ -380,8 +389,8 @@ static void at_quick_end(void)
 static void at_last(int status, void *unused)
 {
     (void)unused;
-    int code = (int)option_number(OPTION_LEAKEXITCODE);
-    if (leakcheck_found() && code && code != status)
+    int code = leakcheck_exit_code();
+    if (code && code != status)
         exit(code);
 }
 

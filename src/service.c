@@ -15,8 +15,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <limits.h>
+#include <link.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@
 #define LONGEST_SLEEP_NS 60000000000
 #define KEPT_CHECK_NS 1000000000
 #define LAST_CHECK_NS 100000000
-#define STUCK_NS 2000000000
+#define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
 
 bool service_paces;
 static uint32_t started; /* 1: there is a thread, or one is being made */
@@ -39,13 +40,15 @@ static bool ended;
 static bool main_ended;
 static bool refused; /* no thread any more: the process is ending without its main thread */
 
-/* One job at a time, guarded by job_lock; `job_state` is the futex between the two threads. */
+/* One job at a time is asked for, guarded by job_lock.  Jobs are numbered: a job that nobody waits
+ * for any longer is withdrawn, which takes a number too, or answered late, to a number that nobody
+ * waits for. */
 static struct lock job_lock = LOCK_INIT(LOCK_NONE);
-enum { NO_JOB, JOB_WAITS, JOB_DONE };
-static uint32_t job_state;
-static enum service_job job_kind;
+static uint32_t asked;    /* number << 8 | enum service_job: our thread takes up both or neither */
+static uint32_t answered; /* the number of the last one done or withdrawn; futex */
 static const char *job_path;
-static int job_result;
+static int job_result; /* of the job `answered`, until the next is asked for */
+static int service_tid;
 
 static void futex_wake(uint32_t *word)
 {
@@ -81,7 +84,8 @@ void service_kick(uint32_t bits)
 static int64_t served_cpu_ns(void)
 {
     struct timespec ts;
-    if (clock_gettime((clockid_t)(~(unsigned)own_tids[0] << 3 | 6), &ts) != 0)
+    int tid = __atomic_load_n(&service_tid, __ATOMIC_RELAXED);
+    if (clock_gettime((clockid_t)(~(unsigned)tid << 3 | 6), &ts) != 0)
         return 0;
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
@@ -90,6 +94,8 @@ static int run_job(enum service_job job, const char *path)
 {
     struct md_cycle cycle;
     switch (job) {
+    case JOB_WITHDRAWN:
+        return ECANCELED;
     case JOB_CYCLE:
         return gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
     case JOB_EXIT_CYCLE:
@@ -228,6 +234,7 @@ static void *serve(void *unused)
 {
     (void)unused;
     own_thread = true;
+    __atomic_store_n(&service_tid, os_gettid(), __ATOMIC_RELAXED);
     set_own(0, os_gettid());
     prctl(PR_SET_NAME, "memdebug");
     arena_use_own();
@@ -238,10 +245,11 @@ static void *serve(void *unused)
         uint32_t *word = &segment_header()->control.request;
         uint32_t bits = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) |
                         __atomic_exchange_n(&early, 0, __ATOMIC_RELAXED);
-        if (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
-            job_result = run_job(job_kind, job_path);
-            __atomic_store_n(&job_state, JOB_DONE, __ATOMIC_RELEASE);
-            futex_wake(&job_state);
+        uint32_t job = __atomic_load_n(&asked, __ATOMIC_ACQUIRE);
+        if (job >> 8 != answered) {
+            job_result = run_job((enum service_job)(job & 0xff), job_path);
+            __atomic_store_n(&answered, job >> 8, __ATOMIC_RELEASE);
+            futex_wake(&answered);
         }
         if (bits & ~SERVICE_LOOK)
             answer(bits);
@@ -302,6 +310,76 @@ bool service_start(void)
     return !error;
 }
 
+/* ---- when it does not answer ---- */
+
+/* Whether `address` is among the loader's own data, where its locks are. */
+static bool is_loaders(uintptr_t address)
+{
+    uintptr_t base = _r_debug.r_ldbase;
+    const ElfW(Ehdr) *file = (const void *)base;
+    if (!base)
+        return false;
+    const ElfW(Phdr) *segment = (const void *)(base + file->e_phoff);
+    for (unsigned i = 0; i < file->e_phnum; i++)
+        if (segment[i].p_type == PT_LOAD && segment[i].p_flags & PF_W &&
+            address - base - segment[i].p_vaddr < segment[i].p_memsz)
+            return true;
+    return false;
+}
+
+/* The thread that holds the lock of the loader's for which our thread waits; 0: it waits for none,
+ * or that cannot be seen. */
+static int loader_held_by(void)
+{
+    char path[64], text[512];
+    struct fmt f = fmt_on(path, sizeof path);
+    fmt_text(&f, "/proc/self/task/");
+    fmt_u64(&f, (uint64_t)__atomic_load_n(&service_tid, __ATOMIC_RELAXED));
+    fmt_text(&f, "/syscall");
+    char *end;
+    if (os_read_file(path, text, sizeof text) <= 0 || strtol(text, &end, 10) != SYS_futex)
+        return 0;
+    uintptr_t address = strtoul(end, NULL, 16);
+    if (address % _Alignof(pthread_mutex_t) || !is_loaders(address))
+        return 0;
+    const pthread_mutex_t *lock = (const void *)address;
+    return __atomic_load_n(&lock->__data.__owner, __ATOMIC_RELAXED);
+}
+
+/* Of one wait. */
+struct watch {
+    int64_t cpu_ns, moved_ns;
+};
+
+/* Why there is no sense in waiting any longer; NULL: there is.  A program that exits from a
+ * constructor of a library it loads holds the loader's lock, for which our thread waits: it is seen
+ * to.  Else our thread may wait for another one that loads, or for a CPU. */
+static const char *why_give_up(struct watch *watch)
+{
+    int64_t cpu_ns = served_cpu_ns(), now = os_now_ns();
+    int holder = loader_held_by();
+    if (holder == os_gettid())
+        return "the exiting thread is loading a library";
+    if (cpu_ns != watch->cpu_ns)
+        *watch = (struct watch){cpu_ns, now};
+    return now - watch->moved_ns < NO_PROGRESS_NS ? NULL
+           : holder ? "another thread has been loading a library for 10 s"
+                    : "our thread has got no CPU, or no further, for 10 s";
+}
+
+static void say_given_up(enum service_job job, const char *reason)
+{
+    char line[200];
+    struct fmt f = fmt_on(line, sizeof line);
+    if (job == JOB_EXIT_LEAKS) {
+        leakcheck_failed(reason);
+        return;
+    }
+    fmt_text(&f, "heapprofile: no profile at exit: ");
+    fmt_text(&f, reason);
+    message(line);
+}
+
 int service_do(enum service_job job, const char *path)
 {
     if (!segment_check())
@@ -315,32 +393,23 @@ int service_do(enum service_job job, const char *path)
     if (job != JOB_CYCLE && job != JOB_DUMP_TO)
         gc_hurry();
     lock_take(&job_lock);
-    job_kind = job;
     job_path = path;
-    __atomic_store_n(&job_state, JOB_WAITS, __ATOMIC_RELEASE);
-    int64_t cpu = 0, moved = os_now_ns();
-    while (__atomic_load_n(&job_state, __ATOMIC_ACQUIRE) == JOB_WAITS) {
+    uint32_t number = ((asked >> 8) + 1) & 0xffffff, seen;
+    __atomic_store_n(&asked, number << 8 | job, __ATOMIC_RELEASE);
+    struct watch watch = {0, os_now_ns()};
+    const char *reason = NULL;
+    while ((seen = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) != number && !reason) {
         service_kick(SERVICE_LOOK);
-        futex_wait(&job_state, JOB_WAITS, 100000000);
-        if (job != JOB_EXIT_DUMP && job != JOB_EXIT_LEAKS)
-            continue;
-        /* A program that exits from a constructor of a library it loads holds the loader's lock,
-         * for which our thread waits: the last profile and the leaks are lost then. */
-        int64_t cpu_now = served_cpu_ns(), now = os_now_ns();
-        if (cpu_now != cpu) {
-            cpu = cpu_now;
-            moved = now;
-        } else if (now - moved > STUCK_NS) {
-            message(job == JOB_EXIT_DUMP
-                        ? "heapprofile: no profile at exit: the exiting thread is loading a library"
-                        : "leakcheck: no report at exit: the exiting thread is loading a library");
-            lock_release(&job_lock);
-            return EDEADLK;
-        }
+        futex_wait(&answered, seen, 100000000);
+        if (job == JOB_EXIT_DUMP || job == JOB_EXIT_LEAKS)
+            reason = why_give_up(&watch);
     }
-    int result = job_result;
-    __atomic_store_n(&job_state, NO_JOB, __ATOMIC_RELEASE);
+    int result = seen == number ? job_result : EDEADLK;
+    if (seen != number)
+        __atomic_store_n(&asked, ((number + 1) & 0xffffff) << 8 | JOB_WITHDRAWN, __ATOMIC_RELEASE);
     lock_release(&job_lock);
+    if (seen != number)
+        say_given_up(job, reason);
     return result;
 }
 
@@ -349,7 +418,7 @@ void service_renew(void)
     memset(own_tids, 0, sizeof own_tids);
     started = 0;
     main_ended = refused = false;
-    job_state = NO_JOB;
+    asked = answered = 0;
     lock_renew(&job_lock);
 }
 

@@ -25,6 +25,7 @@ void service_kick(uint32_t bits);
 bool service_start(void);
 
 enum service_job {
+    JOB_WITHDRAWN, /* nobody waits for the last one any longer */
     JOB_CYCLE,
     JOB_EXIT_CYCLE,
     JOB_EXIT_LEAK_CYCLES, /* two; one where nothing is unreachable or nothing else runs */
@@ -33,7 +34,8 @@ enum service_job {
     JOB_DUMP_TO
 };
 /* Has a job done and waits for it; on the calling thread where there can be no thread of ours.
- * Returns 0 or an errno value. */
+ * Returns 0 or an errno value; EDEADLK: JOB_EXIT_DUMP or JOB_EXIT_LEAKS has been given up, as our
+ * thread waits for the calling one, or has got no further for 10 s.  That has been said. */
 int service_do(enum service_job job, const char *path);
 
 /* The program's main thread has ended by itself: from now on our thread looks each 100 ms whether

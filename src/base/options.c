@@ -3,12 +3,14 @@
 #include "base/compiler.h"
 #include "base/fmt.h"
 #include "base/message.h"
+#include "base/os.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, SIGNAL, TEXT };
 enum when { START, RUNTIME, LATER };
@@ -32,6 +34,7 @@ static const char *texts[OPTION_COUNT];
 static bool given[OPTION_COUNT];
 static char pool[TEXT_POOL];
 static size_t pool_used;
+static enum options_given_to given_to;
 
 #define KEY_SIZE 32
 
@@ -343,9 +346,34 @@ static bool is_follow(char *text, char *letters[3])
     return !key[n];
 }
 
+void options_mark(struct fmt *f)
+{
+    fmt_text(f, ",@");
+    fmt_u64(f, (uint64_t)getpid());
+    fmt_char(f, '.');
+    fmt_u64(f, os_start_ticks());
+}
+
+/* The number of a process and its start: neither changes by exec, and no other has both. */
+static void read_mark(const char *mark)
+{
+    uint64_t pid = 0, start = 0;
+    const char *end;
+    bool whole = parse_digits(mark + 1, &pid, &end) && *end == '.' &&
+                 parse_digits(end + 1, &start, &end) && !*end;
+    given_to = whole && pid == (uint64_t)getpid() && start == os_start_ticks() ? GIVEN_HERE
+                                                                               : GIVEN_TO_PARENT;
+}
+
+enum options_given_to options_given_to(void)
+{
+    return given_to;
+}
+
 bool options_parse(char *text)
 {
     bool child = false;
+    given_to = GIVEN_FIRST;
     for (int i = 0; i < OPTION_COUNT; i++) {
         texts[i] = list[i].initial;
         parse_value(&list[i], list[i].initial, &numbers[i]);
@@ -381,7 +409,9 @@ bool options_parse(char *text)
                 *letters[1] = 'O';
                 *letters[2] = 'l';
             }
-            if (!parse_item(item))
+            if (*item == '@')
+                read_mark(item);
+            else if (!parse_item(item))
                 memset(start, ',', (size_t)(end - start));
         }
         p += *p == ',';

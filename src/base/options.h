@@ -25,6 +25,19 @@ enum option_id {
  * one writes the key `follow` as fOllow, which children inherit, keys ignore, and nobody types. */
 bool options_parse(char *text);
 
+/* Whom the text was given to, by the mark that options_mark adds to it and children inherit: an
+ * item
+ * @PID.START, which is no option. */
+enum options_given_to {
+    GIVEN_FIRST, /* this process; there is no mark yet */
+    GIVEN_HERE,  /* this process, before it became this program by exec */
+    GIVEN_TO_PARENT
+};
+enum options_given_to options_given_to(void);
+#define OPTIONS_MARK_SIZE 48
+struct fmt;
+void options_mark(struct fmt *f);
+
 /* Value of a number, size (bytes), duration (ns), percentage, switch, signal, or the index of a
  * word among those accepted. */
 uint64_t option_number(enum option_id id);

@@ -33,11 +33,85 @@ static struct leak *intern_leak(struct leaks *l, struct pair_map *index, const s
     return &l->leaks[*slot];
 }
 
+/* Of one size: what samples stand for beside themselves, by their weights, and what there is. */
+struct calibration {
+    uint64_t size;
+    double expected;
+    uint64_t objects, bytes; /* unsampled leaks */
+};
+
+struct calibrations {
+    struct calibration sizes[LEAKS_UNSAMPLED_MOST];
+    size_t count;
+};
+
+static struct calibration *calibration_of(struct calibrations *c, uint64_t size)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->sizes[i].size == size)
+            return &c->sizes[i];
+    return NULL;
+}
+
+static double weight_of(const struct md_sample *s)
+{
+    double w = (double)s->weight / MD_WEIGHT_ONE;
+    return w > 1 ? w : 1;
+}
+
+static void calibrate(struct leaks *l, struct calibrations *c, const struct snapshot *snap)
+{
+    uint64_t objects = 0, bytes = 0;
+    c->count = 0;
+    for (size_t i = 0; i < snap->unsampled_count && c->count < LEAKS_UNSAMPLED_MOST - 1; i++) {
+        const struct md_unsampled *u = &snap->unsampled[i];
+        if (u->cycle != l->cycle.number || !u->objects)
+            continue;
+        c->sizes[c->count++] = (struct calibration){u->size, 0, u->objects, u->bytes};
+        objects += u->objects;
+        bytes += u->bytes;
+    }
+    for (size_t i = 0; i < snap->sample_count; i++) {
+        const struct md_sample *s = &snap->samples[i];
+        if (!(s->flags & MD_SAMPLE_LEAK) || s->bucket >= snap->bucket_count)
+            continue;
+        uint64_t size = snap->buckets[s->bucket].size;
+        struct calibration *of = calibration_of(c, size);
+        if (of && size)
+            of->expected += weight_of(s) - 1;
+        objects++;
+        bytes += size;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        if (!(c->sizes[i].expected > 0))
+            l->unsampled[l->unsampled_count++] =
+                (struct leaks_unsampled){c->sizes[i].size, c->sizes[i].objects, c->sizes[i].bytes};
+    /* Counted, and gone from the records: the snapshot was taken in the middle of the next one. */
+    if (l->cycle.leaked_objects > objects)
+        l->unsampled[l->unsampled_count++] = (struct leaks_unsampled){
+            0, l->cycle.leaked_objects - objects,
+            l->cycle.leaked_bytes > bytes ? l->cycle.leaked_bytes - bytes : 0};
+}
+
+/* Objects that a leaked sample comes to. */
+static double objects_of(const struct leaks *l, struct calibrations *c, const struct md_sample *s,
+                         uint64_t size)
+{
+    double w = (double)s->weight / MD_WEIGHT_ONE;
+    if (!l->counted)
+        return w;
+    const struct calibration *of = calibration_of(c, size);
+    return of && of->expected > 0 ? 1 + (weight_of(s) - 1) * (double)of->objects / of->expected : 1;
+}
+
 static bool take_samples(struct leaks *l, const struct snapshot *snap,
                          const struct leaks_options *options)
 {
     struct pair_map index = {0};
+    struct calibrations calibrations = {.count = 0};
     bool done = true;
+    if (l->counted)
+        calibrate(l, &calibrations, snap);
     for (size_t i = 0; done && i < snap->sample_count; i++) {
         const struct md_sample *s = &snap->samples[i];
         if (!(s->flags & MD_SAMPLE_LEAK)) {
@@ -45,14 +119,16 @@ static bool take_samples(struct leaks *l, const struct snapshot *snap,
             continue;
         }
         l->seen++;
-        if (s->bucket >= snap->bucket_count || s->born_ds < options->born_from_ds)
+        if (s->bucket >= snap->bucket_count || s->born_ds < options->born_from_ds) {
+            l->filtered = true;
             continue;
+        }
         const struct md_bucket *b = &snap->buckets[s->bucket];
         struct leak *leak =
             intern_leak(l, &index, b, s->flags & MD_SAMPLE_INDIRECT ? LEAK_INDIRECT : LEAK_DIRECT);
         if (!(done = leak != NULL))
             break;
-        double w = (double)s->weight / MD_WEIGHT_ONE, size = (double)b->size;
+        double w = objects_of(l, &calibrations, s, b->size), size = (double)b->size;
         double variance = w > 1 ? w * (w - 1) : 0;
         struct leak_sum one = {w, variance,   w * size,  variance * size * size,
                                1, s->born_ds, s->born_ds};
@@ -90,6 +166,7 @@ static bool leave_out(struct leaks *l, struct suppressions *rules)
             l->leaks[kept++] = *leak;
             continue;
         }
+        l->filtered = true;
         add_sum(&l->suppressed, &leak->sum);
         if (!excluded && rules) {
             rules->rules[rule].uses++;
@@ -304,6 +381,42 @@ static int compare_kinds(const void *a, const void *b)
     return compare_groups(a, b);
 }
 
+static int compare_unsampled(const void *a, const void *b)
+{
+    const struct leaks_unsampled *x = a, *y = b;
+    return x->bytes != y->bytes ? (x->bytes > y->bytes ? -1 : 1)
+                                : (x->size < y->size) - (x->size > y->size);
+}
+
+bool leaks_known(const struct leaks *l)
+{
+    return l->counted || (l->has_cycle && !l->cycle.unreachable_objects);
+}
+
+bool leaks_found(const struct leaks *l)
+{
+    return l->group_count || l->unsampled_count;
+}
+
+struct leak_sum leaks_unsampled_sum(const struct leaks *l)
+{
+    struct leak_sum sum = nothing;
+    for (size_t i = 0; i < l->unsampled_count; i++) {
+        sum.objects += (double)l->unsampled[i].objects;
+        sum.bytes += (double)l->unsampled[i].bytes;
+    }
+    return sum;
+}
+
+struct leak_sum leaks_total(const struct leaks *l)
+{
+    struct leak_sum groups = leak_sum_of(&l->total[LEAK_DIRECT], &l->total[LEAK_INDIRECT]);
+    struct leak_sum rest = leaks_unsampled_sum(l), all = leak_sum_of(&groups, &rest);
+    if (l->counted && !l->filtered)
+        all.objects_variance = all.bytes_variance = 0;
+    return all;
+}
+
 int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
                 char *error)
 {
@@ -324,9 +437,13 @@ int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks
         if (!(snap->cycles[i].flags & MD_CYCLE_SKIPPED)) {
             l->has_cycle = true;
             l->cycle = snap->cycles[i];
+            l->counted = l->cycle.flags & MD_CYCLE_LEAKS;
         }
+    l->filtered = options->base != NULL;
     if (take_samples(l, snap, options) && leave_out(l, options->suppressions) &&
         (!options->base || leaks_subtract(l, options->base)) && make_groups(l)) {
+        if (l->unsampled_count)
+            qsort(l->unsampled, l->unsampled_count, sizeof *l->unsampled, compare_unsampled);
         if (l->group_count)
             qsort(l->groups, l->group_count, sizeof *l->groups,
                   l->by == LEAKS_BY_STACK ? compare_kinds : compare_groups);

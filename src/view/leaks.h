@@ -1,10 +1,14 @@
 /* What leaks, and who allocated it: the live samples that the last two cycles could not reach,
  * added up by call stack (or by function, module, size), with how far each sum may be off.
  *
- * A sample of weight w stands for w objects, so a sum of w is an unbiased estimate and the root of
- * the sum of w(w-1) its standard error (Horvitz-Thompson); where every block is sampled w is 1, the
- * error 0 and the sum exact.  Bytes are usable sizes, as everywhere.  What the cycle itself counted
- * is exact in any case, but has no call sites: it is in `cycle`.
+ * How much leaks has been counted by the cycle, by size and whether sampled or not; the samples say
+ * where it comes from.  A sampled object is itself, and stands for others that are not sampled: of
+ * weight w for w-1.  So the unsampled leaks of a size are shared out among the sampled ones of that
+ * size by their w-1 (a calibration of weights, as in survey sampling), and sums come to what was
+ * counted.  A sample that comes to v objects adds v(v-1) to the square of the standard error
+ * (Horvitz-Thompson); where every block is sampled v is 1, the error 0 and the sum exact. Unsampled
+ * leaks of a size for which no sample stands are `unsampled`: no stack, so no suppression, no age.
+ * Where a segment has no counts v is w.  Bytes are usable sizes, as everywhere.
  *
  * The segment does not say which unreachable block points at which.  It says of each whether any
  * other points at it: no, then the leak is direct, a root cause; yes, then it is indirect, and goes
@@ -48,14 +52,25 @@ struct leak_group {
     uint32_t stacks;  /* how many are in it */
 };
 
+/* Leaks of one size that no sample stands for. */
+struct leaks_unsampled {
+    uint64_t size; /* usable bytes of each; 0: not known, or they differ */
+    uint64_t objects, bytes;
+};
+#define LEAKS_UNSAMPLED_MOST 128u
+
 struct leaks {
     struct leak_group *groups; /* by bytes; by stack direct ones first */
     size_t group_count;
     enum leaks_by by;
-    struct leak_sum total[LEAK_KINDS]; /* of all groups */
-    struct leak_sum suppressed;        /* left out by suppressions and excludes */
-    uint64_t seen;                     /* samples that are leaks, before anything was left out */
-    uint64_t once;                     /* samples that only the last cycle did not reach */
+    struct leak_sum total[LEAK_KINDS];                      /* of all groups */
+    struct leaks_unsampled unsampled[LEAKS_UNSAMPLED_MOST]; /* by bytes */
+    size_t unsampled_count;
+    bool counted;  /* by the last cycle; else there may be groups, and no groups says nothing */
+    bool filtered; /* something was left out of the groups, so that they come to an estimate */
+    struct leak_sum suppressed; /* left out by suppressions and excludes */
+    uint64_t seen;              /* samples that are leaks, before anything was left out */
+    uint64_t once;              /* samples that only the last cycle did not reach */
     bool has_cycle;
     struct md_cycle cycle; /* the last one done */
     uint64_t cycles;       /* done so far */
@@ -85,6 +100,13 @@ struct leaks_options {
 int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
                 char *error);
 void leaks_fini(struct leaks *l);
+/* Whether it is known what leaks: not after one cycle that has found something unreachable. */
+bool leaks_known(const struct leaks *l);
+/* Whether anything leaks that was not left out. */
+bool leaks_found(const struct leaks *l);
+/* What leaks in all, groups and unsampled ones; exact if nothing was left out. */
+struct leak_sum leaks_total(const struct leaks *l);
+struct leak_sum leaks_unsampled_sum(const struct leaks *l);
 
 /* The frames of a stack, innermost first, without those of this library and with recursion folded
  * (leak_stacks.h), which *recursive tells of.  Looked up when first asked for; borrowed until the
@@ -126,8 +148,5 @@ void leaks_amount(const struct leak_sum *sum, char text[LEAKS_AMOUNT_SIZE]);
 /* "812 B", "12.3 kB", "1.25 MB": powers of two. */
 #define LEAKS_BYTES_SIZE 48
 void leaks_bytes(double bytes, char text[LEAKS_BYTES_SIZE]);
-/* The rate at which the last cycle's unreachable objects would come to some 30 samples, if they are
- * of one size; 1 if that is near enough to all of them. */
-uint64_t leaks_better_rate(const struct md_cycle *cycle);
 
 #endif

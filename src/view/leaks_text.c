@@ -44,16 +44,6 @@ void leaks_amount(const struct leak_sum *sum, char text[LEAKS_AMOUNT_SIZE])
              sum->samples == 1 ? "" : "s");
 }
 
-uint64_t leaks_better_rate(const struct md_cycle *cycle)
-{
-    uint64_t rate = cycle->unreachable_bytes / 32;
-    if (rate < 64)
-        return 1;
-    while (rate & (rate - 1))
-        rate &= rate - 1;
-    return rate;
-}
-
 /* ---- text ---- */
 
 /* Names come from files and other people's programs: nothing in them may steer a terminal. */
@@ -158,6 +148,28 @@ static void print_rest(const struct leaks *l, size_t shown, FILE *out)
         fprintf(out, "and %zu more: %s\n\n", l->group_count - shown, amount);
 }
 
+static void print_unsampled(const struct leaks *l, size_t most, FILE *out)
+{
+    struct leak_sum sum = leaks_unsampled_sum(l);
+    char amount[LEAKS_AMOUNT_SIZE];
+    if (!l->unsampled_count)
+        return;
+    leaks_amount(&sum, amount);
+    fprintf(out, "Leak of %s, not sampled: %s\n", amount,
+            l->rate == 1 ? "allocated before memprofilerate was 1, or lost for want of room"
+                         : "memprofilerate=1 would show where they come from");
+    for (size_t i = 0; i < l->unsampled_count && (!most || i < most); i++) {
+        const struct leaks_unsampled *u = &l->unsampled[i];
+        fprintf(out, "    %" PRIu64 " object(s), %" PRIu64 " B", u->objects, u->bytes);
+        if (u->size)
+            fprintf(out, ", of %" PRIu64 " B each", u->size);
+        putc('\n', out);
+    }
+    if (most && l->unsampled_count > most)
+        fprintf(out, "    ... %zu more sizes\n", l->unsampled_count - most);
+    putc('\n', out);
+}
+
 static void print_suppressions(const struct leaks *l, const struct suppressions *s, FILE *out)
 {
     size_t unused = 0;
@@ -201,13 +213,6 @@ static void print_cycle(const struct leaks *l, FILE *out)
     if (c->direct_objects)
         fprintf(out, "; %" PRIu64 " direct, %" PRIu64 " B", c->direct_objects, c->direct_bytes);
     putc('\n', out);
-    if (l->cycles == 1 && c->unreachable_objects && !(c->flags & MD_CYCLE_FINAL))
-        fputs("A second cycle will tell which of them are leaks.\n", out);
-    else if (c->unreachable_objects && !l->seen && !l->once && l->rate != 1)
-        fprintf(out,
-                "None of them was sampled; memprofilerate=%" PRIu64 " would show where they "
-                "come from.\n",
-                leaks_better_rate(c));
     if (l->once)
         fprintf(out, "%" PRIu64 " sample(s) only that cycle did not reach: not yet leaks.\n",
                 l->once);
@@ -219,23 +224,29 @@ static void print_cycle(const struct leaks *l, FILE *out)
 void leaks_print(struct leaks *l, const struct leaks_text *how, FILE *out)
 {
     size_t shown = how->count && how->count < l->group_count ? how->count : l->group_count;
-    struct leak_sum all = leak_sum_of(&l->total[LEAK_DIRECT], &l->total[LEAK_INDIRECT]);
-    if (l->group_count) {
+    struct leak_sum all = leaks_total(l);
+    if (leaks_found(l)) {
         fprintf(out, WIDE_LINE "==%" PRIu32 "==ERROR: memdebug: detected memory leaks in ",
                 how->pid);
         print_tame(how->name, out);
         fputs("\n\n", out);
         if (l->by == LEAKS_BY_STACK)
             print_blocks(l, how, shown, out);
-        else
+        else if (shown)
             print_table(l, shown, out);
         print_rest(l, shown, out);
+        print_unsampled(l, how->count, out);
     }
     if (how->suppressions)
         print_suppressions(l, how->suppressions, out);
     char amount[LEAKS_AMOUNT_SIZE];
     leaks_amount(&all, amount);
-    if (all.objects_variance > 0)
+    if (!leaks_known(l) && !l->group_count)
+        fputs(
+            "SUMMARY: memdebug: not checked: a leak is what two cycles do not reach, one after the "
+            "other\n",
+            out);
+    else if (all.objects_variance > 0)
         fprintf(out, "SUMMARY: memdebug: %s leaked.\n", amount);
     else
         fprintf(out, "SUMMARY: memdebug: %.0f byte(s) leaked in %.0f allocation(s).\n", all.bytes,

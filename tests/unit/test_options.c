@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const struct {
     const char *key, *initial, *accepts;
@@ -579,6 +581,37 @@ static void test_describe(void)
 }
 
 static bool shown[OPTION_COUNT];
+/* Whom the text was given to: by a mark of pid and start, which is no option and no error. */
+static void test_mark(void)
+{
+    char text[200];
+    static const char *const others[] = {"@1.5", "@", "@x", "@999999999999999999999.1"};
+    struct fmt f = fmt_on(text, sizeof text);
+    fmt_text(&f, "leakcheck=1,gcpercent=50");
+    options_parse(text);
+    is(options_given_to(), GIVEN_FIRST, "no mark yet");
+    options_mark(&f);
+    ok(f.length < 24 + OPTIONS_MARK_SIZE && strchr(text, '@'), "a mark: %s", text);
+    options_parse(text);
+    is(options_given_to(), GIVEN_HERE, "this process's, whatever it runs now");
+    is(option_number(OPTION_GCPERCENT), 50, "the options are as before");
+    if (fork() == 0) {
+        options_parse(text);
+        _exit(options_given_to() != GIVEN_TO_PARENT);
+    }
+    int status = 1;
+    wait(&status);
+    is(status, 0, "in a child it is the parent's");
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(text, sizeof text, "gcpercent=50,%s,leakcheck=1", others[i]);
+        options_parse(text);
+        ok(options_given_to() == GIVEN_TO_PARENT && option_number(OPTION_LEAKCHECK),
+           "%s is not this process", others[i]);
+    }
+    options_parse(NULL);
+    is(options_given_to(), GIVEN_FIRST, "nothing given");
+}
+
 static unsigned help_lines;
 
 static void help_line(const char *text)
@@ -600,6 +633,7 @@ int main(void)
     test_hostile();
     test_spelling();
     test_once();
+    test_mark();
     test_set();
     test_describe();
     options_help(help_line);

@@ -118,12 +118,27 @@ static json_t *group_json(const struct source *source, struct leaks *leaks,
     return object;
 }
 
+static json_t *unsampled_json(const struct leaks *leaks)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < leaks->unsampled_count; i++) {
+        const struct leaks_unsampled *u = &leaks->unsampled[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "size_bytes",
+                            u->size ? report_number((double)u->size) : json_null());
+        json_object_set_new(object, "objects", report_number((double)u->objects));
+        json_object_set_new(object, "bytes", report_number((double)u->bytes));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
 static void print_json(const struct source *source, struct leaks *leaks, size_t count,
                        double now_ds, FILE *out)
 {
     for (size_t i = 0; i < leaks->group_count && (!count || i < count); i++)
         report_line(out, group_json(source, leaks, &leaks->groups[i], now_ds));
-    struct leak_sum sum = leak_sum_of(&leaks->total[LEAK_DIRECT], &leaks->total[LEAK_INDIRECT]);
+    struct leak_sum sum = leaks_total(leaks), rest = leaks_unsampled_sum(leaks);
     json_t *object = new_object(source, "leaks");
     const struct md_cycle *cycle = &leaks->cycle;
     set_sum(object, &sum);
@@ -132,6 +147,9 @@ static void print_json(const struct source *source, struct leaks *leaks, size_t 
     json_object_set_new(object, "direct_objects",
                         report_number(round(leaks->total[LEAK_DIRECT].objects)));
     json_object_set_new(object, "groups", json_integer((json_int_t)leaks->group_count));
+    json_object_set_new(object, "unsampled_bytes", report_number(rest.bytes));
+    json_object_set_new(object, "unsampled_objects", report_number(rest.objects));
+    json_object_set_new(object, "unsampled", unsampled_json(leaks));
     json_object_set_new(object, "suppressed_bytes", report_number(round(leaks->suppressed.bytes)));
     json_object_set_new(object, "suppressed_objects",
                         report_number(round(leaks->suppressed.objects)));
@@ -143,6 +161,11 @@ static void print_json(const struct source *source, struct leaks *leaks, size_t 
                         json_integer((json_int_t)cycle->unreachable_objects));
     json_object_set_new(object, "unreachable_bytes",
                         json_integer((json_int_t)cycle->unreachable_bytes));
+    json_object_set_new(object, "leaked_objects",
+                        leaks->counted ? report_number((double)cycle->leaked_objects)
+                                       : json_null());
+    json_object_set_new(object, "leaked_bytes",
+                        leaks->counted ? report_number((double)cycle->leaked_bytes) : json_null());
     json_object_set_new(object, "unreachable_direct_objects",
                         json_integer((json_int_t)cycle->direct_objects));
     json_object_set_new(object, "unreachable_direct_bytes",
@@ -254,8 +277,10 @@ static int tell(struct source *source, const struct options *options, struct inp
         cli_error("%s", error);
     else
         status = print_to(options->output, &leaks, source, options, in, now_ds);
-    if (status == EXIT_DONE && leaks.group_count && options->leak_status)
-        status = options->leak_status;
+    if (status == EXIT_DONE && options->leak_status)
+        status = leaks_found(&leaks)    ? options->leak_status
+                 : !leaks_known(&leaks) ? EXIT_FAILED
+                                        : EXIT_DONE;
     leaks_fini(&leaks);
     symbolizer_destroy(how.symbolizer);
     return status;

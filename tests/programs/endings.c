@@ -1,0 +1,88 @@
+/* Leaks blocks and ends with status 7 where it is hard to look for them.
+ *
+ *   endings count N SIZE        N blocks of SIZE bytes; nothing else happens
+ *   endings busy N              beside N threads that never rest, each with a block that its
+ *                               thread-local keeps
+ *   endings loading PLUGIN      while another thread is in PLUGIN's constructor, until stdin has a
+ *                               byte or its end; by quick_exit, as exit waits for the loader itself
+ *   endings constructor PLUGIN  from that constructor
+ *
+ * But for `count` it is 5 blocks of 333 bytes. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AWAY __attribute__((noinline, noclone))
+
+static void *volatile last;
+static __thread void *volatile kept;
+static int ready[2];
+
+static AWAY void lose(int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        last = malloc(size);
+        memset(last, 1, size);
+    }
+    last = NULL;
+}
+
+static AWAY void scrub(void)
+{
+    char area[16384];
+    memset(area, 0, sizeof area);
+    __asm__ volatile("" : : "r"(area) : "memory");
+}
+
+static void *spin(void *unused)
+{
+    kept = malloc(64);
+    if (write(ready[1], "x", 1) != 1)
+        abort();
+    for (volatile unsigned long turns = 0;; turns++)
+        ;
+    return unused;
+}
+
+static void *load(void *path)
+{
+    if (!dlopen(path, RTLD_NOW))
+        abort();
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    const char *how = argc > 2 ? argv[1] : "";
+    pthread_t thread;
+    char byte;
+    if (argc < 3 || pipe(ready) != 0)
+        return 2;
+    if (strcmp(how, "count") == 0)
+        lose(atoi(argv[2]), argc > 3 ? (size_t)atol(argv[3]) : 333);
+    else
+        lose(5, 333);
+    scrub();
+    if (strcmp(how, "busy") == 0) {
+        int count = atoi(argv[2]);
+        for (int i = 0; i < count; i++)
+            if (pthread_create(&thread, NULL, spin, NULL) != 0)
+                return 2;
+        for (int i = 0; i < count; i++)
+            if (read(ready[0], &byte, 1) != 1)
+                return 2;
+    } else if (strcmp(how, "loading") == 0) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", ready[1]);
+        setenv("SLOW_TELL", number, 1);
+        if (pthread_create(&thread, NULL, load, argv[2]) != 0 || read(ready[0], &byte, 1) != 1)
+            return 2;
+        quick_exit(7);
+    } else if (strcmp(how, "constructor") == 0) {
+        load(argv[2]);
+    }
+    exit(7);
+}
