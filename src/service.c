@@ -30,6 +30,7 @@
 
 #define STACK_BYTES (1u << 20)
 #define LONGEST_SLEEP_NS 60000000000
+#define TIDY_NS 10000000
 #define KEPT_CHECK_NS 1000000000
 #define LAST_CHECK_NS 100000000
 #define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
@@ -168,6 +169,8 @@ static int64_t look(void)
         again = MIN(again, next);
     }
     again = MIN(again, dump_due(now));
+    if (segment_tidy())
+        again = MIN(again, now + TIDY_NS);
     return again;
 }
 

@@ -26,7 +26,11 @@ extern "C" {
 
 #define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
 #define MD_SEGMENT_VERSION 1u
-#define MD_SEGMENT_SUFFIX ".mdseg" /* files are named PID-STARTTIME.mdseg */
+/* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
+ * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
+ * as its process has it mapped, a file has a write lock (F_OFD_GETLK): without one, it is dead. */
+#define MD_SEGMENT_SUFFIX ".mdseg"
+#define MD_SEGMENT_UNFINISHED ".new"
 
 enum md_section_id {
     MD_SECTION_CYCLES,    /* struct md_cycle, a ring: cycle n lies at n % capacity */

@@ -26,6 +26,7 @@
 #define FILE_DUE_BYTES (512u << 10)
 #define COPY_NAPS 4000     /* of 50 us and more */
 #define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
+#define BUSY_NS 10000000   /* until another try where a lock was taken */
 
 void (*segment_on_fork)(const struct md_header *inherited, const uint64_t *readable);
 
@@ -34,9 +35,13 @@ static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
 static struct tables tables;  /* in use */
 static struct tables retired; /* the ones before: readers of this process may still hold them */
 static bool moving;           /* both are being changed: a copy made now cannot use them */
+/* Changed with it held, by the one thread that has claimed `drafting`, and read by that one. */
 static struct place place;
 static dev_t file_dev;
 static ino_t file_ino;
+/* A thread looks after the file: makes it, looks whether it is there, clears away dead ones. */
+static bool drafting;
+static bool untidy; /* there is more to clear away */
 /* These are read without it too. */
 static bool is_file;
 static int64_t looked_ns; /* when it was last seen that the file is there */
@@ -168,23 +173,47 @@ static bool copy_tables(struct tables *to, const struct tables *from)
     return true;
 }
 
-/* Makes the file and moves the tables into it.  segment_lock held, and segment_move_lock taken. */
-static bool make_file_locked(void)
+/* What has been found and made so far of a file that is to take the tables. */
+struct draft {
+    struct place place;
+    struct tables tables;
+    struct stat st;
+};
+
+/* All of it that looks at /proc and at directories: no lock is held. */
+static bool draft_file(struct draft *draft)
 {
-    struct tables fresh;
     if (!identity.pid)
         identify();
-    int fd = place_open(&place, &identity, file_reservation());
+    int fd = place_open(&draft->place, &identity, file_reservation());
     if (fd < 0)
         return false;
-    struct stat st;
-    bool ok = fstat(fd, &st) == 0 && tables_create_file(&fresh, fd, place.budget);
+    bool ok =
+        fstat(fd, &draft->st) == 0 && tables_create_file(&draft->tables, fd, draft->place.budget);
     close(fd);
-    if (!ok) {
-        unlink(place.temporary);
-        return false;
-    }
-    identity.exec_generation = place.exec_generation;
+    if (!ok)
+        unlink(draft->place.temporary);
+    return ok;
+}
+
+static void drop_file(struct draft *draft)
+{
+    unlink(draft->place.temporary);
+    tables_destroy(&draft->tables);
+}
+
+/* Has our thread, if there is one, look what is to be done. */
+static void wake(struct md_header *header)
+{
+    __atomic_fetch_or(&header->control.request, 1u << 31, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Moves the tables into the file.  segment_lock held, and segment_move_lock taken. */
+static bool move_locked(struct draft *draft)
+{
+    struct tables fresh = draft->tables;
+    identity.exec_generation = draft->place.exec_generation;
     struct md_section sections[16];
     memcpy(sections, fresh.header->section, sizeof sections);
     uint64_t file_size = fresh.header->file_size;
@@ -195,11 +224,10 @@ static bool make_file_locked(void)
     fresh.header->flags = tables.header->flags | identity.flags;
     fresh.header->heap_goal_bytes = tables.header->heap_goal_bytes;
     fresh.header->counters = counters;
-    if (!copy_tables(&fresh, &tables) || place_publish(&place) != 0) {
-        unlink(place.temporary);
-        tables_destroy(&fresh);
+    bool moved = copy_tables(&fresh, &tables) && place_publish(&draft->place) == 0;
+    draft->tables = fresh;
+    if (!moved)
         return false;
-    }
     /* Only the header may still be held by someone. */
     __atomic_store_n(&moving, true, __ATOMIC_SEQ_CST);
     tables_destroy(&retired);
@@ -210,12 +238,54 @@ static bool make_file_locked(void)
     segment_set_flags(__atomic_load_n(&identity.flags, __ATOMIC_SEQ_CST));
     tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
-    __atomic_fetch_or(&retired.header->control.request, 1u << 31, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &retired.header->control.request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    file_dev = st.st_dev;
-    file_ino = st.st_ino;
+    wake(retired.header);
+    place = draft->place;
+    file_dev = draft->st.st_dev;
+    file_ino = draft->st.st_ino;
     __atomic_store_n(&is_file, true, __ATOMIC_RELAXED);
     return true;
+}
+
+/* Everything but the move itself without a lock: others go on meanwhile, in the tables that are
+ * there.  The caller has claimed `drafting`.  False: a lock was not to be had. */
+static bool make_file(void)
+{
+    /* Not on the stack: this runs in an allocation of the program's, whose stack may be small. */
+    static struct draft draft;
+    if (!draft_file(&draft))
+        return true;
+    bool locked = false, moved = false;
+    /* Tried, not waited for: the holder may be this thread, below a signal handler. */
+    if (lock_try(&segment_lock)) {
+        locked = segment_move_lock(true);
+        if (locked) {
+            moved = move_locked(&draft);
+            segment_move_lock(false);
+        }
+        lock_release(&segment_lock);
+    }
+    if (!moved) {
+        drop_file(&draft);
+    } else if (place_clean(&draft.place, option_number(OPTION_KEEPDEAD))) {
+        __atomic_store_n(&untidy, true, __ATOMIC_RELEASE);
+        wake(tables.header);
+    }
+    return locked;
+}
+
+bool segment_tidy(void)
+{
+    static struct place_walk walk;
+    if (!__atomic_load_n(&untidy, __ATOMIC_ACQUIRE))
+        return false;
+    /* The place changes only while somebody drafts. */
+    bool more = true;
+    if (!__atomic_exchange_n(&drafting, true, __ATOMIC_ACQUIRE)) {
+        more = place_clean_on(&place, option_number(OPTION_KEEPDEAD), &walk);
+        __atomic_store_n(&untidy, more, __ATOMIC_RELAXED);
+        __atomic_store_n(&drafting, false, __ATOMIC_RELEASE);
+    }
+    return more;
 }
 
 static bool file_is_there(void)
@@ -255,26 +325,21 @@ void segment_publish(uint64_t allocated_bytes)
             ? os_coarse_ns() - __atomic_load_n(&looked_ns, __ATOMIC_RELAXED) < LOOK_NS
             : allocated_bytes < FILE_DUE_BYTES)
         return;
-    if (option_number(OPTION_MONITOR) == 0 || !lock_try(&segment_lock))
+    if (option_number(OPTION_MONITOR) == 0 ||
+        __atomic_exchange_n(&drafting, true, __ATOMIC_ACQUIRE))
         return;
     /* An allocation is no point of cancellation; what makes a file is. */
     int saved = errno, cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     int64_t now = os_coarse_ns();
     if (now - looked_ns >= LOOK_NS) {
-        if (is_file && file_is_there()) {
-            __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
-        } else if (segment_move_lock(true)) {
-            __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
-            bool made = make_file_locked();
-            segment_move_lock(false);
-            if (made)
-                place_clean(&place, option_number(OPTION_KEEPDEAD));
-        }
+        __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
+        if ((!is_file || !file_is_there()) && !make_file())
+            __atomic_store_n(&looked_ns, now - LOOK_NS + BUSY_NS, __ATOMIC_RELAXED);
     }
     pthread_setcancelstate(cancel, &cancel);
     errno = saved;
-    lock_release(&segment_lock);
+    __atomic_store_n(&drafting, false, __ATOMIC_RELEASE);
 }
 
 void segment_publish_options(void)
@@ -298,6 +363,7 @@ static void start_anew(void)
     struct tables inherited = tables;
     tables_destroy_private(&retired);
     is_file = false;
+    drafting = untidy = false;
     looked_ns = 0;
     identity.pid = 0;
     identity.flags |= MD_FLAG_FORKED;

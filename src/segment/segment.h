@@ -27,6 +27,9 @@ bool segment_check(void);
 /* Called with bytes allocated so far: makes the file when it is due, makes it anew if it was
  * unlinked (looked at once a second). */
 void segment_publish(uint64_t allocated_bytes);
+/* Clears away a little more of what dead processes of this user have left, where a creation has not
+ * come to the end of it; for a thread of ours.  True: there is still more. */
+bool segment_tidy(void);
 /* Nothing is recorded from here on, in this process and its copies. */
 void segment_disable(void);
 /* Removes the file; for normal exit. */

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """The segment: after kill -9 it still gives a profile; unlinked it is made anew; dead ones are
-bounded; a tmpfs that is full, missing or read-only is a counted loss and no more."""
+bounded, and nobody takes a living one for dead; a tmpfs that is full, missing or read-only is a
+counted loss and no more; what others plant under its names leads it to another."""
 
+import json
 import os
 import shutil
+import socket
 import signal
 import subprocess
 import sys
@@ -32,6 +35,98 @@ def unshared(script, memdebug):
 
 def can_unshare():
     return subprocess.run(['unshare', '-m', 'true'], capture_output=True, check=False).returncode == 0
+
+
+NOBODY, SOMEBODY = 65534, 1000
+
+
+def plant(kind, path):
+    """What a hostile user may put under the name that a segment will have."""
+    if kind == 'FIFO':
+        os.mkfifo(path, 0o666)
+    elif kind == 'directory':
+        path.mkdir()
+    elif kind == 'socket':
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    elif kind == 'link to a FIFO':
+        os.mkfifo(path.with_suffix('.trap'), 0o666)
+        path.symlink_to(path.with_suffix('.trap'))
+    elif kind == 'link to itself':
+        path.symlink_to(path)
+    else:
+        path.touch(0o666)
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def start_ticks(pid):
+    return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]
+
+
+def processes():
+    return [json.loads(line) for line in memtop('ps', '--json').stdout.splitlines()]
+
+
+def planted(t, shared):
+    """The name is known beforehand: process number and start time stay through exec."""
+    for kind in ('FIFO', 'directory', 'socket', 'link to a FIFO', 'link to itself', 'file'):
+        shell = subprocess.Popen(
+            ['sh', '-c', f'read x; LD_PRELOAD="{s.LIB}" MEMDEBUG="dir={shared}" exec "$0" hold 5', VICTIM],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, user=SOMEBODY, group=SOMEBODY,
+            extra_groups=[], env=s.environment(preload=False))
+        try:
+            name = shared / f'{shell.pid}-{start_ticks(shell.pid)}.mdseg'
+            plant(kind, name)
+            if kind == 'FIFO':
+                plant(kind, Path(f'{name}.new'))
+            shell.stdin.write('\n')
+            shell.stdin.flush()
+            ready = s.wait_for(lambda: s.segments(shell.pid, [shared]) and any(
+                '.' in path.stem for path in s.segments(shell.pid, [shared])), 30, shell)
+            t.ok(ready, f'a {kind} is planted under its name: the program runs, its segment has another',
+                 list(shared.iterdir()))
+            if s.MEMTOP.exists():
+                found = {p['state']: p['segment'] for p in processes() if p['pid'] == shell.pid}
+                t.ok(found.get('live', str(name)) != str(name) and set(found) <= {'live', 'bad'},
+                     'and memtop finds that one', found)
+        finally:
+            shell.kill()
+            shell.wait()
+            shell.stdin.close()
+            shell.stdout.close()
+        for path in shared.iterdir():
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def calls_made(shared):
+    """System calls of a program from its start to its end."""
+    with tempfile.NamedTemporaryFile() as log:
+        s.run(['strace', '-f', '-qq', '-o', log.name, f'-ELD_PRELOAD={s.LIB}',
+               f'-EMEMDEBUG=dir={shared}', VICTIM, 'hello'], preload=False)
+        return len(Path(log.name).read_text().splitlines())
+
+
+def crowded(t, shared):
+    """Twenty thousand names of another user: a look at some of them."""
+    if t.missing('a crowded directory', 'strace'):
+        return
+    before = calls_made(shared)
+    for i in range(20000):
+        path = shared / f'{5000000 + i}-1.mdseg'
+        path.touch()
+        os.chown(path, NOBODY, NOBODY)
+    after = calls_made(shared)
+    t.ok(0 < after - before < 400,
+         f'20,000 files of another user: {after - before} calls more than the {before} without')
+    for path in shared.iterdir():
+        path.unlink()
+    for i in range(3000):
+        (shared / f'{5000000 + i}-1.mdseg').touch()
+    after = calls_made(shared)
+    t.ok(0 < after - before < 1600, # two times 128 names at most, six calls each
+         f'3,000 dead ones of its own: {after - before} calls more')
+    with s.running([VICTIM, 'hold', '5'], f'dir={shared},gc=ready', ready='ready') as process:
+        t.ok(s.wait_for(lambda: len(s.segments(None, [shared])) <= 17, 60, process),
+             'a thread of ours does the rest', len(s.segments(None, [shared])))
 
 
 with s.Tap() as t:
@@ -85,8 +180,24 @@ with s.Tap() as t:
         t.equal(s.segments(None, [private]), [], 'keepdead=0 keeps none')
         (private / 'not-ours.txt').write_text('x')
         (private / '99999999-1.mdseg').write_bytes(b'garbage')
+        fifo = private / '99999998-1.mdseg'
+        os.mkfifo(fifo)
         s.run([VICTIM, 'hello'], f'dir={private},keepdead=0')
-        t.ok((private / 'not-ours.txt').exists(), "a file that is no segment is nobody's to remove")
+        t.ok((private / 'not-ours.txt').exists() and fifo.exists(),
+             "what is no segment is nobody's to remove, or to open")
+        t.ok(not (private / '99999999-1.mdseg').exists(), 'and what has its name is one')
+        fifo.unlink()
+
+        if os.geteuid() == 0:
+            shared = private / 'shared'
+            shared.mkdir()
+            private.chmod(0o755)
+            shared.chmod(0o1777)
+            planted(t, shared)
+            crowded(t, shared)
+            shutil.rmtree(shared)
+        else:
+            t.skip('planted files', 'needs root, to be two users')
 
         # A directory that is none; one on a disk; a symlink.
         for target, what in (('/nowhere/at/all', 'missing'), ('/etc/passwd', 'no directory')):
@@ -126,6 +237,33 @@ with s.Tap() as t:
                         'sleep 0.5; dd if=/dev/zero of=/dev/shm/fill bs=4k count=1000 2>/dev/null\n'
                         'wait $!; echo status=$?\n', 'memprofilerate=64')
         t.equal(done.stdout, 'ready\nstatus=0\n', 'a tmpfs that fills up meanwhile', done.stderr)
+        # Of another PID namespace: neither its number nor its /proc is to be seen.
+        done = unshared(f"""mount -t tmpfs none /dev/shm
+            unshare -pf --mount-proc env LD_PRELOAD="$LIB" "$VICTIM" hold 5 > /dev/shm/out & child=$!
+            until grep -q ready /dev/shm/out; do sleep 0.1; done
+            unshare -pf --mount-proc sh -c 'LD_PRELOAD="$LIB" MEMDEBUG=keepdead=0 "$VICTIM" hello
+                                            cat /dev/shm/memdebug-0/* | head -c 5; echo
+                                            {s.MEMTOP} ps --json' 2>&1
+            kill -9 $(cat /proc/$child/task/$child/children); wait $child
+            LD_PRELOAD="$LIB" MEMDEBUG=keepdead=0 "$VICTIM" hello > /dev/null 2>&1
+            echo left $(ls /dev/shm/memdebug-0)""", '')
+        t.ok('MDSEG' in done.stdout, 'a living process of another PID namespace keeps its segment', done)
+        if s.MEMTOP.exists():
+            states = {line['state'] for line in map(json.loads, filter(
+                lambda line: '"segment":"/dev/shm/' in line, done.stdout.splitlines()))}
+            t.equal(states, {'unseen'}, 'memtop ps there does not call it dead', done)
+        t.equal(done.stdout.splitlines()[-1:], ['left'], 'and when it has died it goes')
+        # The directory is squatted.
+        done = unshared(f"""mount -t tmpfs -o mode=1777 none /dev/shm
+            mkdir /dev/shm/memdebug-0; chown 65534 /dev/shm/memdebug-0
+            LD_PRELOAD="$LIB" "$VICTIM" hold 5 > /dev/shm/out & child=$!
+            until grep -q ready /dev/shm/out; do sleep 0.1; done
+            {s.MEMTOP} ps --json; kill -9 $child; wait $child; {s.MEMTOP} ps --json""", '')
+        if s.MEMTOP.exists():
+            states = [json.loads(line)['state'] for line in done.stdout.splitlines()
+                      if '"segment":"/dev/shm/' in line]
+            t.equal(states, ['live', 'dead'], 'with its directory squatted memtop finds it, living and dead',
+                    done)
         # Another user's directory in our place, a symlink in our place.
         done = unshared('mount -t tmpfs none /dev/shm; mkdir /dev/shm/memdebug-0; '
                         'chown 65534 /dev/shm/memdebug-0\n' + run_it +

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <time.h>
@@ -62,10 +63,14 @@ static void test_open(void)
     /* As after exec: the same process meets its own file. */
     fd = place_open(&place, &who, MOST);
     is(place.exec_generation, 5, "the next image counts on");
+    ok(strcmp(place.path, expected) == 0, "under the same name");
+    close(fd); /* a temporary file is left behind */
+    strcpy(expected, place.temporary);
+    fd = place_open(&place, &who, MOST);
+    ok(fd >= 0 && strcmp(place.temporary, expected) != 0,
+       "what is left of an attempt is no obstacle");
     close(fd);
-    fd = place_open(&place, &who, MOST); /* a temporary file was left behind */
-    ok(fd >= 0, "what is left of an attempt is no obstacle");
-    close(fd);
+    unlink(expected);
     unlink(place.temporary);
     who.pid++; /* a file of another process under our name */
     fd = open(place.path, O_WRONLY);
@@ -75,19 +80,74 @@ static void test_open(void)
     fd = place_open(&place, &who, MOST);
     is(place.exec_generation, 0, "a file of another process tells nothing");
     close(fd);
+    unlink(place.temporary);
     unlink(place.path);
+}
 
-    /* A trap in the place of the temporary file. */
-    char trap[400];
-    snprintf(trap, sizeof trap, "%s/trap", folder);
-    unlink(place.temporary);
-    ok(symlink(trap, place.temporary) == 0, "a link in the place of the file");
-    fd = place_open(&place, &who, MOST);
-    fstat(fd, &st);
-    ok(fd >= 0 && !there(trap) && lstat(place.temporary, &st) == 0 && S_ISREG(st.st_mode),
-       "is not followed");
-    close(fd);
-    unlink(place.temporary);
+/* What others may plant under the name that will be wanted. */
+enum plant { FIFO, SOCKET, DIRECTORY, DANGLING, TO_DEVICE, SOMEBODY, IN_USE, PLANTS };
+static const char *const plant_names[PLANTS] = {
+    "a FIFO",
+    "a socket",
+    "a directory",
+    "a dangling link",
+    "a link to a device",
+    "a file of another user",
+    "a file that a process in another PID namespace uses",
+};
+
+static bool plant(enum plant kind, const char *path)
+{
+    int fd;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    switch (kind) {
+    case FIFO:
+        return mkfifo(path, 0666) == 0;
+    case SOCKET:
+        return mknod(path, S_IFSOCK | 0666, 0) == 0;
+    case DIRECTORY:
+        return mkdir(path, 0777) == 0;
+    case DANGLING:
+        return symlink("nowhere", path) == 0;
+    case TO_DEVICE:
+        return symlink("/dev/zero", path) == 0;
+    case SOMEBODY:
+        fd = open(path, O_RDWR | O_CREAT, 0666);
+        return fd >= 0 && fchown(fd, 65534, 65534) == 0 && close(fd) == 0;
+    default:
+        fd = open(path, O_RDWR | O_CREAT, 0600); /* kept: the lock lasts */
+        return fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0;
+    }
+}
+
+static void test_planted(void)
+{
+    struct place place;
+    struct stat before, after;
+    char wanted[400], prefix[400];
+    snprintf(wanted, sizeof wanted, "%s/%d-%llu.mdseg", folder, getpid(),
+             (unsigned long long)who.start_ticks);
+    snprintf(prefix, sizeof prefix, "%s/%d-%llu.", folder, getpid(),
+             (unsigned long long)who.start_ticks);
+    set_dir(folder);
+    for (enum plant kind = 0; kind < PLANTS; kind++) {
+        if (!plant(kind, wanted)) {
+            tap_skip(plant_names[kind], "it cannot be made here");
+            continue;
+        }
+        lstat(wanted, &before);
+        int fd = place_open(&place, &who, MOST);
+        bool published = fd >= 0 && place_publish(&place) == 0;
+        ok(published && strcmp(place.dir, folder) == 0 && strcmp(place.path, wanted) != 0 &&
+               strncmp(place.path, prefix, strlen(prefix)) == 0 && there(place.path),
+           "%s under the name that is wanted: another name", plant_names[kind]);
+        place_clean(&place, 0);
+        ok(lstat(wanted, &after) == 0 && after.st_ino == before.st_ino && there(place.path),
+           "and it is left alone, as is the new one");
+        close(fd);
+        unlink(place.path);
+        remove(wanted);
+    }
 }
 
 static void test_patterns(void)
@@ -167,15 +227,16 @@ static int usual_places(void *argument)
     rmdir("/run/memdebug");
     /* Others may write there: not ours. */
     chmod(dir, 0777);
-    if (place_open(&place, &who, MOST) < 0 || place.path[0])
+    if (place_open(&place, &who, MOST) < 0 || strcmp(place.dir, "/dev/shm") != 0)
         return 5;
     chmod(dir, 0700);
     if (chown(dir, geteuid() + 1, (gid_t)-1) == 0 &&
-        (place_open(&place, &who, MOST) < 0 || place.path[0]))
+        (place_open(&place, &who, MOST) < 0 || strcmp(place.dir, "/dev/shm") != 0))
         return 6;
     rmdir(dir);
     mkdir("/dev/shm/trap", 0700);
-    if (symlink("/dev/shm/trap", dir) != 0 || place_open(&place, &who, MOST) < 0 || place.path[0])
+    if (symlink("/dev/shm/trap", dir) != 0 || place_open(&place, &who, MOST) < 0 ||
+        strcmp(place.dir, "/dev/shm") != 0)
         return 7;
     return 0;
 }
@@ -229,11 +290,23 @@ static const char *dead_name(unsigned i)
     return name;
 }
 
+/* The whole directory; how many looks that took. */
+static unsigned clean_all(const struct place *place, uint64_t keep)
+{
+    struct place_walk walk = {0};
+    unsigned looks = 1;
+    while (place_clean_on(place, keep, &walk))
+        looks++;
+    return looks;
+}
+
 static void test_clean(void)
 {
     struct place place = {.budget = 0};
     unsigned wrong = 0;
-    char name[64];
+    char path[400];
+    const char *alive = "4999999-1.mdseg", *unfinished = "4999998-1.abcdef.mdseg.new";
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     strcpy(place.dir, folder);
     files(true);
     for (unsigned i = 0; i < 20; i++) /* in no order of age */
@@ -241,26 +314,32 @@ static void test_clean(void)
     leave("notes.txt", 9999, 10);
     leave("5000001-1.mdsegx", 9999, 10);
     leave("notes.mdseg", 9999, 10);
-    snprintf(name, sizeof name, "%d-%llu.mdseg", getpid(), (unsigned long long)os_start_ticks());
-    leave(name, 9999, 10);
+    leave(unfinished, 9999, 10);
+    leave(alive, 9999, OS_PAGE);
+    /* As a segment is held: by a mapping alone. */
+    snprintf(path, sizeof path, "%s/%s", folder, alive);
+    int fd = open(path, O_RDWR);
+    fcntl(fd, F_OFD_SETLK, &lock);
+    void *mapped = mmap(NULL, OS_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
     uint64_t own = own_bytes();
     place_clean(&place, 5);
     for (unsigned i = 0; i < 20; i++)
         wrong += left(dead_name(i)) != (i < 5);
     is(wrong, 0, "of twenty dead ones the newest five stay");
-    ok(left(name), "so does the file of a process that lives");
+    ok(left(alive), "so does a file that a process has mapped, whatever its number");
+    ok(!left(unfinished), "what was never finished goes as the others do");
     ok(left("notes.txt") && left("5000001-1.mdsegx") && left("notes.mdseg"),
-       "and what is no segment's name");
+       "what has no segment's name stays");
     is(own_bytes(), own, "nothing is left mapped");
     unsigned before = files(false);
     place_clean(&place, 5);
     is(files(false), before, "once more changes nothing");
-    snprintf(name, sizeof name, "%d-%llu.mdseg", getpid(),
-             (unsigned long long)os_start_ticks() + 1);
-    leave(name, 9999, 10);
     place_clean(&place, 0);
-    ok(!left(name), "a pid that lives again is another process");
-    ok(!left(dead_name(0)), "0 keeps none");
+    ok(!left(dead_name(0)) && left(alive), "0 keeps none of the dead");
+    munmap(mapped, OS_PAGE);
+    place_clean(&place, 0);
+    ok(!left(alive), "when its last mapping has ended it is one of them");
     files(true);
 
     for (unsigned i = 0; i < 5; i++)
@@ -270,20 +349,35 @@ static void test_clean(void)
        "no more than 64 MiB of dead ones");
     files(true);
 
-    /* More than anyone expects: the bound holds, and the newest stay. */
+    /* More than one look sees: it is bounded, and the whole comes to the same in the end. */
     for (unsigned k = 0; k < 2; k++) {
         unsigned keep = k ? 100000 : 16, count = 1500;
         for (unsigned i = 0; i < count; i++)
             leave(dead_name(i * 7 % count), (int)(i * 7 % count), 0);
-        place_clean(&place, keep);
-        unsigned stayed = 0;
+        ok(place_clean(&place, keep) && files(false) >= count - 256,
+           "keepdead=%u of %u dead ones: not all are looked at", keep, count);
+        unsigned looks = clean_all(&place, keep), stayed = 0;
         while (stayed < count && left(dead_name(stayed)))
             stayed++;
-        ok(files(false) == stayed && stayed <= keep && (k || stayed == keep),
-           "keepdead=%u of %u dead ones: %u stay, the newest %u", keep, count, files(false),
-           stayed);
+        if (k)
+            ok(files(false) >= count - 256, "and all of those stay");
+        else
+            ok(stayed == keep && files(false) == keep,
+               "in %u looks it comes to the newest %u (%u stay)", looks, keep, files(false));
         files(true);
     }
+
+    /* Those who want us to look long: files of other users, in front of a dead one of ours. */
+    leave(dead_name(0), 10, 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(path, sizeof path, "%s/%u-1.mdseg", folder, 6000000 + i);
+        if (!plant(i % 2 ? FIFO : SOMEBODY, path))
+            break;
+    }
+    unsigned all = files(false);
+    is(clean_all(&place, 0) > 10, true, "two thousand files of others are walked past");
+    is(files(false), all - 1, "and the one dead file of ours goes");
+    files(true);
 }
 
 int main(void)
@@ -299,6 +393,7 @@ int main(void)
         return tap_done();
     }
     test_open();
+    test_planted();
     test_patterns();
     test_unusable();
     test_clean();

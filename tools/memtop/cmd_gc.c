@@ -34,8 +34,10 @@ int command_gc(const struct options *options)
     }
     targets_fini(&matches);
     if (target.state != TARGET_LIVE) {
-        cli_error("%d %s is dead: nothing can be asked of it; memtop heap %s still works",
-                  (int)target.pid, target.name, options->arguments[0]);
+        cli_error("%d %s %s: nothing can be asked of it; memtop heap %s still works",
+                  (int)target.pid, target.name,
+                  target.state == TARGET_UNSEEN ? "lives in another PID namespace" : "is dead",
+                  options->arguments[0]);
         return EXIT_FAILED;
     }
     struct source source;

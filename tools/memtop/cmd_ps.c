@@ -12,16 +12,16 @@
 
 static void print_target(const struct target *target)
 {
-    static const char *const states[] = {"live", "dead", "closed", "bad"};
     char user[64], up[UNITS_SIZE], heap[UNITS_SIZE], peak[UNITS_SIZE], rss[UNITS_SIZE],
         cycles[UNITS_SIZE];
-    bool readable = target->state == TARGET_LIVE || target->state == TARGET_DEAD;
+    bool readable = target_readable(target);
     bool live = target->state == TARGET_LIVE;
     uint64_t bytes;
     bool rss_known = live && proc_rss(target->pid, &bytes);
     const struct md_header *header = &target->header;
     proc_user(target->uid, user, sizeof user);
-    printf("%7d %-10.10s %-6s %7s %7s %7s %7s %6s  ", (int)target->pid, user, states[target->state],
+    printf("%7d %-10.10s %-6s %7s %7s %7s %7s %6s  ", (int)target->pid, user,
+           target_state_name(target->state),
            units_age(up, readable ? header_uptime(header, monotonic_ns(), live) : NAN),
            units_bytes(heap, readable ? (double)header_inuse(header) : NAN),
            units_bytes(peak, readable ? (double)header->counters.peak_bytes : NAN),
@@ -31,6 +31,8 @@ static void print_target(const struct target *target)
         printf("%s", target->cmdline[0] ? target->cmdline : target->name);
     else
         printf("%s%s%s", target->name, target->name[0] ? ": " : "", target->error);
+    if (target->state == TARGET_UNSEEN)
+        printf("  (lives in another PID namespace)");
     if (target->state == TARGET_DEAD && target->ended_realtime_ns > 0) {
         struct timespec now;
         char ago[UNITS_SIZE];
@@ -44,7 +46,8 @@ static void print_target(const struct target *target)
 static bool listed(const struct targets *targets, pid_t pid)
 {
     for (size_t i = 0; i < targets->count; i++)
-        if (targets->target[i].pid == pid && targets->target[i].state != TARGET_DEAD)
+        if (targets->target[i].pid == pid && targets->target[i].state != TARGET_DEAD &&
+            targets->target[i].state != TARGET_UNSEEN)
             return true;
     return false;
 }

@@ -20,6 +20,12 @@ struct scan {
     size_t capacity;
     char (*dirs)[PATH_MAX];
     size_t dir_count, dir_capacity;
+    /* Segments that forked copies still hold, until they make their own. */
+    struct {
+        dev_t dev;
+        ino_t ino;
+    } * inherited;
+    size_t inherited_count, inherited_capacity;
     bool out_of_memory;
 };
 
@@ -61,6 +67,36 @@ static void scan_note_dir(struct scan *scan, const char *path)
     snprintf(scan->dirs[scan->dir_count++], PATH_MAX, "%s", path);
 }
 
+static void scan_note_inherited(struct scan *scan, dev_t dev, ino_t ino)
+{
+    if (scan->inherited_count == scan->inherited_capacity) {
+        size_t capacity = scan->inherited_capacity ? 2 * scan->inherited_capacity : 16;
+        void *grown = realloc(scan->inherited, capacity * sizeof scan->inherited[0]);
+        if (!grown) {
+            scan->out_of_memory = true;
+            return;
+        }
+        scan->inherited = grown;
+        scan->inherited_capacity = capacity;
+    }
+    scan->inherited[scan->inherited_count].dev = dev;
+    scan->inherited[scan->inherited_count++].ino = ino;
+}
+
+/* Whether a process that is not in sight has the file mapped: it holds a lock for as long. */
+static bool lives_unseen(const struct scan *scan, const struct target *target)
+{
+    for (size_t i = 0; i < scan->inherited_count; i++)
+        if (scan->inherited[i].ino == target->ino && scan->inherited[i].dev == target->dev)
+            return false;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(target->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    bool locked = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return locked;
+}
+
 /* The places where a process with this root keeps segments. */
 static void scan_note_root(struct scan *scan, const char *root)
 {
@@ -68,6 +104,7 @@ static void scan_note_root(struct scan *scan, const char *root)
     snprintf(path, sizeof path, "%s/run/memdebug", root);
     scan_note_dir(scan, path);
     snprintf(path, sizeof path, "%s/dev/shm", root);
+    scan_note_dir(scan, path); /* where the directory below it is not to be had */
     DIR *dir = opendir(path);
     if (!dir)
         return;
@@ -213,6 +250,7 @@ static void scan_process(struct scan *scan, pid_t pid)
     if (proc_stat(pid, &stat) != 0)
         return;
     if (target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
+        scan_note_inherited(scan, maps.dev, maps.ino);
         scan->targets.count--; /* target_why_not tells of it */
     } else if (target->state != TARGET_LIVE) {
         snprintf(target->name, sizeof target->name, "%s", stat.comm);
@@ -220,12 +258,16 @@ static void scan_process(struct scan *scan, pid_t pid)
     }
 }
 
-/* PID-STARTTIME.mdseg */
+/* PID-STARTTIME[.TAG].mdseg */
 static bool parse_file_name(const char *name, pid_t *pid, uint64_t *start_ticks)
 {
     int at = 0, number;
-    if (sscanf(name, "%d-%" SCNu64 "%n", &number, start_ticks, &at) != 2 || number <= 0 ||
-        strcmp(name + at, MD_SEGMENT_SUFFIX) != 0)
+    if (sscanf(name, "%d-%" SCNu64 "%n", &number, start_ticks, &at) != 2 || number <= 0)
+        return false;
+    size_t tag = name[at] == '.' ? strspn(name + at + 1, "0123456789abcdef") : 0;
+    if (tag && name[at + 1 + (int)tag] == '.')
+        at += 1 + (int)tag;
+    if (strcmp(name + at, MD_SEGMENT_SUFFIX) != 0)
         return false;
     *pid = number;
     return true;
@@ -241,7 +283,8 @@ static bool known(const struct scan *scan, const struct stat *st)
 
 /* Decides between live and dead for a file that no readable process has mapped.  False: it is what
  * a living process has left, which has another one now. */
-static bool judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
+static bool judge_file(const struct scan *scan, struct target *target, pid_t pid,
+                       uint64_t start_ticks)
 {
     struct proc_stat stat;
     bool runs = proc_stat(pid, &stat) == 0 && stat.start_ticks == start_ticks && !proc_ended(&stat);
@@ -251,7 +294,9 @@ static bool judge_file(struct target *target, pid_t pid, uint64_t start_ticks)
     bool mapped = maps.segment && maps.ino == target->ino && maps.dev == target->dev;
     if (maps.segment && !mapped)
         return false;
-    target->state = runs && (mapped || !maps.readable) ? TARGET_LIVE : TARGET_DEAD;
+    target->state = runs && (mapped || !maps.readable) ? TARGET_LIVE
+                    : lives_unseen(scan, target)       ? TARGET_UNSEEN
+                                                       : TARGET_DEAD;
     target->pid = pid;
     target->start_ticks = start_ticks;
     bool was_live = target->state == TARGET_LIVE;
@@ -286,7 +331,7 @@ static void scan_dir(struct scan *scan, const char *path)
         target->dev = st.st_dev;
         target->ino = st.st_ino;
         if (S_ISREG(st.st_mode)) {
-            scan->targets.count -= !judge_file(target, pid, start_ticks);
+            scan->targets.count -= !judge_file(scan, target, pid, start_ticks);
         } else {
             target->state = TARGET_BAD;
             target->pid = pid;
@@ -308,6 +353,18 @@ static int living_first(const void *a, const void *b)
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
+const char *target_state_name(enum target_state state)
+{
+    static const char *const names[] = {"live", "dead", "closed", "bad", "unseen"};
+    return names[state];
+}
+
+bool target_readable(const struct target *target)
+{
+    return target->state == TARGET_LIVE || target->state == TARGET_DEAD ||
+           target->state == TARGET_UNSEEN;
+}
+
 int targets_scan(struct targets *targets)
 {
     struct scan scan = {0};
@@ -325,6 +382,7 @@ int targets_scan(struct targets *targets)
         scan_dir(&scan, scan.dirs[i]);
     free(pids);
     free(scan.dirs);
+    free(scan.inherited);
     if (scan.targets.count > 0)
         qsort(scan.targets.target, scan.targets.count, sizeof scan.targets.target[0], living_first);
     *targets = scan.targets;

@@ -13,12 +13,14 @@ enum target_state {
     TARGET_LIVE,
     TARGET_DEAD,   /* the process is gone, the segment tells what it was */
     TARGET_CLOSED, /* there, but its segment is not ours to read */
-    TARGET_BAD     /* a file in the place of a segment that is none */
+    TARGET_BAD,    /* a file in the place of a segment that is none */
+    TARGET_UNSEEN  /* its process lives, but not among those that we can see: in another PID
+                      namespace, or behind hidepid */
 };
 
 struct target {
     enum target_state state;
-    pid_t pid; /* as we see it; for the dead as it saw itself; 0: not known */
+    pid_t pid; /* as we see it; for the dead and unseen as it saw itself; 0: not known */
     uint64_t start_ticks;
     uid_t uid;
     char path[600]; /* to open the segment by */
@@ -30,6 +32,11 @@ struct target {
     char error[VIEW_ERROR_SIZE]; /* TARGET_CLOSED, TARGET_BAD: why */
     struct md_header header;     /* of what can be read; else zeros */
 };
+
+/* "live", "dead", ...; six letters at most. */
+const char *target_state_name(enum target_state state);
+/* Whether its header has been read. */
+bool target_readable(const struct target *target);
 
 struct targets {
     struct target *target; /* the living by pid, then the dead, last died first */

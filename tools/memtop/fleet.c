@@ -21,20 +21,16 @@ struct fleet {
 
 static void draw_row(struct screen *screen, struct rect area, int row, const struct target *target)
 {
-    static const struct {
-        const char *name;
-        enum style style;
-    } states[] = {
-        {"live", STYLE_HEAP}, {"dead", STYLE_WARN}, {"closed", STYLE_DIM}, {"bad", STYLE_BAD}};
+    static const enum style styles[] = {STYLE_HEAP, STYLE_WARN, STYLE_DIM, STYLE_BAD, STYLE_HEAP};
     char text[UNITS_SIZE];
-    bool readable = target->state == TARGET_LIVE || target->state == TARGET_DEAD;
+    bool readable = target_readable(target);
     bool live = target->state == TARGET_LIVE;
     const struct md_header *header = &target->header;
     uint64_t bytes;
     bool rss_known = live && proc_rss(target->pid, &bytes);
     snprintf(text, sizeof text, "%d", (int)target->pid);
     screen_right(screen, area, row, 7, STYLE_NORMAL, text);
-    screen_text(screen, area, row, 9, states[target->state].style, states[target->state].name);
+    screen_text(screen, area, row, 9, styles[target->state], target_state_name(target->state));
     units_age(text, readable ? header_uptime(header, monotonic_ns(), live) : NAN);
     screen_right(screen, area, row, 23, STYLE_NORMAL, text);
     units_bytes(text, readable ? (double)header_inuse(header) : NAN);

@@ -39,12 +39,6 @@ static double realtime_seconds(void)
     return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
 }
 
-static const char *target_state_name(enum target_state state)
-{
-    static const char *const names[] = {"live", "dead", "closed", "bad"};
-    return names[state];
-}
-
 void report_line(FILE *out, json_t *object)
 {
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
@@ -58,7 +52,7 @@ json_t *report_target_json(const struct target *target)
 {
     const struct md_header *header = &target->header;
     const struct md_counters *counters = &header->counters;
-    bool readable = target->state == TARGET_LIVE || target->state == TARGET_DEAD;
+    bool readable = target_readable(target);
     bool live = target->state == TARGET_LIVE;
     uint64_t rss;
     bool rss_known = live && proc_rss(target->pid, &rss);

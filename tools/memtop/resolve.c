@@ -44,7 +44,7 @@ static int refuse_process(pid_t pid, const char *name, char *message)
 
 static int accept_target(const struct target *found, struct target *target, char *message)
 {
-    if (found->state == TARGET_CLOSED && geteuid() != 0) {
+    if (found->state == TARGET_CLOSED && geteuid() != 0 && found->uid != geteuid()) {
         char user[64];
         proc_user(found->uid, user, sizeof user);
         snprintf(message, TARGET_MESSAGE_SIZE, "%d %s belongs to %s: run memtop as %s or as root",

@@ -29,14 +29,16 @@ double header_uptime(const struct md_header *header, int64_t now_ns, bool live)
 
 const char *source_state_name(enum source_state state)
 {
-    static const char *const names[] = {"live", "ended", "dead", "replaced"};
+    static const char *const names[] = {"live", "ended", "dead", "replaced", "unseen"};
     return names[state];
 }
 
 int source_open(struct source *source, const struct target *target, char error[VIEW_ERROR_SIZE])
 {
     *source = (struct source){.target = *target};
-    source->state = target->state == TARGET_LIVE ? SOURCE_LIVE : SOURCE_DEAD;
+    source->state = target->state == TARGET_LIVE     ? SOURCE_LIVE
+                    : target->state == TARGET_UNSEEN ? SOURCE_UNSEEN
+                                                     : SOURCE_DEAD;
     int result = segment_file_open(&source->file, target->path, false, error);
     if (result)
         return result;
@@ -59,7 +61,8 @@ void source_close(struct source *source)
 static void check_process(struct source *source)
 {
     struct proc_stat stat;
-    if (source->state == SOURCE_DEAD || source->state == SOURCE_ENDED)
+    if (source->state == SOURCE_DEAD || source->state == SOURCE_ENDED ||
+        source->state == SOURCE_UNSEEN)
         return;
     pid_t pid = source->target.pid;
     bool runs = proc_stat(pid, &stat) == 0 && !proc_ended(&stat);

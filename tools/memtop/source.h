@@ -9,9 +9,10 @@
 
 enum source_state {
     SOURCE_LIVE,
-    SOURCE_ENDED,   /* it ran when we opened it, and is gone */
-    SOURCE_DEAD,    /* it was dead when we opened it */
-    SOURCE_REPLACED /* it runs, but has another segment now (exec) or none */
+    SOURCE_ENDED,    /* it ran when we opened it, and is gone */
+    SOURCE_DEAD,     /* it was dead when we opened it */
+    SOURCE_REPLACED, /* it runs, but has another segment now (exec) or none */
+    SOURCE_UNSEEN    /* it was TARGET_UNSEEN when we opened it */
 };
 
 struct source {

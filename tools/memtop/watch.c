@@ -38,6 +38,8 @@ static void describe_state(struct watch *watch)
         snprintf(model->state, sizeof model->state, "%s %s", state, age);
     } else if (watch->source.state == SOURCE_REPLACED) {
         snprintf(model->state, sizeof model->state, "has a new segment: open it again");
+    } else if (watch->source.state == SOURCE_UNSEEN) {
+        snprintf(model->state, sizeof model->state, "lives in another PID namespace");
     } else {
         units_age(age, header_uptime(header, 0, false));
         snprintf(model->state, sizeof model->state, "%s after %s%s", state, age,
