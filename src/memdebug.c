@@ -13,6 +13,7 @@
 #include "leakcheck.h"
 #include "malloc/counts.h"
 #include "malloc/entry.h"
+#include "malloc/foreign.h"
 #include "malloc/jemalloc.h"
 #include "malloc/passed.h"
 #include "malloc/startup.h"
@@ -25,9 +26,7 @@
 #include "trace_file.h"
 #include "view/gctrace.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -40,9 +39,9 @@
 enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
-static bool options_given; /* MEMDEBUG is set: without it not a word is printed */
-static bool active;        /* this process is watched: not excluded by `only` or `follow` */
-static bool tracked;       /* the variant */
+/* This process is watched: its malloc is ours, and neither `only` nor `follow` exclude it. */
+static bool active;
+static bool tracked; /* the variant */
 static unsigned gc_mode = GC_OFF;
 static const char *no_gc = "gc=off"; /* why there are no cycles, if there are none */
 
@@ -232,6 +231,13 @@ static void on_copy(const struct md_header *parent, const uint64_t *readable)
     prof_inherit(parent, readable);
 }
 
+static void say_foreign(void)
+{
+    char line[700];
+    foreign_reason(line, sizeof line);
+    message(line);
+}
+
 /* The first call of any exported function: environ is set, there is one thread, and whatever is
  * allocated here would come back here. */
 void memdebug_boot(void)
@@ -244,11 +250,15 @@ void memdebug_boot(void)
     message_init();
     entry_choose(false);
     char *text = secure_getenv("MEMDEBUG");
-    options_given = text && *text;
     bool exec_child = options_parse(text);
-    if (options_given)
-        passed_note();
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
+    if (foreign_malloc()) {
+        if (active && options_first_in_tree(text))
+            say_foreign();
+        active = false;
+    }
+    if (active && text && *text)
+        passed_note();
     gc_mode = active ? chosen_gc() : GC_OFF;
     prepare_leakcheck();
     tracked = active && wants_tracked();
@@ -282,28 +292,6 @@ void memdebug_boot(void)
     }
     pthread_atfork(prof_before_fork, prof_after_fork, after_fork);
     errno = saved;
-}
-
-/* The executable's own malloc comes before ours for everybody. */
-static void say_own_malloc(void)
-{
-    /* By the program's own scope: this library is linked -Bsymbolic and would find itself. */
-    void *program = dlopen(NULL, RTLD_LAZY);
-    void *first = program ? dlsym(program, "malloc") : NULL;
-    const ElfW(Sym) *symbol = NULL;
-    char line[200];
-    struct fmt f = fmt_on(line, sizeof line);
-    Dl_info info;
-    if (!first || (uintptr_t)first - own_text_start < own_text_end - own_text_start)
-        return;
-    /* An executable that only takes malloc's address has an undefined symbol with the address of
-     * its own stub. */
-    if (!dladdr1(first, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol ||
-        symbol->st_shndx == SHN_UNDEF)
-        return;
-    fmt_text(&f, segment_identity()->name);
-    fmt_text(&f, " has a malloc of its own: its memory cannot be seen");
-    message(line);
 }
 
 static void on_dump_signal(int signal)
@@ -409,8 +397,6 @@ static __attribute__((constructor)) void at_load(void)
         return;
     unwind_init();
     startup_load();
-    if (options_given)
-        say_own_malloc();
     if (option_number(OPTION_HELP))
         options_help(help_line);
     if (wants_leakcheck() || (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE)))

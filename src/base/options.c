@@ -419,6 +419,21 @@ bool options_parse(char *text)
     return child;
 }
 
+bool options_first_in_tree(char *text)
+{
+    char *first = NULL, *last = NULL;
+    for (char *c = text; c && *c && *c != '=' && !(first && *c == ','); c++)
+        if (isalpha((unsigned char)*c)) {
+            first = first ? first : c;
+            last = c;
+        }
+    if (first == last || (islower((unsigned char)*first) && isupper((unsigned char)*last)))
+        return false;
+    *first = (char)tolower((unsigned char)*first);
+    *last = (char)toupper((unsigned char)*last);
+    return true;
+}
+
 uint64_t option_number(enum option_id id)
 {
     return __atomic_load_n(&numbers[id], __ATOMIC_RELAXED);

@@ -24,6 +24,9 @@ enum option_id {
  * Returns whether this process is the child by exec of one that has seen the text before: the first
  * one writes the key `follow` as fOllow, which children inherit, keys ignore, and nobody types. */
 bool options_parse(char *text);
+/* Whether `text`, parsed before, is met for the first time in the process tree by this call: it
+ * writes the first key so that only its last letter is a capital, which is inherited as above. */
+bool options_first_in_tree(char *text);
 
 /* Whom the text was given to, by the mark that options_mark adds to it and children inherit: an
  * item

@@ -30,6 +30,10 @@ with s.Tap() as t:
     t.equal(sorted(listed - have.keys()), [], 'nothing of the list is missing')
     t.equal(sorted(have.keys() - listed), [], 'nothing is exported beside the list')
     t.equal(have.get('malloc_conf'), 'V', 'malloc_conf is a weak object')
+    for memdebug in (None, 'gc=ready'):
+        result = s.run([s.PROGRAMS / 'settings'], memdebug, preload=False)
+        t.equal((result.status, result.out, result.err), (0, '3 arenas, messages taken\n', ''),
+                f"a program's own malloc_conf and malloc_message, {memdebug or 'unset'}")
     if s.JEMALLOC.exists():
         hooks = {'je_test_hooks_arena_new_hook', 'je_test_hooks_libc_hook'}
         t.equal(sorted(exported(s.JEMALLOC).keys() - hooks - have.keys()), [],

@@ -19,13 +19,47 @@ with s.Tap() as t:
         t.equal((ours.status, ours.out, ours.err), (plain.status, plain.out, ''),
                 f'{name}: a static program is as it was')
 
-    result = s.run([s.PROGRAMS / 'own_malloc'], 'gctrace=1')
-    said = [line for line in result.rest if line.startswith('memdebug:')]
-    t.ok(result.status == 0 and result.out.startswith('own malloc: ') and len(said) == 1 and
-         'malloc of its own' in said[0] or 'own malloc' in ''.join(said),
-         'a program with its own malloc gets one line that says so', result)
-    result = s.run([s.PROGRAMS / 'own_malloc'], None)
-    t.equal((result.status, result.err), (0, ''), 'and none with MEMDEBUG unset')
+    # A malloc of its own: one line that says so, and nothing of ours beside it.
+    own = [s.PROGRAMS / 'own_malloc']
+    line = 'memdebug: own_malloc has a malloc of its own: its memory cannot be seen'
+    alone = 'own malloc: used, 1 thread(s), 0 handler(s), 0 segment(s)\n'
+    with tempfile.TemporaryDirectory(prefix='mdtest-') as made:
+        for memdebug in (None, 'gc=ready', 'gctrace=1', 'gctrace=1,gcinterval=10ms', 'leakcheck=1',
+                         f'memprofilerate=4096,heapprofile={made}/profile,heapprofilesignal=USR2'):
+            result = s.run(own, memdebug)
+            expected = (0, alone, [line] if memdebug else [])
+            got = (result.status, result.out, [r for r in result.err.splitlines() if line in r])
+            t.equal(got, expected, f'a malloc of its own, {memdebug or "unset"}', result)
+            t.equal(s.segments(result.pid) + list(Path(made).iterdir()), [],
+                    f'a malloc of its own, {memdebug or "unset"}: no file', result)
+            if memdebug != 'leakcheck=1':
+                t.equal(result.err.splitlines(), expected[2],
+                        f'a malloc of its own, {memdebug or "unset"}: no other line', result)
+        for memdebug in ('gctrace=1', 'gctrace', 'GC=ready', 'nonsense=1,gc=ready', 'follow=fork,gctrace=1',
+                         'gcTrace=1,follow=fork,exec'):
+            result = s.run(own + ['3'], memdebug)
+            t.equal((result.status, result.out, result.err.count(line)), (0, 4 * alone, 1),
+                    f'said once in a process tree, {memdebug}', result)
+
+    # Another library's malloc first: whatever version of its name the program's reference finds.
+    hello = s.run([s.PROGRAMS / 'hello'], preload=False)
+    for other in ('libc_malloc_debug.so', s.JEMALLOC):
+        program = Path(other).name
+        if isinstance(other, Path) and not other.exists():
+            t.skip(program, 'not installed')
+            continue
+        result = s.run([s.PROGRAMS / 'hello'], 'gctrace=1', preload=f'{other}:{s.LIB}')
+        t.ok(result.status == 0 and result.out == hello.out and len(result.err.splitlines()) == 1 and
+             f'hello has a malloc of its own, that of ' in result.err and program in result.err,
+             f'{program} stands first: said', result)
+        result = s.run([s.PROGRAMS / 'hello'], 'gctrace=1', preload=f'{s.LIB}:{other}')
+        t.ok(result.status == 0 and result.out == hello.out and result.lines and not result.rest,
+             f'{program} stands behind: the memory is seen', result)
+    for first, seen in (('', True), ('libc_malloc_debug.so:', False)):
+        result = s.run([s.PROGRAMS / 'taken'], 'gctrace=1', preload=f'{first}{s.LIB}')
+        t.ok((result.status, result.out) == (0, 'taken: the same\n') and
+             bool(result.lines) == seen and ('of its own' in result.err) != seen,
+             f'the addresses of malloc and free are taken, preloaded {first}ours', result)
 
     if os.geteuid() != 0:
         t.skip('setuid', 'needs root')

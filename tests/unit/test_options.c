@@ -420,6 +420,30 @@ static void test_once(void)
        "without the key nobody is");
 }
 
+static void test_first_in_tree(void)
+{
+    static const char *const texts[] = {"gc=ready",
+                                        "GC=ready",
+                                        "gcTrace",
+                                        " gc_percent = 20,gctrace=1",
+                                        "nonsense=1,leakcheck",
+                                        "follow=fork,exec,gc=ready"};
+    static const char *const nothing[] = {"", "nonsense", "=,"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        parse(texts[i]);
+        ok(options_first_in_tree(parsed) && !options_first_in_tree(parsed), "%s: once", texts[i]);
+        char inherited[256];
+        strcpy(inherited, parsed);
+        parse(inherited);
+        ok(!options_first_in_tree(parsed), "%s: and not in a child", parsed);
+    }
+    for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
+        parse(nothing[i]);
+        ok(!options_first_in_tree(parsed), "\"%s\": nothing to say it by", nothing[i]);
+    }
+    ok(!options_first_in_tree(NULL), "nor without a text");
+}
+
 static unsigned edit_distance(const char *a, const char *b)
 {
     unsigned d[40][40];
@@ -634,6 +658,7 @@ int main(void)
     test_spelling();
     test_once();
     test_mark();
+    test_first_in_tree();
     test_set();
     test_describe();
     options_help(help_line);

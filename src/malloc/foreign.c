@@ -1,0 +1,67 @@
+#include "malloc/foreign.h"
+
+#include "base/compiler.h"
+#include "base/fmt.h"
+#include "base/os.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+
+/* References like those of the program, with libc's version: the loader has led them where it leads
+ * the program's.  A look-up by name would pass over what only a version finds, such as the old
+ * versions that libc_malloc_debug.so defines.  (Our own calls are bound within this library.) */
+__asm__(".symver program_malloc, malloc@GLIBC_2.2.5\n"
+        ".symver program_free, free@GLIBC_2.2.5\n"
+        ".symver program_realloc, realloc@GLIBC_2.2.5\n");
+void *program_malloc(size_t size);
+void program_free(void *block);
+void *program_realloc(void *block, size_t size);
+
+/* The module whose malloc stands first.  The program was started with it: it stays. */
+static Dl_info first;
+
+static bool look(void)
+{
+    void *const led[] = {(void *)program_malloc, (void *)program_free, (void *)program_realloc};
+    void *const ours[] = {(void *)malloc, (void *)free, (void *)realloc};
+    for (size_t i = 0; i < ARRAY_LENGTH(led); i++) {
+        const ElfW(Sym) *symbol = NULL;
+        if (led[i] == ours[i])
+            return false;
+        /* An executable that is not position-independent and takes a function's address has a stub
+         * of its own, an undefined symbol, to which all references are led: it tells nothing. */
+        if (dladdr1(led[i], &first, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+            symbol->st_shndx != SHN_UNDEF)
+            return true;
+    }
+    return false;
+}
+
+bool foreign_malloc(void)
+{
+    static bool looked, foreign;
+    if (!looked) {
+        foreign = look();
+        looked = true;
+    }
+    return foreign;
+}
+
+void foreign_reason(char *buf, size_t size)
+{
+    const ElfW(Ehdr) *header = first.dli_fbase;
+    struct fmt f = fmt_on(buf, size);
+    char name[256];
+    os_program_name(name, sizeof name);
+    fmt_text(&f, name);
+    fmt_text(&f, " has a malloc of its own");
+    if ((uintptr_t)header + header->e_phoff != getauxval(AT_PHDR)) {
+        fmt_text(&f, ", that of ");
+        fmt_text(&f, first.dli_fname);
+    }
+    fmt_text(&f, ": its memory cannot be seen");
+}
