@@ -9,7 +9,8 @@ set -eu
 # redis-tools has the server's program under another name; redis-server would start a service.
 build='gcc g++ libc6-dev pkgconf meson ninja-build binutils libjemalloc-dev libunwind-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
-test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy'
+test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy
+    php-cli php-xml php-mbstring php-sqlite3 php-curl chromium'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 
 wanted=
