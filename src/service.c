@@ -102,9 +102,9 @@ static int run_job(enum service_job job, const char *path)
     case JOB_EXIT_CYCLE:
         return gc_cycle(MD_CYCLE_AT_EXIT, &cycle) ? 0 : EAGAIN;
     case JOB_EXIT_LEAK_CYCLES:
-        if (gc_cycle(MD_CYCLE_AT_EXIT | GC_FINAL, &cycle) &&
+        if (gc_cycle(MD_CYCLE_AT_EXIT | GC_PATIENT | GC_FINAL, &cycle) &&
             (!cycle.unreachable_objects || cycle.flags & MD_CYCLE_FINAL ||
-             gc_cycle(MD_CYCLE_AT_EXIT, &cycle)))
+             gc_cycle(MD_CYCLE_AT_EXIT | GC_PATIENT, &cycle)))
             return 0;
         leakcheck_failed(cycle.reason);
         return EAGAIN;

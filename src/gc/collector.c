@@ -29,11 +29,13 @@
 
 #define ATTEMPTS 4
 #define ATTEMPT_PAUSE_NS INT64_C(20000000) /* after the first; doubled each time */
+#define PATIENCE_NS INT64_C(10000000000)   /* GC_PATIENT */
 
 static struct gc_hooks hooks;
 static struct pacer pacer;
 static uint64_t ask_bytes; /* gc_ask_bytes; 0 until gc_due was asked first */
 static uint64_t total_cpu_ns;
+static int64_t patient_until_ns; /* 0: no cycle has been GC_PATIENT */
 
 /* ---- on the tracer thread ---- */
 
@@ -41,6 +43,7 @@ struct work {
     struct md_cycle *cycle;
     const char *reason; /* NULL: done */
     int64_t stop_ns;    /* what the engine may take in a stop */
+    bool patient;
     struct snapshot_result result;
     uint64_t in_use;        /* by the counters, at the snapshot */
     uint64_t moment;        /* of the samples, likewise */
@@ -83,6 +86,13 @@ static const char *mark_in_stop(struct work *work)
     return stop_mark(&work->result, work->stop_ns);
 }
 
+/* What is left of it. */
+static int64_t patience_ns(const struct work *work)
+{
+    int64_t left = work->patient ? patient_until_ns - os_now_ns() : 0;
+    return MAX(left, 0);
+}
+
 /* Stops, does what is to be done in the stop, resumes.  *again: it was the stop that failed. */
 static const char *attempt(struct work *work, const char *(*in_stop)(struct work *), bool *again)
 {
@@ -92,7 +102,7 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     raw_sigmask(SIG_SETMASK, &all, &before); /* children and tasks inherit it */
     int64_t cpu = os_thread_cpu_ns(), in_stop_ns = 0;
     *again = true;
-    const char *reason = world_stop(work->stop_ns);
+    const char *reason = world_stop(patience_ns(work), work->stop_ns);
     if (!reason) {
         if (extents_stable() || in_stop == nothing_in_stop) {
             int64_t in_stop_begin = os_now_ns();
@@ -146,8 +156,9 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
         if (in_stop == clone_in_stop)
             snapshot_cancel();
         *engine_failed = !again;
-        if (!again || tried == ATTEMPTS)
+        if (!again || (tried >= ATTEMPTS && !patience_ns(work)))
             return reason;
+        wait = MIN(wait, ATTEMPT_PAUSE_NS << ATTEMPTS);
         raw_sleep_ns(wait);
     }
 }
@@ -316,6 +327,7 @@ void gc_renew(void)
     room_renew();
     pacer_init(&pacer, os_now_ns());
     total_cpu_ns = 0;
+    patient_until_ns = 0;
 }
 
 void gc_end(void)
@@ -411,11 +423,13 @@ void gc_hurry(void)
 
 bool gc_cycle(uint32_t flags, struct md_cycle *out)
 {
-    struct work work = {.cycle = out};
+    struct work work = {.cycle = out, .patient = flags & GC_PATIENT};
     struct pacer_settings settings;
     settings_now(&settings);
     memset(out, 0, sizeof *out);
     int64_t begin = os_now_ns();
+    if (work.patient && !patient_until_ns)
+        patient_until_ns = begin + PATIENCE_NS;
     out->flags = flags & (MD_CYCLE_FORCED | MD_CYCLE_AT_EXIT | MD_CYCLE_TIMED);
     out->cpus = settings.cpus;
     out->start_ns = (uint64_t)begin - segment_header()->start_ns;

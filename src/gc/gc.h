@@ -46,6 +46,10 @@ void gc_end(void);
 /* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
  * that run cycles where they hurt). */
 #define GC_UNTOLD (1u << 31)
+/* At exit, where nobody feels a stop, and the answer is waited for: all cycles with this flag have
+ * 10 s for their stops, where others give up after four attempts of 10 ms.  With hundreds of busy
+ * threads it takes a CPU's round through all of them until each is parked. */
+#define GC_PATIENT (1u << 29)
 /* With MD_CYCLE_AT_EXIT: no more of the program's code will run on the calling thread meanwhile. If
  * there is no other, nothing can change, and this cycle counts as two (MD_CYCLE_FINAL). */
 #define GC_FINAL (1u << 30)

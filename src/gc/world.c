@@ -442,14 +442,14 @@ static bool wait_for_answers(int64_t deadline)
 {
     /* An answer takes about 10 us on another core, and as long again to wake us from a futex:
      * look for a moment before sleeping. */
-    int64_t now = os_now_ns(), spin_end = now + 30000, examine_at = now + 1000000;
+    int64_t begin = os_now_ns(), now = begin, spin_end = now + 30000, examine_at = now + 1000000;
     for (;;) {
         uint32_t have = __atomic_load_n(&answered, __ATOMIC_SEQ_CST);
         unsigned waiting = outstanding(now >= examine_at);
         if (waiting == 0)
             return true;
-        if (now >= examine_at)
-            examine_at = now + 1000000;
+        if (now >= examine_at) /* the later, the more rarely: it takes CPU from whom we wait for */
+            examine_at = now + MAX(1000000, (now - begin) / 10);
         __atomic_store_n(&wanted, have + waiting, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&answered, __ATOMIC_SEQ_CST) == have) {
             if (now < spin_end)
@@ -465,10 +465,9 @@ static bool wait_for_answers(int64_t deadline)
     }
 }
 
-static const char *stop_all(unsigned expected)
+static const char *stop_all(int64_t deadline)
 {
     const char *reason = NULL;
-    int64_t deadline = os_now_ns() + WORLD_STOP_NS + WORLD_THREAD_NS * expected;
     for (;;) {
         __atomic_store_n(&wanted, UINT32_MAX, __ATOMIC_SEQ_CST);
         int signalled = signal_new_tasks(&reason);
@@ -483,7 +482,7 @@ static const char *stop_all(unsigned expected)
     }
 }
 
-const char *world_stop(int64_t work_ns)
+const char *world_stop(int64_t patience_ns, int64_t work_ns)
 {
     /* The directory has a link for each task. */
     struct stat task = {0};
@@ -500,11 +499,10 @@ const char *world_stop(int64_t work_ns)
     memset(slot_of, 0, 2 * capacity * sizeof *slot_of);
     world.count = world.parked = world.blocked = world.stuck = 0;
     answered = 0;
-    __atomic_store_n(&stands_until_ns,
-                     os_now_ns() + WORLD_HOLD_NS + WORLD_THREAD_NS * expected + work_ns,
-                     __ATOMIC_RELAXED);
+    int64_t begin = os_now_ns(), more_ns = WORLD_THREAD_NS * expected + patience_ns;
+    __atomic_store_n(&stands_until_ns, begin + WORLD_HOLD_NS + more_ns + work_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&world.generation, world.generation + 1, __ATOMIC_SEQ_CST);
-    reason = stop_all(expected);
+    reason = stop_all(begin + WORLD_STOP_NS + more_ns);
     if (reason)
         return world_resume() ? reason : WORLD_CALLED_OFF;
     for (unsigned i = 0; i < world.count; i++) {

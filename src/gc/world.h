@@ -11,8 +11,8 @@
  *
  * Promises: nothing between world_stop and world_resume takes a lock or allocates; nobody is parked
  * for longer than WORLD_HOLD_NS, WORLD_THREAD_NS for each thread and what world_stop was told that
- * the work in the stop may take, whatever has become of the tracer.  errno and all registers of the
- * parked thread are as before, and an interrupted system call goes on (restart.h).
+ * parking and the work in the stop may take, whatever has become of the tracer.  errno and all
+ * registers of the parked thread are as before, and an interrupted system call goes on (restart.h).
  *
  * All functions but world_renew are called by the tracer thread only. */
 #ifndef GC_WORLD_H
@@ -63,9 +63,10 @@ extern struct world world;
 const char *world_open(void);
 /* Before the tracer thread ends: its descriptors go with it. */
 void world_close(void);
-/* One attempt; `work_ns`: how long the work in the stop may take, beyond what a stop has anyhow.
- * NULL: all are parked.  Else the reason, and all run again. */
-const char *world_stop(int64_t work_ns);
+/* One attempt; `patience_ns`: more than WORLD_STOP_NS until all are parked, where nobody feels it;
+ * `work_ns`: how long the work in the stop may take, beyond what a stop has anyhow.  NULL: all are
+ * parked.  Else the reason, and all run again. */
+const char *world_stop(int64_t patience_ns, int64_t work_ns);
 /* How long the stop will stand from now on; negative: it may have been called off. */
 int64_t world_left_ns(void);
 /* Whether those that sat in system calls have done so ever since. */

@@ -95,6 +95,15 @@ def not_done(t):
             'exit from a constructor: it is seen that it holds the loader\'s lock', result)
 
 
+def busy(t):
+    """Beside more threads than a stop of some ms could ever reach: the program waits at its end, and nobody
+    feels the stop."""
+    for threads in (30, 100):
+        result = s.run([ENDINGS, 'busy', threads], 'leakcheck=1,leakexitcode=23', timeout=400)
+        t.ok(result.status == 23 and LOST.search(result.err), f'{threads} threads that never rest: what is lost is found',
+             result)
+
+
 class Loading:
     """endings, at its end while another of its threads is in a constructor."""
 
@@ -174,5 +183,6 @@ with s.Tap() as t:
     counted(t)
     once(t)
     not_done(t)
+    busy(t)
     loading(t)
     scope(t)

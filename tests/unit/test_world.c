@@ -57,7 +57,7 @@ static void stop_once(void *ctx)
 {
     struct stop *stop = ctx;
     int64_t begin = os_now_ns();
-    stop->reason = world_stop(LONG_NS);
+    stop->reason = world_stop(0, LONG_NS);
     stop->ns = os_now_ns() - begin;
     if (stop->reason)
         return;
@@ -131,7 +131,7 @@ struct lost {
 static void stop_and_sleep(void *ctx)
 {
     struct lost *lost = ctx;
-    lost->reason = world_stop(lost->work_ns);
+    lost->reason = world_stop(0, lost->work_ns);
     if (lost->reason)
         return;
     uint64_t before = sum();
@@ -535,7 +535,7 @@ static uintptr_t lowest_frame;
 
 static void note_frame(void *ctx)
 {
-    if (!world_stop(LONG_NS)) {
+    if (!world_stop(0, LONG_NS)) {
         for (unsigned i = 0; i < world.count; i++)
             if (world_state_of(&world.threads[i]) == WORLD_PARKED &&
                 world.threads[i].tid != *(int *)ctx)
