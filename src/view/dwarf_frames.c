@@ -55,7 +55,7 @@ static int find_no_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwar
 }
 
 /* In place of libdw's own, which asks debuginfod's servers.  For the shared part that dwz makes
- * (crc 0, its name is a path) -1 lets libdw look for it on this machine. */
+ * (crc 0, its name is a path) -1 lets libdw look for it on this machine, see alt_is_harmless. */
 static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
                           const char *file_name, const char *link, GElf_Word crc, char **found)
 {
@@ -63,6 +63,15 @@ static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, D
     if (!o || (link && strchr(link, '/')))
         return -1;
     return object_file_open_debug(o->place, o->module, link, crc, found);
+}
+
+/* libdw opens the shared part of dwz by its name in the file, whatever that leads to. */
+static bool alt_is_harmless(const struct libdw *dw, Dwarf *dwarf)
+{
+    const char *name = NULL;
+    const void *id;
+    return dw->dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id) <= 0 || !name ||
+           !object_file_is_special(name);
 }
 
 struct dwarf_object *dwarf_object_open(const struct object_place *place,
@@ -98,7 +107,8 @@ struct dwarf_object *dwarf_object_open(const struct object_place *place,
         dwarf_object_close(o);
         return NULL;
     }
-    o->has_dwarf = dw->dwfl_module_getdwarf(o->mod, &bias) != NULL;
+    Dwarf *dwarf = dw->dwfl_module_getdwarf(o->mod, &bias);
+    o->has_dwarf = dwarf && alt_is_harmless(dw, dwarf);
     return o;
 }
 

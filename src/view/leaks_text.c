@@ -1,5 +1,6 @@
 #include "view/leaks.h"
 
+#include "view/plain_text.h"
 #include "view/plumbing.h"
 
 #include <inttypes.h>
@@ -46,32 +47,21 @@ void leaks_amount(const struct leak_sum *sum, char text[LEAKS_AMOUNT_SIZE])
 
 /* ---- text ---- */
 
-/* Names come from files and other people's programs: nothing in them may steer a terminal. */
-static void print_tame(const char *text, FILE *out)
-{
-    for (const char *c = text; *c; c++) {
-        bool c1 =
-            (unsigned char)*c == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0;
-        putc((unsigned char)*c < ' ' || *c == 0x7f || c1 ? '?' : *c, out);
-        c += c1;
-    }
-}
-
 static void print_frame(size_t number, const struct leak_frame *f, FILE *out)
 {
     fprintf(out, "    #%zu 0x%" PRIx64, number, f->pc);
     if (*f->function) {
         fputs(" in ", out);
-        print_tame(f->function, out);
+        plain_print(f->function, out);
     }
     if (*f->function && *f->file) {
         putc(' ', out);
-        print_tame(f->file, out);
+        plain_print(f->file, out);
         if (f->line)
             fprintf(out, ":%" PRIu32, f->line);
     } else if (*f->module) {
         fputs(" (", out);
-        print_tame(f->module, out);
+        plain_print(f->module, out);
         fprintf(out, "+0x%" PRIx64 ")", f->address);
     }
     putc('\n', out);
@@ -129,7 +119,7 @@ static void print_table(const struct leaks *l, size_t shown, FILE *out)
         if (l->by == LEAKS_BY_SIZE)
             fprintf(out, "%" PRIu64, g->size);
         else
-            print_tame(g->name, out);
+            plain_print(g->name, out);
         putc('\n', out);
     }
     putc('\n', out);
@@ -184,7 +174,7 @@ static void print_suppressions(const struct leaks *l, const struct suppressions 
             if (!rule->uses)
                 continue;
             fprintf(out, "%7.0f %10.0f ", rule->objects, rule->bytes);
-            print_tame(rule->pattern, out);
+            plain_print(rule->pattern, out);
             putc('\n', out);
         }
         fputs(LINE "\n", out);
@@ -195,7 +185,7 @@ static void print_suppressions(const struct leaks *l, const struct suppressions 
         for (size_t i = 0; i < s->count && said < 5; i++)
             if (!s->rules[i].uses) {
                 putc(' ', out);
-                print_tame(s->rules[i].pattern, out);
+                plain_print(s->rules[i].pattern, out);
                 said++;
             }
         fprintf(out, "%s\n\n", unused > said ? " ..." : "");
@@ -228,7 +218,7 @@ void leaks_print(struct leaks *l, const struct leaks_text *how, FILE *out)
     if (leaks_found(l)) {
         fprintf(out, WIDE_LINE "==%" PRIu32 "==ERROR: memdebug: detected memory leaks in ",
                 how->pid);
-        print_tame(how->name, out);
+        plain_print(how->name, out);
         fputs("\n\n", out);
         if (l->by == LEAKS_BY_STACK)
             print_blocks(l, how, shown, out);

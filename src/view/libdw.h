@@ -24,6 +24,7 @@
     F(dwarf_ranges)                                                                                \
     F(dwarf_siblingof)                                                                             \
     F(dwarf_tag)                                                                                   \
+    F(dwelf_dwarf_gnu_debugaltlink)                                                                \
     F(dwelf_elf_gnu_build_id)                                                                      \
     F(dwfl_begin)                                                                                  \
     F(dwfl_end)                                                                                    \

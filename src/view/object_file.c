@@ -5,25 +5,53 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #define DEBUG_ROOT "/usr/lib/debug"
 #define DELETED " (deleted)"
 
-static int open_regular(const char *path)
+/* A path as a process with this root sees it, "" for ours.  O_PATH opens nothing: the names come
+ * from segments, and to open a device may act (/dev/watchdog).  In another's root absolute links
+ * are its own too, and where the kernel cannot promise that (before 5.6) nothing is found there. */
+static int find_file(const char *root, const char *path)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+    if (!*root)
+        return open(path, O_PATH | O_CLOEXEC);
+    int at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (at < 0)
+        return -1;
+    int fd = (int)syscall(SYS_openat2, at, path, &how, sizeof how);
+    close(at);
+    return fd;
+}
+
+static int open_regular(const char *root, const char *path)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
-        close(fd);
-        fd = -1;
+    char link[32];
+    int found = find_file(root, path), fd = -1;
+    if (found < 0)
+        return -1;
+    if (fstat(found, &st) == 0 && S_ISREG(st.st_mode)) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", found);
+        fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     }
+    close(found);
     return fd;
+}
+
+bool object_file_is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
 /* Whether the file's build ID is the module's.  A module without one matches only a file without
@@ -43,9 +71,9 @@ static bool same_build(int fd, const struct md_module *module)
     return same;
 }
 
-static int open_same_build(const char *path, const struct md_module *module)
+static int open_same_build(const char *root, const char *path, const struct md_module *module)
 {
-    int fd = open_regular(path);
+    int fd = open_regular(root, path);
     if (fd >= 0 && !same_build(fd, module)) {
         close(fd);
         fd = -1;
@@ -79,7 +107,7 @@ static int open_map_file(pid_t pid, const struct md_module *module)
             continue;
         snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, start,
                  limit);
-        fd = open_same_build(path, module);
+        fd = open_same_build("", path, module);
         break;
     }
     if (maps)
@@ -98,7 +126,7 @@ static int open_exe(pid_t pid, const struct md_module *module, const char *name)
     /* Without build IDs the name is all there is to tell it by. */
     if (!module->build_id_size && strncmp(target, name, strlen(name)) != 0)
         return -1;
-    return open_same_build(path, module);
+    return open_same_build("", path, module);
 }
 
 /* /usr/lib/debug/.build-id/ab/cdef.debug, in the container first. */
@@ -112,8 +140,8 @@ static int open_by_build_id(const struct object_place *place, const struct md_mo
         snprintf(hex + 2 * i, 3, "%02x", module->build_id[i]);
     const char *roots[] = {place->root, ""};
     for (unsigned i = place->root[0] ? 0 : 1; i < 2; i++) {
-        snprintf(path, size, "%s" DEBUG_ROOT "/.build-id/%.2s/%s.debug", roots[i], hex, hex + 2);
-        int fd = open_same_build(path, module);
+        snprintf(path, size, DEBUG_ROOT "/.build-id/%.2s/%s.debug", hex, hex + 2);
+        int fd = open_same_build(roots[i], path, module);
         if (fd >= 0)
             return fd;
     }
@@ -125,10 +153,8 @@ int object_file_open(const struct object_place *place, const struct md_module *m
     char name[sizeof module->path], path[PATH_MAX];
     int fd = -1;
     bool named = real_path(module, name);
-    if (named) {
-        snprintf(path, sizeof path, "%s%s", place->root, name);
-        fd = open_same_build(path, module);
-    }
+    if (named)
+        fd = open_same_build(place->root, name, module);
     if (fd < 0 && named && place->pid > 0)
         fd = open_exe(place->pid, module, name);
     if (fd < 0 && named && place->pid > 0 && module->build_id_size)
@@ -158,9 +184,8 @@ int object_file_open_debug(const struct object_place *place, const struct md_mod
         static const char *const between[] = {"", "/.debug", ""};
         *strrchr(own, '/') = 0;
         for (unsigned i = 0; i < 3 && fd < 0; i++) {
-            snprintf(path, sizeof path, "%s%s%s%s/%s", place->root, before[i], own, between[i],
-                     link);
-            fd = open_regular(path);
+            snprintf(path, sizeof path, "%s%s%s/%s", before[i], own, between[i], link);
+            fd = open_regular(place->root, path);
             /* The module's build ID stands above the link's checksum, which costs reading it all.
              */
             bool same =

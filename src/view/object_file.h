@@ -23,4 +23,7 @@ int object_file_open(const struct object_place *place, const struct md_module *m
 int object_file_open_debug(const struct object_place *place, const struct md_module *module,
                            const char *link, uint32_t crc, char **name);
 
+/* Whether a path leads to something that is no regular file: to open it might act, or wait. */
+bool object_file_is_special(const char *path);
+
 #endif

@@ -107,8 +107,7 @@ static int map_fd(struct segment_file *file, int fd, const char *path, bool writ
     file->ino = st.st_ino;
     file->writable = writable;
 
-    /* On a disk another program may cut the file at any time, and a load from the missing part is
-     * a SIGBUS; tmpfs segments are cut by nobody. */
+    /* A file on a disk is nobody's running segment: a copy of it will do, and cannot be cut. */
     if (fs.f_type != TMPFS_MAGIC) {
         if (writable)
             return fail(error, EROFS, "%s: a copy, not a running process's segment", path);
@@ -119,21 +118,23 @@ static int map_fd(struct segment_file *file, int fd, const char *path, bool writ
     if (memory == MAP_FAILED)
         return fail(error, errno, "%s: %s", path, strerror(errno));
     file->base = memory;
+    file->fd = fd;
     return 0;
 }
 
 int segment_file_open(struct segment_file *file, const char *path, bool writable, char *error)
 {
-    *file = (struct segment_file){0};
+    *file = (struct segment_file){.fd = -1};
     if (error)
         error[0] = 0;
     int fd = open_file(path, writable ? O_RDWR : O_RDONLY);
     if (fd < 0)
         return fail(error, errno, "%s: %s", path, strerror(errno));
     int result = map_fd(file, fd, path, writable, error);
-    close(fd);
     if (result != 0)
-        *file = (struct segment_file){0};
+        *file = (struct segment_file){.fd = -1};
+    if (file->fd < 0)
+        close(fd);
     return result;
 }
 
@@ -141,5 +142,7 @@ void segment_file_close(struct segment_file *file)
 {
     if (file->base)
         munmap((void *)(uintptr_t)file->base, file->size);
-    *file = (struct segment_file){0};
+    if (file->base && file->fd >= 0)
+        close(file->fd);
+    *file = (struct segment_file){.fd = -1};
 }

@@ -1,11 +1,14 @@
 #include "view/snapshot.h"
 
+#include "view/plain_text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -69,8 +72,20 @@ static bool readable(const uint8_t *start, uint64_t bytes)
     return errno != EFAULT && errno != EHWPOISON && errno != ENOMEM;
 }
 
+/* Bytes from `offset` to the first hole or the end.  The writer fills its sections from their start
+ * on. */
+static uint64_t data_bytes(const struct segment_file *file, uint64_t offset)
+{
+    if (file->fd < 0)
+        return file->size - offset;
+    if (lseek(file->fd, (off_t)offset, SEEK_DATA) != (off_t)offset)
+        return 0;
+    off_t hole = lseek(file->fd, (off_t)offset, SEEK_HOLE);
+    return hole < 0 ? 0 : (hole < (off_t)file->size ? (uint64_t)hole : file->size) - offset;
+}
+
 /* What of a section lies in the mapping; its pages are not touched. */
-static struct span section_extent(const struct md_header *header, const void *base, size_t size,
+static struct span section_extent(const struct md_header *header, const struct segment_file *file,
                                   unsigned id)
 {
     struct span span = {0};
@@ -78,24 +93,24 @@ static struct span section_extent(const struct md_header *header, const void *ba
     if (id >= header->section_count || !section->capacity)
         return span;
     span.capacity = section->capacity;
-    span.total = load_count(base, id);
+    span.total = load_count(file->base, id);
     uint64_t want = span.total < span.capacity ? span.total : span.capacity;
     uint64_t room = 0;
     if (section->entry_size == entry_sizes[id] && section->offset % 4096 == 0 &&
-        section->offset >= sizeof *header && section->offset < size)
-        room = (size - section->offset) / section->entry_size;
+        section->offset >= sizeof *header && section->offset < file->size)
+        room = data_bytes(file, section->offset) / section->entry_size;
     if (room > SECTION_BYTES_MAX / entry_sizes[id])
         room = SECTION_BYTES_MAX / entry_sizes[id];
     span.count = want < room ? want : room;
     span.missing = want - span.count;
-    span.base = span.count ? (const uint8_t *)base + section->offset : NULL;
+    span.base = span.count ? (const uint8_t *)file->base + section->offset : NULL;
     return span;
 }
 
 /* The same, ready to be read.  What is cut off counts as torn. */
-static struct span section_span(struct snapshot *snap, const void *base, size_t size, unsigned id)
+static struct span section_span(struct snapshot *snap, const struct segment_file *file, unsigned id)
 {
-    struct span span = section_extent(&snap->header, base, size, id);
+    struct span span = section_extent(&snap->header, file, id);
     if (!readable(span.base, span.count * entry_sizes[id])) {
         span.missing += span.count;
         span.count = 0;
@@ -104,13 +119,9 @@ static struct span section_span(struct snapshot *snap, const void *base, size_t 
     return span;
 }
 
-/* Text from a segment ends up on terminals: no control characters. */
 static void tame_text(char *text, size_t size)
 {
-    text[size - 1] = 0;
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
+    plain_text(text, size, text, size);
 }
 
 static int take_header(struct snapshot *snap, const void *base, size_t size, char *error)
@@ -166,9 +177,9 @@ static bool read_cycle(struct md_cycle *out, const struct md_cycle *live)
 
 /* Walks the slots, not the numbers: a hostile count or capacity costs no more than the file is
  * long. */
-static int take_cycles(struct snapshot *snap, const void *base, size_t size)
+static int take_cycles(struct snapshot *snap, const struct segment_file *file)
 {
-    struct span span = section_span(snap, base, size, MD_SECTION_CYCLES);
+    struct span span = section_span(snap, file, MD_SECTION_CYCLES);
     if (!span.count)
         return 0;
     snap->cycles = reallocarray(NULL, span.count, sizeof *snap->cycles);
@@ -193,9 +204,9 @@ static int take_cycles(struct snapshot *snap, const void *base, size_t size)
 }
 
 /* Before the cycles: a cycle's come before its own record. */
-static int take_unsampled(struct snapshot *snap, const void *base, size_t size)
+static int take_unsampled(struct snapshot *snap, const struct segment_file *file)
 {
-    struct span span = section_span(snap, base, size, MD_SECTION_UNSAMPLED);
+    struct span span = section_span(snap, file, MD_SECTION_UNSAMPLED);
     if (!span.count)
         return 0;
     snap->unsampled = reallocarray(NULL, span.count, sizeof *snap->unsampled);
@@ -213,9 +224,9 @@ static int take_unsampled(struct snapshot *snap, const void *base, size_t size)
     return 0;
 }
 
-static int take_samples(struct snapshot *snap, const void *base, size_t size)
+static int take_samples(struct snapshot *snap, const struct segment_file *file)
 {
-    struct span span = section_span(snap, base, size, MD_SECTION_SAMPLES);
+    struct span span = section_span(snap, file, MD_SECTION_SAMPLES);
     if (!span.count)
         return 0;
     snap->samples = reallocarray(NULL, span.count, sizeof *snap->samples);
@@ -247,9 +258,9 @@ static int take_samples(struct snapshot *snap, const void *base, size_t size)
 
 /* After the samples, and the stacks after the buckets: what a record points to is written before
  * the record, so it is there when it is read later. */
-static int take_buckets(struct snapshot *snap, const void *base, size_t size)
+static int take_buckets(struct snapshot *snap, const struct segment_file *file)
 {
-    struct span span = section_span(snap, base, size, MD_SECTION_BUCKETS);
+    struct span span = section_span(snap, file, MD_SECTION_BUCKETS);
     if (!span.count)
         return 0;
     snap->buckets = reallocarray(NULL, span.count, sizeof *snap->buckets);
@@ -267,9 +278,9 @@ static int take_buckets(struct snapshot *snap, const void *base, size_t size)
     return 0;
 }
 
-static int take_stacks(struct snapshot *snap, const void *base, size_t size)
+static int take_stacks(struct snapshot *snap, const struct segment_file *file)
 {
-    struct span span = section_span(snap, base, size, MD_SECTION_STACKS);
+    struct span span = section_span(snap, file, MD_SECTION_STACKS);
     if (!span.count)
         return 0;
     snap->stack_words = reallocarray(NULL, span.count, sizeof *snap->stack_words);
@@ -280,9 +291,9 @@ static int take_stacks(struct snapshot *snap, const void *base, size_t size)
     return 0;
 }
 
-static int take_modules(struct snapshot *snap, const void *base, size_t size)
+static int take_modules(struct snapshot *snap, const struct segment_file *file)
 {
-    struct span span = section_span(snap, base, size, MD_SECTION_MODULES);
+    struct span span = section_span(snap, file, MD_SECTION_MODULES);
     if (!span.count)
         return 0;
     snap->modules = reallocarray(NULL, span.count, sizeof *snap->modules);
@@ -303,28 +314,29 @@ static int take_modules(struct snapshot *snap, const void *base, size_t size)
     return 0;
 }
 
-int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error)
+int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsigned what,
+                  char *error)
 {
     *snap = (struct snapshot){.what = what};
     if (error)
         error[0] = 0;
-    int result = take_header(snap, base, size, error);
+    int result = take_header(snap, file->base, file->size, error);
     if (result != 0) {
         *snap = (struct snapshot){0};
         return result;
     }
     if (what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS))
-        result = take_samples(snap, base, size);
+        result = take_samples(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
-        result = take_buckets(snap, base, size);
+        result = take_buckets(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
-        result = take_stacks(snap, base, size);
+        result = take_stacks(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
-        result = take_modules(snap, base, size);
+        result = take_modules(snap, file);
     if (result == 0 && what & SNAPSHOT_LEAKS)
-        result = take_unsampled(snap, base, size);
+        result = take_unsampled(snap, file);
     if (result == 0 && what & SNAPSHOT_CYCLES)
-        result = take_cycles(snap, base, size);
+        result = take_cycles(snap, file);
     if (result != 0) {
         snapshot_fini(snap);
         return fail(error, result, "no memory for a copy of the segment");
@@ -340,7 +352,7 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
         if (id >= snap->header.section_count || id >= MD_SECTION_COUNT)
             *section = (struct md_section){0};
         else if (id != MD_SECTION_CYCLES)
-            section->count = section_extent(&snap->header, base, size, id).count;
+            section->count = section_extent(&snap->header, file, id).count;
     }
 
     /* What was taken counts as it was then: the writer goes on. */
@@ -366,6 +378,12 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
         }
     }
     return 0;
+}
+
+int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error)
+{
+    return snapshot_read(snap, &(struct segment_file){.base = base, .size = size, .fd = -1}, what,
+                         error);
 }
 
 unsigned snapshot_of_profile(const void *base, size_t size)

@@ -20,14 +20,16 @@
 struct segment_file {
     const void *base; /* NULL: not open */
     size_t size;      /* bytes mapped: of the file as it is, not as its header claims */
+    int fd;           /* of what is mapped from a tmpfs; -1: `base` is memory of our own */
     dev_t dev;
     ino_t ino;
     bool writable;
 };
 
-/* Maps `path`.  With `writable`, read-write: only for struct md_control.  A file that shrinks
- * while mapped would raise SIGBUS: the sizes are checked by fstat and the file is refused unless it
- * lies on a tmpfs (or is opened as a regular copy, which is then read into memory).
+/* Maps `path`.  With `writable`, read-write: only for struct md_control.  Of a file on a disk a
+ * copy is read into memory.  One on a tmpfs is mapped, and its owner may cut it at any time: a
+ * program that opens files of others has a handler for the SIGBUS that follows
+ * (tools/memtop/bus_error.h); what is missing then reads as zeros.
  * On failure returns an errno value and one line in `error` (VIEW_ERROR_SIZE). */
 int segment_file_open(struct segment_file *file, const char *path, bool writable, char *error);
 void segment_file_close(struct segment_file *file);
@@ -61,6 +63,10 @@ struct snapshot {
 /* Copies what `what` (SNAPSHOT_*) names out of `size` bytes at `base`.  0, or an errno value
  * (EINVAL: not a segment, EPROTO: another version, ENOMEM) and one line in `error`. */
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error);
+/* The same of a file.  A hole in it is never touched, as reading one fills it with memory of the
+ * tmpfs: the section ends there, and the rest of it counts as torn. */
+int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsigned what,
+                  char *error);
 void snapshot_fini(struct snapshot *snap);
 
 /* What a heap profile needs: what leaks too, once a cycle has looked.  `base` as

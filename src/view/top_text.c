@@ -1,5 +1,7 @@
 #include "view/top.h"
 
+#include "view/plain_text.h"
+
 #include <locale.h>
 #include <math.h>
 #include <string.h>
@@ -181,17 +183,10 @@ static void print_time(int64_t nanos, FILE *out)
             tm.tm_hour < 12 ? "am" : "pm", tm.tm_zone ? tm.tm_zone : "");
 }
 
-/* Names come from files and other people's programs: nothing in them may steer a terminal. */
-static void print_tame(const char *text, FILE *out)
-{
-    for (; *text; text++)
-        putc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, out);
-}
-
 static void print_line(const char *before, const char *text, FILE *out)
 {
     fputs(before, out);
-    print_tame(text, out);
+    plain_print(text, out);
     putc('\n', out);
 }
 
@@ -256,7 +251,7 @@ void top_print(const struct top *top, const struct profile *p, bool header, FILE
         top_percent_text(sum, top->total, percent[1]);
         top_percent_text(row->cum, top->total, percent[2]);
         fprintf(out, "%10s %s %s %10s %s  ", value, percent[0], percent[1], cum, percent[2]);
-        print_tame(row->name, out);
+        plain_print(row->name, out);
         fprintf(out, "%s\n", inlined[row->inlined]);
     }
 }

@@ -3,7 +3,9 @@
 it, processes that are gone or someone else's.  Each: one clear line, the contract's status, no crash."""
 
 import os
+import pty
 import random
+import re
 import shutil
 import signal
 import socket
@@ -101,10 +103,10 @@ def damaged(t, directory, whole):
     # strings that would steer a terminal
     data = bytearray(whole)
     name_at = whole.index(b'fake\0')
-    data[name_at:name_at + 12] = b'\x1b[2Jx\x9b\x07\xff\n\x1b]0'
+    data[name_at:name_at + 16] = b'\x1b[2Jx\x9b\x07\xff\n\x1b]0\xc2\x9b2J'
     copy.write_bytes(data)
     result = memtop('-b', '-n1', copy)
-    t.ok(result.status == 0 and '\x1b' not in result.out and '\x07' not in result.out,
+    t.ok(result.status == 0 and not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f]', result.out),
          'control characters in a name do not reach the terminal', result)
     result = memtop('-b', '-n1', '--json', copy)
     t.ok(result.status == 0 and result.out.startswith('{"version":1'), 'nor break JSON', result)
@@ -142,6 +144,124 @@ def changing_under_it(t, directory):
         t.ok(watcher.returncode in (0, 1) and err.count(b'\n') <= 1,
              'a segment that is overwritten, cut and removed while it is watched',
              f'{watcher.returncode} {err!r} {out[-500:]!r}')
+
+
+def cut_and_filled(t, directory, whole):
+    """Between two looks of memtop, and in the middle of one: a load from the missing part is SIGBUS."""
+    path = directory / '79-88.mdseg'
+    path.write_bytes(whole)
+    with open(path, 'r+b') as file, subprocess.Popen(
+            [str(s.MEMTOP), '-b', '-d', '0.01', '-n', '300', str(path)], stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, env=s.environment(preload=False)) as watcher:
+        end = time.monotonic() + 20
+        while watcher.poll() is None and time.monotonic() < end:
+            file.truncate(4096)
+            os.pwrite(file.fileno(), whole[4096:], 4096)
+        watcher.kill()
+        err = watcher.stderr.read()
+    t.ok(watcher.returncode in (0, 1, -signal.SIGKILL) and b'emory' not in err,
+         'a segment that is cut and filled all the time', f'{watcher.returncode} {err!r}')
+    path.unlink()
+
+
+SECTION = struct.Struct('<QIIQQ')  # offset, entry size, reserved, capacity, count
+SECTIONS = 5
+
+
+def sections_at(whole):
+    """Where the section table stands: each begins at a page and has room for its entries."""
+    for at in range(0, 4096, 8):
+        table = [SECTION.unpack_from(whole, at + i * SECTION.size) for i in range(SECTIONS)]
+        if all(offset and offset % 4096 == 0 and 0 < size < 4096 and not reserved and capacity >= count
+               for offset, size, reserved, capacity, count in table):
+            return at
+    raise RuntimeError('no section table')
+
+
+def sparse(t, directory, whole):
+    """A file of mostly holes with counts that reach over all of it stays one."""
+    path, at, data = directory / '80-88.mdseg', sections_at(whole), bytearray(whole[:4096])
+    for i in range(SECTIONS):
+        size = SECTION.unpack_from(whole, at + i * SECTION.size)[1]
+        SECTION.pack_into(data, at + i * SECTION.size, (i + 1) << 26, size, 0, 1 << 19, 1 << 19)
+    with open(path, 'wb') as file:
+        file.write(data)
+        file.truncate(512 << 20)
+    before = path.stat().st_blocks
+    for command in (('-b', '-n1'), ('heap', '-b'), ('leaks',), ('heap',)):
+        result = memtop(*command, path, binary=True)
+        t.ok(sane(result), f'{" ".join(command)} of a sparse segment', result)
+    t.equal(path.stat().st_blocks, before, 'which has no more memory afterwards')
+    path.unlink()
+
+
+def crowd(t, whole):
+    """20,000 files planted: looked at within bounds, and said."""
+    with tempfile.TemporaryDirectory(prefix='mdcrowd-', dir='/dev/shm') as directory:
+        for i in range(20000):
+            Path(directory, f'{i + 1}-{i + 7}.mdseg').write_bytes(whole[:4096] if i % 100 == 0 else b'')
+        result = memtop('ps', env={'MEMDEBUG': f'dir={directory}'})
+        shown = sum(' 0 ' in line or 'dead' in line or 'bad' in line for line in result.out.splitlines())
+        t.ok(result.status == 0 and 'files were not looked at' in result.err and one_line(result),
+             'ps says how many of 20,000 files it did not look at', result.err)
+        t.ok(0 < shown < 2000, f'and shows some ({shown})', result.out[:500])
+        if os.geteuid() == 0:
+            for path in Path(directory).iterdir():
+                path.unlink()
+            planted = Path(directory, '81-88.mdseg')
+            planted.write_bytes(whole)
+            os.chown(planted, 65534, 65534)
+            result = memtop('ps', env={'MEMDEBUG': f'dir={directory}'})
+            line = next((line for line in result.out.splitlines() if line.split()[:1] == ['81']), '')
+            t.ok('nobody' in line and "says it was user 0's" in line,
+                 'a file of nobody that claims to be of root', result.out)
+
+
+def special_module(t, directory, whole):
+    """A module's path that leads to a device or a FIFO, by a link too: found, never opened."""
+    if t.missing('what is opened', 'strace'):
+        return
+    fifo, link = directory / 'module', directory / 'link'
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    at = sections_at(whole)
+    offset, size, _, _, count = SECTION.unpack_from(whole, at + SECTION.size)  # the second: modules
+    data = bytearray(whole)
+    for i in range(count):
+        path = str((fifo, link)[i % 2]).encode()
+        struct.pack_into('<I', data, offset + i * size + 44, len(path))
+        data[offset + i * size + 80:offset + i * size + 80 + len(path) + 1] = path + b'\0'
+    segment, trace = directory / '82-88.mdseg', directory / 'trace'
+    segment.write_bytes(data)
+    for command in (('heap', '-b'), ('leaks',)):
+        result = s.run(['strace', '-f', '-o', trace, '-e', 'trace=open,openat,openat2', s.MEMTOP,
+                        *command, segment], preload=False, timeout=60)
+        opened = [line for line in trace.read_text(errors='replace').splitlines()
+                  if f'"{fifo}"' in line or f'"{link}"' in line]
+        t.ok(result.status == 0 and opened and all('O_PATH' in line for line in opened),
+             f'{command[0]}: a FIFO in the place of a module', '\n'.join(opened[:5]) + str(result))
+
+
+def planted_log(t, directory):
+    """memtop run --live names its log itself: it does not write through a link that was there."""
+    victim = directory / 'victim'
+    victim.write_text('precious\n')
+    script = f'ln -s {victim} memtop-run-$$.log; exec {s.MEMTOP} run --live -- /bin/echo overwritten'
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(directory)
+        os.execve('/bin/sh', ['sh', '-c', script],
+                  s.environment(preload=False, extra={'TERM': 'xterm'}))
+    said = b''
+    try:
+        while piece := os.read(terminal, 4096):
+            said += piece
+    except OSError:
+        pass  # the terminal's other end is closed
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    t.ok(victim.read_text() == 'precious\n' and status == 1 and b'exists' in said,
+         'run --live does not write through a planted link', f'{status} {said[-500:]!r}')
 
 
 def processes(t):
@@ -214,6 +334,11 @@ with s.Tap() as t:
         foreign_files(t, directory)
         damaged(t, directory, whole)
         changing_under_it(t, directory)
+        cut_and_filled(t, directory, whole)
+        sparse(t, directory, whole)
+        crowd(t, whole)
+        special_module(t, directory, whole)
+        planted_log(t, directory)
     processes(t)
     someone_elses(t)
     streams(t)

@@ -1,6 +1,7 @@
 /* tools/memtop/units.c: what numbers look like, and which texts are durations. */
 #include "support/tap.h"
 #include "units.h"
+#include "view/plain_text.h"
 
 #include <math.h>
 #include <string.h>
@@ -65,11 +66,36 @@ static void test_durations(void)
 static void test_clean(void)
 {
     char b[32];
-    text_is(units_clean(b, sizeof b, "a\033[2Jb\n", 64), "a?[2Jb?");
-    text_is(units_clean(b, sizeof b, "gr\xc3\xbcn", 64), "gr\xc3\xbcn");
-    text_is(units_clean(b, sizeof b, "\xc2\x9b[2J", 64), "??[2J");
-    text_is(units_clean(b, sizeof b, "abcdef", 3), "abc");
-    text_is(units_clean(b, 4, "abcdef", 64), "abc");
+    static const char *const steering[] = {"\x9b",
+                                           "\xc2\x80",
+                                           "\xc2\x9d",
+                                           "\xd8\x9c",
+                                           "\xe2\x80\x8e",
+                                           "\xe2\x80\xae",
+                                           "\xe2\x81\xa6",
+                                           "\xe2\x80\xa8",
+                                           "\xf5\x80\x80\x80",
+                                           "\xed\xa0\x80",
+                                           "\xc0\x9b",
+                                           "\xe0\x82\x9b",
+                                           "\x7f",
+                                           "\r"};
+    static const char *const harmless[] = {"\xc2\xa0",     "\xe2\x86\x90",     "\xe2\x80\xa7",
+                                           "\xe2\x80\xaf", "\xf0\x9f\x90\x9e", "~"};
+    for (size_t i = 0; i < sizeof steering / sizeof steering[0]; i++) {
+        char expected[] = "????", text[8];
+        expected[strlen(steering[i])] = '\0';
+        snprintf(text, sizeof text, "%s", steering[i]);
+        text_is(plain_text(text, sizeof text, text, SIZE_MAX), expected);
+    }
+    for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
+        text_is(plain_text(b, sizeof b, harmless[i], SIZE_MAX), harmless[i]);
+    text_is(plain_text(b, 3, "\xe2\x86\x90", 64), "");
+    text_is(plain_text(b, sizeof b, "a\033[2Jb\n", 64), "a?[2Jb?");
+    text_is(plain_text(b, sizeof b, "gr\xc3\xbcn", 64), "gr\xc3\xbcn");
+    text_is(plain_text(b, sizeof b, "\xc2\x9b[2J", 64), "??[2J");
+    text_is(plain_text(b, sizeof b, "abcdef", 3), "abc");
+    text_is(plain_text(b, 4, "abcdef", 64), "abc");
 }
 
 int main(void)

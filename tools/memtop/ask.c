@@ -44,6 +44,19 @@ int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE])
     return ENOTSUP;
 }
 
+/* Nothing is written into a file that is another one by now, or of another layout. */
+static int check_control(const struct segment_file *control, const struct source *source,
+                         char *error)
+{
+    struct snapshot header;
+    if (control->ino != source->file.ino || control->dev != source->file.dev)
+        return fail(error, ESTALE, source, "has another segment by now: look again");
+    int result = snapshot_read(&header, control, 0, error);
+    if (result == 0)
+        snapshot_fini(&header);
+    return result;
+}
+
 int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
               char error[VIEW_ERROR_SIZE])
 {
@@ -52,6 +65,10 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
     int result = segment_file_open(&control, source->target.path, true, error);
     if (result)
         return result;
+    if ((result = check_control(&control, source, error))) {
+        segment_file_close(&control);
+        return result;
+    }
     uint64_t before = source->snapshot.header.section[MD_SECTION_CYCLES].count;
     uint32_t served = source->snapshot.header.control.served;
     uint32_t *request = (uint32_t *)((char *)control.base + offsetof(struct md_header, control) +

@@ -2,6 +2,7 @@
 
 #include "discover.h"
 #include "units.h"
+#include "view/plain_text.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -70,7 +71,7 @@ void cli_error(const char *format, ...)
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     char clean[2048];
-    units_clean(clean, sizeof clean, line, sizeof line);
+    plain_text(clean, sizeof clean, line, sizeof line);
     fflush(stdout);
     fprintf(stderr, "memtop: %s\n", clean);
 }

@@ -33,6 +33,8 @@ static void print_target(const struct target *target)
         printf("%s%s%s", target->name, target->name[0] ? ": " : "", target->error);
     if (target->state == TARGET_UNSEEN)
         printf("  (lives in another PID namespace)");
+    if (target->claims_other)
+        printf("  (the file says it was user %u's)", (unsigned)target->header.uid);
     if (target->state == TARGET_DEAD && target->ended_realtime_ns > 0) {
         struct timespec now;
         char ago[UNITS_SIZE];
@@ -106,9 +108,15 @@ int command_ps(const struct options *options)
             if (pids[i] != getpid() && !listed(&targets, pids[i]))
                 print_other(pids[i], options);
         free(pids);
-    } else if (targets.count == 0) {
+    } else if (targets.count == 0 && !targets.passed_over) {
         cli_error("no program runs on memdebug: start one with memtop run -- PROGRAM; "
                   "memtop ps --all says why the others do not");
+    }
+    if (targets.passed_over) {
+        char user[64];
+        proc_user(targets.passed_over_uid, user, sizeof user);
+        cli_error("%zu files were not looked at: over %d of one user in a directory (%s)",
+                  targets.passed_over, TARGETS_OF_USER_MAX, user);
     }
     targets_fini(&targets);
     return EXIT_DONE;

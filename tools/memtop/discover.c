@@ -1,6 +1,7 @@
 #include "discover.h"
 
-#include "units.h"
+#include "view/containers.h"
+#include "view/plain_text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,18 +15,18 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Directories of one user in a /dev/shm: the library makes one. */
+#define DIRECTORIES_OF_USER_MAX 16
+
 /* A growing list of targets, and the directories looked into already. */
 struct scan {
     struct targets targets;
     size_t capacity;
+    /* By (device, inode): those in the list; those that forked copies hold until they make their
+     * own.  By (user, 0): how many entries it has in the directory that is looked at. */
+    struct pair_map files, inherited, dir_owners;
     char (*dirs)[PATH_MAX];
     size_t dir_count, dir_capacity;
-    /* Segments that forked copies still hold, until they make their own. */
-    struct {
-        dev_t dev;
-        ino_t ino;
-    } * inherited;
-    size_t inherited_count, inherited_capacity;
     bool out_of_memory;
 };
 
@@ -45,6 +46,31 @@ static struct target *scan_add(struct scan *scan)
     struct target *target = &targets->target[targets->count++];
     *target = (struct target){0};
     return target;
+}
+
+/* Puts the file into a map of such; false: it was there. */
+static bool note_file(struct scan *scan, struct pair_map *files, dev_t dev, ino_t ino)
+{
+    if (pair_map_get(files, dev, ino) != PAIR_MAP_NONE)
+        return false;
+    uint32_t *value = pair_map_put(files, dev, ino);
+    if (value)
+        *value = 1;
+    else
+        scan->out_of_memory = true;
+    return true;
+}
+
+/* Counts what a user has in the directory that is being looked at; false: more than `most`. */
+static bool note_owner(struct scan *scan, uid_t uid, uint32_t most)
+{
+    uint32_t *count = pair_map_put(&scan->dir_owners, uid, 0);
+    if (!count) {
+        scan->out_of_memory = true;
+        return false;
+    }
+    *count = *count == PAIR_MAP_NONE ? 1 : *count + 1;
+    return *count <= most;
 }
 
 static void scan_note_dir(struct scan *scan, const char *path)
@@ -67,28 +93,11 @@ static void scan_note_dir(struct scan *scan, const char *path)
     snprintf(scan->dirs[scan->dir_count++], PATH_MAX, "%s", path);
 }
 
-static void scan_note_inherited(struct scan *scan, dev_t dev, ino_t ino)
-{
-    if (scan->inherited_count == scan->inherited_capacity) {
-        size_t capacity = scan->inherited_capacity ? 2 * scan->inherited_capacity : 16;
-        void *grown = realloc(scan->inherited, capacity * sizeof scan->inherited[0]);
-        if (!grown) {
-            scan->out_of_memory = true;
-            return;
-        }
-        scan->inherited = grown;
-        scan->inherited_capacity = capacity;
-    }
-    scan->inherited[scan->inherited_count].dev = dev;
-    scan->inherited[scan->inherited_count++].ino = ino;
-}
-
 /* Whether a process that is not in sight has the file mapped: it holds a lock for as long. */
 static bool lives_unseen(const struct scan *scan, const struct target *target)
 {
-    for (size_t i = 0; i < scan->inherited_count; i++)
-        if (scan->inherited[i].ino == target->ino && scan->inherited[i].dev == target->dev)
-            return false;
+    if (pair_map_get(&scan->inherited, target->dev, target->ino) != PAIR_MAP_NONE)
+        return false;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = open(target->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     bool locked = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
@@ -108,11 +117,16 @@ static void scan_note_root(struct scan *scan, const char *root)
     DIR *dir = opendir(path);
     if (!dir)
         return;
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (strncmp(entry->d_name, "memdebug-", 9) == 0) {
-            snprintf(path, sizeof path, "%s/dev/shm/%s", root, entry->d_name);
-            scan_note_dir(scan, path);
-        }
+    pair_map_clear(&scan->dir_owners);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        struct stat st;
+        if (strncmp(entry->d_name, "memdebug-", 9) != 0 ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISDIR(st.st_mode) || !note_owner(scan, st.st_uid, DIRECTORIES_OF_USER_MAX))
+            continue;
+        snprintf(path, sizeof path, "%s/dev/shm/%s", root, entry->d_name);
+        scan_note_dir(scan, path);
+    }
     closedir(dir);
 }
 
@@ -149,18 +163,17 @@ static void read_header(struct target *target)
         return;
     }
     struct snapshot snapshot;
-    error = snapshot_take(&snapshot, file.base, file.size, 0, target->error);
+    error = snapshot_read(&snapshot, &file, 0, target->error);
     if (error) {
         target->state = TARGET_BAD;
     } else {
         target->header = snapshot.header;
         target->error[0] = '\0';
-        units_clean(target->name, sizeof target->name, snapshot.header.name, SIZE_MAX);
-        units_clean(target->cmdline, sizeof target->cmdline, snapshot.header.cmdline, SIZE_MAX);
+        plain_text(target->name, sizeof target->name, snapshot.header.name, SIZE_MAX);
+        plain_text(target->cmdline, sizeof target->cmdline, snapshot.header.cmdline, SIZE_MAX);
         if (target->pid == 0)
             target->pid = (pid_t)snapshot.header.pid;
         target->start_ticks = snapshot.header.start_ticks;
-        target->uid = snapshot.header.uid;
         snapshot_fini(&snapshot);
     }
     target->dev = file.dev;
@@ -244,13 +257,15 @@ static void scan_process(struct scan *scan, pid_t pid)
     path_of_mapping(pid, &maps, target->path, sizeof target->path);
     read_header(target);
     target->uid = proc_uid(pid); /* it may have changed since the header was written */
+    target->claims_other = false;
     target->dev = maps.dev;
     target->ino = maps.ino;
+    note_file(scan, &scan->files, maps.dev, maps.ino);
     struct proc_stat stat;
     if (proc_stat(pid, &stat) != 0)
         return;
     if (target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
-        scan_note_inherited(scan, maps.dev, maps.ino);
+        note_file(scan, &scan->inherited, maps.dev, maps.ino);
         scan->targets.count--; /* target_why_not tells of it */
     } else if (target->state != TARGET_LIVE) {
         snprintf(target->name, sizeof target->name, "%s", stat.comm);
@@ -273,14 +288,6 @@ static bool parse_file_name(const char *name, pid_t *pid, uint64_t *start_ticks)
     return true;
 }
 
-static bool known(const struct scan *scan, const struct stat *st)
-{
-    for (size_t i = 0; i < scan->targets.count; i++)
-        if (scan->targets.target[i].ino == st->st_ino && scan->targets.target[i].dev == st->st_dev)
-            return true;
-    return false;
-}
-
 /* Decides between live and dead for a file that no readable process has mapped.  False: it is what
  * a living process has left, which has another one now. */
 static bool judge_file(const struct scan *scan, struct target *target, pid_t pid,
@@ -294,6 +301,10 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
     bool mapped = maps.segment && maps.ino == target->ino && maps.dev == target->dev;
     if (maps.segment && !mapped)
         return false;
+    /* Where the maps cannot be read, a file of somebody else's is not believed to be the process's.
+     * A process that has given up root has left root's file. */
+    if (runs && !maps.readable && target->uid != 0 && target->uid != proc_uid(pid))
+        runs = false;
     target->state = runs && (mapped || !maps.readable) ? TARGET_LIVE
                     : lives_unseen(scan, target)       ? TARGET_UNSEEN
                                                        : TARGET_DEAD;
@@ -306,8 +317,10 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
         proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
         target->uid = proc_uid(pid);
     }
-    if (target->state == TARGET_DEAD)
+    if (target->state == TARGET_DEAD) {
         target->ended_realtime_ns = last_write(&target->header);
+        target->claims_other = target->header.uid != target->uid;
+    }
     return true;
 }
 
@@ -316,13 +329,20 @@ static void scan_dir(struct scan *scan, const char *path)
     DIR *dir = opendir(path);
     if (!dir)
         return;
+    pair_map_clear(&scan->dir_owners);
     for (struct dirent *entry; (entry = readdir(dir));) {
         pid_t pid;
         uint64_t start_ticks;
         struct stat st;
         if (!parse_file_name(entry->d_name, &pid, &start_ticks) ||
-            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || known(scan, &st))
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !note_file(scan, &scan->files, st.st_dev, st.st_ino))
             continue;
+        if (!note_owner(scan, st.st_uid, TARGETS_OF_USER_MAX)) {
+            scan->targets.passed_over++;
+            scan->targets.passed_over_uid = st.st_uid;
+            continue;
+        }
         struct target *target = scan_add(scan);
         if (!target)
             break;
@@ -382,7 +402,9 @@ int targets_scan(struct targets *targets)
         scan_dir(&scan, scan.dirs[i]);
     free(pids);
     free(scan.dirs);
-    free(scan.inherited);
+    pair_map_fini(&scan.inherited);
+    pair_map_fini(&scan.files);
+    pair_map_fini(&scan.dir_owners);
     if (scan.targets.count > 0)
         qsort(scan.targets.target, scan.targets.count, sizeof scan.targets.target[0], living_first);
     *targets = scan.targets;

@@ -29,6 +29,7 @@ struct target {
     dev_t dev;
     ino_t ino;
     int64_t ended_realtime_ns;   /* of the dead: when it last wrote, 0 not known */
+    bool claims_other;           /* the header names another user than the file's owner */
     char error[VIEW_ERROR_SIZE]; /* TARGET_CLOSED, TARGET_BAD: why */
     struct md_header header;     /* of what can be read; else zeros */
 };
@@ -41,7 +42,12 @@ bool target_readable(const struct target *target);
 struct targets {
     struct target *target; /* the living by pid, then the dead, last died first */
     size_t count;
+    size_t passed_over;    /* files that were not looked at: over TARGETS_OF_USER_MAX of one user */
+    uid_t passed_over_uid; /* whose, of the last one */
 };
+/* Files of one user that are looked at in one directory.  The library keeps 16 of the dead; whoever
+ * may write there could plant any number. */
+#define TARGETS_OF_USER_MAX 1000
 
 int targets_scan(struct targets *targets); /* 0 or ENOMEM */
 void targets_fini(struct targets *targets);

@@ -161,11 +161,18 @@ int launch_prepare(struct launch *launch, const struct options *options,
     return 0;
 }
 
-static void redirect(const char *log)
+/* A name that the user has not given may have been planted as a link, in a directory like /tmp:
+ * that file must be new. */
+static int open_log(const char *log, bool named)
 {
-    int in = open("/dev/null", O_RDONLY);
-    int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (in < 0 || out < 0)
+    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (named ? O_TRUNC : O_EXCL | O_NOFOLLOW);
+    return open(log, flags, 0600);
+}
+
+static void redirect(int out)
+{
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (in < 0)
         _exit(126);
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
@@ -175,10 +182,16 @@ static void redirect(const char *log)
 pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
                    char error[VIEW_ERROR_SIZE])
 {
-    int report[2];
+    int report[2], out = -1;
     launch->status = EXIT_FAILED;
+    if (log && (out = open_log(log, launch->options->output != NULL)) < 0) {
+        snprintf(error, VIEW_ERROR_SIZE, "%.180s: %s: name another with -o", log, strerror(errno));
+        return -1;
+    }
     if (pipe2(report, O_CLOEXEC) != 0) {
         snprintf(error, VIEW_ERROR_SIZE, "pipe: %s", strerror(errno));
+        if (out >= 0)
+            close(out);
         return -1;
     }
     fflush(NULL);
@@ -186,8 +199,8 @@ pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
     if (pid == 0) {
         signal(SIGPIPE, SIG_DFL);
         sigprocmask(SIG_SETMASK, mask, NULL);
-        if (log)
-            redirect(log);
+        if (out >= 0)
+            redirect(out);
         int failed = ENOMEM;
         if (set_environment(launch, launch->options)) {
             execv(launch->program, launch->arguments);
@@ -198,6 +211,8 @@ pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
         _exit(126);
     }
     close(report[1]);
+    if (out >= 0)
+        close(out);
     int failed = pid < 0 ? errno : 0;
     if (pid > 0 && read(report[0], &failed, sizeof failed) != sizeof failed)
         failed = 0;

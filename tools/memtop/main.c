@@ -1,3 +1,4 @@
+#include "bus_error.h"
 #include "cli.h"
 #include "names.h"
 
@@ -5,6 +6,7 @@
 
 int main(int argc, char **argv)
 {
+    bus_error_survive();
     int status = cli_main(argc, argv);
     if (cli_flush() == EXIT_FAILED && status == EXIT_DONE)
         status = EXIT_FAILED;

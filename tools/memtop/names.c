@@ -1,7 +1,7 @@
 #include "names.h"
 
-#include "units.h"
 #include "view/containers.h"
+#include "view/plain_text.h"
 #include "view/plumbing.h"
 
 #include <inttypes.h>
@@ -59,7 +59,7 @@ static char *clean_copy(const char *text)
 {
     size_t length = text ? strlen(text) : 0;
     char *copy = malloc(length + 1);
-    return copy ? units_clean(copy, length + 1, text ? text : "", length) : NULL;
+    return copy ? plain_text(copy, length + 1, text ? text : "", length) : NULL;
 }
 
 static bool is_plumbing(const struct name_frame *frame)

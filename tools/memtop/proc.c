@@ -1,6 +1,6 @@
 #include "proc.h"
 
-#include "units.h"
+#include "view/plain_text.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -78,7 +78,7 @@ int proc_stat(pid_t pid, struct proc_stat *stat)
     char *open = strchr(text, '('), *close = strrchr(text, ')');
     if (!open || !close || close < open)
         return EPROTO;
-    units_clean(stat->comm, sizeof stat->comm, open + 1, (size_t)(close - open - 1));
+    plain_text(stat->comm, sizeof stat->comm, open + 1, (size_t)(close - open - 1));
     int parent;
     if (sscanf(close + 1,
                " %c %d %*d %*d %*d %*d %" SCNu64 " %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d "
@@ -133,7 +133,7 @@ void proc_cmdline(pid_t pid, char *buffer, size_t size)
     for (ssize_t i = 0; i < n; i++)
         if (text[i] == '\0')
             text[i] = ' ';
-    units_clean(buffer, size, text, (size_t)n);
+    plain_text(buffer, size, text, (size_t)n);
 }
 
 bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size)

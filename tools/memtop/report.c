@@ -2,6 +2,7 @@
 
 #include "units.h"
 #include "view/gctrace.h"
+#include "view/plain_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -22,7 +23,7 @@ json_t *report_number(double value)
 json_t *report_string(const char *text)
 {
     char clean[1100];
-    units_clean(clean, sizeof clean, text, strlen(text));
+    plain_text(clean, sizeof clean, text, strlen(text));
     json_t *string = json_string(clean);
     if (string)
         return string;

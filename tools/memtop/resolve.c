@@ -1,7 +1,7 @@
 /* What TARGET on the command line means, and what to say when it means nothing. */
 #include "discover.h"
 
-#include "units.h"
+#include "view/plain_text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -84,7 +84,7 @@ static int resolve_path(const char *text, struct target *target, char *message)
         snprintf(message, TARGET_MESSAGE_SIZE, "%s", error);
         return 1;
     }
-    result = snapshot_take(&snapshot, file.base, file.size, 0, error);
+    result = snapshot_read(&snapshot, &file, 0, error);
     if (result) {
         snprintf(message, TARGET_MESSAGE_SIZE, "%.200s: %s", text, error);
     } else {
@@ -96,8 +96,8 @@ static int resolve_path(const char *text, struct target *target, char *message)
                                   .ino = file.ino,
                                   .header = snapshot.header};
         snprintf(target->path, sizeof target->path, "%s", text);
-        units_clean(target->name, sizeof target->name, snapshot.header.name, SIZE_MAX);
-        units_clean(target->cmdline, sizeof target->cmdline, snapshot.header.cmdline, SIZE_MAX);
+        plain_text(target->name, sizeof target->name, snapshot.header.name, SIZE_MAX);
+        plain_text(target->cmdline, sizeof target->cmdline, snapshot.header.cmdline, SIZE_MAX);
         snapshot_fini(&snapshot);
     }
     segment_file_close(&file);

@@ -1,5 +1,7 @@
 #include "screen.h"
 
+#include "view/plain_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,31 +75,11 @@ void screen_put(struct screen *screen, struct rect clip, int row, int col, uint3
         *cell = (struct cell){screen->charset == CHARSET_ASCII ? plain(ch) : ch, (uint8_t)style};
 }
 
-/* One code point from UTF-8; what is none counts as one byte '?'. */
+/* One character; what is none, and what could steer the terminal, counts as '?'. */
 static const unsigned char *decode(const unsigned char *text, uint32_t *ch)
 {
-    uint32_t c = text[0];
-    int more = c < 0x80                ? 0
-               : c >= 0xc2 && c < 0xe0 ? 1
-               : c >= 0xe0 && c < 0xf0 ? 2
-               : c >= 0xf0 && c < 0xf5 ? 3
-                                       : -1;
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    uint32_t value = more <= 0 ? c : c & (0x3fu >> more);
-    for (int i = 1; i <= more; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            more = -1;
-            break;
-        }
-        value = value << 6 | (text[i] & 0x3fu);
-    }
-    if (more < 0 || value < least[more] || value > 0x10ffff ||
-        (value >= 0xd800 && value < 0xe000)) {
-        *ch = '?';
-        return text + 1;
-    }
-    *ch = value < 0x20 || (value >= 0x7f && value < 0xa0) ? '?' : value;
-    return text + 1 + more;
+    const char *at = (const char *)text;
+    return text + plain_character(at, strnlen(at, 4), ch);
 }
 
 /* Columns of a code point; combining marks are dropped (-1). */

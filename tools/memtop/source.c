@@ -92,7 +92,7 @@ int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE
 {
     struct snapshot fresh;
     check_process(source);
-    int result = snapshot_take(&fresh, source->file.base, source->file.size, what, error);
+    int result = snapshot_read(&fresh, &source->file, what, error);
     if (result)
         return result;
     if (source->taken)

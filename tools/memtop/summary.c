@@ -2,6 +2,7 @@
 
 #include "report.h"
 #include "units.h"
+#include "view/plain_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -20,7 +21,7 @@ static void command_text(const struct summary *summary, char *buffer, size_t siz
     buffer[0] = '\0';
     for (size_t i = 0; i < summary->argument_count && n + 1 < size; i++) {
         char clean[256];
-        units_clean(clean, sizeof clean, summary->argument[i], sizeof clean);
+        plain_text(clean, sizeof clean, summary->argument[i], sizeof clean);
         n += (size_t)snprintf(buffer + n, size - n, "%s%s", i > 0 ? " " : "", clean);
     }
 }

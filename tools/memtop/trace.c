@@ -3,6 +3,7 @@
 #include "history.h"
 #include "units.h"
 #include "view/gctrace.h"
+#include "view/plain_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 void trace_init(struct trace *trace, uint32_t pid, const char *name)
 {
     *trace = (struct trace){.pid = pid, .pause_last_ns = NAN, .pause_max_ns = NAN};
-    units_clean(trace->name, sizeof trace->name, name, SIZE_MAX);
+    plain_text(trace->name, sizeof trace->name, name, SIZE_MAX);
 }
 
 void trace_fini(struct trace *trace)

@@ -115,19 +115,3 @@ bool units_parse_seconds(const char *text, double *seconds)
         }
     return false;
 }
-
-char *units_clean(char *buffer, size_t size, const char *text, size_t length)
-{
-    size_t n = 0;
-    for (; n + 1 < size && n < length && text[n] != '\0'; n++) {
-        unsigned char c = (unsigned char)text[n];
-        /* 0xc2 0x80..0x9f are the C1 controls */
-        bool c1 = n > 0 && (unsigned char)text[n - 1] == 0xc2 && c >= 0x80 && c < 0xa0;
-        buffer[n] = c < ' ' || c == 0x7f || c1 ? '?' : (char)c;
-        if (c1)
-            buffer[n - 1] = '?';
-    }
-    if (size > 0)
-        buffer[n] = '\0';
-    return buffer;
-}

@@ -24,8 +24,4 @@ char *units_age(char buffer[static UNITS_SIZE], double seconds);
 /* "500ms", "2s", "2", "1m", "0.5": seconds if bare.  Positive and at most a day. */
 bool units_parse_seconds(const char *text, double *seconds);
 
-/* Copies `text` (at most `length` bytes or to the NUL) with every byte that could steer a terminal
- * as '?'.  Bytes of UTF-8 sequences stay. */
-char *units_clean(char *buffer, size_t size, const char *text, size_t length);
-
 #endif
