@@ -271,7 +271,7 @@ static void cycle_on_tracer(void *ctx)
         if (!work->reason || !engine_failed)
             break;
         engine_note_failure(engine);
-        engine = engine_after(forced, first, engine);
+        engine = engine_after(forced, first, engine, work->private_bytes, !track_open());
     }
     const struct snapshot_result *result = &work->result;
     cycle->arm_ns = result->arm_ns;

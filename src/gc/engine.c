@@ -13,10 +13,11 @@ struct expectation {
     uint64_t per_gb_ns;
     unsigned rest;   /* cycles for which it is left alone */
     unsigned rested; /* how long that was the last time */
+    unsigned failed; /* how often in a row */
 };
 
 static const struct expectation first[] = {
-    [MD_ENGINE_CLONE] = {300000, 10000000},
+    [MD_ENGINE_CLONE] = {300000, 40000000}, /* in pages of 4 KB; a quarter in large ones */
     [MD_ENGINE_WP] = {400000, 1500000},
     [MD_ENGINE_STOP] = {300000, 1000000000},
 };
@@ -33,6 +34,13 @@ static uint64_t expected_ns(enum md_engine engine, uint64_t private_bytes)
     return now[engine].base_ns + now[engine].per_gb_ns * (private_bytes >> 20) / 1024;
 }
 
+/* Whether write tracking, after failures, is still to be preferred. */
+static bool is_patient(uint64_t private_bytes)
+{
+    return now[MD_ENGINE_WP].failed < ENGINE_PATIENCE &&
+           expected_ns(MD_ENGINE_CLONE, private_bytes) > ENGINE_LONG_PAUSE_NS;
+}
+
 enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes)
 {
     learn_guesses();
@@ -46,16 +54,20 @@ enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes)
         return MD_ENGINE_CLONE;
     if (now[MD_ENGINE_WP].rest) {
         now[MD_ENGINE_WP].rest--;
-        return MD_ENGINE_CLONE;
+        if (!is_patient(private_bytes))
+            return MD_ENGINE_CLONE;
     }
     return expected_ns(MD_ENGINE_WP, private_bytes) <= expected_ns(MD_ENGINE_CLONE, private_bytes)
                ? MD_ENGINE_WP
                : MD_ENGINE_CLONE;
 }
 
-enum md_engine engine_after(enum md_engine forced, enum md_engine began, enum md_engine failed)
+enum md_engine engine_after(enum md_engine forced, enum md_engine began, enum md_engine failed,
+                            uint64_t private_bytes, bool available)
 {
     if (forced != MD_ENGINE_NONE || failed == MD_ENGINE_STOP)
+        return MD_ENGINE_NONE;
+    if (failed == MD_ENGINE_WP && available && is_patient(private_bytes))
         return MD_ENGINE_NONE;
     if (began == failed)
         return failed == MD_ENGINE_WP ? MD_ENGINE_CLONE : MD_ENGINE_WP;
@@ -65,7 +77,7 @@ enum md_engine engine_after(enum md_engine forced, enum md_engine began, enum md
 void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_ns)
 {
     learn_guesses();
-    now[engine].rested = 0;
+    now[engine].rested = now[engine].failed = 0;
     if (private_bytes < ENGINE_LEAST_TRACKED)
         return;
     uint64_t more = pause_ns > now[engine].base_ns ? pause_ns - now[engine].base_ns : 0;
@@ -79,6 +91,7 @@ void engine_note_failure(enum md_engine engine)
     learn_guesses();
     now[engine].rested = MIN(MAX(2 * now[engine].rested, 1u), MOST_REST);
     now[engine].rest = now[engine].rested;
+    now[engine].failed++;
 }
 
 void engine_renew(void)

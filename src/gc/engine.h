@@ -13,6 +13,7 @@
 #define GC_ENGINE_H
 
 #include <memdebug/segment.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Below this always the clone: all its cost is less than tracking's. */
@@ -20,8 +21,15 @@
 
 /* The one to begin a cycle with; `forced`: that one (MD_ENGINE_NONE: by expectation). */
 enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes);
-/* The next one to try in this cycle when `failed` could not do it; MD_ENGINE_NONE: none is left. */
-enum md_engine engine_after(enum md_engine forced, enum md_engine first, enum md_engine failed);
+/* The next one to try in this cycle when `failed` could not do it; MD_ENGINE_NONE: none is left, or
+ * the cycle had better be tried again: write tracking has only been too slow this time (it is
+ * `available`), and another engine's pause would be long. */
+enum md_engine engine_after(enum md_engine forced, enum md_engine first, enum md_engine failed,
+                            uint64_t private_bytes, bool available);
+/* A pause which is spared the program by trying write tracking again, for so many failures in a
+ * row. */
+#define ENGINE_LONG_PAUSE_NS UINT64_C(20000000)
+#define ENGINE_PATIENCE 4
 /* What a cycle has shown. */
 void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_ns);
 /* It could not be done that way: left alone for the next cycles, for more each time. */

@@ -1,6 +1,7 @@
 #include "gc/mark.h"
 
 #include "base/os.h"
+#include "gc/fault.h"
 #include "gc/mark_check.h"
 #include "gc/mark_team.h"
 #include "gc/marker.h"
@@ -160,6 +161,15 @@ void mark_from(struct mark *mark, uintptr_t start, uintptr_t end)
     }
     if (start < end)
         mark->marker->code->look_at_words(mark->marker, start, end);
+}
+
+bool mark_none_between(const struct mark *mark, uintptr_t lo, uintptr_t span, uintptr_t start,
+                       uintptr_t end)
+{
+    /* What faults reads as 0, and is counted; of a page that is gone one fault is enough. */
+    uint32_t faults = fault_count;
+    return fault_readable((const uintptr_t *)start) &&
+           mark->marker->code->none_between(lo, span, start, end) && fault_count == faults;
 }
 
 /* Looks again into every block reached so far: words that point at white blocks were dropped. */

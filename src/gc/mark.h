@@ -60,6 +60,10 @@ bool mark_init(struct mark *mark, struct heap_index *index, size_t range_limit);
 /* Follows every word of [start, end), 8-byte aligned inwards.  What they lead to is reached, but
  * what lies behind that only when mark_finish has returned. */
 void mark_from(struct mark *mark, uintptr_t start, uintptr_t end);
+/* Whether no word of [start, end), whole words, lies in [lo, lo + span).  False where not all can
+ * be read. */
+bool mark_none_between(const struct mark *mark, uintptr_t lo, uintptr_t span, uintptr_t start,
+                       uintptr_t end);
 /* Takes a block for reached without looking into it; false if it was already. */
 bool mark_reach(struct mark *mark, uintptr_t block);
 /* Reaches all that is reachable.  Starts helpers if that takes long and CPUs are idle.  More of

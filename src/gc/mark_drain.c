@@ -167,7 +167,7 @@ static ALWAYS_INLINE void look_at_blocks(struct marker *marker, const struct her
 {
     const struct heap_index *index = marker->mark->index;
     uintptr_t *away = marker->edges, *followed = marker->edges;
-    const struct words_span heap = words_span(index);
+    const struct words_span heap = words_span(index->lo, index->span);
     uint64_t grey[4];
     unsigned blocks = 0, first = 0;
     for (unsigned i = 0; i < 4; i++)
@@ -282,7 +282,7 @@ static uintptr_t *drop_reached(struct marker *marker, const uintptr_t *top)
 
 static void look_at_words(struct marker *marker, uintptr_t start, uintptr_t end)
 {
-    const struct words_span heap = words_span(marker->mark->index);
+    const struct words_span heap = words_span(marker->mark->index->lo, marker->mark->index->span);
     for (; start < end; start += MARK_CHUNK) {
         /* In place, memory may go or lose its access while it is looked at: one fault for a page of
          * it, not one for each word. */
@@ -297,6 +297,17 @@ static void look_at_words(struct marker *marker, uintptr_t start, uintptr_t end)
         follow_all(marker, top, marker->alone);
         marker->work += CHUNK_WORK;
     }
+}
+
+static bool none_between(uintptr_t lo, uintptr_t span, uintptr_t start, uintptr_t end)
+{
+    enum { AT_ONCE = 64 };
+    const struct words_span window = words_span(lo, span);
+    uintptr_t found[AT_ONCE + 4];
+    for (; start < end; start += 8 * (uintptr_t)AT_ONCE)
+        if (add_words(window, start, MIN(AT_ONCE, (end - start) / 8), found) != found)
+            return false;
+    return true;
 }
 
 static void look_at_written(void *ctx, uintptr_t start, uintptr_t end)
@@ -390,4 +401,4 @@ HOT NOINLINE static bool drain_shared(struct marker *marker)
     return drain(marker, false);
 }
 
-const struct mark_code MARK_CODE = {drain_alone, drain_shared, look_at_words};
+const struct mark_code MARK_CODE = {drain_alone, drain_shared, look_at_words, none_between};

@@ -33,13 +33,13 @@ struct words_span {
 #endif
 };
 
-static ALWAYS_INLINE struct words_span words_span(const struct heap_index *index)
+static ALWAYS_INLINE struct words_span words_span(uintptr_t lo, uintptr_t span)
 {
-    struct words_span heap = {.lo = index->lo, .span = index->span};
+    struct words_span heap = {.lo = lo, .span = span};
 #ifdef __AVX2__
     const uint64_t sign = UINT64_C(1) << 63;
-    heap.lo4 = _mm256_set1_epi64x((long long)(index->lo ^ sign));
-    heap.span4 = _mm256_set1_epi64x((long long)(index->span ^ sign));
+    heap.lo4 = _mm256_set1_epi64x((long long)(lo ^ sign));
+    heap.span4 = _mm256_set1_epi64x((long long)(span ^ sign));
 #endif
     return heap;
 }

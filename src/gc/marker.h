@@ -47,6 +47,8 @@ struct mark_code {
     bool (*drain_alone)(struct marker *marker), (*drain_shared)(struct marker *marker);
     /* Follows every word of [start, end). */
     void (*look_at_words)(struct marker *marker, uintptr_t start, uintptr_t end);
+    /* Whether no word of [start, end), whole words, lies in [lo, lo + span). */
+    bool (*none_between)(uintptr_t lo, uintptr_t span, uintptr_t start, uintptr_t end);
 };
 extern const struct mark_code mark_code_wide, mark_code_any;
 

@@ -167,25 +167,45 @@ bool pages_each_small(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
            by_scan(start, end, SCAN_FILE | SCAN_PFNZERO | SCAN_HUGE, SCAN_PRESENT, fn, ctx);
 }
 
-bool pages_arm(uintptr_t start, uintptr_t end)
+bool pages_arm(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
-    for (uintptr_t next; start < end; start = next) {
-        next = MIN(end, start + ARM_SLICE);
+    struct scan_region regions[64];
+    while (start < end) {
         struct scan_arg arg = {
             .size = sizeof arg,
             .flags = SCAN_FLAG_REARM | SCAN_FLAG_STRICT,
             .start = start,
-            .end = next,
+            .end = MIN(end, start + ARM_SLICE),
+            .vec = fn ? (uintptr_t)regions : 0,
+            .vec_len = fn ? ARRAY_LENGTH(regions) : 0,
             .category_mask = SCAN_WRITTEN,
             .return_mask = SCAN_WRITTEN,
         };
-        long error = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
-        if (error < 0 && error != -EINTR)
+        long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
+        if (n == -EINTR)
+            continue;
+        if (n < 0)
             return false;
-        if (error == -EINTR)
-            next = start;
+        for (long i = 0; i < n && fn; i++)
+            fn(ctx, regions[i].start, regions[i].end); /* NOLINT: the kernel has filled them */
+        uintptr_t next = fn && n == ARRAY_LENGTH(regions) ? arg.walk_end : arg.end;
+        if (next <= start)
+            return false;
+        start = next;
     }
     return true;
+}
+
+static void note_any(void *ctx, uintptr_t start, uintptr_t end)
+{
+    (void)start, (void)end;
+    *(bool *)ctx = true;
+}
+
+bool pages_all_tracked(uintptr_t start, uintptr_t end)
+{
+    bool any = false;
+    return pages_way == 0 && by_scan(start, end, SCAN_WPALLOWED, 0, note_any, &any) && !any;
 }
 
 /* Looked at in less time than it takes to ask whether they are there.  In anonymous memory the zero

@@ -27,9 +27,13 @@ bool pages_each_small(uintptr_t start, uintptr_t end,
 /* Write tracking, of mappings registered for it with userfaultfd (track.h), by PAGEMAP_SCAN.
  *
  * Begins anew: no page of [start, end) counts as written.  In slices, with the program running: it
- * holds the lock of the address space for about 0.4 ms at a time.  False: not all of it is
- * registered, or the kernel cannot do it; how much has been done is not known. */
-bool pages_arm(uintptr_t start, uintptr_t end);
+ * holds the lock of the address space for about 0.4 ms at a time.  `fn`, unless it is NULL, is
+ * called for each run that was written to, there or not.  False: not all of it is registered, or
+ * the kernel cannot do it; how much has been done is not known. */
+bool pages_arm(uintptr_t start, uintptr_t end,
+               void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
+/* Whether all of [start, end) is registered for it. */
+bool pages_all_tracked(uintptr_t start, uintptr_t end);
 /* Calls `fn` for each run of pages with contents in [start, end) written to since; with `rearm`
  * they do not count as written from then on (before fn is called), and mappings that are not
  * registered are left out.  False: the kernel cannot tell. */

@@ -1,6 +1,7 @@
 #include "gc/roots.h"
 
 #include "base/os.h"
+#include "gc/barren.h"
 #include "gc/fault.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
@@ -291,6 +292,27 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
         mark_across(scan->mark, start, end);
 }
 
+/* Pages with contents that are not known to be barren. */
+static void scan_and_learn(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct scan *scan = ctx;
+    uintptr_t from = start;
+    start = MAX(start, (scan->from + OS_PAGE - 1) & ~(uintptr_t)(OS_PAGE - 1));
+    for (uintptr_t page = start; page < end && !scan->code; page += OS_PAGE)
+        if (mark_none_between(scan->mark, barren_lo(), barren_span(), page, page + OS_PAGE)) {
+            scan_run(scan, from, page);
+            from = page + OS_PAGE;
+            barren_found(page);
+            *scan->bytes += OS_PAGE;
+        }
+    scan_run(scan, from, end);
+}
+
+static void scan_other(void *scan, uintptr_t start, uintptr_t end)
+{
+    pages_each_written(start, end, scan_and_learn, scan);
+}
+
 /* In the stop, of what has been looked at before only what has been written to since: there, pages
  * of mappings that are no longer registered (others have taken their place) count as written. */
 static void scan_tracked(struct scan *scan, uintptr_t start, uintptr_t end)
@@ -302,7 +324,7 @@ static void scan_tracked(struct scan *scan, uintptr_t start, uintptr_t end)
         pages_each_untracked(start, end, scan_run, scan);
     } else {
         scan->bytes = &scan->size->tracked_bytes;
-        pages_each_written(start, end, scan_run, scan);
+        barren_each_other(start, end, scan_other, scan);
     }
     scan->bytes = bytes;
 }
@@ -463,6 +485,7 @@ bool roots_mark_early(struct mark *mark, struct roots_size *size)
 void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end)
 {
     uint64_t bytes = 0; /* counted the first time */
+    barren_written(NULL, start, end);
     struct scan scan = {.mark = mark, .bytes = &bytes};
     scan.threads = early_threads;
     scan.thread_count = early_thread_count;

@@ -1,6 +1,7 @@
 #include "gc/track.h"
 
 #include "base/os.h"
+#include "gc/barren.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
@@ -91,31 +92,45 @@ void track_renew(void)
     descriptor = -1;
     refusal = NULL;
     track.count = 0;
+    barren_forget();
 }
 
 /* ---- what is watched ---- */
+
+static bool watch(uintptr_t start, uintptr_t end)
+{
+    struct uffdio_register ask = {
+        .range = {start, end - start},
+        .mode = UFFDIO_REGISTER_MODE_WP,
+    };
+    return RAW3(SYS_ioctl, descriptor, UFFDIO_REGISTER, &ask) == 0;
+}
 
 static bool add(uintptr_t start, uintptr_t end, enum track_kind kind)
 {
     if (start >= end)
         return true;
-    struct uffdio_register ask = {
-        .range = {start, end - start},
-        .mode = UFFDIO_REGISTER_MODE_WP,
-    };
     /* Of what is registered already the kernel does nothing. */
-    if (track.count == TRACK_RANGES || RAW3(SYS_ioctl, descriptor, UFFDIO_REGISTER, &ask) < 0 ||
-        !pages_arm(start, end))
+    if (track.count == TRACK_RANGES || !watch(start, end) || !pages_arm(start, end, NULL, NULL))
         return false;
     track.ranges[track.count++] = (struct track_range){start, end, kind};
     return true;
 }
 
+/* Refused: looked at in the stop. */
 static void add_root(void *ctx, uintptr_t start, uintptr_t end)
 {
     (void)ctx;
-    if (end - start >= TRACK_LEAST)
-        add(start, end, TRACK_ROOTS); /* refused: looked at in the stop */
+    if (end - start < TRACK_LEAST || track.count == TRACK_RANGES)
+        return;
+    /* Not registered again where it is: a mapping that takes a place in it just now must not be
+     * taken for the one that was there (barren.h); pages_arm fails then. */
+    bool known = pages_all_tracked(start, end);
+    barren_range(start, end, known);
+    if ((known || watch(start, end)) && pages_arm(start, end, barren_written, NULL))
+        track.ranges[track.count++] = (struct track_range){start, end, TRACK_ROOTS};
+    else
+        barren_written(NULL, start, end);
 }
 
 const char *track_arm(void)
@@ -135,19 +150,29 @@ const char *track_arm(void)
             return "the object map cannot be watched for writes";
     }
     track.first_root = track.count;
+    barren_begin();
     return roots_each_lasting(add_root, NULL) ? NULL : "/proc/self/maps cannot be read";
+}
+
+static void disarm(void *ctx, uintptr_t start, uintptr_t end)
+{
+    (void)ctx;
+    for (uintptr_t next; start < end; start = next) {
+        next = MIN(end, start + DISARM_SLICE);
+        /* Fails where something else has been mapped meanwhile: nothing to do there. */
+        struct uffdio_writeprotect ask = {.range = {start, next - start}};
+        RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
+    }
 }
 
 void track_disarm(void)
 {
     for (unsigned i = 0; i < track.count; i++) {
         struct track_range range = track.ranges[i];
-        for (uintptr_t next; range.start < range.end; range.start = next) {
-            next = MIN(range.end, range.start + DISARM_SLICE);
-            /* Fails where something else has been mapped meanwhile: nothing to do there. */
-            struct uffdio_writeprotect ask = {.range = {range.start, next - range.start}};
-            RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
-        }
+        if (range.kind == TRACK_ROOTS)
+            barren_each_done(range.start, range.end, disarm, NULL);
+        else
+            disarm(NULL, range.start, range.end);
     }
     track.count = 0;
 }

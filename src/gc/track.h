@@ -39,7 +39,8 @@ extern struct track track;
 const char *track_open(void);
 /* Registers what is new, and begins anew with everything.  NULL, or why not. */
 const char *track_arm(void);
-/* From here on a first write costs the program nothing more.  With the program running. */
+/* From here on a first write costs the program nothing more, but to pages that stay tracked as they
+ * need not be looked at again (barren.h).  With the program running. */
 void track_disarm(void);
 /* When the tracer thread has ended, and in a forked copy. */
 void track_renew(void);

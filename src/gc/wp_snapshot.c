@@ -1,6 +1,7 @@
 #include "gc/wp_snapshot.h"
 
 #include "base/os.h"
+#include "gc/barren.h"
 #include "gc/fault.h"
 #include "gc/pages.h"
 #include "gc/raw.h"
@@ -42,6 +43,7 @@ struct state {
     bool apart;           /* the finisher is not on the tracer's */
     bool huge;            /* there is a block whose size only jemalloc knows */
     bool failed;
+    bool done; /* brought to its end */
 };
 static struct state *state;
 
@@ -112,6 +114,7 @@ static void mark_beside(void *ctx)
     int64_t t1 = os_now_ns();
     if (!reason) {
         trace->mark.hurry = &state->result.hurry;
+        barren_heap(trace->index.lo, trace->index.span);
         if (!roots_mark_early(&trace->mark, &state->result.roots))
             reason = "/proc/self/maps cannot be read";
         mark_finish(&trace->mark);
@@ -369,6 +372,7 @@ const char *wp_wait(struct snapshot_result *result, int64_t limit_ns)
         state->result.cpu_ns +=
             state->finisher.cpu_ns - state->result.stop_cpu_ns + state->result.helper_cpu_ns;
     *result = state->result;
+    state->done = !reason;
     return reason;
 }
 
@@ -385,6 +389,8 @@ void wp_end(struct snapshot_result *result)
     task_cancel(&state->marker);
     task_cancel(&state->finisher);
     trace_free(&state->trace);
+    if (!state->done)
+        barren_forget(); /* a round may have been ended between asking and noting */
     track_disarm();
     extents_unpin();
     result->arm_ns = state->result.arm_ns;

@@ -3,7 +3,8 @@
  *
  *   pool beside MB CYCLES [move]   asks for cycles (md_gc); "lost OBJECTS BYTES" is printed first.
  *                                  With `move` the pointers are put elsewhere in the pool before
- *                                  each, and parts of it are given back, mapped anew, and moved
+ *                                  each, and parts of it are given back, mapped anew, and moved; in
+ *                                  the last quarter of it a thread moves others all the time
  *   pool write MB SECONDS          all of the pool is written to over and over; checked at the end
  *   pool burst MB SECONDS          the same for the second half of that time only, until when there
  *                                  are three quarters of it, at rest */
@@ -74,7 +75,7 @@ static void put(unsigned block, void *pointer)
     uint32_t word;
     /* Half of them where many others are. */
     do
-        word = (uint32_t)(next_random() % (block % 2 ? pool_size / 8 : pool_size / 64));
+        word = (uint32_t)(next_random() % (block % 2 ? pool_size / 32 * 3 : pool_size / 64));
     while (place_is_taken(word));
     place_of[block] = word;
     *place(block) = pointer;
@@ -120,7 +121,8 @@ static void clear_out(size_t start, size_t end)
  * those that come along with the pages. */
 static void change_chunk(unsigned how)
 {
-    size_t chunks = pool_size / CHUNK, at = next_random() % chunks, from = next_random() % chunks;
+    size_t chunks = pool_size / 4 * 3 / CHUNK, at = next_random() % chunks,
+           from = next_random() % chunks;
     char *start = pool + at * CHUNK, *other = pool + from * CHUNK;
     clear_out(at * CHUNK, (at + 1) * CHUNK);
     switch (how % 5) {
@@ -179,6 +181,35 @@ static __attribute__((noinline)) void move_some(unsigned cycle)
     *place(block) = memset(malloc(64), (char)block, 64);
 }
 
+/* Of the thread's own blocks, in its quarter. */
+#define MOVED 400u
+
+static void *mover(void *unused)
+{
+    static void **at[MOVED];
+    void **quarter = (void **)(pool + pool_size / 4 * 3);
+    size_t words = pool_size / 4 / 8;
+    uint64_t random = 1234567;
+    (void)unused;
+    for (unsigned step = 0; !stop; step++) {
+        unsigned block = step % MOVED;
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        void **to = quarter + (random >> 33) % words;
+        if ((uintptr_t)*to >> 63 == 0) /* there is one */
+            continue;
+        *(void *volatile *)to = at[block] ? *at[block] : memset(malloc(64), (char)block, 64);
+        if (at[block])
+            *(uint64_t volatile *)at[block] = UINT64_C(1) << 63;
+        at[block] = to;
+        if (step >= MOVED && step % 16 == 0)
+            usleep(1000);
+    }
+    long wrong = 0;
+    for (unsigned i = 0; i < MOVED; i++)
+        wrong += at[i] && ((char *)*at[i])[63] != (char)i;
+    return (void *)wrong;
+}
+
 static long wrong_blocks(void)
 {
     long wrong = 0;
@@ -193,7 +224,11 @@ static int beside(long megabytes, long cycles, bool moving)
     if (!map_pool((size_t)megabytes))
         return 77;
     fill(pool, pool_size);
+    pthread_t thread;
+    void *wrong = NULL;
     make_blocks();
+    if (moving && pthread_create(&thread, NULL, mover, NULL) != 0)
+        return 77;
     lose_blocks();
     for (long i = 0; i < cycles; i++) {
         if (moving && i % 4 != 3) /* now and then nothing happens */
@@ -202,7 +237,10 @@ static int beside(long megabytes, long cycles, bool moving)
         for (int tries = 0; gc && gc() == EAGAIN && tries < 10; tries++)
             usleep(50000);
     }
-    return finish("beside", wrong_blocks());
+    stop = 1;
+    if (moving)
+        pthread_join(thread, &wrong);
+    return finish("beside", wrong_blocks() + (long)wrong);
 }
 
 /* ---- write ---- */
