@@ -112,7 +112,7 @@ static void write_text(const char *text, size_t length)
 
 void leakcheck_failed(const char *reason)
 {
-    char text[400];
+    char text[1000];
     struct fmt f = fmt_on(text, sizeof text);
     const struct md_header *who = segment_identity();
     if (!decide(NOT_CHECKED))

@@ -41,6 +41,8 @@ enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
 /* This process is watched: its malloc is ours, and neither `only` nor `follow` exclude it. */
 static bool active;
+/* The malloc is another's and a leak check was asked for: that it was not done is left to say. */
+static bool unchecked;
 static bool tracked; /* the variant */
 static unsigned gc_mode = GC_OFF;
 static const char *no_gc = "gc=off"; /* why there are no cycles, if there are none */
@@ -208,6 +210,7 @@ static void on_sample(void)
 static void after_fork(void)
 {
     own_thread = false;
+    unchecked = false;
     in_child = true;
     passed_renew();
     prof_renew();
@@ -231,11 +234,17 @@ static void on_copy(const struct md_header *parent, const uint64_t *readable)
     prof_inherit(parent, readable);
 }
 
-static void say_foreign(void)
+/* For the first of a process tree alone: the others are often its own executable again. */
+static void say_foreign(char *text)
 {
-    char line[700];
+    char line[FOREIGN_REASON_SIZE];
+    if (!options_first_in_tree(text))
+        return;
     foreign_reason(line, sizeof line);
     message(line);
+    unchecked = option_number(OPTION_LEAKCHECK);
+    if (unchecked)
+        leakcheck_boot();
 }
 
 /* The first call of any exported function: environ is set, there is one thread, and whatever is
@@ -253,8 +262,10 @@ void memdebug_boot(void)
     bool exec_child = options_parse(text);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     if (foreign_malloc()) {
-        if (active && options_first_in_tree(text))
-            say_foreign();
+        if (active)
+            say_foreign(text);
+        if (foreign_is_glibc())
+            entry_leave_seconds();
         active = false;
     }
     if (active && text && *text)
@@ -322,8 +333,14 @@ static void help_line(const char *text)
 static void at_end(void)
 {
     static bool ended;
-    if (!active || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
+    if (!(active || unchecked) || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
         return;
+    if (unchecked) {
+        char reason[FOREIGN_REASON_SIZE];
+        foreign_reason(reason, sizeof reason);
+        leakcheck_failed(reason);
+        return;
+    }
     /* A copy that has recorded nothing, as most children of a shell, has nothing to leave: making
      * tables of its own would double the cost of the fork. */
     if (segment_forked() && !wants_service())
@@ -382,6 +399,13 @@ static void at_last(int status, void *unused)
         exit(code);
 }
 
+static void register_exit(void)
+{
+    at_quick_exit(at_quick_end);
+    if (wants_leakcheck())
+        on_exit(at_last, NULL);
+}
+
 /* Before jemalloc's own constructor, which would initialise it without our settings. */
 static __attribute__((constructor(101))) void boot_first(void)
 {
@@ -393,6 +417,8 @@ static __attribute__((constructor)) void at_load(void)
     static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size,
                                           prof_moment, prof_flag};
     passed_init();
+    if (unchecked)
+        register_exit();
     if (!active)
         return;
     unwind_init();
@@ -405,9 +431,7 @@ static __attribute__((constructor)) void at_load(void)
     dump_init();
     leakcheck_init();
     install_dump_signal();
-    at_quick_exit(at_quick_end);
-    if (wants_leakcheck())
-        on_exit(at_last, NULL);
+    register_exit();
     if (gc_mode != GC_OFF)
         gc_init(&hooks);
     service_paces = gc_mode == GC_OBSERVE;

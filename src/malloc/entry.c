@@ -5,6 +5,7 @@
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
 
+#include <dlfcn.h>
 #include <sys/mman.h>
 
 extern char entry_page[] __attribute__((visibility("hidden")));
@@ -46,9 +47,11 @@ void *entry_malloc_slow(size_t size)
             "slot_" #name ": .quad boot_" #name "\n"                                               \
             ".text\n");
 #define ENTRY_OWN_PAGE(name, plain, tracked)
+#define ENTRY_SECOND ENTRY
 #include "malloc/entry_points.def"
 #undef ENTRY
 #undef ENTRY_OWN_PAGE
+#undef ENTRY_SECOND
 
 /* On entry the stack is 16-byte aligned: two return addresses lie on it. */
 __asm__(".text\n"
@@ -82,12 +85,32 @@ bool entry_can_track(void)
     return true;
 }
 
+static void leave(void **slot, const char *name)
+{
+    void *libc = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+    if (libc)
+        *slot = libc;
+}
+
 void entry_choose(bool tracked)
 {
 #define ENTRY_OWN_PAGE ENTRY
+#define ENTRY_SECOND ENTRY
 #define ENTRY(name, plain_function, tracked_function)                                              \
     slot_##name = tracked ? (void *)(tracked_function) : (void *)(plain_function);
 #include "malloc/entry_points.def"
 #undef ENTRY
 #undef ENTRY_OWN_PAGE
+#undef ENTRY_SECOND
+}
+
+void entry_leave_seconds(void)
+{
+#define ENTRY(name, plain, tracked)
+#define ENTRY_OWN_PAGE ENTRY
+#define ENTRY_SECOND(name, plain, tracked) leave(&slot_##name, #name);
+#include "malloc/entry_points.def"
+#undef ENTRY
+#undef ENTRY_OWN_PAGE
+#undef ENTRY_SECOND
 }

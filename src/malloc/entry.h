@@ -17,6 +17,9 @@ bool entry_can_track(void);
 extern char entry_page_tracked[] __attribute__((visibility("hidden")));
 /* Points every entry at its variant. */
 void entry_choose(bool tracked);
+/* Points glibc's second names (__libc_malloc) at glibc again, for a malloc before ours that takes
+ * blocks from there and reads their headers.  After entry_choose. */
+void entry_leave_seconds(void);
 /* Set by memdebug.c at link time: called once, by the first call of any entry. */
 void memdebug_boot(void);
 

@@ -9,6 +9,7 @@
 #include <link.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 
 /* References like those of the program, with libc's version: the loader has led them where it leads
@@ -49,6 +50,11 @@ bool foreign_malloc(void)
         looked = true;
     }
     return foreign;
+}
+
+bool foreign_is_glibc(void)
+{
+    return foreign_malloc() && first.dli_fname && strstr(first.dli_fname, "/libc_malloc_debug.so");
 }
 
 void foreign_reason(char *buf, size_t size)

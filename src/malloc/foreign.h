@@ -9,6 +9,9 @@
 /* Whether it is so.  Found out by the first call, from boot, when there is one thread; from then on
  * safe anywhere. */
 bool foreign_malloc(void);
+/* Whether that malloc is glibc's debugging one, which knows what lies before a block of glibc's. */
+bool foreign_is_glibc(void);
+#define FOREIGN_REASON_SIZE 700
 /* The reason why the program's memory cannot be seen, for a line or a report: once foreign_malloc
  * has said true, safe anywhere but in a signal handler. */
 void foreign_reason(char *buf, size_t size);

@@ -4,6 +4,8 @@
  *
  *   dup2, dup3   which object is put on descriptor 2 (base/message.h)
  *
+ * (dlopen is another, passed on from its first call: dlopen.c.)
+ *
  * While MEMDEBUG is unset the jump is all there is.  They work before the library is initialised,
  * in a signal handler and in a child of vfork. */
 #ifndef MALLOC_PASSED_H

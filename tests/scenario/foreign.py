@@ -41,6 +41,21 @@ with s.Tap() as t:
             t.equal((result.status, result.out, result.err.count(line)), (0, 4 * alone, 1),
                     f'said once in a process tree, {memdebug}', result)
 
+    # A leak check that cannot be done is no pass; its line, too, is said once in a process tree.
+    for command, preload in ((own + ['3'], True),
+                             ([s.PROGRAMS / 'hello'], f'libc_malloc_debug.so:{s.LIB}')):
+        result = s.run(command, 'leakcheck=1,leakexitcode=23', preload)
+        t.ok(result.status == 23 and result.err.count('SUMMARY') == 1 and
+             'SUMMARY: memdebug: not checked: ' in result.err and 'of its own' in result.err,
+             f'{command[0].name} has a malloc of its own: not checked', result)
+
+    # glibc's second names for its malloc, and the usual ones.
+    for memdebug in (None, 'memprofilerate=1', 'memprofilerate=4096', 'gc=ready', 'gctrace=1'):
+        for first in ('', 'libc_malloc_debug.so:'):
+            result = s.run([s.PROGRAMS / 'doors'], memdebug, f'{first}{s.LIB}')
+            t.equal((result.status, result.out), (0, 'doors: 0 wrong\n'),
+                    f'__libc_malloc and free, {memdebug or "unset"}, preloaded {first}ours', result)
+
     # Another library's malloc first: whatever version of its name the program's reference finds.
     hello = s.run([s.PROGRAMS / 'hello'], preload=False)
     for other in ('libc_malloc_debug.so', s.JEMALLOC):
