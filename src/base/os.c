@@ -16,7 +16,6 @@
 
 THREAD_LOCAL bool own_thread;
 int own_tids[OWN_TIDS];
-struct own_range own_ranges[OWN_RANGES];
 static uint64_t own_total;
 
 static int64_t clock_ns(clockid_t clock)
@@ -139,44 +138,118 @@ void os_program_name(char *buf, size_t size)
     buf[length] = 0;
 }
 
-bool own_note(void *addr, size_t size, size_t resident)
+/* In blocks of a page, the first of them there from the start. */
+struct own_block {
+    struct own_range range[OWN_BLOCK];
+    struct own_block *next;
+};
+static struct own_block own_first;
+_Static_assert(sizeof(struct own_block) <= OS_PAGE, "a block of the record is a page");
+
+static bool note_in(struct own_block *block, uintptr_t addr, size_t size)
 {
-    for (int i = 0; i < OWN_RANGES; i++) {
+    for (unsigned i = 0; i < OWN_BLOCK; i++) {
+        struct own_range *range = &block->range[i];
         uintptr_t free_slot = 0;
-        if (__atomic_compare_exchange_n(&own_ranges[i].start, &free_slot, 1, false,
-                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&range->start, &free_slot, 1, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
             /* The size is 0 until the start is known, and from before it is given up. */
-            __atomic_store_n(&own_ranges[i].start, (uintptr_t)addr, __ATOMIC_RELEASE);
-            __atomic_store_n(&own_ranges[i].size, size, __ATOMIC_RELEASE);
-            own_count((int64_t)resident);
+            __atomic_store_n(&range->start, addr, __ATOMIC_RELEASE);
+            __atomic_store_n(&range->size, size, __ATOMIC_RELEASE);
             return true;
         }
     }
     return false;
 }
 
+/* The block behind this one, made if need be; its own range is the first on record in it. */
+static struct own_block *block_after(struct own_block *block)
+{
+    struct own_block *next = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE);
+    if (next)
+        return next;
+    int saved = errno;
+    struct own_block *fresh =
+        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    errno = saved;
+    if (fresh == MAP_FAILED)
+        return NULL;
+    note_in(fresh, (uintptr_t)fresh, OS_PAGE);
+    if (!__atomic_compare_exchange_n(&block->next, &next, fresh, false, __ATOMIC_RELEASE,
+                                     __ATOMIC_ACQUIRE)) {
+        munmap(fresh, OS_PAGE); /* another thread was here first */
+        return next;
+    }
+    own_count(OS_PAGE);
+    return fresh;
+}
+
+bool own_note(void *addr, size_t size, size_t resident)
+{
+    struct own_block *block = &own_first;
+    while (block && !note_in(block, (uintptr_t)addr, size))
+        block = block_after(block);
+    if (block)
+        own_count((int64_t)resident);
+    return block != NULL;
+}
+
 void own_forget(void *addr, size_t size)
 {
     (void)size;
-    for (int i = 0; i < OWN_RANGES; i++)
-        if (__atomic_load_n(&own_ranges[i].start, __ATOMIC_RELAXED) == (uintptr_t)addr) {
-            __atomic_store_n(&own_ranges[i].size, 0, __ATOMIC_RELEASE);
-            __atomic_store_n(&own_ranges[i].start, 0, __ATOMIC_RELEASE);
+    for (struct own_block *block = &own_first; block;
+         block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE))
+        for (unsigned i = 0; i < OWN_BLOCK; i++) {
+            struct own_range *range = &block->range[i];
+            if (__atomic_load_n(&range->start, __ATOMIC_RELAXED) == (uintptr_t)addr) {
+                __atomic_store_n(&range->size, 0, __ATOMIC_RELEASE);
+                __atomic_store_n(&range->start, 0, __ATOMIC_RELEASE);
+                return;
+            }
         }
+}
+
+/* One entry, as it was at some moment of this call; size 0: none. */
+static struct own_range read_range(const struct own_range *range)
+{
+    for (;;) {
+        size_t size = __atomic_load_n(&range->size, __ATOMIC_ACQUIRE);
+        uintptr_t start = __atomic_load_n(&range->start, __ATOMIC_ACQUIRE);
+        /* Whoever changes the start has set the size to 0 before, and sets it after. */
+        if (__atomic_load_n(&range->size, __ATOMIC_ACQUIRE) == size && (size == 0 || start > 1))
+            return (struct own_range){start, size};
+    }
+}
+
+unsigned own_ranges(struct own_range *to, unsigned room)
+{
+    unsigned count = 0;
+    for (const struct own_block *block = &own_first; block;
+         block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE))
+        for (unsigned i = 0; i < OWN_BLOCK; i++) {
+            struct own_range range = read_range(&block->range[i]);
+            if (range.size && count++ < room)
+                to[count - 1] = range;
+        }
+    return count;
+}
+
+void *own_map_as(size_t size, int prot, int flags, size_t resident)
+{
+    int saved = errno;
+    void *addr = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
+    if (addr != MAP_FAILED && !own_note(addr, size, resident)) {
+        munmap(addr, size);
+        addr = MAP_FAILED;
+    }
+    errno = saved;
+    return addr != MAP_FAILED ? addr : NULL;
 }
 
 void *own_map(size_t size)
 {
-    int saved = errno;
     size = (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
-    void *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    errno = saved;
-    if (addr == MAP_FAILED)
-        return NULL;
-    /* Counted even where the record is full: own_unmap takes it off in any case. */
-    own_note(addr, size, 0);
-    own_count((int64_t)size);
-    return addr;
+    return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE, size);
 }
 
 void own_unmap(void *addr, size_t size)

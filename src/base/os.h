@@ -37,9 +37,12 @@ void os_program_name(char *buf, size_t size);
  * ranges are on record, so that the tracer does not take them for roots and they are counted as
  * ours.  NULL: refused by the system. */
 void *own_map(size_t size);
-/* Puts a range mapped by other means on record (a segment, a reservation); `resident` is what it
- * counts for.  At most OWN_RANGES ranges; beyond that false. */
-bool own_note(void *addr, size_t size, size_t resident);
+/* The same for a mapping of another kind (`flags` without MAP_ANONYMOUS), that counts for
+ * `resident` bytes.  It goes by own_forget and munmap. */
+void *own_map_as(size_t size, int prot, int flags, size_t resident);
+/* Puts a range mapped by other means on record (a file, a reservation); `resident` is what it
+ * counts for.  False: no memory for one more entry, so it must not be used. */
+__attribute__((warn_unused_result)) bool own_note(void *addr, size_t size, size_t resident);
 /* Unmaps and takes off the record. */
 void own_unmap(void *addr, size_t size);
 /* Takes a range off the record, if it is there. */
@@ -48,15 +51,16 @@ void own_forget(void *addr, size_t size);
 void own_count(int64_t bytes);
 uint64_t own_bytes(void);
 
-#define OWN_RANGES 256
 struct own_range {
-    uintptr_t start; /* 0: free */
-    size_t size;     /* no end: that may be the address of the heap's first block, which the record,
-                        where     it lies among a program's data, would keep alive */
+    uintptr_t start;
+    size_t size; /* no end: that may be the address of the heap's first block, which the record,
+                    where it lies among a program's data, would keep alive */
 };
-/* The record, for the tracer: an entry holds while its size is not 0, also where a thread was
- * stopped setting or clearing it; order is not meaningful. */
-extern struct own_range own_ranges[OWN_RANGES];
+#define OWN_BLOCK 255
+/* Copies the record, in no order, beside threads that change it: each entry as it was at some
+ * moment of this call.  Takes no lock, and may be called in a stop.  Returns how many there are; of
+ * more than `room` the rest is not copied. */
+unsigned own_ranges(struct own_range *to, unsigned room);
 
 /* True on a thread of ours, or while a thread of the program does our work (a dump at exit): its
  * allocations are not sampled and not in the object map. */

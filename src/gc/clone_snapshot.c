@@ -128,11 +128,9 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
 const char *snapshot_prepare(void)
 {
     if (!shared) {
-        void *page = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED)
+        shared = own_map_as(OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, OS_PAGE);
+        if (!shared)
             return "no memory for the result";
-        own_note(page, OS_PAGE, OS_PAGE);
-        shared = page;
     }
     memset(shared, 0, sizeof *shared);
     return leaks_prepare();

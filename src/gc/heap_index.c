@@ -22,12 +22,8 @@ struct builder {
 
 static void *map_table(size_t size)
 {
-    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table == MAP_FAILED)
-        return NULL;
-    own_note(table, size, 0); /* in the child's copy of the record: no root */
-    return table;
+    /* On the child's copy of the record: no root. */
+    return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, 0);
 }
 
 static void learn_classes(struct heap_index *index)

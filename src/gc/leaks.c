@@ -74,10 +74,9 @@ static bool map_lost(void)
                   ~(size_t)(OS_PAGE - 1);
     unmap_lost(&lost_now);
     /* No access at first: mlockall would make all of it resident. */
-    void *memory = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+    void *memory = own_map_as(size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, 0);
+    if (!memory)
         return false;
-    own_note(memory, size, 0);
     if (mprotect(memory, size, PROT_READ | PROT_WRITE) != 0) {
         unmap(memory, size);
         return false;
@@ -99,12 +98,9 @@ const char *leaks_prepare(void)
         renew_samples();
     if (sample_state)
         return NULL;
-    void *room = mmap(NULL, wanted, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED)
+    sample_state = own_map_as(wanted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, 0);
+    if (!sample_state)
         return "no memory for the result";
-    own_note(room, wanted, 0);
-    sample_state = room;
     sample_room = wanted;
     return NULL;
 }
@@ -357,12 +353,7 @@ static bool keep_lost(struct sets *sets)
 
 static uint64_t *map_bits(size_t size)
 {
-    void *bits = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bits == MAP_FAILED)
-        return NULL;
-    own_note(bits, size, 0);
-    return bits;
+    return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, 0);
 }
 
 bool leaks_find(struct mark *mark, bool nothing_new, struct leaks_result *result)

@@ -13,12 +13,7 @@
 
 static void *map_table(size_t size)
 {
-    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table == MAP_FAILED)
-        return NULL;
-    own_note(table, size, 0);
-    return table;
+    return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, 0);
 }
 
 static void unmap_table(void *table, size_t size)

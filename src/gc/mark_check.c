@@ -67,13 +67,8 @@ bool mark_check_begin(struct mark *mark, size_t (*block_size)(const void *block)
     if (!heap_index_build(&check->index, block_size))
         return false;
     check->bytes = (check->index.objects * sizeof *check->stack + 8191) & ~(size_t)4095;
-    void *stack = mmap(NULL, check->bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (stack == MAP_FAILED)
-        return false;
-    own_note(stack, check->bytes, 0);
-    check->stack = stack;
-    return true;
+    check->stack = own_map_as(check->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, 0);
+    return check->stack != NULL;
 }
 
 static uint64_t differences(const struct heap_index *a, const struct heap_index *b)

@@ -132,6 +132,9 @@ static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
             (struct hole){start & ~(uintptr_t)4095, (end + 4095) & ~(uintptr_t)4095};
 }
 
+_Static_assert(sizeof(struct hole) == sizeof(struct extent), "a table of extents is one of holes");
+_Static_assert(sizeof(struct hole) == sizeof(struct own_range), "and so is the record of ours");
+
 /* Kept from cycle to cycle: the lists of a scan. */
 static uintptr_t *room;
 static size_t room_words;
@@ -161,29 +164,42 @@ static bool make_room(size_t holes, size_t threads)
 
 bool roots_prepare(void)
 {
-    unsigned live;
-    extents_live(&live);
-    bool ok = make_room(live + OWN_RANGES + self_count + 64, 2 * (size_t)world.count + 256);
+    size_t holes = extents_copy(NULL, 0) + own_ranges(NULL, 0) + self_count;
+    bool ok = make_room(holes + 64, 2 * (size_t)world.count + 256);
     for (size_t i = 0; ok && i < room_words; i += 512) /* faulted in now, not in the pause */
         ((volatile uintptr_t *)room)[i] = 0;
     return ok;
 }
 
+/* The heap and ours, as they are now: beside the program both change, and grow. */
+static bool collect_ranges(struct scan *scan)
+{
+    size_t heap = extents_copy(NULL, 0), ours = own_ranges(NULL, 0);
+    for (;;) {
+        size_t holes = heap + ours + self_count + 1;
+        if (!make_room(holes, world.count + 1)) /* and one for the main thread, if it has ended */
+            return false;
+        scan->holes = (struct hole *)room;
+        scan->points = room + holes * 2;
+        scan->threads = scan->points + (size_t)world.count * 2;
+        size_t heap_now = extents_copy((struct extent *)scan->holes, (unsigned)heap);
+        struct own_range *own = (struct own_range *)scan->holes + MIN(heap, heap_now);
+        size_t ours_now = own_ranges(own, (unsigned)ours);
+        if (heap_now <= heap && ours_now <= ours) {
+            scan->hole_count = heap_now;
+            for (size_t i = 0; i < ours_now; i++)
+                add_hole(scan, own[i].start, own[i].start + own[i].size);
+            return true;
+        }
+        heap = MAX(heap, heap_now);
+        ours = MAX(ours, ours_now);
+    }
+}
+
 static bool collect(struct scan *scan)
 {
-    unsigned live;
-    const struct extent *heap = extents_live(&live);
-    size_t holes = live + OWN_RANGES + self_count + 1;
-    if (!make_room(holes, world.count + 1)) /* and one for the main thread, if it has ended */
+    if (!collect_ranges(scan))
         return false;
-    scan->holes = (struct hole *)room;
-    scan->points = room + holes * 2;
-    scan->threads = scan->points + (size_t)world.count * 2;
-    for (unsigned i = 0; i < live; i++)
-        add_hole(scan, heap[i].start, heap[i].end);
-    for (int i = 0; i < OWN_RANGES; i++)
-        if (own_ranges[i].size)
-            add_hole(scan, own_ranges[i].start, own_ranges[i].start + own_ranges[i].size);
     for (unsigned i = 0; i < self_count; i++)
         add_hole(scan, self[i].start, self[i].end);
     add_hole(scan, (uintptr_t)object_map, (uintptr_t)object_map + OBJECT_MAP_BYTES);

@@ -49,12 +49,7 @@ static void add_private(void *ctx, const struct proc_mapping *m)
 
 static struct list *room(int flags)
 {
-    void *list = mmap(NULL, sizeof(struct list), PROT_READ | PROT_WRITE,
-                      MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
-    if (list == MAP_FAILED)
-        return NULL;
-    own_note(list, sizeof(struct list), 0);
-    return list;
+    return own_map_as(sizeof(struct list), PROT_READ | PROT_WRITE, MAP_NORESERVE | flags, 0);
 }
 
 void unforked_before(void)

@@ -6,26 +6,45 @@
 #include "heap/object_map.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 
+/* Sorted by start, apart from one another. */
+struct table {
+    struct extent *at;
+    unsigned count;
+};
+
 struct extent *extents;
 unsigned extent_count;
-/* The table that changes are made in; `extents` is it, or while pinned perhaps the one before. */
-static struct extent *table;
-static unsigned table_count;
+/* What changes are made in; `extents` is it, or while pinned perhaps the one before. */
+static struct table live;
 static struct extent *spare; /* the other one of two */
 static bool pinned;
 static uint64_t total_bytes;
-static struct lock extents_lock = LOCK_INIT(LOCK_EXTENTS);
+/* Of `live`, what has come by extents_adopt: it goes by extents_release, and only that. */
+static struct table adopted;
 
-static void publish(void)
+static struct lock extents_lock = LOCK_INIT(LOCK_EXTENTS);
+static uint32_t changes; /* of `live`: odd within one, so that it can be read without the lock */
+
+static void begin_change(void)
+{
+    lock_take(&extents_lock);
+    __atomic_store_n(&changes, changes + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void end_change(void)
 {
     if (!pinned) {
-        extents = table;
-        extent_count = table_count;
+        extents = live.at;
+        extent_count = live.count;
     }
+    __atomic_store_n(&changes, changes + 1, __ATOMIC_RELEASE);
+    lock_release(&extents_lock);
 }
 
 /* Mapped whole, and resident only as far as it is used. */
@@ -37,18 +56,18 @@ static struct extent *map_table(void)
     return map;
 }
 
-/* Before a change: `table` is there, and nobody reads it.  False: no memory. */
+/* Before a change of `live`: it is there, and nobody keeps it.  False: no memory. */
 static bool writable(void)
 {
-    if (!table && !(table = map_table()))
+    if (!live.at && !(live.at = map_table()))
         return false;
-    if (!pinned || table != extents)
+    if (!pinned || live.at != extents)
         return true;
     if (!spare && !(spare = map_table()))
         return false;
-    memcpy(spare, table, table_count * sizeof *table);
-    struct extent *read = table;
-    table = spare;
+    memcpy(spare, live.at, live.count * sizeof *spare);
+    struct extent *read = live.at;
+    live.at = spare;
     spare = read;
     return true;
 }
@@ -62,28 +81,59 @@ void extents_renew(void)
 {
     lock_renew(&extents_lock);
     pinned = false;
-    publish();
+    extents = live.at;
+    extent_count = live.count;
+    changes = 0;
 }
 
 void extents_pin(void)
 {
-    lock_take(&extents_lock);
+    begin_change();
     pinned = true;
-    lock_release(&extents_lock);
+    end_change();
 }
 
 void extents_unpin(void)
 {
-    lock_take(&extents_lock);
+    begin_change();
     pinned = false;
-    publish();
-    lock_release(&extents_lock);
+    end_change();
 }
 
 const struct extent *extents_live(unsigned *count)
 {
-    *count = table_count;
-    return table;
+    *count = live.count;
+    return live.at;
+}
+
+/* Of `source`, or only how many there are, if that is more than `room`.  What it reads may be
+ * changing under it. */
+static NO_SANITIZE unsigned copy(struct extent *to, unsigned room, const struct extent *from,
+                                 unsigned count)
+{
+    if (count <= room)
+        for (unsigned i = 0; i < count; i++)
+            to[i] = ((const volatile struct extent *)from)[i];
+    return count;
+}
+
+/* A change is a moment, but whoever is in it may have lost its CPU. */
+#define COPY_TRIES 1000
+
+unsigned extents_copy(struct extent *to, unsigned room)
+{
+    for (unsigned tries = 0; tries < COPY_TRIES || !pinned; tries++) {
+        uint32_t before = __atomic_load_n(&changes, __ATOMIC_ACQUIRE);
+        unsigned count = 0;
+        if (!(before & 1))
+            count = copy(to, room, __atomic_load_n(&live.at, __ATOMIC_RELAXED),
+                         __atomic_load_n(&live.count, __ATOMIC_RELAXED));
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!(before & 1) && __atomic_load_n(&changes, __ATOMIC_RELAXED) == before)
+            return count;
+        sched_yield();
+    }
+    return copy(to, room, extents, extent_count);
 }
 
 uint64_t extents_bytes(void)
@@ -92,12 +142,12 @@ uint64_t extents_bytes(void)
 }
 
 /* First extent that ends at or behind `start`. */
-static unsigned find(uintptr_t start)
+static unsigned find(const struct table *table, uintptr_t start)
 {
-    unsigned low = 0, high = table_count;
+    unsigned low = 0, high = table->count;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        if (table[middle].end < start)
+        if (table->at[middle].end < start)
             low = middle + 1;
         else
             high = middle;
@@ -105,54 +155,67 @@ static unsigned find(uintptr_t start)
     return low;
 }
 
-static void replace(unsigned at, unsigned old, unsigned new)
+static void replace(struct table *table, unsigned at, unsigned old, unsigned new)
 {
-    memmove(&table[at + new], &table[at + old], (table_count - at - old) * sizeof table[0]);
-    table_count += new - old;
+    memmove(&table->at[at + new], &table->at[at + old],
+            (table->count - at - old) * sizeof table->at[0]);
+    table->count += new - old;
 }
 
-/* False: the table is full. */
-static bool add(uintptr_t start, uintptr_t end)
+/* False: the table is full.  *bytes: by how much it has grown. */
+static bool add(struct table *table, uintptr_t start, uintptr_t end, uint64_t *bytes)
 {
-    if (!writable())
-        return false;
-    unsigned first = find(start), last = first;
+    unsigned first = find(table, start), last = first;
     uint64_t before = 0;
-    while (last < table_count && table[last].start <= end) {
-        before += table[last].end - table[last].start;
-        start = MIN(start, table[last].start);
-        end = MAX(end, table[last].end);
+    while (last < table->count && table->at[last].start <= end) {
+        before += table->at[last].end - table->at[last].start;
+        start = MIN(start, table->at[last].start);
+        end = MAX(end, table->at[last].end);
         last++;
     }
-    if (first == last && table_count == EXTENTS_MAX)
+    if (first == last && table->count == EXTENTS_MAX)
         return false;
-    replace(first, last - first, 1);
-    table[first] = (struct extent){start, end};
-    total_bytes += end - start - before;
-    publish();
+    replace(table, first, last - first, 1);
+    table->at[first] = (struct extent){start, end};
+    *bytes = end - start - before;
     return true;
 }
 
-static void cut(uintptr_t start, uintptr_t end)
+/* Returns the bytes taken out.  Where a hole would make more entries than there may be, it stays
+ * listed: memory that nobody can read is skipped by the tracer. */
+static uint64_t cut(struct table *table, uintptr_t start, uintptr_t end)
 {
-    if (!writable())
-        return; /* stays listed, as below */
-    for (unsigned i = find(start + 1); i < table_count && table[i].start < end;) {
-        struct extent e = table[i];
+    uint64_t bytes = 0;
+    for (unsigned i = find(table, start + 1); i < table->count && table->at[i].start < end;) {
+        struct extent e = table->at[i];
         struct extent left = {e.start, MAX(e.start, MIN(start, e.end))};
         struct extent right = {MIN(e.end, MAX(end, e.start)), e.end};
         unsigned pieces = (left.end > left.start) + (right.end > right.start);
-        if (pieces == 2 && table_count == EXTENTS_MAX)
-            return; /* the hole stays listed: memory that nobody can read is skipped by the tracer
-                     */
-        replace(i, 1, pieces);
-        total_bytes -= MIN(end, e.end) - MAX(start, e.start);
+        if (pieces == 2 && table->count == EXTENTS_MAX)
+            break;
+        replace(table, i, 1, pieces);
+        bytes += MIN(end, e.end) - MAX(start, e.start);
         if (left.end > left.start)
-            table[i++] = left;
+            table->at[i++] = left;
         if (right.end > right.start)
-            table[i++] = right;
+            table->at[i++] = right;
     }
-    publish();
+    return bytes;
+}
+
+static bool add_live_locked(uintptr_t start, uintptr_t end)
+{
+    uint64_t bytes;
+    if (!writable() || !add(&live, start, end, &bytes))
+        return false;
+    total_bytes += bytes;
+    return true;
+}
+
+static void cut_live_locked(uintptr_t start, uintptr_t end)
+{
+    if (writable()) /* else it stays listed */
+        total_bytes -= cut(&live, start, end);
 }
 
 /* jemalloc's own mmap and munmap, by renaming at build time (src/malloc/embed_jemalloc.sh).  Called
@@ -170,9 +233,9 @@ void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    lock_take(&extents_lock);
-    bool known = add((uintptr_t)got, (uintptr_t)got + size);
-    lock_release(&extents_lock);
+    begin_change();
+    bool known = add_live_locked((uintptr_t)got, (uintptr_t)got + size);
+    end_change();
     if (!known) {
         munmap(got, size);
         errno = ENOMEM;
@@ -184,14 +247,61 @@ void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
 int heap_munmap(void *addr, size_t size)
 {
     /* Off the table first: between the two, another thread may be given the same addresses. */
-    lock_take(&extents_lock);
-    cut((uintptr_t)addr, (uintptr_t)addr + size);
-    lock_release(&extents_lock);
+    begin_change();
+    cut_live_locked((uintptr_t)addr, (uintptr_t)addr + size);
+    end_change();
     int result = munmap(addr, size);
     if (result != 0) {
-        lock_take(&extents_lock);
-        add((uintptr_t)addr, (uintptr_t)addr + size);
-        lock_release(&extents_lock);
+        begin_change();
+        add_live_locked((uintptr_t)addr, (uintptr_t)addr + size);
+        end_change();
     }
     return result;
+}
+
+/* Notes what of the range is not listed.  False: no room. */
+static bool add_adopted_locked(uintptr_t start, uintptr_t end)
+{
+    if (!adopted.at && !(adopted.at = map_table()))
+        return false;
+    for (unsigned i = find(&live, start + 1); start < end; i++) {
+        bool more = i < live.count;
+        uintptr_t until = more ? MIN(live.at[i].start, end) : end;
+        uint64_t bytes;
+        if (until > start && !add(&adopted, start, until, &bytes))
+            return false;
+        start = more ? MAX(start, live.at[i].end) : end;
+    }
+    return true;
+}
+
+bool extents_adopt(uintptr_t start, uintptr_t end)
+{
+    if (!object_map)
+        return true;
+    lock_take(&extents_lock);
+    unsigned i = find(&live, end);
+    bool listed = i < live.count && live.at[i].start <= start;
+    lock_release(&extents_lock);
+    if (listed)
+        return true;
+    if (!object_map_open((void *)start, end - start))
+        return false;
+    begin_change();
+    if (add_adopted_locked(start, end))
+        add_live_locked(start, end);
+    end_change();
+    return true;
+}
+
+void extents_release(uintptr_t start, uintptr_t end)
+{
+    if (LIKELY(__atomic_load_n(&adopted.count, __ATOMIC_RELAXED) == 0))
+        return;
+    begin_change();
+    for (unsigned i = find(&adopted, start + 1); i < adopted.count && adopted.at[i].start < end;
+         i++)
+        cut_live_locked(MAX(start, adopted.at[i].start), MIN(end, adopted.at[i].end));
+    cut(&adopted, start, end);
+    end_change();
 }

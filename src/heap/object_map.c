@@ -23,7 +23,11 @@ bool object_map_init(const char **reason)
         return false;
     }
     madvise(map, OBJECT_MAP_BYTES, MADV_DONTDUMP);
-    own_note(map, OBJECT_MAP_BYTES, 0);
+    if (!own_note(map, OBJECT_MAP_BYTES, 0)) {
+        munmap(map, OBJECT_MAP_BYTES);
+        *reason = "no memory";
+        return false;
+    }
     object_map = map;
     return true;
 }
@@ -60,6 +64,8 @@ bool object_map_open(const void *addr, size_t size)
 {
     if (!object_map)
         return true;
+    if (((uintptr_t)addr + size - 1) >> GRANULE_SHIFT >= OBJECT_MAP_BYTES)
+        return false; /* above what the kernel gives unasked */
     uintptr_t start = (uintptr_t)object_byte(addr) & ~(uintptr_t)(OS_PAGE - 1);
     uintptr_t end =
         ((uintptr_t)object_map + (((uintptr_t)addr + size) >> GRANULE_SHIFT) + OS_PAGE - 1) &

@@ -107,11 +107,9 @@ static void options_to_header(struct md_header *header)
 
 static bool make_canary(void)
 {
-    struct canary *page =
-        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
+    struct canary *page = own_map(OS_PAGE);
+    if (!page)
         return false;
-    own_note(page, OS_PAGE, OS_PAGE);
     /* Linux 4.14; where it is refused a forked copy is known by the fork handlers alone. */
     madvise(page, OS_PAGE, MADV_WIPEONFORK);
     page->known = 1;

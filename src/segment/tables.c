@@ -95,12 +95,11 @@ bool tables_create_private(struct tables *t, size_t size)
             return false;
     }
     t->header = base;
-    if (!open_range(t, 0, OS_PAGE)) {
+    if (!open_range(t, 0, OS_PAGE) || !own_note(base, size, 0)) {
         munmap(base, size);
         t->header = NULL;
         return false;
     }
-    own_note(base, size, 0);
     lay_out(t, base, size);
     return true;
 }
@@ -117,12 +116,11 @@ bool tables_create_file(struct tables *t, int fd, size_t size)
     madvise(base, size, MADV_DONTDUMP);
     t->header = base;
     t->file = true;
-    if (!open_range(t, 0, OS_PAGE)) {
+    if (!open_range(t, 0, OS_PAGE) || !own_note(base, size, 0)) {
         munmap(base, size);
         t->header = NULL;
         return false;
     }
-    own_note(base, size, 0);
     lay_out(t, base, size);
     return true;
 }

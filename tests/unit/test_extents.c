@@ -2,9 +2,11 @@
  * reservation; then filled to its end. */
 #include "core_test.h"
 #include "heap/extents.h"
+#include "heap/object_map.h"
 #include "tap.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
@@ -161,6 +163,106 @@ static void test_full(void)
     is(extents_bytes(), 0, "nothing is counted");
 }
 
+/* Memory from elsewhere, with what jemalloc maps in between: what has been adopted goes by
+ * extents_release and nothing else, and of the map what it needs is open. */
+static int adopt(void *argument)
+{
+    static bool adopted[PAGES + 1];
+    const char *reason = NULL;
+    (void)argument;
+    if (!object_map_init(&reason))
+        return 77;
+    unsigned wrong = 0;
+    for (int i = 0; i < ROUNDS / 4 && !wrong; i++) {
+        size_t first = draw(PAGES), count = 1 + draw(draw(20) ? 4 : 200);
+        unsigned what = (unsigned)draw(4);
+        if (count > PAGES - first)
+            count = PAGES - first;
+        uintptr_t start = (uintptr_t)arena + first * PAGE, end = start + count * PAGE;
+        if (what == 0)
+            wrong += !map_pages(first, count);
+        else if (what == 1)
+            heap_munmap(arena + first * PAGE, count * PAGE);
+        else if (what == 2)
+            wrong += !extents_adopt(start, end);
+        else
+            extents_release(start, end);
+        for (size_t page = first; page < first + count; page++) {
+            if (what == 2 && !mapped[page])
+                adopted[page] = true;
+            if (what == 2)
+                *object_byte(arena + page * PAGE) = 0;
+            if (what == 3 && !adopted[page])
+                continue;
+            mapped[page] = what == 0 || what == 2;
+            if (what == 1 || what == 3)
+                adopted[page] = adopted[page] && what != 3;
+        }
+        wrong += !same();
+    }
+    uintptr_t above = UINT64_C(1) << 47;
+    wrong += extents_adopt(above - PAGE, above + PAGE) || extents_adopt(above, above + PAGE);
+    return wrong != 0;
+}
+
+#if !WITH_TSAN /* they race on purpose */
+/* Copies taken from beside are the table as it was at some moment: the range in the middle is in it
+ * or not, and the rest always is. */
+static bool changing;
+
+static void *change(void *argument)
+{
+    while (__atomic_load_n(&changing, __ATOMIC_RELAXED)) {
+        map_pages(500, 10);
+        heap_munmap(arena + 500 * PAGE, 10 * PAGE);
+        map_pages(400, 50);
+        heap_munmap(arena + 400 * PAGE, 50 * PAGE);
+    }
+    return argument;
+}
+
+static void test_copy(void)
+{
+    static struct extent to[EXTENTS_MAX];
+    enum { RANGES = 100 };
+    unsigned wrong = 0, with[3] = {0};
+    pthread_t thread;
+    for (size_t i = 0; i < RANGES; i++)
+        map_pages(i < 50 ? 2 * i : 1000 + 2 * i, 1);
+    ok(extents_copy(to, RANGES - 1) == RANGES && to[0].start == 0, "no room: only the number");
+    changing = true;
+    pthread_create(&thread, NULL, change, NULL);
+    for (int i = 0; i < 100000 || (!with[1] && i < 10000000); i++) {
+        bool pin = i % 50 == 0;
+        if (pin)
+            extents_pin();
+        unsigned count = extents_copy(to, EXTENTS_MAX), at = 0;
+        for (size_t k = 0; k < RANGES; k++) {
+            uintptr_t page = (uintptr_t)arena + (k < 50 ? 2 * k : 1000 + 2 * k) * PAGE;
+            if (k == 50 && count == RANGES + 1) {
+                uintptr_t pages = (to[at].end - to[at].start) / PAGE;
+                wrong += !(pages == 10 && to[at].start == (uintptr_t)arena + 500 * PAGE) &&
+                         !(pages == 50 && to[at].start == (uintptr_t)arena + 400 * PAGE);
+                at++;
+            }
+            wrong += to[at].start != page || to[at].end != page + PAGE;
+            at++;
+        }
+        wrong += at != count;
+        with[count == RANGES + 1]++;
+        if (pin)
+            extents_unpin();
+    }
+    __atomic_store_n(&changing, false, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ok(wrong == 0 && with[0] + with[1] > 0,
+       "copies beside changes are whole: %u with the range that comes and goes, %u without",
+       with[1], with[0]);
+    heap_munmap(arena, PAGES * PAGE);
+}
+
+#endif
+
 static int renew(void *argument)
 {
     (void)argument;
@@ -177,6 +279,16 @@ int main(void)
     test_random();
     test_edges();
     is(in_copy(renew, NULL), 0, "a forked copy goes on");
+    int adopting = in_copy(adopt, NULL);
+    if (adopting == 77)
+        tap_skip("memory from elsewhere", "no address space");
+    else
+        is(adopting, 0, "memory from elsewhere is listed until it is given back");
+#if WITH_TSAN
+    tap_skip("copies beside changes", "this test races on purpose");
+#else
+    test_copy();
+#endif
     test_full();
     return tap_done();
 }

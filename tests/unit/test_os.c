@@ -124,18 +124,17 @@ static void test_names(const char *self)
 
 static bool on_record(const void *addr, size_t size)
 {
-    for (int i = 0; i < OWN_RANGES; i++)
-        if (own_ranges[i].start == (uintptr_t)addr && own_ranges[i].size == size)
+    static struct own_range record[4 * OWN_BLOCK];
+    unsigned count = own_ranges(record, ARRAY_LENGTH(record));
+    for (unsigned i = 0; i < MIN(count, ARRAY_LENGTH(record)); i++)
+        if (record[i].start == (uintptr_t)addr && record[i].size == size)
             return true;
     return false;
 }
 
 static unsigned records(void)
 {
-    unsigned n = 0;
-    for (int i = 0; i < OWN_RANGES; i++)
-        n += own_ranges[i].start != 0;
-    return n;
+    return own_ranges(NULL, 0);
 }
 
 static void test_own(void)
@@ -167,19 +166,21 @@ static void test_own(void)
     own_count(-100);
     is(own_bytes(), before, "own_count does");
 
-    static void *maps[OWN_RANGES + 8];
-    unsigned got = 0;
+    /* Three blocks of the record: it lies in memory of ours too. */
+    static void *maps[2 * OWN_BLOCK + 8];
+    unsigned got = 0, known = 0;
     for (unsigned i = 0; i < ARRAY_LENGTH(maps); i++)
         got += (maps[i] = own_map(1)) != NULL;
-    is(got, ARRAY_LENGTH(maps), "memory is to be had beyond the record");
-    is(records(), OWN_RANGES, "the record is full");
-    is(own_bytes() - before, ARRAY_LENGTH(maps) * OS_PAGE, "all of it is counted");
-    ok(!own_note(range, sizeof range, 7), "no more ranges are taken");
-    is(own_bytes() - before, ARRAY_LENGTH(maps) * OS_PAGE, "a refused one counts nothing");
+    for (unsigned i = 0; i < ARRAY_LENGTH(maps); i++)
+        known += on_record(maps[i], OS_PAGE);
+    is(got, ARRAY_LENGTH(maps), "the record grows");
+    is(known, ARRAY_LENGTH(maps), "and every range is on it");
+    is(records(), at_start + ARRAY_LENGTH(maps) + 2, "its own new pages too");
+    is(own_bytes() - before, (ARRAY_LENGTH(maps) + 2) * OS_PAGE, "all of it is counted");
     for (unsigned i = 0; i < ARRAY_LENGTH(maps); i++)
         own_unmap(maps[i], 1);
-    is(own_bytes(), before, "and nothing is left over");
-    is(records(), at_start, "of the record either");
+    is(own_bytes() - before, 2 * OS_PAGE, "and nothing is left over but those");
+    is(records(), at_start + 2, "of the record either");
     is(errno, 77, "errno is preserved");
 }
 
@@ -193,7 +194,13 @@ static void test_refused(void)
         setrlimit(RLIMIT_AS, &(struct rlimit){1 << 20, 1 << 20});
         uint64_t before = own_bytes();
         errno = 77;
-        _exit(own_map(64 << 20) == NULL && errno == 77 && own_bytes() == before ? 0 : 1);
+        bool refused = own_map(64 << 20) == NULL && errno == 77 && own_bytes() == before;
+        /* No room on the record, and none to be had: ranges are refused, and nothing counted. */
+        static char range;
+        unsigned noted = 0;
+        while (own_note(&range, 1, 1))
+            noted++;
+        _exit(refused && noted < 4 * OWN_BLOCK && own_bytes() == before + noted ? 0 : 1);
     }
     int status = -1;
     waitpid(pid, &status, 0);
@@ -202,34 +209,64 @@ static void test_refused(void)
 }
 
 static unsigned faults, looks;
+static bool looking;
+
+/* Two ranges that share an entry by turns, at page 2 and page 3 of nowhere. */
+static const size_t shared_size[2] = {OS_PAGE, 5 * OS_PAGE};
 
 static void look(int signal)
 {
     (void)signal;
     looks++;
-    for (int i = 0; i < OWN_RANGES; i++) {
-        struct own_range r = own_ranges[i];
-        faults += r.size != 0 && (r.size != OS_PAGE || !r.start);
-    }
+    struct own_range record[4 * OWN_BLOCK];
+    unsigned count = own_ranges(record, ARRAY_LENGTH(record));
+    for (unsigned i = 0; i < MIN(count, ARRAY_LENGTH(record)); i++)
+        if (record[i].start <= 3 * OS_PAGE)
+            faults += record[i].start < 2 * OS_PAGE || record[i].start % OS_PAGE ||
+                      record[i].size != shared_size[record[i].start / OS_PAGE & 1];
 }
 
-/* A stopped world finds a thread anywhere, also in the middle of a change: what it sees of the
- * record is a range or none. */
+static void *keep_looking(void *argument)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    while (__atomic_load_n(&looking, __ATOMIC_RELAXED))
+        look(0);
+    return argument;
+}
+
+static void change_for(int64_t ns)
+{
+    for (int64_t end = os_now_ns() + ns; os_now_ns() < end;)
+        for (uintptr_t i = 0; i < 1000; i++) {
+            void *at = (void *)((2 + (i & 1)) * OS_PAGE);
+            if (!own_note(at, shared_size[i & 1], 0))
+                __atomic_fetch_add(&faults, 1, __ATOMIC_RELAXED);
+            own_forget(at, shared_size[i & 1]);
+        }
+}
+
+/* A stopped world finds a thread anywhere, also in the middle of a change, and one that is not
+ * stopped changes on: what is seen of the record is a range or none, and no mixture of two. */
 static void test_interrupted(void)
 {
-    static char range[2 * OS_PAGE];
-    faults = 0;
+    faults = looks = 0;
     signal(SIGALRM, look);
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 50}, {0, 50}}, NULL);
-    for (int64_t end = os_now_ns() + 400000000; os_now_ns() < end;)
-        for (unsigned i = 0; i < 1000; i++) {
-            own_note(range + (i & 1) * OS_PAGE, OS_PAGE, 0);
-            own_forget(range + (i & 1) * OS_PAGE, OS_PAGE);
-        }
+    change_for(400000000);
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
     signal(SIGALRM, SIG_DFL);
     ok(looks > 100 && faults == 0, "%u looks in the middle of a change: %u saw half a range", looks,
        faults);
+    faults = looks = 0;
+    looking = true;
+    pthread_t looker;
+    pthread_create(&looker, NULL, keep_looking, NULL);
+    change_for(400000000);
+    __atomic_store_n(&looking, false, __ATOMIC_RELAXED);
+    pthread_join(looker, NULL);
+    ok(looks > 0 && faults == 0, "%u looks from beside: %u saw half a range", looks, faults);
     faults = 0;
 }
 
