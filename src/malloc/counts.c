@@ -54,6 +54,11 @@ void counts_publish(void)
         counts_on_publish();
 }
 
+void counts_freed(uint64_t bytes)
+{
+    thread_counts.free_seen -= bytes;
+}
+
 bool counts_as_own(bool own)
 {
     bool outer = own_thread;

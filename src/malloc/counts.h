@@ -17,6 +17,8 @@ extern _Thread_local struct thread_counts thread_counts __attribute__((tls_model
 int counts_init(void);
 /* Adds the calling thread's share now. */
 void counts_publish(void);
+/* Bytes that the calling thread has freed and jemalloc has not counted. */
+void counts_freed(uint64_t bytes);
 /* Whether a thread of the program does our work from here on; returns what it was.  What it
  * allocated before is the program's, what it allocates meanwhile is not. */
 bool counts_as_own(bool own);

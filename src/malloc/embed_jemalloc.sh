@@ -58,7 +58,11 @@ for object in *.o; do
 done
 stand_in "$(find_object prof)" prof_malloc_sample_object prof_free_sampled_object \
     prof_sample_new_event_wait prof_sample_postponed_event_wait prof_tctx_create
-stand_in "$(find_object arena)" arena_palloc arena_ralloc
+stand_in "$(find_object arena)" arena_palloc arena_ralloc arena_reset
+stand_in "$(find_object emap)" emap_register_boundary emap_deregister_boundary
+stand_in "$(find_object base)" base_new base_alloc base_alloc_edata base_delete
+stand_in "$(find_object pa)" pa_dalloc
+stand_in "$(find_object large)" large_ralloc_no_move
 stand_in "$(find_object prof_sys)" prof_unwind_init prof_backtrace
 stand_in "$(find_object tcache)" tcache_gc_event_handler tcache_gc_dalloc_event_handler \
     tcache_cleanup

@@ -60,7 +60,41 @@ struct jemalloc_prof_bt {
 typedef struct jemalloc_arena jemalloc_arena;
 extern jemalloc_arena *je_arenas[] __attribute__((visibility("hidden"))); /* by index; atomic */
 
+/* The beginning of what jemalloc knows of an extent (5.3.0 edata.h). */
+struct jemalloc_edata {
+    uint64_t bits;
+    void *addr; /* of the block, if it is a large one: on the extent's first page */
+    size_t size_and_serial;
+};
+#define JEMALLOC_EXTENT_SIZE (~(uintptr_t)4095) /* of size_and_serial */
+#define JEMALLOC_IS_SLAB(bits) ((bits) >> 12 & 1)
+#define JEMALLOC_CLASS(bits) ((bits) >> 20 & 0xff)
+#define JEMALLOC_FREE_IN_SLAB(bits) ((bits) >> 28 & 0x3ff)
+extern size_t je_sz_index2size_tab[] __attribute__((visibility("hidden"))); /* by class */
+
+/* Where an arena keeps what jemalloc knows of it; the first lies in its own first block (base.h).
+ */
+typedef struct jemalloc_base jemalloc_base;
+struct jemalloc_base_block {
+    size_t size;
+    struct jemalloc_base_block *next;
+};
+#define JEMALLOC_BASE_ALIGNMENT ((uintptr_t)2 << 20)
+typedef struct jemalloc_tsd jemalloc_tsdn; /* that may be NULL */
+
 /* jemalloc's own, behind our stand-ins. */
+bool jep_emap_register_boundary(jemalloc_tsdn *tsdn, void *emap, struct jemalloc_edata *extent,
+                                unsigned class, bool slab);
+void jep_emap_deregister_boundary(jemalloc_tsdn *tsdn, void *emap, struct jemalloc_edata *extent);
+jemalloc_base *jep_base_new(jemalloc_tsdn *tsdn, unsigned index, const void *hooks,
+                            bool metadata_use_hooks);
+void *jep_base_alloc(jemalloc_tsdn *tsdn, jemalloc_base *base, size_t size, size_t alignment);
+struct jemalloc_edata *jep_base_alloc_edata(jemalloc_tsdn *tsdn, jemalloc_base *base);
+void jep_base_delete(jemalloc_tsdn *tsdn, jemalloc_base *base);
+void jep_arena_reset(jemalloc_tsd *tsd, jemalloc_arena *arena);
+void jep_pa_dalloc(jemalloc_tsdn *tsdn, void *shard, struct jemalloc_edata *extent, bool *deferred);
+bool jep_large_ralloc_no_move(jemalloc_tsdn *tsdn, struct jemalloc_edata *extent, size_t least,
+                              size_t most, bool zero);
 void *jep_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
                        bool zero, void *tcache);
 void *jep_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,

@@ -146,28 +146,45 @@ void *tracked_calloc(size_t count, size_t size)
     return ptr;
 }
 
+/* Grows or shrinks a block where it lies, if jemalloc can, and returns its usable bytes now: asked,
+ * as what jemalloc answers is not always so.  A block that changes counts as freed and allocated,
+ * as a moved one does, but is on record all the while.  `old`: its usable bytes before. */
+static size_t resize_in_place(void *ptr, size_t old, size_t size, size_t extra, int flags)
+{
+    jep_xallocx(ptr, size, extra, flags);
+    size_t now = jep_malloc_usable_size(ptr);
+    uint8_t *byte = object_byte(ptr);
+    if (now == old || *byte == 0)
+        return now;
+    if (UNLIKELY(*byte & OBJECT_SAMPLED))
+        prof_free_at(ptr);
+    thread_counts.free_objects++;
+    account(ptr, object_class_of(now), now);
+    return now;
+}
+
+static bool is_aligned(const void *ptr, int flags)
+{
+    return ((uintptr_t)ptr & (((uintptr_t)1 << (flags & MALLOCX_LG_ALIGN_MASK)) - 1)) == 0;
+}
+
 /* A moving realloc is done by hand: between jemalloc's own copy and our record of it, everything
  * below the block would look unreachable.  The old block stays on record until the new one holds
  * its contents; and that one is on record before it gets them, as a page that is looked at beside
  * the program while no block is on it counts as looked at until it is written to again. */
 static void *resize(void *ptr, size_t size, int flags)
 {
+    size = at_least(size);
     if (UNLIKELY(own_thread || *object_byte(ptr) == 0))
-        return track(jep_rallocx(ptr, at_least(size), flags));
-    size_t old = jep_malloc_usable_size(ptr), want = jep_nallocx(at_least(size), flags);
+        return track(jep_rallocx(ptr, size, flags));
+    size_t old = jep_malloc_usable_size(ptr), want = jep_nallocx(size, flags);
     if (want == 0)
         return NULL;
-    if (want == old && !(flags & MALLOCX_LG_ALIGN_MASK))
-        return ptr; /* nothing is allocated, as in the plain variant */
-    if (jep_xallocx(ptr, at_least(size), 0, flags) == want) {
-        /* In place: freed and allocated, as a moved one would be, but on record all the while. */
-        if (UNLIKELY(*object_byte(ptr) & OBJECT_SAMPLED))
-            prof_free_at(ptr);
-        thread_counts.free_objects++;
-        account(ptr, object_class_of(want), want);
+    /* Of that size already, nothing is allocated, as in the plain variant. */
+    if (is_aligned(ptr, flags) &&
+        (want == old || resize_in_place(ptr, old, size, 0, flags) == want))
         return ptr;
-    }
-    void *fresh = jep_mallocx(at_least(size), flags);
+    void *fresh = jep_mallocx(size, flags);
     if (!fresh)
         return NULL;
     account(fresh, object_class_of(want), want);
@@ -237,28 +254,12 @@ void *tracked_mallocx(size_t size, int flags)
 
 void *tracked_rallocx(void *ptr, size_t size, int flags)
 {
-    void *fresh;
-    if (!(flags & MALLOCX_ZERO)) {
-        fresh = resize(ptr, size, flags);
-    } else {
-        size_t old = jep_malloc_usable_size(ptr);
-        fresh = resize(ptr, size, flags & ~MALLOCX_ZERO);
-        size_t now = fresh ? jep_malloc_usable_size(fresh) : 0;
-        if (now > old)
-            memset((char *)fresh + old, 0, now - old);
-    }
-    return fresh;
+    return resize(ptr, size, flags);
 }
 
 size_t tracked_xallocx(void *ptr, size_t size, size_t extra, int flags)
 {
-    size_t old = jep_malloc_usable_size(ptr);
-    size_t now = jep_xallocx(ptr, at_least(size), extra, flags);
-    if (now != old && *object_byte(ptr)) {
-        untrack(ptr);
-        account(ptr, object_class_of(now), now);
-    }
-    return now;
+    return resize_in_place(ptr, jep_malloc_usable_size(ptr), at_least(size), extra, flags);
 }
 
 void tracked_dallocx(void *ptr, int flags)
@@ -273,9 +274,53 @@ void tracked_sdallocx(void *ptr, size_t size, int flags)
     jep_sdallocx(ptr, at_least(size), flags);
 }
 
+void tracked_forget(uintptr_t start, uintptr_t end)
+{
+    for (uintptr_t block = start; block < end; block += LEAST)
+        if (*object_byte((void *)block))
+            untrack((void *)block);
+}
+
 size_t tracked_nallocx(size_t size, int flags)
 {
     return jep_nallocx(at_least(size), flags);
+}
+
+/* Nobody is given a block of 8 bytes: to a program that asks, the least class is the next one, as
+ * it is to one that asks nallocx. */
+static void tell_least(const size_t *mib, size_t length, void *old, const size_t *old_size)
+{
+    static size_t least[4];
+    static bool known;
+    size_t found[4], levels = ARRAY_LENGTH(found);
+    if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
+        if (jep_mallctlnametomib("arenas.bin.0.size", found, &levels) != 0)
+            return;
+        memcpy(least, found, sizeof least);
+        __atomic_store_n(&known, true, __ATOMIC_RELEASE);
+    }
+    if (length == ARRAY_LENGTH(least) && memcmp(mib, least, sizeof least) == 0 && old && old_size &&
+        *old_size == sizeof(size_t))
+        *(size_t *)old = at_least(*(size_t *)old);
+}
+
+int tracked_mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old_size, void *fresh,
+                         size_t fresh_size)
+{
+    int error = jep_mallctlbymib(mib, length, old, old_size, fresh, fresh_size);
+    if (!error)
+        tell_least(mib, length, old, old_size);
+    return error;
+}
+
+int tracked_mallctl(const char *name, void *old, size_t *old_size, void *fresh, size_t fresh_size)
+{
+    int error = jep_mallctl(name, old, old_size, fresh, fresh_size);
+    size_t mib[4], length = ARRAY_LENGTH(mib);
+    if (!error && strncmp(name, "arenas.bin.", 11) == 0 &&
+        jep_mallctlnametomib(name, mib, &length) == 0)
+        tell_least(mib, length, old, old_size);
+    return error;
 }
 
 static void *again(size_t alignment, size_t size)

@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Cold: what operator new does when memory is refused: runs the new handler as long as there is
  * one, then throws std::bad_alloc, or returns NULL where that may not be.  `again` tries once more.
@@ -46,7 +47,12 @@ void *tracked_rallocx(void *ptr, size_t size, int flags);
 size_t tracked_xallocx(void *ptr, size_t size, size_t extra, int flags);
 void tracked_dallocx(void *ptr, int flags);
 void tracked_sdallocx(void *ptr, size_t size, int flags);
+/* Takes all blocks in the range off the record. */
+void tracked_forget(uintptr_t start, uintptr_t end);
 size_t tracked_nallocx(size_t size, int flags);
+int tracked_mallctl(const char *name, void *old, size_t *old_size, void *fresh, size_t fresh_size);
+int tracked_mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old_size, void *fresh,
+                         size_t fresh_size);
 void *tracked_new(size_t size);
 void *tracked_new_nothrow(size_t size);
 void *tracked_new_aligned(size_t size, size_t alignment);

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""jemalloc's own integration programs, of Debian's source package, pass on the library in each mode
+as they do on jemalloc.  The package is had by apt-get, into the build folder, and only where it can
+be: its programs are built with the headers that its configure makes, and linked to the system's
+libjemalloc, in whose place ours stands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+PLACE = s.BUILD / 'tests' / 'jemalloc'
+MODES = (None, 'memprofilerate=1', 'memprofilerate=4096', 'gc=ready', 'gctrace=1,gcinterval=20ms',
+         'gc=ready,memprofilerate=1')
+# What the package's own shell scripts set for these programs.
+CONF = {'extent': 'junk:false', 'mallocx': 'junk:false', 'xallocx': 'junk:false',
+        'slab_sizes': 'slab_sizes:1-4096:17|100-200:1|128-128:2'}
+LIBRARY = 'btalloc btalloc_0 btalloc_1 math mtx sleep SFMT test thd timer'.split()
+INSIDE = 'nstime malloc_io ticker test_hooks'.split()
+
+
+class Missing(Exception):
+    pass
+
+
+def call(command, cwd, what):
+    done = subprocess.run([str(part) for part in command], cwd=cwd, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
+    if done.returncode:
+        raise Missing(f'{what}: ' + ' '.join(done.stdout.split('\n')[-4:]).strip()[:200])
+    return done.stdout
+
+
+def source():
+    """The unpacked source of the jemalloc that is installed."""
+    version = call(['dpkg-query', '-W', '-f', '${Version}', 'libjemalloc-dev'], '/', 'libjemalloc-dev')
+    tree = PLACE / f'jemalloc-{version.split("-")[0]}'
+    if (tree / 'configure').exists():
+        return tree
+    where = re.search(r'^ +\d+ (http\S+) (\S+)/main \S+ Packages$',
+                      call(['apt-cache', 'policy', 'libjemalloc-dev'], '/', 'apt-cache'), re.M)
+    if not where:
+        raise Missing('no archive that libjemalloc-dev comes from')
+    for folder in ('lists/partial', 'cache/archives/partial'):
+        (PLACE / folder).mkdir(parents=True, exist_ok=True)
+    (PLACE / 'sources.list').write_text(f'deb-src {where[1]} {where[2]} main\n')
+    options = [f'Dir::State::Lists={PLACE}/lists', f'Dir::Etc::SourceList={PLACE}/sources.list',
+               'Dir::Etc::SourceParts=-', f'Dir::Cache={PLACE}/cache', 'Debug::NoLocking=1',
+               'APT::Update::Error-Mode=any', 'APT::Sandbox::User=', 'Acquire::Retries=1',
+               'Acquire::http::Timeout=20']
+    apt = ['apt-get', '-q'] + [word for option in options for word in ('-o', option)]
+    call(apt + ['update'], PLACE, 'apt-get update')
+    call(apt + ['--download-only', 'source', f'jemalloc={version}'], PLACE, 'apt-get source')
+    with tarfile.open(next(PLACE.glob('jemalloc_*.orig.tar.*'))) as archive:
+        archive.extractall(PLACE)
+    for folder in ('lists', 'cache'):
+        shutil.rmtree(PLACE / folder)
+    return tree
+
+
+def build():
+    """Paths of the programs, by name."""
+    tree = source()
+    names = [path.stem for path in sorted((tree / 'test' / 'integration').glob('*.c'))
+             if path.stem != 'smallocx'] # an experiment that the package leaves out
+    work, done = PLACE / 'work', PLACE / 'built'
+    if not done.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        call([tree / 'configure', '--with-version=5.3.0-0-g0', '--enable-prof', '--with-lg-page=12',
+              '--with-lg-hugepage=21', '--disable-doc', '--disable-cxx'], work, 'configure')
+        (work / 'include/jemalloc/internal/private_namespace.h').touch() # nothing inside is linked
+        compiler = ['cc', '-O1', '-w', '-D_GNU_SOURCE', '-D_REENTRANT', '-DJEMALLOC_INTEGRATION_TEST']
+        for base in (work, tree):
+            compiler += [f'-I{base}/include', f'-I{base}/test/include']
+        parts = [tree / 'test/src' / f'{name}.c' for name in LIBRARY]
+        parts += [tree / 'src' / f'{name}.c' for name in INSIDE]
+        objects = []
+        for part in parts:
+            objects.append(work / f'part-{part.stem}.o')
+            call(compiler + ['-c', part, '-o', objects[-1]], work, f'cc {part.name}')
+        for name in names:
+            call(compiler + [tree / 'test/integration' / f'{name}.c', *objects, '-o', work / name,
+                             '-ljemalloc', '-lm', '-pthread'], work, f'cc {name}')
+        done.touch()
+    return {name: work / name for name in names}
+
+
+def passes(path, name, memdebug, preload=True):
+    result = s.run([path], memdebug, preload=preload, env={'MALLOC_CONF': CONF.get(name, '')}, timeout=300)
+    return result.status == 0 and ': fail' not in result.out + result.err, result
+
+
+with s.Tap() as t:
+    try:
+        if s.find('apt-get') is None or s.find('apt-cache') is None:
+            raise Missing('no apt-get')
+        PLACE.mkdir(parents=True, exist_ok=True)
+        programs = build()
+    except (Missing, OSError, StopIteration, tarfile.TarError) as why:
+        t.skip("jemalloc's integration programs", f'Debian\'s source package cannot be had or built: {why}')
+        programs = {}
+    alone = {name: passes(path, name, None, preload=False) for name, path in programs.items()}
+    for name, (passed, result) in alone.items():
+        if not passed:
+            t.skip(name, f'fails on jemalloc itself: status {result.status}')
+    for memdebug in MODES if programs else ():
+        failed = []
+        for name, path in programs.items():
+            if alone[name][0]:
+                passed, result = passes(path, name, memdebug)
+                failed += [] if passed else [f'{name}: {result}']
+        t.ok(not failed, f'{memdebug or "unset"}: {len(programs)} integration programs of jemalloc pass',
+             '\n'.join(failed))
