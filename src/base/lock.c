@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 static THREAD_LOCAL uint32_t held_ranks; /* bit r: a lock of rank r is held by this thread */
+/* Of those, what a signal handler holds that has come between its thread's note and its lock. */
+static THREAD_LOCAL uint32_t nested_ranks;
 
 /* Before the lock is had and until after it is free: a signal in between finds it noted. */
 static void note(struct lock *lock)
@@ -21,7 +23,11 @@ static void note(struct lock *lock)
 static void unnote(struct lock *lock)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    held_ranks &= ~(1u << lock->rank);
+    uint32_t bit = 1u << lock->rank;
+    if (nested_ranks & bit)
+        nested_ranks &= ~bit;
+    else
+        held_ranks &= ~bit;
 }
 
 bool lock_held_here(void)
@@ -31,13 +37,14 @@ bool lock_held_here(void)
 
 bool lock_try(struct lock *lock)
 {
-    uint32_t expected = 0, before = held_ranks;
-    /* What is being tried may be held by this very thread (a handler): no order to check. */
-    held_ranks |= 1u << lock->rank;
+    uint32_t expected = 0, before = held_ranks, bit = 1u << lock->rank;
+    /* Whoever does not wait keeps no order; and what is being tried may be held by this very thread
+     * (a handler), or be about to be. */
+    held_ranks |= bit;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_RELAXED)) {
-        assert((before >> lock->rank) == 0 && "locks are taken in rising rank");
+        nested_ranks |= before & bit;
         return true;
     }
     held_ranks = before;
@@ -82,5 +89,5 @@ void lock_release(struct lock *lock)
 void lock_renew(struct lock *lock)
 {
     lock->word = 0;
-    held_ranks = 0;
+    held_ranks = nested_ranks = 0;
 }

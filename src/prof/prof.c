@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "memdebug/segment.h"
 #include "prof/live.h"
+#include "prof/pending.h"
 #include "prof/table.h"
 #include "segment/segment.h"
 #include "stack/modules.h"
@@ -24,13 +25,29 @@ void (*prof_on_sample)(void);
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
 static bool by_address; /* samples are found by address (the tracked variant) */
 
+/* Records a free: of a handle, or of an address. */
+static void remove_locked(uint64_t what);
+
+/* Whoever lets go of the tables does what was left for them meanwhile.  If it is held again by
+ * then, so does that one; and whoever leaves something tries to take them afterwards.  So nothing
+ * is left that nobody will see; in particular, of a block that has been freed nothing is left when
+ * its address is sampled again. */
+static void tables_release(void)
+{
+    do {
+        if (UNLIKELY(pending_any()))
+            pending_take(remove_locked);
+        lock_release(&tables_lock);
+    } while (UNLIKELY(pending_any()) && lock_try(&tables_lock));
+}
+
 /* Whoever holds the modules lock may be waiting for the loader, and the loader for this thread (the
  * program allocates in a callback of dl_iterate_phdr): never waited for.  The tables lock is held
  * for moments, but by this very thread if a signal handler came in between. */
 static bool move_lock(bool take)
 {
     if (!take) {
-        lock_release(&tables_lock);
+        tables_release();
         modules_release();
         return true;
     }
@@ -202,7 +219,7 @@ static uint64_t record(const void *ptr, size_t size)
     lock_take(&tables_lock);
     uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
     if (UNLIKELY(!stack && depth)) {
-        lock_release(&tables_lock);
+        tables_release();
         uint32_t epoch = modules_epoch(pcs, depth);
         lock_take(&tables_lock);
         stack = stack_find_locked(pcs, depth, hash);
@@ -218,7 +235,7 @@ static uint64_t record(const void *ptr, size_t size)
             ((struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + bucket)->samples++;
         }
     }
-    lock_release(&tables_lock);
+    tables_release();
     room_give(pcs);
     if (inside)
         prof_loader_end();
@@ -249,36 +266,42 @@ bool prof_alloc_at(const void *ptr, size_t size)
     return prof_alloc(ptr, size) != 0;
 }
 
-static void forget(uint64_t handle, const void *ptr)
+static void remove_locked(uint64_t what)
+{
+    struct md_sample gone;
+    if (by_address ? live_remove_at_locked(what, &gone) : live_remove_locked(what, &gone))
+        charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
+}
+
+static void forget(uint64_t what)
 {
     struct prof_thread *t = &prof_thread;
-    struct md_sample gone;
-    bool outer = t->busy;
     if (!segment_check())
         return;
-    /* A signal handler frees while its thread is in here, perhaps with the lock. */
-    if (UNLIKELY(outer) && !lock_try(&tables_lock)) {
-        COUNT_ADD(lost_samples, 1);
-        return;
-    }
-    t->busy = true;
-    if (LIKELY(!outer))
+    if (LIKELY(!t->busy)) {
+        t->busy = true;
         lock_take(&tables_lock);
-    if (handle ? live_remove_locked(handle, &gone) : live_remove_at_locked((uintptr_t)ptr, &gone))
-        charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
-    lock_release(&tables_lock);
-    t->busy = outer;
+        remove_locked(what);
+        tables_release();
+        t->busy = false;
+    } else if (pending_add(what)) {
+        /* A signal handler frees while its thread is in here, perhaps with the lock. */
+        if (lock_try(&tables_lock))
+            tables_release();
+    } else {
+        COUNT_ADD(lost_samples, 1);
+    }
 }
 
 void prof_free(uint64_t handle)
 {
     if (handle)
-        forget(handle, NULL);
+        forget(handle);
 }
 
 void prof_free_at(const void *ptr)
 {
-    forget(0, ptr);
+    forget((uintptr_t)ptr);
 }
 
 uint64_t prof_moment(void)
@@ -302,7 +325,7 @@ uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment)
             MIN(MIN(from + FLAG_BATCH, count), segment_header()->section[MD_SECTION_SAMPLES].count);
         for (uint64_t slot = from; slot < end; slot++)
             leaks += live_flag_locked((uint32_t)slot, flags[slot], moment);
-        lock_release(&tables_lock);
+        tables_release();
         t->busy = false;
     }
     return leaks;
@@ -366,4 +389,5 @@ void prof_inherit(const struct md_header *parent, const uint64_t *readable)
         }
     }
     live_inherited_locked();
+    pending_take(remove_locked); /* what the parent had left */
 }

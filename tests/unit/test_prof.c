@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
+#include <time.h>
 
 static void test_weight(void)
 {
@@ -250,6 +252,130 @@ static void test_by_address(void)
     ok(inuse == 0 && bytes == 0 && alloc >= 2, "freed by their addresses");
 }
 
+/* The tables are locked, and a signal handler of whoever holds them frees: more than one block of
+ * what is left for later holds, and an address that is sampled again by another thread. */
+static void *sample_again(void *argument)
+{
+    prof_alloc_at(argument, 1234);
+    return NULL;
+}
+
+static unsigned live_at(uint64_t addr, uint64_t size)
+{
+    const struct md_sample *samples = segment_table(MD_SECTION_SAMPLES);
+    const struct md_bucket *buckets = segment_table(MD_SECTION_BUCKETS);
+    unsigned n = 0;
+    for (uint64_t i = 0; i < segment_header()->section[MD_SECTION_SAMPLES].count; i++)
+        n += samples[i].addr == addr && buckets[samples[i].bucket].size == size;
+    return n;
+}
+
+static void test_locked(bool at)
+{
+    enum { COUNT = 3000 };
+    static uint64_t handles[COUNT];
+    static const char *blocks = (const char *)UINT64_C(0x50000000);
+    double alloc, inuse, bytes;
+    pthread_t other;
+    for (unsigned i = 0; i < COUNT; i++)
+        if (at)
+            prof_alloc_at(blocks + 64 * i, 1200);
+        else
+            handles[i] = prof_alloc(blocks + 64 * i, 1200);
+    uint64_t lost = segment_counters()->lost_samples;
+    ok(segment_move_lock(true), "the tables are locked");
+    prof_thread.busy = true;
+    for (unsigned i = 0; i < COUNT; i++)
+        if (at)
+            prof_free_at(blocks + 64 * i);
+        else
+            prof_free(handles[i]);
+    prof_thread.busy = false;
+    sums(1200, &alloc, &inuse, &bytes);
+    ok(inuse > 0, "nothing can be recorded meanwhile");
+    if (at)
+        pthread_create(&other, NULL, sample_again, (void *)(uintptr_t)(blocks + 64));
+    segment_move_lock(false);
+    sums(1200, &alloc, &inuse, &bytes);
+    ok(inuse == 0 && bytes == 0, "%s: none is lost, %.0f objects are left",
+       at ? "by address" : "by handle", inuse);
+    is(segment_counters()->lost_samples - lost, 0, "and none counted so");
+    if (!at)
+        return;
+    pthread_join(other, NULL);
+    ok(live_at((uintptr_t)blocks + 64, 1200) == 0 && live_at((uintptr_t)blocks + 64, 1234) == 1,
+       "an address that is sampled again has its own record alone");
+    prof_free_at(blocks + 64);
+    is(live_at((uintptr_t)blocks + 64, 1234), 0, "which goes with it");
+}
+
+/* Threads sample and free as fast as they can, and are interrupted by handlers that free too. */
+enum { CROWD = 3, STASH = 20000 };
+static _Thread_local uint64_t *stash;
+static _Thread_local unsigned stash_left;
+static unsigned by_handlers;
+
+static void free_one(int signal)
+{
+    (void)signal;
+    if (stash && stash_left) {
+        prof_free_at((void *)stash[--stash_left]);
+        __atomic_fetch_add(&by_handlers, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static unsigned crowd_done;
+
+static void *sample_and_free(void *argument)
+{
+    static uint64_t stashes[CROWD][STASH];
+    uintptr_t number = (uintptr_t)argument, base = UINT64_C(0x60000000) + (number << 24);
+    stash = stashes[number];
+    for (unsigned i = 0; i < STASH; i++) {
+        stash[i] = base + 64 * i;
+        prof_alloc_at((void *)stash[i], 1300);
+    }
+    stash_left = STASH;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    base += 1 << 23;
+    for (int round = 0; round < 300; round++) {
+        for (unsigned i = 0; i < 100; i++)
+            prof_alloc_at((void *)(base + 64 * i), 1301 + number);
+        for (unsigned i = 0; i < 100; i++)
+            prof_free_at((void *)(base + 64 * i));
+    }
+    while (stash_left)
+        free_one(0);
+    __atomic_fetch_add(&crowd_done, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static void test_handlers(void)
+{
+    pthread_t threads[CROWD];
+    double alloc, inuse, bytes;
+    uint64_t lost = segment_counters()->lost_samples;
+    struct sigaction action = {.sa_handler = free_one, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR2, &action, NULL);
+    for (uintptr_t i = 0; i < CROWD; i++)
+        pthread_create(&threads[i], NULL, sample_and_free, (void *)i);
+    while (__atomic_load_n(&crowd_done, __ATOMIC_RELAXED) < CROWD) {
+        for (unsigned i = 0; i < CROWD; i++)
+            pthread_kill(threads[i], SIGUSR2);
+        nanosleep(&(struct timespec){0, 5000}, NULL);
+    }
+    unsigned left = 0;
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    for (uint64_t size = 1300; size <= 1300 + CROWD; size++) {
+        sums(size, &alloc, &inuse, &bytes);
+        left += inuse != 0 || bytes != 0 || alloc == 0;
+    }
+    is(left, 0, "threads and their handlers sample and free at once: all comes out even");
+    is(segment_counters()->lost_samples - lost, 0, "none is lost (%u freed by handlers)",
+       by_handlers);
+}
+
 int main(void)
 {
     unwind_init();
@@ -275,7 +401,10 @@ int main(void)
     test_estimates();
     test_threads();
     test_fork(false);
+    test_locked(false);
     test_by_address();
+    test_locked(true);
+    test_handlers();
     segment_fini();
     if (files)
         is(rmdir(folder), 0, "no file is left");

@@ -1,0 +1,71 @@
+#include "prof/pending.h"
+
+#include "base/compiler.h"
+#include "base/os.h"
+
+#define BLOCK 511u
+
+struct block {
+    struct block *next;
+    uint64_t what[BLOCK]; /* 0: free */
+};
+static struct block first;
+static uint32_t count; /* at least as many as there are */
+
+static struct block *block_after(struct block *block)
+{
+    struct block *next = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE), *fresh;
+    if (next || !(fresh = own_map(sizeof *fresh)))
+        return next;
+    if (__atomic_compare_exchange_n(&block->next, &next, fresh, false, __ATOMIC_RELEASE,
+                                    __ATOMIC_ACQUIRE))
+        return fresh;
+    own_unmap(fresh, sizeof *fresh);
+    return next;
+}
+
+static bool add_to(struct block *block, uint64_t what)
+{
+    for (unsigned i = 0; i < BLOCK; i++) {
+        uint64_t none = 0;
+        if (!__atomic_load_n(&block->what[i], __ATOMIC_RELAXED) &&
+            __atomic_compare_exchange_n(&block->what[i], &none, what, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+            return true;
+    }
+    return false;
+}
+
+bool pending_add(uint64_t what)
+{
+    /* Blocks fill in order, so those before this one are full. */
+    uint32_t before = __atomic_fetch_add(&count, 1, __ATOMIC_SEQ_CST) / BLOCK;
+    struct block *block = &first;
+    while (block && (before || !add_to(block, what))) {
+        block = block_after(block);
+        before -= before > 0;
+    }
+    if (!block)
+        __atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
+    return block != NULL;
+}
+
+bool pending_any(void)
+{
+    return __atomic_load_n(&count, __ATOMIC_SEQ_CST) != 0;
+}
+
+void pending_take(void (*fn)(uint64_t what))
+{
+    for (struct block *block = &first; block;
+         block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE))
+        for (unsigned i = 0; i < BLOCK && pending_any(); i++) {
+            uint64_t what = __atomic_load_n(&block->what[i], __ATOMIC_RELAXED)
+                                ? __atomic_exchange_n(&block->what[i], 0, __ATOMIC_ACQUIRE)
+                                : 0;
+            if (!what)
+                continue;
+            fn(what);
+            __atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
+        }
+}
