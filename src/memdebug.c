@@ -416,11 +416,15 @@ static __attribute__((constructor)) void at_load(void)
 {
     static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size,
                                           prof_moment, prof_flag};
+    sigset_t all, before;
     passed_init();
     if (unchecked)
         register_exit();
     if (!active)
         return;
+    /* The loader is asked here: no signal handler may, meanwhile. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     unwind_init();
     startup_load();
     if (option_number(OPTION_HELP))
@@ -435,6 +439,7 @@ static __attribute__((constructor)) void at_load(void)
     if (gc_mode != GC_OFF)
         gc_init(&hooks);
     service_paces = gc_mode == GC_OBSERVE;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (wants_service())
         service_start();
 }

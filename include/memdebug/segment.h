@@ -191,7 +191,7 @@ struct md_module {
     uint64_t offset; /* in the file, of `start` */
     uint64_t bias;   /* load bias: address in memory - address in the file's symbol tables */
     uint32_t born;   /* stack epochs from `born` on ... */
-    uint32_t gone;   /* ... to before `gone` belong to it; 0: still loaded */
+    uint32_t gone;   /* ... to before `gone` belong to it; 0: nothing else has been found there */
     uint32_t build_id_size;
     uint32_t path_size; /* without the NUL */
     uint8_t build_id[32];

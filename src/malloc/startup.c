@@ -3,7 +3,8 @@
 #include "base/compiler.h"
 #include "base/os.h"
 #include "malloc/entry.h"
-#include "prof/prof.h"
+#include "stack/loaded.h"
+#include "stack/modules.h"
 #include "stack/unwind.h"
 
 #include <dlfcn.h>
@@ -29,9 +30,8 @@ void startup_load(void)
 {
     uintptr_t next = (uintptr_t)dlsym(RTLD_NEXT, "malloc"),
               libc = (uintptr_t)dlsym(RTLD_NEXT, "fork");
-    struct dl_find_object a, b;
-    if (next && libc && _dl_find_object((void *)next, &a) == 0 &&
-        _dl_find_object((void *)libc, &b) == 0 && a.dlfo_link_map != b.dlfo_link_map)
+    struct loaded a, b;
+    if (next && libc && loaded_at(next, &a) && loaded_at(libc, &b) && a.identity != b.identity)
         other_malloc = next;
     __atomic_store_n(&state, RUNNING, __ATOMIC_RELEASE);
 }
@@ -46,66 +46,37 @@ struct pages {
     uintptr_t start, end;
 };
 
-/* Segment `i` of a module from `from` on, if it is to be given back. */
-static bool in_segment(const struct dl_phdr_info *info, int i, uintptr_t from, struct pages *pages)
-{
-    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-    uintptr_t start = info->dlpi_addr + p->p_vaddr;
-    if (p->p_type != PT_LOAD || p->p_flags & PF_W || from - start >= p->p_memsz)
-        return false;
-    pages->start = (from + OS_PAGE - 1) & ~(uintptr_t)(OS_PAGE - 1);
-    pages->end = (start + p->p_memsz) & ~(uintptr_t)(OS_PAGE - 1);
-    return pages->start < pages->end;
-}
-
-static bool holds(const struct dl_phdr_info *info, uintptr_t address)
-{
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-        if (p->p_type == PT_LOAD && address - info->dlpi_addr - p->p_vaddr < p->p_memsz)
-            return true;
-    }
-    return false;
-}
-
 /* What is looked at: once, by one thread. */
 static struct pages ranges[RANGES];
 static unsigned range_count;
 
-static void add(struct pages pages)
+static void add(uintptr_t start, uintptr_t end)
 {
-    if (pages.start < pages.end && range_count < RANGES)
-        ranges[range_count++] = pages;
+    start = (start + OS_PAGE - 1) & ~(uintptr_t)(OS_PAGE - 1);
+    end &= ~(uintptr_t)(OS_PAGE - 1);
+    if (start < end && range_count < RANGES)
+        ranges[range_count++] = (struct pages){start, end};
 }
 
-/* All but the page that is not ours. */
-static void add_whole(struct pages pages)
+/* All that is not written to of the module that holds `address`, but for the page that is not ours.
+ */
+static void add_module(uintptr_t address)
 {
+    unsigned count;
     uintptr_t gap = (uintptr_t)entry_page_tracked;
-    if (gap - pages.start < pages.end - pages.start) {
-        add((struct pages){pages.start, gap});
-        pages.start = gap + OS_PAGE;
+    struct loaded object;
+    const ElfW(Phdr) *headers =
+        address && loaded_at(address, &object) ? loaded_headers(&object, &count) : NULL;
+    for (unsigned i = 0; headers && i < count; i++) {
+        uintptr_t start = object.bias + headers[i].p_vaddr, end = start + headers[i].p_memsz;
+        if (headers[i].p_type != PT_LOAD || headers[i].p_flags & PF_W)
+            continue;
+        if (gap - start < end - start) {
+            add(start, gap);
+            start = gap + OS_PAGE;
+        }
+        add(start, end);
     }
-    add(pages);
-}
-
-/* Of ours and the other allocator all of it, of others the tables for unwinding: from
- * .eh_frame_hdr to the end of its segment. */
-static int visit(struct dl_phdr_info *info, size_t size, void *unused)
-{
-    struct pages pages;
-    bool whole = holds(info, own_text_start) || (other_malloc && holds(info, other_malloc));
-    (void)size, (void)unused;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-        uintptr_t address = info->dlpi_addr + p->p_vaddr;
-        if (whole && in_segment(info, i, address, &pages))
-            add_whole(pages);
-        for (int k = 0; p->p_type == PT_GNU_EH_FRAME && !whole && k < info->dlpi_phnum; k++)
-            if (in_segment(info, k, address, &pages))
-                add(pages);
-    }
-    return 0;
 }
 
 /* Pages that are as their file has them, or not there; `fd` is of pagemap.  A module that has been
@@ -134,11 +105,13 @@ void startup_publish(uint64_t allocated_bytes)
 {
     if (LIKELY(__atomic_load_n(&state, __ATOMIC_ACQUIRE) != RUNNING) ||
         allocated_bytes < OVER_BYTES ||
-        __atomic_exchange_n(&state, OVER, __ATOMIC_ACQ_REL) != RUNNING || !prof_loader_begin())
+        __atomic_exchange_n(&state, OVER, __ATOMIC_ACQ_REL) != RUNNING)
         return;
     int saved = errno;
-    dl_iterate_phdr(visit, NULL);
-    prof_loader_end();
+    /* Of ours and the other allocator all of it, of others the tables that stacks have touched. */
+    add_module(own_text_start);
+    add_module(other_malloc);
+    modules_each_tables(add);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
     for (unsigned i = 0; i < range_count && fd >= 0; i++)
         give_back(fd, ranges[i]);

@@ -41,9 +41,7 @@ static void tables_release(void)
     } while (UNLIKELY(pending_any()) && lock_try(&tables_lock));
 }
 
-/* Whoever holds the modules lock may be waiting for the loader, and the loader for this thread (the
- * program allocates in a callback of dl_iterate_phdr): never waited for.  The tables lock is held
- * for moments, but by this very thread if a signal handler came in between. */
+/* Both are held for moments, but by this very thread if a signal handler came in between. */
 static bool move_lock(bool take)
 {
     if (!take) {
@@ -91,16 +89,16 @@ static void room_give(uint64_t *pcs)
         own_unmap(pcs, sizeof rooms[0]);
 }
 
-/* The unwinder and the loader have locks, which a forked copy finds as they are at that moment:
- * held for ever, if another thread was inside.  So fork waits until nobody is, those that come
- * meanwhile take no stack, and a copy that finds somebody inside nevertheless (one made past the
- * fork handlers) never takes one. */
+/* The unwinder has a lock, which a forked copy finds as it is at that moment: held for ever, if
+ * another thread was inside.  So fork waits until nobody is, those that come meanwhile take no
+ * stack, and a copy that finds somebody inside nevertheless (one made past the fork handlers) never
+ * takes one. */
 /* Microseconds as a rule; this is time for a thread that lost its CPU inside. */
 #define FORK_WAIT_NS 500000000
 static uint32_t gathering, forks;
 static bool no_stacks;
 
-bool prof_loader_begin(void)
+static bool gather_begin(void)
 {
     if (no_stacks)
         return false;
@@ -113,7 +111,7 @@ bool prof_loader_begin(void)
     return false;
 }
 
-void prof_loader_end(void)
+static void gather_end(void)
 {
     __atomic_fetch_sub(&gathering, 1, __ATOMIC_RELEASE);
     prof_thread.gathering = false;
@@ -207,7 +205,7 @@ static uint64_t record(const void *ptr, size_t size)
 {
     if (!segment_check())
         return 0;
-    bool truncated = false, inside = prof_loader_begin();
+    bool truncated = false, inside = gather_begin();
     uint64_t *pcs = inside ? room_take() : NULL;
     unsigned depth =
         pcs ? unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated) : 0;
@@ -238,7 +236,7 @@ static uint64_t record(const void *ptr, size_t size)
     tables_release();
     room_give(pcs);
     if (inside)
-        prof_loader_end();
+        gather_end();
     if (handle)
         COUNT_ADD(samples, 1);
     else
@@ -340,11 +338,12 @@ void prof_inherit(const struct md_header *parent, const uint64_t *readable)
 {
     lock_renew(&tables_lock);
     memset(room_taken, 0, sizeof room_taken);
-    modules_renew();
     table_renew();
     live_renew();
-    if (!parent)
+    if (!parent) {
+        modules_inherit(NULL, 0);
         return;
+    }
     const struct md_section *section = parent->section;
     const char *base = (const char *)parent;
     const struct md_sample *samples = (const void *)(base + section[MD_SECTION_SAMPLES].offset);
@@ -353,6 +352,8 @@ void prof_inherit(const struct md_header *parent, const uint64_t *readable)
     uint64_t count[MD_SECTION_COUNT];
     for (unsigned id = 0; id < MD_SECTION_COUNT; id++)
         count[id] = MIN(__atomic_load_n(&section[id].count, __ATOMIC_RELAXED), readable[id]);
+    modules_inherit((const void *)(base + section[MD_SECTION_MODULES].offset),
+                    count[MD_SECTION_MODULES]);
     for (uint32_t slot = 0; slot < count[MD_SECTION_SAMPLES]; slot++) {
         struct md_sample s = samples[slot];
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -375,9 +376,7 @@ void prof_inherit(const struct md_header *parent, const uint64_t *readable)
             uint32_t depth = stack->depth, hash = stack_hash(stack->pc, depth);
             id = stack_find_locked(stack->pc, depth, hash);
             if (!id)
-                id = stack_add_locked(stack->pc, depth, hash,
-                                      no_stacks ? 0 : modules_epoch(stack->pc, depth),
-                                      stack->truncated);
+                id = stack_add_locked(stack->pc, depth, hash, stack->epoch, stack->truncated);
         }
         s.flags = MD_SAMPLE_INHERITED; /* its own cycles will say what it reaches */
         if (bucket_intern_locked(id, b->size, &s.bucket) &&

@@ -23,7 +23,7 @@ struct prof_thread {
     struct rng rng;
     bool seeded;
     bool busy;      /* inside the profiler: what it calls is not sampled */
-    bool gathering; /* inside the unwinder or the loader's list */
+    bool gathering; /* inside the unwinder */
     bool alone;     /* within fork: nobody else was, so that the copy may go in */
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
@@ -36,12 +36,8 @@ void prof_init(void);
  * whose sections `readable` entries are mapped here. */
 void prof_inherit(const struct md_header *parent, const uint64_t *readable);
 /* Around fork, in the parent.  The first waits, for microseconds as a rule, until no other thread
- * is inside the unwinder or the loader. */
+ * is inside the unwinder. */
 void prof_before_fork(void);
-/* Around every call of the unwinder or the loader from inside an allocation, so that fork meets
- * nobody there.  False: not now, or never in this process. */
-bool prof_loader_begin(void);
-void prof_loader_end(void);
 void prof_after_fork(void);
 /* In a forked copy, before any other thread of it begins. */
 void prof_renew(void);

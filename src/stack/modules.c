@@ -4,137 +4,201 @@
 #include "base/lock.h"
 #include "base/os.h"
 #include "segment/segment.h"
+#include "stack/loaded.h"
 
 #include <link.h>
 #include <stdbool.h>
 #include <string.h>
 
-/* All guarded by modules_lock, but for `epoch`. */
-static struct lock modules_lock = LOCK_INIT(LOCK_MODULES);
-static uint32_t epoch = 1;
-static unsigned long long seen_subs;
+#define MODULES 1024u
 
-static bool known(uint64_t pc)
+/* What is known of an entry of the table beside it.  Private: a forked copy has it as it was at the
+ * fork, and what its parent adds later is not for it. */
+struct known {
+    struct loaded object;               /* without its name, which is the loader's */
+    uintptr_t tables_start, tables_end; /* in memory */
+};
+
+/* All guarded by modules_lock. */
+static struct lock modules_lock = LOCK_INIT(LOCK_MODULES);
+static struct known known[MODULES];
+static unsigned known_count; /* entries of the table that are whole */
+static uint32_t epoch = 1;
+
+static struct md_module *table(void)
 {
-    const struct md_module *m = segment_table(MD_SECTION_MODULES);
-    uint64_t count = segment_header()->section[MD_SECTION_MODULES].count;
-    for (uint64_t i = 0; i < count; i++)
-        if (pc - m[i].start < m[i].limit - m[i].start && !m[i].gone)
-            return true;
-    return false;
+    return segment_table(MD_SECTION_MODULES);
 }
 
-static void read_build_id(struct md_module *m, const struct dl_phdr_info *info)
+static void read_notes(struct md_module *m, const struct loaded *object, const ElfW(Phdr) * p)
 {
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-        if (p->p_type != PT_NOTE)
-            continue;
-        const char *at = (const char *)info->dlpi_addr + p->p_vaddr, *end = at + p->p_memsz;
-        while (at + sizeof(ElfW(Nhdr)) <= end) {
-            const ElfW(Nhdr) *note = (const void *)at;
-            const char *name = at + sizeof *note;
-            const char *desc = name + ((note->n_namesz + 3u) & ~3u);
-            if (desc + note->n_descsz > end)
-                break;
-            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
-                memcmp(name, "GNU", 4) == 0) {
-                m->build_id_size = MIN(note->n_descsz, (uint32_t)sizeof m->build_id);
-                memcpy(m->build_id, desc, m->build_id_size);
-                return;
-            }
-            at = desc + ((note->n_descsz + 3u) & ~3u);
+    const char *at = (const char *)object->bias + p->p_vaddr, *end = at + p->p_memsz;
+    if ((uintptr_t)at < object->start || (uintptr_t)end > object->end)
+        return;
+    while (at + sizeof(ElfW(Nhdr)) <= end) {
+        const ElfW(Nhdr) *note = (const void *)at;
+        const char *name = at + sizeof *note;
+        const char *desc = name + ((note->n_namesz + 3u) & ~3u);
+        if (desc + note->n_descsz > end)
+            return;
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
+            m->build_id_size = MIN(note->n_descsz, (uint32_t)sizeof m->build_id);
+            memcpy(m->build_id, desc, m->build_id_size);
+            return;
         }
+        at = desc + ((note->n_descsz + 3u) & ~3u);
     }
 }
 
-static bool describe(struct md_module *m, const struct dl_phdr_info *info)
+/* Where code lies and which build it is; without headers, all of it may be code. */
+static void read_headers(struct md_module *m, struct known *k, const struct loaded *object)
 {
-    memset(m, 0, sizeof *m);
-    m->bias = info->dlpi_addr;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-        if (p->p_type != PT_LOAD || !(p->p_flags & PF_X))
+    unsigned count;
+    const ElfW(Phdr) *headers = loaded_headers(object, &count);
+    m->bias = object->bias;
+    m->start = object->start;
+    m->limit = object->end;
+    bool code = false;
+    for (unsigned i = 0; headers && i < count; i++) {
+        const ElfW(Phdr) *p = &headers[i];
+        uint64_t start = object->bias + p->p_vaddr, end = start + p->p_memsz;
+        if (p->p_type == PT_NOTE && !m->build_id_size)
+            read_notes(m, object, p);
+        if (p->p_type != PT_LOAD)
             continue;
-        uint64_t start = info->dlpi_addr + p->p_vaddr;
-        if (!m->start) {
+        if (object->tables - start < p->p_memsz && !(p->p_flags & PF_W)) {
+            k->tables_start = object->tables;
+            k->tables_end = end;
+        }
+        if (!(p->p_flags & PF_X))
+            continue;
+        if (!code) {
             m->start = start & ~(uint64_t)(OS_PAGE - 1);
             m->offset = p->p_offset & ~(uint64_t)(OS_PAGE - 1);
         }
-        m->limit = (start + p->p_memsz + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
+        code = true;
+        m->limit = (end + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
     }
-    if (!m->start)
-        return false;
-    read_build_id(m, info);
-    if (strncmp(info->dlpi_name, "linux-vdso", 10) == 0)
+}
+
+/* The path that the loader's name stands for, into m->path. */
+static void name_module(struct md_module *m, const char *name)
+{
+    if (strncmp(name, "linux-vdso", 10) == 0)
         strcpy(m->path, "[vdso]");
-    else if (info->dlpi_name[0])
-        strncpy(m->path, info->dlpi_name, sizeof m->path - 1);
+    else if (name[0])
+        strncpy(m->path, name, sizeof m->path - 1);
     else
         os_executable(m->path, sizeof m->path);
     m->path_size = (uint32_t)strlen(m->path);
-    return true;
 }
 
-struct visit {
-    bool only_subs;
-    unsigned long long subs;
-    uint64_t live[1024 / 64]; /* bit i: table entry i was seen */
-};
-
-static int visit(struct dl_phdr_info *info, size_t size, void *data)
+static void change(bool *changed)
 {
-    struct visit *v = data;
-    struct md_module fresh;
-    if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
-        v->subs = info->dlpi_subs;
-    if (v->only_subs)
-        return 1;
-    if (!describe(&fresh, info))
-        return 0;
-    struct md_module *m = segment_table(MD_SECTION_MODULES);
-    uint64_t count = segment_header()->section[MD_SECTION_MODULES].count;
-    for (uint64_t i = 0; i < count; i++)
-        if (!m[i].gone && m[i].start == fresh.start && m[i].limit == fresh.limit &&
-            strcmp(m[i].path, fresh.path) == 0) {
-            v->live[i / 64] |= 1ull << (i % 64);
-            return 0;
+    if (!*changed)
+        epoch++;
+    *changed = true;
+}
+
+/* Whether entry `i` is this object.  Another may lie at the same addresses, with the same record of
+ * the loader: then it has another file or another build.  A file replaced by one without a build
+ * id, of the same size and the same layout, is not told from the old one. */
+static bool is_entry(unsigned i, const struct loaded *object)
+{
+    const struct loaded *was = &known[i].object;
+    const struct md_module *m = &table()[i];
+    struct md_module fresh = {.start = 0};
+    struct known unused;
+    if (was->identity != object->identity || was->start != object->start ||
+        was->end != object->end || was->bias != object->bias || was->tables != object->tables ||
+        was->dynamic != object->dynamic)
+        return false;
+    /* The executable and the vdso stay. */
+    if (!object->name[0] || m->path[0] == '[')
+        return true;
+    read_headers(&fresh, &unused, object);
+    return strncmp(m->path, object->name, sizeof m->path - 1) == 0 &&
+           m->build_id_size == fresh.build_id_size &&
+           memcmp(m->build_id, fresh.build_id, fresh.build_id_size) == 0;
+}
+
+/* Marks what the table has between `start` and `end`, but for entry `keep`. */
+static void clear(uintptr_t start, uintptr_t end, unsigned keep, bool *changed)
+{
+    for (unsigned i = 0; i < known_count; i++)
+        if (i != keep && !table()[i].gone && known[i].object.start < end &&
+            start < known[i].object.end) {
+            change(changed);
+            table()[i].gone = epoch;
         }
-    if (!segment_grow(MD_SECTION_MODULES, count + 1))
-        return 0;
-    fresh.born = epoch;
-    memcpy(&m[count], &fresh, sizeof fresh);
-    v->live[count / 64] |= 1ull << (count % 64);
-    segment_set_count(MD_SECTION_MODULES, count + 1);
-    return 0;
+}
+
+static unsigned find(const struct loaded *object)
+{
+    for (unsigned i = 0; i < known_count; i++)
+        if (!table()[i].gone && is_entry(i, object))
+            return i;
+    return MODULES;
+}
+
+static void add(const struct loaded *object, bool *changed)
+{
+    unsigned i = known_count;
+    if (i >= MODULES || !segment_grow(MD_SECTION_MODULES, i + 1))
+        return;
+    struct md_module *m = &table()[i];
+    struct known *k = &known[i];
+    memset(m, 0, sizeof *m);
+    *k = (struct known){.object = *object};
+    k->object.name = NULL;
+    read_headers(m, k, object);
+    name_module(m, object->name);
+    change(changed);
+    m->born = epoch;
+    segment_set_count(MD_SECTION_MODULES, i + 1);
+    __atomic_store_n(&known_count, i + 1, __ATOMIC_RELEASE);
 }
 
 uint32_t modules_epoch(const uint64_t *pcs, unsigned count)
 {
-    struct visit v = {.only_subs = true};
-    if (!lock_try(&modules_lock))
-        return __atomic_load_n(&epoch, __ATOMIC_RELAXED);
-    dl_iterate_phdr(visit, &v);
-    bool refresh = v.subs != seen_subs;
-    for (unsigned i = 0; i < count && !refresh; i++)
-        refresh = !known(pcs[i] - 1);
-    if (refresh) {
-        /* Those not met again are gone from the next epoch on: stacks of this one may be theirs. */
-        struct md_module *m = segment_table(MD_SECTION_MODULES);
-        uint64_t before = segment_header()->section[MD_SECTION_MODULES].count;
-        bool subs_changed = v.subs != seen_subs;
-        seen_subs = v.subs;
-        if (subs_changed)
-            __atomic_fetch_add(&epoch, 1, __ATOMIC_RELAXED);
-        memset(&v, 0, sizeof v);
-        dl_iterate_phdr(visit, &v);
-        for (uint64_t i = 0; i < before && subs_changed; i++)
-            if (!m[i].gone && !(v.live[i / 64] >> (i % 64) & 1))
-                m[i].gone = epoch;
+    struct loaded object = {.start = 0};
+    uint64_t checked[MODULES / 64] = {0}; /* bit i: entry i is what lies there now */
+    bool changed = false;
+    lock_take(&modules_lock);
+    for (unsigned p = 0; p < count; p++) {
+        uintptr_t address = pcs[p] - 1;
+        unsigned i = 0;
+        while (i < known_count &&
+               !(checked[i / 64] >> (i % 64) & 1 &&
+                 address - known[i].object.start < known[i].object.end - known[i].object.start))
+            i++;
+        if (i < known_count)
+            continue;
+        if (!loaded_at(address, &object)) {
+            clear(address, address + 1, MODULES, &changed);
+            continue;
+        }
+        i = find(&object);
+        clear(object.start, object.end, i, &changed);
+        if (i == MODULES) {
+            i = known_count;
+            add(&object, &changed);
+        }
+        if (i < known_count)
+            checked[i / 64] |= UINT64_C(1) << (i % 64);
     }
     uint32_t now = epoch;
     lock_release(&modules_lock);
     return now;
+}
+
+void modules_each_tables(void (*each)(uintptr_t start, uintptr_t end))
+{
+    lock_take(&modules_lock);
+    for (unsigned i = 0; i < known_count; i++)
+        if (!table()[i].gone && known[i].tables_start)
+            each(known[i].tables_start, known[i].tables_end);
+    lock_release(&modules_lock);
 }
 
 bool modules_try(void)
@@ -147,8 +211,17 @@ void modules_release(void)
     lock_release(&modules_lock);
 }
 
-void modules_renew(void)
+void modules_inherit(const struct md_module *parent, uint64_t readable)
 {
     lock_renew(&modules_lock);
-    seen_subs = 0;
+    known_count = (unsigned)MIN(known_count, readable);
+    if (!segment_grow(MD_SECTION_MODULES, known_count))
+        known_count = 0;
+    for (unsigned i = 0; i < known_count; i++) {
+        table()[i] = parent[i];
+        /* What the parent found out since was not so at the fork. */
+        if (table()[i].gone > epoch)
+            table()[i].gone = 0;
+    }
+    segment_set_count(MD_SECTION_MODULES, known_count);
 }

@@ -4,12 +4,10 @@
 #include "base/options.h"
 #include "base/os.h"
 #include "memdebug/segment.h"
-#include "stack/unwind_probe.h"
+#include "stack/loaded.h"
+#include "stack/unwinder.h"
 
-#include <dlfcn.h>
 #include <elf.h>
-#define UNW_LOCAL_ONLY
-#include <libunwind.h>
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
@@ -20,6 +18,7 @@ extern void *__libc_stack_end;
 
 uintptr_t own_text_start, own_text_end;
 static bool ready;
+static bool has_tables; /* libunwind can be used */
 
 /* libunwind makes a thread-specific key at its first stack, and sets it inside an allocation at
  * each thread's first.  Setting a key above 31 allocates, and if that very allocation is the one
@@ -101,13 +100,13 @@ static NOINLINE int walk_steps(void **pcs, int most)
     unw_cursor_t cursor;
     unw_word_t pc;
     int n = 0;
-    if (unw_getcontext(&context) < 0 || unw_init_local(&cursor, &context) < 0)
+    if (unwinder.getcontext(&context) < 0 || unwinder.init_local(&cursor, &context) < 0)
         return 0;
     do {
-        if (unw_get_reg(&cursor, UNW_REG_IP, &pc) < 0)
+        if (unwinder.get_reg(&cursor, UNW_REG_IP, &pc) < 0)
             break;
         pcs[n++] = (void *)pc;
-    } while (n < most && unw_step(&cursor) > 0);
+    } while (n < most && unwinder.step(&cursor) > 0);
     count_frames((unsigned)n);
     return n;
 }
@@ -116,7 +115,9 @@ static int walk(void **pcs, int most)
 {
     if (option_number(OPTION_UNWIND) == 2)
         return walk_frames(pcs, most);
-    return thread.fast ? unw_backtrace(pcs, most) : walk_steps(pcs, most);
+    if (!has_tables)
+        return 0;
+    return thread.fast ? unwinder.backtrace(pcs, most) : walk_steps(pcs, most);
 }
 
 unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
@@ -141,13 +142,9 @@ unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
 
 void unwind_init(void)
 {
-    unw_context_t context;
-    unw_cursor_t cursor;
     find_own_text();
-    unwind_probe_init();
+    loaded_init();
     key_kept = pthread_key_create(&kept_key, NULL) == 0;
-    /* Initialises libunwind. */
-    unw_getcontext(&context);
-    unw_init_local(&cursor, &context);
+    has_tables = unwinder_init();
     __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 }

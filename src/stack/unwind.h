@@ -1,8 +1,9 @@
 /* Takes the calling thread's stack, fast and without the heap: libunwind, with its cache of frames
  * (165-600 ns) on threads that sample often and without it (some 20 us) on others, or frame
- * pointers (12-50 ns) where the user says that they are kept.
+ * pointers (12-50 ns) where the user says that they are kept.  Nothing here asks the loader.
  *
- * Never call it holding a lock: libunwind asks the loader for its list, under the loader's lock. */
+ * Never call it holding a lock: libunwind has one of its own, which a thread that forks waits for
+ * others to leave (src/prof). */
 #ifndef STACK_UNWIND_H
 #define STACK_UNWIND_H
 
@@ -10,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Once, before there are threads: initialises the unwinder and learns our own text range.  Until
- * then stacks are unknown. */
+/* Once, at load, with all signals blocked: initialises the unwinder, for which it asks the loader,
+ * and learns our own text range.  Until then stacks are unknown. */
 void unwind_init(void);
 /* Entries that the caller must have room for: a stack, and our own frames in front of it. */
 #define UNWIND_OWN_FRAMES 16

@@ -33,6 +33,9 @@ static const struct {
     {"ioctl", SYS_ioctl},
     {"pread64", SYS_pread64},
     {"clone", SYS_clone},
+    {"mincore", SYS_mincore},
+    {"msync", SYS_msync},
+    {"pipe2", SYS_pipe2},
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,95 @@
+#include "stack/loaded.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+/* NULL before glibc 2.35.  By name: a reference would keep the library from loading there. */
+static int (*find_object)(void *address, struct dl_find_object *found);
+
+void loaded_init(void)
+{
+    *(void **)&find_object = dlsym(RTLD_NEXT, "_dl_find_object");
+}
+
+struct search {
+    uintptr_t address;
+    struct loaded *object;
+};
+
+static int visit(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct search *search = data;
+    struct loaded found = {.start = UINTPTR_MAX, .bias = info->dlpi_addr, .name = info->dlpi_name};
+    bool inside = false;
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + p->p_vaddr, end = start + p->p_memsz;
+        if (p->p_type == PT_GNU_EH_FRAME)
+            found.tables = start;
+        else if (p->p_type == PT_DYNAMIC)
+            found.dynamic = start;
+        if (p->p_type != PT_LOAD)
+            continue;
+        inside |= search->address - start < p->p_memsz;
+        if (start < found.start)
+            found.start = start;
+        if (end > found.end)
+            found.end = end;
+    }
+    if (!inside)
+        return 0;
+    found.identity = (const void *)found.dynamic;
+    *search->object = found;
+    return 1;
+}
+
+static bool walk_list(uintptr_t address, struct loaded *object)
+{
+    struct search search = {address, object};
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool found = dl_iterate_phdr(visit, &search) == 1;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return found;
+}
+
+bool loaded_at(uintptr_t address, struct loaded *object)
+{
+    struct dl_find_object found;
+    if (!find_object)
+        return walk_list(address, object);
+    if (find_object((void *)address, &found) != 0)
+        return false;
+    const struct link_map *map = found.dlfo_link_map;
+    *object = (struct loaded){.identity = map,
+                              .start = (uintptr_t)found.dlfo_map_start,
+                              .end = (uintptr_t)found.dlfo_map_end,
+                              .bias = map->l_addr,
+                              .tables = (uintptr_t)found.dlfo_eh_frame,
+                              .dynamic = (uintptr_t)map->l_ld,
+                              .name = map->l_name};
+    return true;
+}
+
+const ElfW(Phdr) * loaded_headers(const struct loaded *object, unsigned *count)
+{
+    /* An executable may have been given its headers elsewhere than at its start. */
+    uintptr_t program = getauxval(AT_PHDR);
+    if (program - object->start < object->end - object->start) {
+        *count = (unsigned)getauxval(AT_PHNUM);
+        return (const void *)program;
+    }
+    const ElfW(Ehdr) *header = (const void *)object->start;
+    /* The first page is mapped and can be read, or it is not how objects are laid out. */
+    if (object->dynamic - object->start >= object->end - object->start ||
+        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+        header->e_phentsize != sizeof(ElfW(Phdr)) ||
+        header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > 4096)
+        return NULL;
+    *count = header->e_phnum;
+    return (const void *)(object->start + header->e_phoff);
+}

@@ -1,0 +1,31 @@
+/* Which loaded object holds an address, without the loader's locks: a thread may hold them for ever
+ * (the copy of a process that was forked beside a dlopen), or be in the middle of taking one
+ * (a signal handler that unwinds).  _dl_find_object takes none, and is safe in a signal handler.
+ *
+ * It came with glibc 2.35.  Before that the loader's list is walked, under its lock, with all
+ * signals blocked meanwhile. */
+#ifndef STACK_LOADED_H
+#define STACK_LOADED_H
+
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loaded {
+    const void *identity; /* the loader's record: another object's once this one is unloaded */
+    uintptr_t start, end; /* of all its mappings */
+    uintptr_t bias;       /* address in memory - address in the file */
+    uintptr_t tables;     /* its tables for unwinding (.eh_frame_hdr), 0: none */
+    uintptr_t dynamic;    /* its dynamic section, 0: unknown */
+    const char *name;     /* as the loader has it: "" is the executable */
+};
+
+/* Once, at load: asks the loader for that function. */
+void loaded_init(void);
+/* False: none.  What it points to stays as long as the object: a return address on the caller's
+ * stack keeps that loaded.  Async-signal-safe. */
+bool loaded_at(uintptr_t address, struct loaded *object);
+/* Its program headers; NULL: they do not lie in memory where the ELF header says. */
+const ElfW(Phdr) * loaded_headers(const struct loaded *object, unsigned *count);
+
+#endif
