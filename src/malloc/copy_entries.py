@@ -8,7 +8,8 @@ same places, jumps through slots: for the tracked variant it is moved over the f
 jumps are linked for there.  Where a function leaves itself (jemalloc's slow path) it goes to ours.
 
 Fails if the functions are not of the shape known from jemalloc 5.3.0: one relative jump out of each,
-to its slow path, as the only way out but `ret`.
+to its slow path, as the only way out but `ret`; and nothing on the stack but the return address, by
+jemalloc's own unwind information.  That of the copies says so too, and is as true of a jump.
 """
 import re
 import subprocess
@@ -79,18 +80,35 @@ def way_out(path, start, size, slow):
     return out[0][0]
 
 
+def check_frame(path, start, size):
+    """The return address lies on top of the stack at each instruction, and no register is saved."""
+    listing = run("readelf", "--debug-dump=frames", path)
+    entries = re.split(r"\n\n", listing)
+    found = [entry for entry in entries if re.search(rf" FDE .* pc=0*{start:x}\.\.0*{start + size:x}\n", entry)]
+    if len(found) != 1:
+        fail(f"{len(found)} unwind entries of a function")
+    common = re.search(r" FDE cie=([0-9a-f]+) ", found[0])[1]
+    rules = {}
+    for entry in entries:
+        if re.search(rf"^{common} [0-9a-f]+ [0-9a-f]+ CIE$", entry, re.M) or entry is found[0]:
+            rules[entry is found[0]] = set(re.findall(r"^  DW_CFA_(.*\S)", entry, re.M)) - {"nop"}
+    if rules != {False: {"def_cfa: r7 (rsp) ofs 8", "offset: r16 (rip) at cfa-8"}, True: set()}:
+        fail(f"a frame {rules}")
+
+
 def emit(name, path, table, relocs):
     inside, slow, ours = FUNCTIONS[name]
     start, size = table[inside]
+    check_frame(path, start, size)
     data = text_bytes(path, start, size)
     jump = way_out(path, start, size, table[slow][0]) - start
     if data[jump] != 0xE9:
         fail("a short jump to the slow path")
     data[jump + 1:jump + 5] = bytes(4)
-    print(f".globl {name}\n.type {name}, @function\n.p2align 6\n{name}:")
+    print(f".globl {name}\n.type {name}, @function\n.p2align 6\n{name}:\n.cfi_startproc")
     for at in range(0, size, 16):
         print("  .byte " + ", ".join(f"0x{b:02x}" for b in data[at:at + 16]))
-    print(f".size {name}, . - {name}")
+    print(f".cfi_endproc\n.size {name}, . - {name}")
     print(f".reloc {name} + {jump + 1}, R_X86_64_PLT32, {ours} - 4")
     for offset, kind, value in relocs:
         if start <= offset < start + size:

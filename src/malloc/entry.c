@@ -35,11 +35,13 @@ void *entry_malloc_slow(size_t size)
             ".globl " #name "\n"                                                                   \
             ".type " #name ", @function\n"                                                         \
             ".p2align 4\n" #name ":\n"                                                             \
+            ".cfi_startproc\n"                                                                     \
             "  jmp *slot_" #name "(%rip)\n"                                                        \
             ".size " #name ", . - " #name "\n"                                                     \
             "boot_" #name ":\n"                                                                    \
             "  call boot_keeping_arguments\n"                                                      \
             "  jmp *slot_" #name "(%rip)\n"                                                        \
+            ".cfi_endproc\n"                                                                       \
             ".data\n"                                                                              \
             ".hidden slot_" #name "\n"                                                             \
             ".globl slot_" #name "\n"                                                              \
@@ -54,23 +56,19 @@ void *entry_malloc_slow(size_t size)
 #undef ENTRY_SECOND
 
 /* On entry the stack is 16-byte aligned: two return addresses lie on it. */
+#define SAVE(name) "  push %" #name "\n  .cfi_adjust_cfa_offset 8\n"
+#define RESTORE(name) "  pop %" #name "\n  .cfi_adjust_cfa_offset -8\n"
 __asm__(".text\n"
         ".p2align 4\n"
         "boot_keeping_arguments:\n"
-        "  push %rdi\n"
-        "  push %rsi\n"
-        "  push %rdx\n"
-        "  push %rcx\n"
-        "  push %r8\n"
-        "  push %r9\n"
+        ".cfi_startproc\n"
+        /* clang-format off */
+        SAVE(rdi) SAVE(rsi) SAVE(rdx) SAVE(rcx) SAVE(r8) SAVE(r9)
         "  call memdebug_boot\n"
-        "  pop %r9\n"
-        "  pop %r8\n"
-        "  pop %rcx\n"
-        "  pop %rdx\n"
-        "  pop %rsi\n"
-        "  pop %rdi\n"
-        "  ret\n");
+        RESTORE(r9) RESTORE(r8) RESTORE(rcx) RESTORE(rdx) RESTORE(rsi) RESTORE(rdi)
+        /* clang-format on */
+        "  ret\n"
+        ".cfi_endproc\n");
 
 bool entry_can_track(void)
 {
