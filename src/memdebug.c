@@ -154,7 +154,7 @@ static void on_cycle(const struct md_cycle *cycle)
     uint64_t form = option_number(OPTION_GCTRACE);
     if (!form)
         return;
-    size_t length = form == 2 ? gctrace_format_json(cycle, who->pid, who->name, line, sizeof line)
+    size_t length = form == 2 ? gctrace_format_json(GCTRACE_EXACT, cycle, who->pid, who->name, line, sizeof line)
                               : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
     if (trace_file_given() ? trace_file_write(line, length) : message_write(line, length))
         COUNT_ADD(lost_lines, 1);

@@ -86,20 +86,57 @@ static bool take_name(struct text *t, char *name)
     return true;
 }
 
-static bool take_go_part(struct text *t, struct md_cycle *c)
+/* Behind the first stop: "+mark+stop2", and in Go 1.5 "+scan+sync+mark+stop2". */
+static bool take_clock(struct text *t, struct md_cycle *c, bool *five)
 {
-    return take_u64(t, &c->number) && take_start(t, &c->start_ns) &&
-           take_u32(t, &c->utilization_percent) && take(t, "%: ") && take_ms(t, &c->stop1_ns) &&
-           take(t, "+") && take_ms(t, &c->mark_ns) && take(t, "+") && take_ms(t, &c->stop2_ns) &&
-           take(t, " ms clock, ") && take_ms(t, &c->stop1_cpu_ns) && take(t, "+") &&
-           take_ms(t, &c->assist_cpu_ns) && take(t, "/") && take_ms(t, &c->mark_cpu_ns) &&
-           take(t, "/") && take_ms(t, &c->idle_cpu_ns) && take(t, "+") &&
-           take_ms(t, &c->stop2_cpu_ns) && take(t, " ms cpu, ") &&
-           take_mib(t, &c->heap_start_bytes) && take(t, "->") && take_mib(t, &c->heap_end_bytes) &&
-           take(t, "->") && take_mib(t, &c->heap_live_bytes) && take(t, " MB, ") &&
-           take_mib(t, &c->goal_bytes) && take(t, " MB goal, ") && take_mib(t, &c->stack_bytes) &&
-           take(t, " MB stacks, ") && take_mib(t, &c->globals_bytes) && take(t, " MB globals, ") &&
-           take_u32(t, &c->cpus) && take(t, " P");
+    uint64_t sync, mark;
+    if (!take(t, "+") || !take_ms(t, &c->mark_ns) || !take(t, "+") || !take_ms(t, &c->stop2_ns))
+        return false;
+    *five = take(t, "+");
+    if (!*five)
+        return true;
+    sync = c->stop2_ns;
+    return take_ms(t, &mark) && take(t, "+") && take_ms(t, &c->stop2_ns) &&
+           !__builtin_add_overflow(c->mark_ns, sync, &c->mark_ns) &&
+           !__builtin_add_overflow(c->mark_ns, mark, &c->mark_ns);
+}
+
+/* Behind the first stop's: "+assist/background/idle+stop2", in Go 1.5 "+scan+sync" before. */
+static bool take_cpu(struct text *t, struct md_cycle *c, bool five)
+{
+    uint64_t scan = 0, sync = 0;
+    if (five && (!take(t, "+") || !take_ms(t, &scan) || !take(t, "+") || !take_ms(t, &sync)))
+        return false;
+    return take(t, "+") && take_ms(t, &c->assist_cpu_ns) && take(t, "/") &&
+           take_ms(t, &c->mark_cpu_ns) && take(t, "/") && take_ms(t, &c->idle_cpu_ns) &&
+           take(t, "+") && take_ms(t, &c->stop2_cpu_ns) &&
+           !__builtin_add_overflow(c->mark_cpu_ns, scan, &c->mark_cpu_ns) &&
+           !__builtin_add_overflow(c->mark_cpu_ns, sync, &c->mark_cpu_ns);
+}
+
+/* Go says stacks and globals since 1.18. */
+static bool take_go_part(struct text *t, struct md_cycle *c, enum gctrace_form *form)
+{
+    bool five;
+    if (!take_u64(t, &c->number) || !take_start(t, &c->start_ns) ||
+        !take_u32(t, &c->utilization_percent) || !take(t, "%: ") || !take_ms(t, &c->stop1_ns) ||
+        !take_clock(t, c, &five) || !take(t, " ms clock, ") || !take_ms(t, &c->stop1_cpu_ns) ||
+        !take_cpu(t, c, five) || !take(t, " ms cpu, ") || !take_mib(t, &c->heap_start_bytes) ||
+        !take(t, "->") || !take_mib(t, &c->heap_end_bytes) || !take(t, "->") ||
+        !take_mib(t, &c->heap_live_bytes) || !take(t, " MB, ") || !take_mib(t, &c->goal_bytes) ||
+        !take(t, " MB goal, "))
+        return false;
+    struct text roots = *t;
+    *form = GCTRACE_GO_OLD;
+    if (take_mib(&roots, &c->stack_bytes) && take(&roots, " MB stacks, ")) {
+        if (five || !take_mib(&roots, &c->globals_bytes) || !take(&roots, " MB globals, "))
+            return false;
+        *form = GCTRACE_GO;
+        *t = roots;
+    } else {
+        c->stack_bytes = 0;
+    }
+    return take_u32(t, &c->cpus) && take(t, " P");
 }
 
 static bool take_our_part(struct text *t, struct md_cycle *c, uint32_t *pid, char *name)
@@ -110,13 +147,19 @@ static bool take_our_part(struct text *t, struct md_cycle *c, uint32_t *pid, cha
            take(t, " ") && take_name(t, name);
 }
 
-static bool take_cycle(struct text *t, struct md_cycle *c, uint32_t *pid, char *name)
+static enum gctrace_form take_cycle(struct text *t, struct md_cycle *c, uint32_t *pid, char *name)
 {
-    if (!take_go_part(t, c) || (take(t, ", ") && !take_our_part(t, c, pid, name)))
-        return false;
+    enum gctrace_form form;
+    if (!take_go_part(t, c, &form))
+        return GCTRACE_NONE;
+    if (form == GCTRACE_GO && take(t, ", ")) {
+        form = GCTRACE_OURS;
+        if (!take_our_part(t, c, pid, name))
+            return GCTRACE_NONE;
+    }
     if (take(t, " (forced)"))
         c->flags |= MD_CYCLE_FORCED;
-    return t->at == t->end;
+    return t->at == t->end ? form : GCTRACE_NONE;
 }
 
 /* The reason is free text: what follows its last ", pid " is the process. */
@@ -146,7 +189,8 @@ static bool take_skip(struct text *t, struct md_cycle *c, uint32_t *pid, char *n
     return false;
 }
 
-bool gctrace_parse(const char *line, size_t length, struct md_cycle *out, uint32_t *pid, char *name)
+enum gctrace_form gctrace_parse(const char *line, size_t length, struct md_cycle *out,
+                                uint32_t *pid, char *name)
 {
     struct text t = {line, line + length};
     if (length && t.end[-1] == '\n')
@@ -157,13 +201,15 @@ bool gctrace_parse(const char *line, size_t length, struct md_cycle *out, uint32
     memset(&cycle, 0, sizeof cycle);
     uint32_t who = 0;
     char called[GCTRACE_NAME_SIZE] = "";
-    bool whole = take(&t, "gc ")      ? take_cycle(&t, &cycle, &who, called)
-                 : take(&t, "gcskip") ? take_skip(&t, &cycle, &who, called)
-                                      : false;
-    if (!whole)
-        return false;
+    enum gctrace_form form = GCTRACE_NONE;
+    if (take(&t, "gc "))
+        form = take_cycle(&t, &cycle, &who, called);
+    else if (take(&t, "gcskip") && take_skip(&t, &cycle, &who, called))
+        form = GCTRACE_OURS;
+    if (form == GCTRACE_NONE)
+        return GCTRACE_NONE;
     *out = cycle;
     *pid = who;
     memcpy(name, called, sizeof called);
-    return true;
+    return form;
 }

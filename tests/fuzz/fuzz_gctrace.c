@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!gctrace_parse((const char *)bytes, size, &one, &pid, name))
         return 0;
     size_t n = gctrace_format(&one, pid, name, line, sizeof line);
-    if (!n || !gctrace_format_json(&one, pid, name, json, sizeof json))
+    if (!n || !gctrace_format_json(GCTRACE_EXACT, &one, pid, name, json, sizeof json))
         abort();
     if (!gctrace_parse(line, n, &two, &pid, name))
         abort();

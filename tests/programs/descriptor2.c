@@ -12,8 +12,8 @@
  *     vforked       as dup2, then a child of vfork puts something else on its own
  *     sandbox       as dup2, under a filter that allows little more than that call
  *
- * Then it asks for two cycles, loses a block of 5000 bytes, and returns from main.  It says "done" on
- * stdout.  With --wait it first waits until its stdin ends. */
+ * Then it asks for two cycles, loses a block of 5000 bytes, and returns from main.  It says "done"
+ * on stdout.  With --wait it first waits until its stdin ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -74,17 +74,23 @@ static void in_vfork(void)
     need(child > 0 && waitpid(child, &status, 0) == child && status == 0, "vfork");
 }
 
-#define ALLOW(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW)
+#define ALLOW(name)                                                                                \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW)
 
 /* Only with MEMDEBUG unset: then dup2 is that call and nothing else. */
 static void in_sandbox(void)
 {
     static struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)), ALLOW(dup2), ALLOW(dup3),
-        ALLOW(write), ALLOW(exit_group), BPF_STMT(BPF_RET, SECCOMP_RET_KILL_PROCESS)};
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        ALLOW(dup2),
+        ALLOW(dup3),
+        ALLOW(write),
+        ALLOW(exit_group),
+        BPF_STMT(BPF_RET, SECCOMP_RET_KILL_PROCESS)};
     struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
     int fd = open_path(O_APPEND);
-    need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0,
+    need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+             prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0,
          "seccomp");
     need(dup2(fd, 2) == 2 && dup3(fd, 3 + (fd == 3), 0) > 2, "dup2");
     _exit(write(1, "done\n", 5) == 5 && write(2, "own\n", 4) == 4 ? 0 : 1);

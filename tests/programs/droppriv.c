@@ -3,7 +3,8 @@
  *   droppriv [--close] [--chroot DIR]
  *
  * Becomes uid and gid 65534 first thing in main; with --close it also closes all descriptors from 3
- * on, as daemons do.  Then it does a cycle for each line that it reads on stdin, and says "cycle". */
+ * on, as daemons do.  Then it does a cycle for each line that it reads on stdin, and says "cycle".
+ */
 #include <errno.h>
 #include <grp.h>
 #include <stdio.h>

@@ -288,10 +288,34 @@ def logs(t):
              and 'unreachable' in result.out and 'Go program: 100' in result.out,
              'tail FILE: ours and theirs apart', result)
         programs = objects(memtop('tail', '--json', path))
+        programs = [p for p in programs if p['type'] == 'trace_summary']
         t.ok({p['pid'] for p in programs} == {real.pid, None} and all(p['version'] == 1 for p in programs),
              'tail --json', programs)
         refused = memtop('tail', Path(directory) / 'missing')
         t.ok(refused.status == 1 and refused.err.count('\n') == 1, 'a file that is not there', refused)
+        # NDJSON: a record a cycle as it comes, the summary last; our JSON is read like our lines.
+        tail = subprocess.Popen([str(s.MEMTOP), 'tail', '--json'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                env=s.environment(preload=False), text=True)
+        tail.stdin.write(go.split('\n')[0] + '\n')
+        tail.stdin.flush()
+        record = json.loads(tail.stdout.readline())
+        t.ok(tail.poll() is None and (record['type'], record['cycle'], record['heap_live_bytes'], record['pid'])
+             == ('gc', 1, 1 << 20, None) and 'unreachable_objects' not in record, 'tail --json: the record comes with the line',
+             record)
+        exact = s.run([*PYTHON, '10', '0', '0'], 'gctrace=json', env=PYMALLOC_OFF)
+        rest, _ = tail.communicate(exact.err, timeout=60)
+        records = [json.loads(line) for line in rest.splitlines()]
+        own = [json.loads(line) for line in exact.err.splitlines()]
+        summaries = [record for record in records if record['type'] == 'trace_summary']
+        t.ok(records[-2:] == summaries and [{k: v for k, v in r.items() if k != 'log'} for r in records[:-2]] == own
+             and summaries[1]['pid'] == exact.pid and summaries[1]['cycles'] == len(own),
+             'records of gctrace=json go through as they are, the summaries come last', rest)
+        other = Path(directory) / 'other'
+        other.write_text(re.sub(', . MB stacks, . MB globals', '', go))
+        path.write_text(go)
+        programs = [p for p in objects(memtop('tail', '--json', path, other)) if p['type'] == 'trace_summary']
+        t.equal([(p['log'], p['cycles']) for p in programs], [(str(path), 100), (str(other), 100)],
+                'lines without a pid of two files are two programs; one is of Go before 1.18')
     result = memtop('tail', '-', stdin='nothing here\n')
     t.ok(result.status == 1 and 'gctrace=1' in result.err, 'no line: says what to do', result)
 

@@ -73,6 +73,27 @@ def replaced(t, directory):
     t.equal(len(s.split_trace('\n'.join(text))[0]), 2, 'a terminal, by open', text)
 
 
+def ring(t):
+    """What could be written nowhere is in the segment; memtop tail prints it, of the living and the dead."""
+    def told(target):
+        done = subprocess.run([s.MEMTOP, 'tail', str(target)], env=s.environment(preload=False), capture_output=True, text=True,
+                              timeout=60)
+        return s.split_trace(done.stdout)[0], done
+
+    process = subprocess.Popen([PROGRAM, 'null', '--wait'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=s.environment('gctrace=1,gc=ready'))
+    process.stdout.readline()
+    cycles, done = told(process.pid)
+    t.ok(done.returncode == 0 and [(c.number, c.pid, c.name) for c in cycles] ==
+         [(n, process.pid, 'descriptor2') for n in (1, 2)] and f'{process.pid} descriptor2: 2 cycles' in done.stdout,
+         'memtop tail PID prints the lines', done)
+    segment = s.segments(process.pid)
+    process.kill()
+    process.communicate()
+    cycles, done = told(segment[0] if segment else 'none')
+    t.equal(len(cycles), 2, 'memtop tail FILE.mdseg, of a dead process', done)
+
+
 def unset(t, directory):
     """dup2 and dup3 are what they were: the same calls and no other, in a sandbox that kills, in a child
     of vfork, before any library is initialised."""
@@ -171,6 +192,7 @@ def reused(t, directory):
 
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     replaced(t, Path(temporary))
+    ring(t)
     unset(t, Path(temporary))
     let_go(t, Path(temporary))
     reused(t, Path(temporary))

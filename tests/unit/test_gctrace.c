@@ -187,6 +187,43 @@ static void test_round_trip(void)
     is(good, rounds, "random cycles go round");
 }
 
+/* Lines as Go 1.5 and Go 1.6 to 1.17 wrote them. */
+static void test_old_go_lines(void)
+{
+    uint32_t pid;
+    char name[GCTRACE_NAME_SIZE];
+    struct md_cycle c;
+    static const char five[] = "gc 49 @4.380s 2%: 4.8+5.2+0.54+0.35+0.60 ms clock, "
+                               "19+5.2+0.10+4.5/0.006/7.2+2.4 ms cpu, 124->125->58 MB, 130 MB "
+                               "goal, 32 P (forced)\n";
+    static const char three[] = "gc 2 @0.028s 12%: 0.010+1.9+1.3 ms clock, 0.040+0.39/1.4/2.3+5.3 "
+                                "ms cpu, 4->5->2 MB, 6 MB goal, 4 P";
+    is(gctrace_parse(five, strlen(five), &c, &pid, name), GCTRACE_GO_OLD, "a line of Go 1.5");
+    is(c.number == 49 && c.utilization_percent == 2 && c.cpus == 32, 1, "its numbers");
+    is(c.stop1_ns, 4800000, "first stop");
+    is(c.mark_ns, 5200000 + 540000 + 350000, "scan, synchronizing and mark are the mark of today");
+    is(c.stop2_ns, 600000, "second stop");
+    is(c.mark_cpu_ns, 5200000 + 100000 + 6000, "their CPU time is the background's");
+    is(c.assist_cpu_ns == 4500000 && c.idle_cpu_ns == 7200000 && c.stop2_cpu_ns == 2400000, 1,
+       "assist, idle, second stop");
+    is(c.goal_bytes >> 20, 130, "goal");
+    is(c.flags, MD_CYCLE_FORCED, "forced");
+    is(pid, 0, "no pid");
+    is(gctrace_parse(three, strlen(three), &c, &pid, name), GCTRACE_GO_OLD, "a line of Go 1.6");
+    is(c.mark_ns == 1900000 && c.stop2_ns == 1300000 && c.mark_cpu_ns == 1400000, 1,
+       "three phases");
+    is(c.stack_bytes + c.globals_bytes, 0, "no stacks, no globals");
+    is(gctrace_parse(go_line_8, strlen(go_line_8), &c, &pid, name), GCTRACE_GO, "one of Go 1.18");
+    is(gctrace_parse(our_line, strlen(our_line), &c, &pid, name), GCTRACE_OURS, "and one of ours");
+
+    char json[GCTRACE_JSON_SIZE];
+    gctrace_parse(three, strlen(three), &c, &pid, name);
+    gctrace_format_json(GCTRACE_GO_OLD, &c, 0, "", json, sizeof json);
+    ok(strstr(json, "\"pid\":null") && strstr(json, "\"cpus\":4") && !strstr(json, "stack_bytes") &&
+           !strstr(json, "objects") && !strstr(json, "engine"),
+       "as JSON it has what the line said, and no zeros for what it did not");
+}
+
 static void test_others_pass(void)
 {
     static const char *const lines[] = {
@@ -198,7 +235,9 @@ static void test_others_pass(void)
         "gcc -O2 -c x.c",
         "scav 0 KiB work, 1360 KiB total, 62% util",
         "gc 1 @0.029s 0%: 0.032+0.13+0.003 ms clock, 0.065+0/0.063/0.070+0.006 ms cpu, 1->1->0 MB, "
-        "2 MB goal, 2 P", /* before 1.18 */
+        "2 MB goal, 0 MB stacks, 2 P",
+        "gc 3 @0.966s 0%: 0+1.0+1.0+0+1.0 ms clock, 0+1.0+0/0/0+3.0 ms cpu, 6->7->5 MB, 7 MB goal, "
+        "8 P", /* five phases and their CPU time of three */
         "gc 1 @0.029s 0%: 0.032+0.13+0.003 ms clock, 0.065+0/0.063/0.070+0.006 ms cpu, 1->1->0 MB, "
         "2 MB goal, 0 MB stacks, 0 MB globals, 2 P extra",
         "gc 99999999999999999999 @0.029s 0%: 0.032+0.13+0.003 ms clock, 0.065+0/0.063/0.070+0.006 "
@@ -225,7 +264,8 @@ static void test_others_pass(void)
                        n < strlen(our_line) - strlen(" (forced)");
         char exact[sizeof our_line];
         memcpy(exact, our_line, n);
-        wrong += gctrace_parse(exact, n, &c, &pid, name) != (go_part || unforced || in_name);
+        wrong += (gctrace_parse(exact, n, &c, &pid, name) != GCTRACE_NONE) !=
+                 (go_part || unforced || in_name);
     }
     is(wrong, 0, "a line cut anywhere is no line");
 }
@@ -249,7 +289,8 @@ static void test_json(void)
                          .dirty_bytes = 8192,
                          .flags = MD_CYCLE_FORCED};
     char line[GCTRACE_JSON_SIZE];
-    size_t n = gctrace_format_json(&c, 812, "a\"b\\c\n\xff\xc3\xa4", line, sizeof line);
+    size_t n =
+        gctrace_format_json(GCTRACE_EXACT, &c, 812, "a\"b\\c\n\xff\xc3\xa4", line, sizeof line);
     ok(n && line[n - 1] == '\n' && line[n - 2] == '}', "a record is one line");
     static const char start[] = "{\"version\":1,\"type\":\"gc\",\"pid\":812,\"name\":\"a\\\"b\\\\c"
                                 "\\u000a\\ufffd\xc3\xa4\",\"start_ns\":1500000000,\"cycle\":3,";
@@ -265,7 +306,7 @@ static void test_json(void)
     struct md_cycle most = {.number = UINT64_MAX};
     memset((char *)&most + 8, 0xff, sizeof most - 8);
     most.flags = 0;
-    n = gctrace_format_json(&most, UINT32_MAX,
+    n = gctrace_format_json(GCTRACE_EXACT, &most, UINT32_MAX,
                             "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
                             "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
                             "\x01\x01\x01\x01\x01\x01\x01",
@@ -275,7 +316,8 @@ static void test_json(void)
                        GCTRACE_LINE_SIZE);
     ok(n > 0, "the longest line fits: %zu", n);
     most.flags = MD_CYCLE_SKIPPED;
-    ok(gctrace_format_json(&most, 1, "x", line, sizeof line) > 0, "a skip whose reason has no NUL");
+    ok(gctrace_format_json(GCTRACE_EXACT, &most, 1, "x", line, sizeof line) > 0,
+       "a skip whose reason has no NUL");
     ok(gctrace_format(&most, 1, "x", line, sizeof line) > 0, "and its line");
     unsigned wrong = 0;
     size_t whole = gctrace_format(&c, 812, "x", line, sizeof line);
@@ -324,6 +366,7 @@ static void test_go_runs(void)
 int main(void)
 {
     test_go_lines();
+    test_old_go_lines();
     test_our_line();
     test_numbers();
     test_skip();

@@ -54,6 +54,58 @@ static void test_sorting(void)
     tracelog_fini(&log);
 }
 
+/* Lines without a pid, in two files; records of JSON among them, as exact as they were. */
+static void test_files(void)
+{
+    static const char *const a = "a.log", *const b = "b.log";
+    struct tracelog log;
+    struct md_cycle cycle;
+    char who[64], json[GCTRACE_JSON_SIZE], name[GCTRACE_NAME_SIZE];
+    uint32_t pid;
+    tracelog_init(&log);
+    log.many_logs = true;
+    log.log = a;
+    feed(&log, GO("1", "0.100"));
+    log.log = b;
+    feed(&log, GO("1", "0.150"));
+    feed(&log, GO("2", "0.160"));
+    log.log = a;
+    feed(&log, GO("2", "0.200"));
+    is(log.count, 2, "Go programs of two files are two");
+    is(log.program[0].trace.cycles * 10 + log.program[1].trace.cycles, 22,
+       "each with its own cycles");
+    tracelog_who(&log, &log.program[1], who, sizeof who);
+    ok(strcmp(who, "Go program, b.log") == 0, "told by their files");
+    feed(&log, OURS("1", "0.480", "812"));
+    log.log = b;
+    feed(&log, OURS("1", "0.480", "812"));
+    is(log.count, 4, "the same pid in two files, too");
+
+    gctrace_parse(OURS("2", "0.900", "812"), strlen(OURS("2", "0.900", "812")), &cycle, &pid, name);
+    cycle.heap_live_bytes = 12345677;
+    gctrace_format_json(GCTRACE_EXACT, &cycle, pid, name, json, sizeof json);
+    feed(&log, json);
+    memmove(json + 10, json, strlen(json) + 1);
+    memcpy(json, "stamp {\"x\" ", 10);
+    feed(&log, json);
+    is(log.program[3].trace.cycles, 3,
+       "records of JSON are read like lines, behind other text too");
+    is(log.program[3].trace.reachable_last, 12345677, "and exact");
+    cycle.flags |= MD_CYCLE_SKIPPED;
+    strcpy(cycle.reason, "a \"reason\"");
+    gctrace_format_json(GCTRACE_EXACT, &cycle, pid, name, json, sizeof json);
+    feed(&log, json);
+    is(log.program[3].trace.skips, 1, "skips too");
+    ok(strcmp(trace_recent(&log.program[3].trace, 0)->reason, cycle.reason) == 0,
+       "with the reason");
+    feed(&log, "{\"version\":1,\"type\":\"gc\"}");
+    feed(&log, "{\"version\":2,\"type\":\"gc\",\"pid\":1,\"start_ns\":1,\"cycle\":1}");
+    feed(&log, "{\"version\":1,\"type\":\"process\",\"pid\":1,\"start_ns\":1,\"cycle\":1}");
+    feed(&log, "{\"version\":{\"version\":{\"version\":");
+    is(log.count, 4, "other JSON is passed over");
+    tracelog_fini(&log);
+}
+
 static void count_line(void *context, const char *line, size_t length)
 {
     (void)line;
@@ -128,6 +180,7 @@ static void test_long_lines(void)
 int main(void)
 {
     test_sorting();
+    test_files();
     test_following();
     test_long_lines();
     return tap_done();

@@ -22,7 +22,7 @@ const struct command commands[] = {
      "memtop top [TARGET] [-d SECS] [-n COUNT] [-b] [--json]"},
     {"run", command_run, 1, SIZE_MAX, "dJCeoV",
      "memtop run [--live] [-e KEY=VALUE]... -- PROGRAM [ARGUMENT...]"},
-    {"tail", command_tail, 0, SIZE_MAX, "dbJC", "memtop tail [FILE...|-] [-b] [--json]"},
+    {"tail", command_tail, 0, SIZE_MAX, "dbJC", "memtop tail [FILE|TARGET...|-] [-b] [--json]"},
     {"heap", command_heap, 0, 1, "bopLK",
      "memtop heap TARGET|PROFILE [-b] [-o FILE] [--allocs|--leaks]"},
     {"leaks", command_leaks, 0, 1, "dnJopAQ",
@@ -51,6 +51,7 @@ static const char help[] =
     "memtop leaks TARGET       what leaks, by call stack: asks for two cycles, then tells\n"
     "memtop gc TARGET          ask for a cycle and print its line\n"
     "memtop tail [FILE|-]      chart gctrace lines, ours or a Go program's (GODEBUG=gctrace=1)\n"
+    "memtop tail TARGET        the lines of a process, wherever it has put its stderr\n"
     "\n"
     "  -p PID        the target, as a pid          -d SECS     between updates (1, 0.5, 500ms)\n"
     "  -b            batch: text, no terminal      -n COUNT    stop after that many updates\n"

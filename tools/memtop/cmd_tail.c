@@ -1,4 +1,4 @@
-/* memtop tail: gctrace lines out of logs and pipes, as charts or as a summary. */
+/* memtop tail: gctrace lines out of logs, pipes and segments, as charts or as a summary. */
 #include "cli.h"
 #include "live.h"
 #include "logread.h"
@@ -7,66 +7,187 @@
 #include "term.h"
 #include "tracelog.h"
 #include "units.h"
+#include "view/gctrace.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20 };
 
-struct logs {
-    struct logread *log;
+/* Where lines come from: a log, or the ring of cycles in a target's segment. */
+struct input {
+    const char *name;
+    bool is_target;
+    struct logread log;
+    struct source source;
+    uint64_t next_index; /* of the ring record not yet taken in */
+};
+
+struct inputs {
+    struct input *input;
     size_t count;
 };
 
-static void logs_close(struct logs *logs)
+static void inputs_close(struct inputs *inputs)
 {
-    for (size_t i = 0; i < logs->count; i++)
-        logread_close(&logs->log[i]);
-    free(logs->log);
+    for (size_t i = 0; i < inputs->count; i++) {
+        if (inputs->input[i].is_target)
+            source_close(&inputs->input[i].source);
+        else
+            logread_close(&inputs->input[i].log);
+    }
+    free(inputs->input);
 }
 
-static int logs_open(struct logs *logs, const struct options *options)
+/* A file that is there is a log, unless it is a segment; all else is a process. */
+static bool is_log(const char *name)
+{
+    char magic[8];
+    struct stat st;
+    if (strcmp(name, "-") == 0 || (strchr(name, '/') && stat(name, &st) != 0))
+        return true;
+    if (stat(name, &st) != 0)
+        return false;
+    int fd = S_ISREG(st.st_mode) ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    bool segment = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic &&
+                   memcmp(magic, MD_SEGMENT_MAGIC, sizeof magic) == 0;
+    if (fd >= 0)
+        close(fd);
+    return !segment;
+}
+
+static int open_target(struct input *input)
+{
+    struct target target;
+    struct targets matches;
+    char message[TARGET_MESSAGE_SIZE], error[VIEW_ERROR_SIZE];
+    int found = target_resolve(input->name, &target, message, &matches);
+    if (found == 2)
+        cli_targets(message, &matches);
+    else if (found)
+        cli_error("%s", message);
+    targets_fini(&matches);
+    if (found)
+        return found == 2 ? EXIT_USAGE : EXIT_FAILED;
+    if (source_open(&input->source, &target, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    input->is_target = true;
+    return EXIT_DONE;
+}
+
+static int open_input(struct input *input, const char *name)
+{
+    input->name = name;
+    if (!is_log(name))
+        return open_target(input);
+    int error = logread_open(&input->log, name);
+    if (!error)
+        return EXIT_DONE;
+    cli_error("%s: %s", name, strerror(error));
+    return EXIT_FAILED;
+}
+
+static int inputs_open(struct inputs *inputs, const struct options *options)
 {
     size_t wanted = options->argument_count > 0 ? options->argument_count : 1;
-    *logs = (struct logs){.log = calloc(wanted, sizeof logs->log[0])};
-    if (!logs->log) {
+    if (options->argument_count == 0 && isatty(STDIN_FILENO)) {
+        cli_error("tail: a FILE or a TARGET is wanted, or a pipe: "
+                  "GODEBUG=gctrace=1 PROGRAM 2>&1 | memtop tail");
+        return EXIT_USAGE;
+    }
+    *inputs = (struct inputs){.input = calloc(wanted, sizeof inputs->input[0])};
+    if (!inputs->input) {
         cli_error("out of memory");
         return EXIT_FAILED;
     }
     for (size_t i = 0; i < wanted; i++) {
-        const char *path = options->argument_count > 0 ? options->arguments[i] : "-";
-        if (options->argument_count == 0 && isatty(STDIN_FILENO)) {
-            cli_error(
-                "tail: a FILE is wanted, or a pipe: GODEBUG=gctrace=1 PROGRAM 2>&1 | memtop tail");
-            logs_close(logs);
-            return EXIT_USAGE;
+        const char *name = options->argument_count > 0 ? options->arguments[i] : "-";
+        int status = open_input(&inputs->input[i], name);
+        if (status != EXIT_DONE) {
+            inputs_close(inputs);
+            return status;
         }
-        int error = logread_open(&logs->log[i], path);
-        if (error) {
-            cli_error("%s: %s", path, strerror(error));
-            logs_close(logs);
-            return EXIT_FAILED;
-        }
-        logs->count++;
+        inputs->count++;
     }
     return EXIT_DONE;
 }
 
+static bool input_ended(const struct input *input)
+{
+    return input->is_target ? input->source.state != SOURCE_LIVE : input->log.ended;
+}
+
+/* What is new in the ring, also as text on `lines`, if that is not NULL. */
+static void poll_target(struct input *input, struct tracelog *trace, FILE *lines)
+{
+    char error[VIEW_ERROR_SIZE], line[GCTRACE_LINE_SIZE];
+    if (source_poll(&input->source, SNAPSHOT_CYCLES, error))
+        return;
+    const struct snapshot *snapshot = &input->source.snapshot;
+    const struct target *target = &input->source.target;
+    for (size_t i = 0; i < snapshot->cycle_count; i++) {
+        const struct md_cycle *cycle = &snapshot->cycles[i];
+        if (cycle->index < input->next_index)
+            continue;
+        input->next_index = cycle->index + 1;
+        tracelog_cycle(trace, GCTRACE_EXACT, cycle, (uint32_t)target->pid, target->name);
+        if (lines && gctrace_format(cycle, (uint32_t)target->pid, target->name, line, sizeof line))
+            fputs(line, lines);
+    }
+}
+
+/* Takes in what there is now.  False: there may be more at once. */
+static bool input_poll(struct input *input, struct tracelog *trace, FILE *lines)
+{
+    trace->log = input->name;
+    if (input->is_target) {
+        poll_target(input, trace, lines);
+        return true;
+    }
+    bool was_ended = input->log.ended, all = logread_poll(&input->log, CHUNK, tracelog_line, trace);
+    if (input->log.ended && !was_ended)
+        logread_finish(&input->log, tracelog_line, trace);
+    return all;
+}
+
+/* What of the ring has been overwritten is told: it is no more to be had. */
+static void tell_lost(const struct input *input)
+{
+    const struct snapshot *snapshot = &input->source.snapshot;
+    if (snapshot->cycle_count > 0 && snapshot->cycles[0].index > 0)
+        cli_error("%s: the oldest %" PRIu64 " lines have been overwritten", input->name,
+                  snapshot->cycles[0].index);
+    if (snapshot->cycle_count == 0)
+        cli_error("%s: no cycle yet: memtop gc %s asks for one", input->name, input->name);
+}
+
 /* Reads everything to the end, waiting for pipes. */
-static int summarize(struct logs *logs, const struct options *options)
+static int summarize(struct inputs *inputs, const struct options *options)
 {
     struct tracelog trace;
     tracelog_init(&trace);
-    for (size_t i = 0; i < logs->count; i++) {
-        struct logread *log = &logs->log[i];
+    trace.records = options->json ? stdout : NULL;
+    trace.many_logs = inputs->count > 1;
+    for (size_t i = 0; i < inputs->count && cli_flush() == EXIT_DONE; i++) {
+        struct input *input = &inputs->input[i];
+        struct logread *log = &input->log;
+        if (input->is_target) {
+            input_poll(input, &trace, options->json ? NULL : stdout);
+            tell_lost(input);
+            continue;
+        }
         for (;;) {
-            bool all = logread_poll(log, CHUNK, tracelog_line, &trace);
-            if (log->is_pipe ? log->ended : all)
+            bool all = input_poll(input, &trace, NULL);
+            if ((log->is_pipe ? log->ended : all) || cli_flush() != EXIT_DONE)
                 break;
             struct pollfd wait = {log->fd, POLLIN, 0};
             if (all)
@@ -77,10 +198,11 @@ static int summarize(struct logs *logs, const struct options *options)
     tracelog_report(&trace, options->json, stdout);
     int status = EXIT_DONE;
     if (trace.count == 0) {
-        cli_error("no gctrace line in %" PRIu64
-                  " lines: run the program with MEMDEBUG=gctrace=1, or "
-                  "GODEBUG=gctrace=1 for Go",
-                  trace.lines);
+        if (trace.lines > 0 || !inputs->input[0].is_target)
+            cli_error("no gctrace line in %" PRIu64
+                      " lines: run the program with MEMDEBUG=gctrace=1, or "
+                      "GODEBUG=gctrace=1 for Go",
+                      trace.lines);
         status = EXIT_FAILED;
     }
     if (trace.out_of_memory) {
@@ -93,7 +215,7 @@ static int summarize(struct logs *logs, const struct options *options)
 
 /* The model of the program that is shown, or of none yet. */
 static void fill_model(struct model *model, const struct tracelog *trace, size_t shown,
-                       const struct logs *logs, const struct trace *nothing,
+                       const struct inputs *inputs, const struct trace *nothing,
                        const struct history *empty)
 {
     bool any = trace->count > 0;
@@ -109,8 +231,8 @@ static void fill_model(struct model *model, const struct tracelog *trace, size_t
     else
         snprintf(model->identity, sizeof model->identity, "no gctrace line yet");
     bool ended = true;
-    for (size_t i = 0; i < logs->count; i++)
-        ended = ended && logs->log[i].ended;
+    for (size_t i = 0; i < inputs->count; i++)
+        ended = ended && input_ended(&inputs->input[i]);
     model->alive = !ended;
     char lines[UNITS_SIZE], of[UNITS_SIZE];
     snprintf(model->state, sizeof model->state, "%s, %s of %s lines", ended ? "ended" : "reading",
@@ -132,7 +254,7 @@ static double whole_span(const struct model *model)
     return seconds < 1 ? 1 : seconds;
 }
 
-static int view(struct logs *logs, const struct options *options)
+static int view(struct inputs *inputs, const struct options *options)
 {
     struct tracelog trace;
     struct trace nothing;
@@ -142,21 +264,19 @@ static int view(struct logs *logs, const struct options *options)
     struct model model;
     size_t shown = 0;
     tracelog_init(&trace);
+    trace.many_logs = inputs->count > 1;
     trace_init(&nothing, 0, "");
     history_init(&empty, 1);
     for (int key = TERM_NONE; key != 'q' && key != TERM_QUIT;) {
         bool all = true;
         int wake = -1;
-        for (size_t i = 0; i < logs->count; i++) {
-            struct logread *log = &logs->log[i];
-            bool was_ended = log->ended;
-            all = logread_poll(log, CHUNK, tracelog_line, &trace) && all;
-            if (log->ended && !was_ended)
-                logread_finish(log, tracelog_line, &trace);
-            if (log->is_pipe && !log->ended)
-                wake = log->fd;
+        for (size_t i = 0; i < inputs->count; i++) {
+            struct input *input = &inputs->input[i];
+            all = input_poll(input, &trace, NULL) && all;
+            if (!input->is_target && input->log.is_pipe && !input->log.ended)
+                wake = input->log.fd;
         }
-        fill_model(&model, &trace, shown, logs, &nothing, &empty);
+        fill_model(&model, &trace, shown, inputs, &nothing, &empty);
         if (!wish.span_chosen)
             wish.span_seconds = whole_span(&model);
         int rows, cols;
@@ -190,19 +310,19 @@ static int view(struct logs *logs, const struct options *options)
 
 int command_tail(const struct options *options)
 {
-    struct logs logs;
+    struct inputs inputs;
     char error[256];
-    int status = logs_open(&logs, options);
+    int status = inputs_open(&inputs, options);
     if (status != EXIT_DONE)
         return status;
     if (cli_batch(options)) {
-        status = summarize(&logs, options);
+        status = summarize(&inputs, options);
     } else if (!term_open(options->color, error)) {
         cli_error("%s", error);
         status = EXIT_FAILED;
     } else {
-        status = view(&logs, options);
+        status = view(&inputs, options);
     }
-    logs_close(&logs);
+    inputs_close(&inputs);
     return status;
 }

@@ -150,7 +150,7 @@ static json_t *last_cycle_json(const struct trace *trace)
         if (!cycle)
             break;
         if ((cycle->flags & MD_CYCLE_SKIPPED) ||
-            gctrace_format_json(cycle, trace->pid, trace->name, text, sizeof text) == 0)
+            gctrace_format_json(GCTRACE_EXACT, cycle, trace->pid, trace->name, text, sizeof text) == 0)
             continue;
         json_t *object = json_loads(text, 0, NULL);
         return object ? object : json_null();

@@ -1,8 +1,8 @@
 #include "tracelog.h"
 
 #include "report.h"
+#include "trace_json.h"
 #include "units.h"
-#include "view/gctrace.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -39,7 +39,7 @@ static struct log_program *add(struct tracelog *log, uint32_t pid, const char *n
         log->capacity = capacity;
     }
     struct log_program *program = &log->program[log->count];
-    *program = (struct log_program){.run = 1};
+    *program = (struct log_program){.log = log->log, .run = 1};
     if (!history_init(&program->history, LOG_HISTORY))
         return NULL;
     trace_init(&program->trace, pid, name);
@@ -54,7 +54,7 @@ static struct log_program *find(struct tracelog *log, const struct md_cycle *cyc
     size_t run = 1;
     for (size_t i = log->count; i > 0; i--) {
         struct log_program *program = &log->program[i - 1];
-        if (program->trace.pid != pid || program->superseded)
+        if (program->log != log->log || program->trace.pid != pid || program->superseded)
             continue;
         /* Numbers grow: one that does not is another program with the same pid, or without one. */
         bool again = !(cycle->flags & MD_CYCLE_SKIPPED) && cycle->number <= program->last_number &&
@@ -73,51 +73,86 @@ static struct log_program *find(struct tracelog *log, const struct md_cycle *cyc
     return program;
 }
 
+static void write_record(const struct tracelog *log, enum gctrace_form form,
+                         const struct md_cycle *cycle, uint32_t pid, const char *name)
+{
+    char text[GCTRACE_JSON_SIZE];
+    if (!gctrace_format_json(form, cycle, pid, name, text, sizeof text))
+        return;
+    json_t *object = json_loads(text, 0, NULL);
+    if (object)
+        json_object_set_new(object, "log", log->log ? report_string(log->log) : json_null());
+    report_line(log->records, object);
+}
+
+void tracelog_cycle(struct tracelog *log, enum gctrace_form form, const struct md_cycle *cycle,
+                    uint32_t pid, const char *name)
+{
+    log->trace_lines++;
+    if (log->records)
+        write_record(log, form, cycle, pid, name);
+    struct log_program *program = find(log, cycle, pid, name);
+    if (!program)
+        return;
+    trace_add(&program->trace, cycle);
+    if (cycle->flags & MD_CYCLE_SKIPPED)
+        return;
+    program->last_number = cycle->number;
+    struct history_point point = history_blank((int64_t)cycle->start_ns);
+    point.value[HISTORY_HEAP] = (double)cycle->heap_start_bytes;
+    point.value[HISTORY_REACHABLE] = (double)cycle->heap_live_bytes;
+    point.value[HISTORY_GOAL] =
+        cycle->goal_bytes < UINT64_C(1) << 50 ? (double)cycle->goal_bytes : NAN;
+    point.value[HISTORY_PAUSE] = cycle_pause_ns(cycle);
+    history_push(&program->history, &point);
+}
+
+static bool begins_with(const char *text, const char *end, const char *literal)
+{
+    size_t length = strlen(literal);
+    return (size_t)(end - text) > length && memcmp(text, literal, length) == 0;
+}
+
 void tracelog_line(void *context, const char *line, size_t length)
 {
+    static const char record[] = "{\"version\":";
     struct tracelog *log = context;
     struct md_cycle cycle;
     uint32_t pid;
     char name[GCTRACE_NAME_SIZE];
+    const char *end = line + length;
     log->lines++;
     /* A line may stand behind what its program had not ended with a newline, or a log's stamp. */
-    const char *start = line, *end = line + length;
-    while (!gctrace_parse(start, (size_t)(end - start), &cycle, &pid, name)) {
-        const char *next = start + 1;
-        while (next < end &&
-               !(end - next > 3 && (memcmp(next, "gc ", 3) == 0 || memcmp(next, "gcs", 3) == 0)))
-            next++;
-        if (next >= end)
+    for (const char *start = line; start < end; start++) {
+        size_t left = (size_t)(end - start);
+        enum gctrace_form form = GCTRACE_NONE;
+        if (begins_with(start, end, "gc ") || begins_with(start, end, "gcskip"))
+            form = gctrace_parse(start, left, &cycle, &pid, name);
+        else if (begins_with(start, end, record))
+            form = trace_json_parse(start, left, &cycle, &pid, name);
+        if (form != GCTRACE_NONE) {
+            tracelog_cycle(log, form, &cycle, pid, name);
             return;
-        start = next;
+        }
     }
-    log->trace_lines++;
-    struct log_program *program = find(log, &cycle, pid, name);
-    if (!program)
-        return;
-    trace_add(&program->trace, &cycle);
-    if (cycle.flags & MD_CYCLE_SKIPPED)
-        return;
-    program->last_number = cycle.number;
-    struct history_point point = history_blank((int64_t)cycle.start_ns);
-    point.value[HISTORY_HEAP] = (double)cycle.heap_start_bytes;
-    point.value[HISTORY_REACHABLE] = (double)cycle.heap_live_bytes;
-    point.value[HISTORY_GOAL] =
-        cycle.goal_bytes < UINT64_C(1) << 50 ? (double)cycle.goal_bytes : NAN;
-    point.value[HISTORY_PAUSE] = cycle_pause_ns(&cycle);
-    history_push(&program->history, &point);
 }
 
 void tracelog_who(const struct tracelog *log, const struct log_program *program, char *buffer,
                   size_t size)
 {
-    (void)log;
+    size_t n;
     if (program->trace.pid != 0)
-        snprintf(buffer, size, "%" PRIu32 " %s", program->trace.pid, program->trace.name);
+        n = (size_t)snprintf(buffer, size, "%" PRIu32 " %s", program->trace.pid,
+                             program->trace.name);
     else if (program->run > 1)
-        snprintf(buffer, size, "Go program %zu", program->run);
+        n = (size_t)snprintf(buffer, size, "Go program %zu", program->run);
     else
-        snprintf(buffer, size, "Go program");
+        n = (size_t)snprintf(buffer, size, "Go program");
+    if (log->many_logs && program->log && n < size) {
+        char clean[256];
+        units_clean(clean, sizeof clean, program->log, sizeof clean);
+        snprintf(buffer + n, size - n, ", %s", clean);
+    }
 }
 
 static void program_json(const struct log_program *program, FILE *out)
@@ -130,6 +165,7 @@ static void program_json(const struct log_program *program, FILE *out)
     json_object_set_new(object, "type", json_string("trace_summary"));
     json_object_set_new(object, "pid", ours ? json_integer(trace->pid) : json_null());
     json_object_set_new(object, "name", ours ? json_string(trace->name) : json_null());
+    json_object_set_new(object, "log", program->log ? report_string(program->log) : json_null());
     const struct {
         const char *key;
         double value;
@@ -161,7 +197,7 @@ static void program_text(const struct tracelog *log, const struct log_program *p
 {
     const struct trace *trace = &program->trace;
     struct pause_quantiles pauses = trace_pauses(trace);
-    char who[64], a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE];
+    char who[320], a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE];
     tracelog_who(log, program, who, sizeof who);
     fprintf(out, "%s: %" PRIu64 " cycles", who, trace->cycles);
     if (trace->forced > 0)
