@@ -91,23 +91,13 @@ int dump_write_to(const char *path)
     return result;
 }
 
+/* No privilege is kept for dumps: each is written with what the program may do by then. */
 static void complain(const char *path, int error)
 {
-    char line[600];
-    struct fmt f = fmt_on(line, sizeof line);
-    fmt_text(&f, "heapprofile: ");
-    fmt_bytes(&f, path, strnlen(path, 400));
-    fmt_text(&f, ": ");
-    const char *reason = strerrordesc_np(error);
-    fmt_text(&f, reason ? reason : "failed");
-    if (error == EACCES || error == EPERM) {
-        /* No privilege is kept for this: a dump is written with what the program has now. */
-        fmt_text(&f, " for uid ");
-        fmt_u64(&f, geteuid());
-        fmt_text(&f, "; give a PREFIX where that one may write");
-    }
-    fmt_text(&f, " (tried again at the next dump)");
-    message(line);
+    message_refused("heapprofile", path, error,
+                    error == EACCES || error == EPERM
+                        ? "; give a PREFIX where that one may write (tried again at the next dump)"
+                        : " (tried again at the next dump)");
 }
 
 static void drop_old(uint32_t newest)

@@ -10,6 +10,7 @@
 #include "view/leaks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@
 enum verdict { NONE, CLEAN, LEAKS, NOT_CHECKED };
 static uint32_t verdict;
 
-static char suppressions_path[PATH_MAX];
+static char suppressions_path[PATH_MAX], report_path[PATH_MAX];
 static bool sets_status; /* leakexitcode acts here */
 
 /* The text of MEMDEBUG goes to children, and to what this process becomes by exec.  So that these
@@ -64,6 +65,7 @@ void leakcheck_boot(void)
 void leakcheck_init(void)
 {
     fmt_absolute(suppressions_path, sizeof suppressions_path, option_text(OPTION_LEAKSUPPRESSIONS));
+    fmt_absolute(report_path, sizeof report_path, option_text(OPTION_LEAKFILE));
 }
 
 int leakcheck_exit_code(void)
@@ -86,9 +88,25 @@ static bool decide(enum verdict what)
                                        __ATOMIC_ACQUIRE);
 }
 
+/* leakfile, or -1 where there is none. */
+static int open_report(void)
+{
+    char path[PATH_MAX];
+    struct fmt f = fmt_on(path, sizeof path);
+    const struct md_header *who = segment_identity();
+    if (!report_path[0])
+        return -1;
+    fmt_path(&f, report_path, who->pid, who->name);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    if (fd < 0)
+        message_refused("leakfile", path, errno, "; the report goes to stderr");
+    return fd;
+}
+
 /* Line by line, so that what is lost to a full pipe is whole lines. */
 static void write_text(const char *text, size_t length)
 {
+    int fd = open_report();
     int64_t end = os_now_ns() + PATIENCE_NS;
     while (length) {
         size_t piece = MIN(length, PIECE);
@@ -96,18 +114,22 @@ static void write_text(const char *text, size_t length)
             const char *last = memrchr(text, '\n', piece);
             piece = last ? (size_t)(last - text) + 1 : piece;
         }
-        int error = message_write(text, piece);
+        int error = fd >= 0 ? write_unblocked(fd, text, piece) : message_write(text, piece);
         if (error == EAGAIN && os_now_ns() < end) {
             nanosleep(&(struct timespec){0, 2000000}, NULL);
             continue;
         }
         if (error) {
+            /* Who finds no report finds the process still: memtop leaks FILE. */
             COUNT_ADD(lost_lines, 1);
-            return;
+            segment_keep();
+            break;
         }
         text += piece;
         length -= piece;
     }
+    if (fd >= 0)
+        close(fd);
 }
 
 void leakcheck_failed(const char *reason)

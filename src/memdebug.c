@@ -154,10 +154,17 @@ static void on_cycle(const struct md_cycle *cycle)
     uint64_t form = option_number(OPTION_GCTRACE);
     if (!form)
         return;
-    size_t length = form == 2 ? gctrace_format_json(GCTRACE_EXACT, cycle, who->pid, who->name, line, sizeof line)
+    size_t length = form == 2 ? gctrace_format_json(GCTRACE_EXACT, cycle, who->pid, who->name, line,
+                                                    sizeof line)
                               : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
-    if (trace_file_given() ? trace_file_write(line, length) : message_write(line, length))
+    uint32_t output = trace_file_given()                    ? MD_TRACE_FILE
+                      : message_place() == MESSAGE_REPLACED ? MD_TRACE_REPLACED
+                                                            : MD_TRACE_STDERR;
+    int error = trace_file_given() ? trace_file_write(line, length) : message_write(line, length);
+    /* What finds no place stays in the segment; what a place does not take is lost to it. */
+    if (error && error != EBADF)
         COUNT_ADD(lost_lines, 1);
+    segment_header()->trace_output = error ? MD_TRACE_SEGMENT : output;
 }
 
 static uint64_t in_use_bytes(void)

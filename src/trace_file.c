@@ -86,20 +86,11 @@ static int choose(int *fd)
 
 static void complain(int error)
 {
-    char line[700];
-    struct fmt f = fmt_on(line, sizeof line);
-    const char *reason = strerrordesc_np(error);
-    fmt_text(&f, "gctracefile: ");
-    fmt_bytes(&f, path, strnlen(path, 400));
-    fmt_text(&f, ": ");
-    fmt_text(&f, reason ? reason : "failed");
-    if (error == EACCES || error == EPERM) {
-        fmt_text(&f, " for uid ");
-        fmt_u64(&f, geteuid());
-    }
+    char advice[80];
+    struct fmt f = fmt_on(advice, sizeof advice);
     fmt_text(&f, "; the lines stay in memory: memtop tail ");
     fmt_u64(&f, (uint64_t)getpid());
-    message(line);
+    message_refused("gctracefile", path, error, advice);
 }
 
 static void name_file(void)

@@ -57,7 +57,8 @@ struct md_section {
 #define MD_FLAG_GC 2u      /* cycles are possible (gc=ready or more) */
 #define MD_FLAG_THREAD 4u  /* a thread of ours answers the control word */
 #define MD_FLAG_FORKED 8u  /* made by a forked copy: early samples are inherited */
-#define MD_FLAG_EXITED 16u /* set at normal exit if the file could not be removed */
+#define MD_FLAG_EXITED 16u /* set at normal exit if the file could not be removed, or was kept */
+#define MD_FLAG_REPORT 32u /* kept: leakcheck's report could be written nowhere */
 
 /* What the process counts.  Bytes are usable sizes.  A thread adds its share each 64 KiB it
  * allocates or frees, so totals lag by at most that much a thread.  All are 64-bit atomics, only
@@ -97,6 +98,15 @@ struct md_control {
     uint8_t reserved[240];
 };
 
+/* Where a trace line has gone. */
+enum md_trace_output {
+    MD_TRACE_UNKNOWN,  /* none yet */
+    MD_TRACE_STDERR,   /* descriptor 2 as it was at load */
+    MD_TRACE_REPLACED, /* what the program has put there since */
+    MD_TRACE_FILE,     /* gctracefile */
+    MD_TRACE_SEGMENT   /* nowhere but into the ring of cycles: MD_SECTION_CYCLES */
+};
+
 /* First page of the file. */
 struct md_header {
     char magic[8];
@@ -119,7 +129,9 @@ struct md_header {
     uint64_t memprofilerate;
     uint64_t gcpercent;       /* UINT64_MAX: off */
     uint64_t heap_goal_bytes; /* of the next cycle, 0: none */
-    uint64_t reserved[13];
+    uint32_t trace_output;    /* enum md_trace_output: of the last trace line */
+    uint32_t reserved32;
+    uint64_t reserved[12];
     char name[32];      /* executable's base name, blanks and commas as _ */
     char exe[512];      /* path */
     char cmdline[512];  /* arguments separated by blanks, cut */

@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <poll.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -197,4 +198,23 @@ void message(const char *text)
     fmt_text(&f, text);
     line[f.length] = '\n';
     message_write(line, f.length + 1);
+}
+
+void message_refused(const char *key, const char *path, int error, const char *advice)
+{
+    char line[900];
+    struct fmt f = fmt_on(line, sizeof line);
+    const char *reason = strerrordesc_np(error);
+    fmt_text(&f, key);
+    fmt_text(&f, ": ");
+    fmt_bytes(&f, path, strnlen(path, 400));
+    fmt_text(&f, ": ");
+    fmt_text(&f, reason ? reason : "failed");
+    if (error == EACCES || error == EPERM) {
+        /* The program may have given up the user that it was started as. */
+        fmt_text(&f, " for uid ");
+        fmt_u64(&f, geteuid());
+    }
+    fmt_text(&f, advice);
+    message(line);
 }

@@ -30,6 +30,9 @@ enum message_place message_place(void);
 /* One line "memdebug: TEXT\n" in one write, at most MESSAGE_LIMIT lines a process. */
 #define MESSAGE_LIMIT 50
 void message(const char *text);
+/* Says that a file was refused: "KEY: PATH: REASON", for want of permission with the uid, then
+ * `advice`: what follows from it, or what to do. */
+void message_refused(const char *key, const char *path, int error, const char *advice);
 /* Writes to stderr, all or nothing where it is a pipe: 0, EBADF where there is no place to write
  * to, EAGAIN when it would block. */
 int message_write(const char *bytes, size_t length);

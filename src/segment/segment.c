@@ -44,6 +44,7 @@ static bool drafting;
 static bool untidy; /* there is more to clear away */
 /* These are read without it too. */
 static bool is_file;
+static bool kept;         /* the file stays at exit */
 static int64_t looked_ns; /* when it was last seen that the file is there */
 
 /* Counted in private memory: stays true through fork and when the file is made anew; copied to the
@@ -360,12 +361,12 @@ static void start_anew(void)
     }
     struct tables inherited = tables;
     tables_destroy_private(&retired);
-    is_file = false;
+    is_file = kept = false;
     drafting = untidy = false;
     looked_ns = 0;
     identity.pid = 0;
     identity.flags |= MD_FLAG_FORKED;
-    identity.flags &= ~MD_FLAG_THREAD;
+    identity.flags &= ~(MD_FLAG_THREAD | MD_FLAG_REPORT);
     usable = tables_create_private(&tables, reservation());
     if (!usable)
         return;
@@ -415,13 +416,28 @@ bool segment_forked(void)
     return canary && !__atomic_load_n(&canary->known, __ATOMIC_ACQUIRE);
 }
 
+void segment_keep(void)
+{
+    if (!segment_check() || option_number(OPTION_MONITOR) == 0)
+        return;
+    kept = true;
+    segment_set_flags(MD_FLAG_REPORT);
+    /* Exit may have been called by a signal handler in the middle of our own work, or while a
+     * thread of ours is stuck in it: then a file that is there stays, and none is made. */
+    if (is_file || lock_held_here() || __atomic_exchange_n(&drafting, true, __ATOMIC_ACQUIRE))
+        return;
+    make_file();
+    __atomic_store_n(&drafting, false, __ATOMIC_RELEASE);
+}
+
 void segment_fini(void)
 {
     if (is_file && !segment_forked() && (uint32_t)getpid() == identity.pid && place.path[0] &&
         file_is_there()) {
         publish_counters(tables.header);
         __atomic_fetch_or(&tables.header->flags, MD_FLAG_EXITED, __ATOMIC_RELEASE);
-        unlink(place.path);
+        if (!kept)
+            unlink(place.path);
     }
 }
 

@@ -2,6 +2,7 @@
 """What was asked for goes somewhere: where a program replaces its stderr, gives up its user, rotates
 its logs; and never into a file, socket or pipe that is not for it."""
 
+import json
 import os
 import select
 import subprocess
@@ -84,6 +85,8 @@ def ring(t):
                                env=s.environment('gctrace=1,gc=ready'))
     process.stdout.readline()
     cycles, done = told(process.pid)
+    line, record = ps(process.pid)
+    t.ok(f'memtop tail {process.pid}' in line and record['trace_output'] == 'segment', 'memtop ps names it', f'{line}\n{record}')
     t.ok(done.returncode == 0 and [(c.number, c.pid, c.name) for c in cycles] ==
          [(n, process.pid, 'descriptor2') for n in (1, 2)] and f'{process.pid} descriptor2: 2 cycles' in done.stdout,
          'memtop tail PID prints the lines', done)
@@ -92,6 +95,47 @@ def ring(t):
     process.communicate()
     cycles, done = told(segment[0] if segment else 'none')
     t.equal(len(cycles), 2, 'memtop tail FILE.mdseg, of a dead process', done)
+
+
+def ps(pid):
+    """What memtop ps has on one process: (text line, JSON)."""
+    text = subprocess.run([s.MEMTOP, 'ps'], env=s.environment(preload=False), capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run([s.MEMTOP, 'ps', '--json'], env=s.environment(preload=False), capture_output=True, text=True, check=True)
+    records = [json.loads(line) for line in lines.stdout.splitlines()]
+    return (next((line for line in text.splitlines() if line.split()[:1] == [str(pid)]), ''),
+            next((record for record in records if record['pid'] == pid), {}))
+
+
+def reports(t, directory):
+    """leakcheck's report: into leakfile; else to stderr; else the process stays to be asked."""
+    def has_report(text, pid):
+        return f'=={pid}==ERROR' in text and ' in lose ' in text and text.count('SUMMARY: memdebug') == 1
+
+    path = directory / 'report'
+    for _ in range(2):
+        result = s.run([PROGRAM, 'null'], f'leakcheck=1,leakexitcode=7,leakfile={path}-{{pid}}')
+        text = Path(f'{path}-{result.pid}').read_text()
+        t.ok(result.status == 7 and result.err == '' and has_report(text, result.pid), 'leakfile with {pid}', result)
+    result = s.run([PROGRAM, 'none'], f'leakcheck=1,leakexitcode=7,leakfile={directory}/none/x')
+    t.ok(result.status == 7 and result.rest[1] == f'memdebug: leakfile: {directory}/none/x: No such file or directory; the '
+         'report goes to stderr' and has_report(result.err, result.pid), 'a leakfile that cannot be opened: stderr', result)
+    log = directory / 'report.log'
+    result = s.run([PROGRAM, 'dup2', log], 'leakcheck=1,leakexitcode=7')
+    t.ok(result.status == 7 and result.err == '' and has_report(log.read_text(), result.pid),
+         'a stderr that came by dup2 gets the report', result)
+    for how, size in (('null', 'large'), ('open', 'large'), ('small', 'small')):
+        own = directory / f'report-{how}'
+        command = [PROGRAM, how, own] if size == 'large' else ['/bin/sh', '-c', f'exec {s.PROGRAMS}/leaky --silent return 2>&-']
+        result = s.run(command, 'leakcheck=1,leakexitcode=7')
+        line, record = ps(result.pid)
+        segment = s.segments(result.pid)
+        told = subprocess.run([s.MEMTOP, 'leaks', segment[0] if segment else 'none'], env=s.environment(preload=False),
+                              capture_output=True, text=True)
+        t.ok(result.status == 7 and result.err == '' and f'memtop leaks {segment[0] if segment else "?"}' in line
+             and record.get('report_kept') is True and ('lose' if size == 'large' else 'leak_direct') in told.stdout,
+             f'no place for the report ({how}): the segment stays, memtop names it', f'{result}\n{line}\n{record}\n{told}')
+    result = s.run([PROGRAM, 'none'], 'leakcheck=1')
+    t.equal(s.segments(result.pid), [], 'a report that was written leaves no segment')
 
 
 def unset(t, directory):
@@ -193,6 +237,7 @@ def reused(t, directory):
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     replaced(t, Path(temporary))
     ring(t)
+    reports(t, Path(temporary))
     unset(t, Path(temporary))
     let_go(t, Path(temporary))
     reused(t, Path(temporary))

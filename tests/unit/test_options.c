@@ -184,6 +184,7 @@ static const struct {
     {OPTION_LEAKEXITCODE, "255", 255},
     {OPTION_LEAKEXITCODE, "256", BAD},
     {OPTION_LEAKEXITCODE, "-1", BAD},
+    {OPTION_LEAKFILE, "/var/log/{exe}.leaks", ANY},
     {OPTION_LEAKSUPPRESSIONS, "/etc/{exe}.supp", ANY},
     {OPTION_LEAKSUPPRESSIONS, "", ANY},
     {OPTION_DEEPBIND, "strip", 0},

@@ -10,6 +10,20 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What was asked for and could be written nowhere is here. */
+static void print_kept(const struct target *target)
+{
+    char name[sizeof target->path];
+    if (target->state == TARGET_LIVE)
+        snprintf(name, sizeof name, "%d", (int)target->pid);
+    else
+        units_clean(name, sizeof name, target->path, sizeof target->path);
+    if (target->header.flags & MD_FLAG_REPORT)
+        printf("  (its leak report is here: memtop leaks %s)", name);
+    if (target->header.trace_output == MD_TRACE_SEGMENT)
+        printf("  (its trace lines are here: memtop tail %s)", name);
+}
+
 static void print_target(const struct target *target)
 {
     char user[64], up[UNITS_SIZE], heap[UNITS_SIZE], peak[UNITS_SIZE], rss[UNITS_SIZE],
@@ -42,6 +56,8 @@ static void print_target(const struct target *target)
         printf("  (last wrote %s ago)",
                units_age(ago, (double)now.tv_sec - (double)target->ended_realtime_ns / 1e9));
     }
+    if (readable)
+        print_kept(target);
     printf("\n");
 }
 

@@ -80,6 +80,16 @@ json_t *report_target_json(const struct target *target)
                         readable ? report_number((double)counters->cycles) : json_null());
     json_object_set_new(object, "samples",
                         readable ? report_number((double)counters->samples) : json_null());
+    static const char *const outputs[] = {[MD_TRACE_STDERR] = "stderr",
+                                          [MD_TRACE_REPLACED] = "replaced stderr",
+                                          [MD_TRACE_FILE] = "gctracefile",
+                                          [MD_TRACE_SEGMENT] = "segment"};
+    const char *output = readable && header->trace_output < sizeof outputs / sizeof outputs[0]
+                             ? outputs[header->trace_output]
+                             : NULL;
+    json_object_set_new(object, "trace_output", output ? json_string(output) : json_null());
+    json_object_set_new(object, "report_kept",
+                        readable ? json_boolean(header->flags & MD_FLAG_REPORT) : json_null());
     json_object_set_new(object, "error",
                         target->error[0] ? report_string(target->error) : json_null());
     return object;
@@ -150,7 +160,8 @@ static json_t *last_cycle_json(const struct trace *trace)
         if (!cycle)
             break;
         if ((cycle->flags & MD_CYCLE_SKIPPED) ||
-            gctrace_format_json(GCTRACE_EXACT, cycle, trace->pid, trace->name, text, sizeof text) == 0)
+            gctrace_format_json(GCTRACE_EXACT, cycle, trace->pid, trace->name, text, sizeof text) ==
+                0)
             continue;
         json_t *object = json_loads(text, 0, NULL);
         return object ? object : json_null();
