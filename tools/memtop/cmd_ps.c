@@ -3,6 +3,7 @@
 #include "discover.h"
 #include "report.h"
 #include "units.h"
+#include "view/plain_text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static void print_kept(const struct target *target)
     if (target->state == TARGET_LIVE)
         snprintf(name, sizeof name, "%d", (int)target->pid);
     else
-        units_clean(name, sizeof name, target->path, sizeof target->path);
+        plain_text(name, sizeof name, target->path, sizeof target->path);
     if (target->header.flags & MD_FLAG_REPORT)
         printf("  (its leak report is here: memtop leaks %s)", name);
     if (target->header.trace_output == MD_TRACE_SEGMENT)

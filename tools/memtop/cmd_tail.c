@@ -8,6 +8,7 @@
 #include "tracelog.h"
 #include "units.h"
 #include "view/gctrace.h"
+#include "view/plain_text.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -140,8 +141,13 @@ static void poll_target(struct input *input, struct tracelog *trace, FILE *lines
             continue;
         input->next_index = cycle->index + 1;
         tracelog_cycle(trace, GCTRACE_EXACT, cycle, (uint32_t)target->pid, target->name);
-        if (lines && gctrace_format(cycle, (uint32_t)target->pid, target->name, line, sizeof line))
-            fputs(line, lines);
+        size_t length =
+            gctrace_format(cycle, (uint32_t)target->pid, target->name, line, sizeof line);
+        if (!lines || !length)
+            continue;
+        line[length - 1] = '\0';
+        plain_print(line, lines);
+        fputc('\n', lines);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "report.h"
 #include "trace_json.h"
 #include "units.h"
+#include "view/plain_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -150,7 +151,7 @@ void tracelog_who(const struct tracelog *log, const struct log_program *program,
         n = (size_t)snprintf(buffer, size, "Go program");
     if (log->many_logs && program->log && n < size) {
         char clean[256];
-        units_clean(clean, sizeof clean, program->log, sizeof clean);
+        plain_text(clean, sizeof clean, program->log, sizeof clean);
         snprintf(buffer + n, size - n, ", %s", clean);
     }
 }
