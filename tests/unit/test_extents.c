@@ -163,6 +163,15 @@ static void test_full(void)
     is(extents_bytes(), 0, "nothing is counted");
 }
 
+/* The arena as a whole, so that nothing else comes to lie where the tests map and unmap: to be
+ * called before a table of extents.c is made. */
+static bool reserve(void)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (arena ? MAP_FIXED : 0);
+    arena = mmap(arena, PAGES * PAGE, PROT_NONE, flags, -1, 0);
+    return arena != MAP_FAILED;
+}
+
 /* Memory from elsewhere, with what jemalloc maps in between: what has been adopted goes by
  * extents_release and nothing else, and of the map what it needs is open. */
 static int adopt(void *argument)
@@ -172,7 +181,8 @@ static int adopt(void *argument)
     (void)argument;
     if (!object_map_init(&reason))
         return 77;
-    unsigned wrong = 0;
+    unsigned wrong = !reserve() || !extents_adopt((uintptr_t)arena, (uintptr_t)arena + PAGE);
+    extents_release((uintptr_t)arena, (uintptr_t)arena + PAGE);
     for (int i = 0; i < ROUNDS / 4 && !wrong; i++) {
         size_t first = draw(PAGES), count = 1 + draw(draw(20) ? 4 : 200);
         unsigned what = (unsigned)draw(4);
@@ -273,9 +283,12 @@ static int renew(void *argument)
 int main(void)
 {
     /* Without an object map there is nothing to open. */
-    arena = mmap(NULL, PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (arena == MAP_FAILED)
+    if (!reserve() || !map_pages(0, 1))
         return 1;
+    extents_pin();
+    map_pages(2, 1);
+    extents_unpin();
+    clear();
     test_random();
     test_edges();
     is(in_copy(renew, NULL), 0, "a forked copy goes on");

@@ -1,6 +1,6 @@
-/* What is mapped from other people's files may be cut by them at any time: segments on a tmpfs, object
- * files that libdw reads.  A load from the missing part then raises SIGBUS, which would let any user
- * end root's memtop. */
+/* What is mapped from other people's files may be cut by them at any time: segments on a tmpfs,
+ * object files that libdw reads.  A load from the missing part then raises SIGBUS, which would let
+ * any user end root's memtop. */
 #ifndef MEMTOP_BUS_ERROR_H
 #define MEMTOP_BUS_ERROR_H
 
