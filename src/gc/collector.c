@@ -68,10 +68,10 @@ static const char *clone_in_stop(struct work *work)
     return snapshot_clone(hooks.block_size);
 }
 
-static const char *nothing_in_stop(struct work *work)
+static const char *begin_in_stop(struct work *work)
 {
     (void)work;
-    return NULL;
+    return wp_begin();
 }
 
 static const char *finish_in_stop(struct work *work)
@@ -104,7 +104,7 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
     *again = true;
     const char *reason = world_stop(patience_ns(work), work->stop_ns);
     if (!reason) {
-        if (extents_stable() || in_stop == nothing_in_stop) {
+        if (extents_stable() || in_stop == begin_in_stop) {
             int64_t in_stop_begin = os_now_ns();
             reason = in_stop(work);
             *again = false;
@@ -121,7 +121,7 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
         if (!world_resume()) { /* whatever else has failed, this may be why */
             reason = WORLD_CALLED_OFF;
             *again = true;
-        } else if (!second && in_stop != nothing_in_stop) {
+        } else if (!second && in_stop != begin_in_stop) {
             cycle->snapshot_ns = (uint64_t)in_stop_ns;
         }
     }
@@ -200,7 +200,7 @@ static const char *run_wp(struct work *work, bool *engine_failed)
         wp_forget();
     const char *reason = wp_arm();
     if (!reason)
-        reason = stop(work, nothing_in_stop, engine_failed);
+        reason = stop(work, begin_in_stop, engine_failed);
     if (!reason && !(reason = wp_mark(mark_limit_ns(work))))
         reason = stop(work, finish_in_stop, engine_failed);
     if (!reason)

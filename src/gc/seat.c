@@ -58,10 +58,14 @@ bool seat_of(int tid, struct seat *seat)
     return true;
 }
 
+bool seat_read(uintptr_t at, void *to, size_t size)
+{
+    return RAW4(SYS_pread64, memory_fd, to, size, at) == (long)size;
+}
+
 bool seat_goes_on(const struct seat *seat)
 {
     uint8_t code[RESTART_CODE] = {0};
-    /* By the kernel: the code may be gone by now, or not be readable. */
-    RAW4(SYS_pread64, memory_fd, code, sizeof code, seat->pc - sizeof code);
+    seat_read(seat->pc - sizeof code, code, sizeof code);
     return restart_is_exact(seat->number, seat->args, code);
 }

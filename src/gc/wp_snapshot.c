@@ -4,6 +4,7 @@
 #include "gc/barren.h"
 #include "gc/fault.h"
 #include "gc/pages.h"
+#include "gc/pinned.h"
 #include "gc/raw.h"
 #include "gc/remark.h"
 #include "gc/scout.h"
@@ -41,6 +42,7 @@ struct state {
     uint64_t round_bytes; /* found dirty in the last round */
     bool spins;           /* there is more than one CPU */
     bool apart;           /* the finisher is not on the tracer's */
+    bool keeps;           /* what has been written to counts as that to the end (pinned.h) */
     bool huge;            /* there is a block whose size only jemalloc knows */
     bool failed;
     bool done; /* brought to its end */
@@ -79,19 +81,19 @@ static bool is_sought(void)
     return sought_any(&state->sought, &state->trace.index);
 }
 
-/* Looks at what has been written to since it was armed last; arms it again. */
+/* Looks at what has been written to since it was armed last; arms it again, if that may be. */
 static void clean(void)
 {
     struct mark *mark = &state->trace.mark;
     struct remark remark;
     struct counted roots = {mark, 0};
-    scout_offer(&state->scout, extents, extent_count, true);
+    scout_offer(&state->scout, extents, extent_count, !state->keeps);
     for (unsigned i = 0; i < track.count; i++) {
         struct track_range range = track.ranges[i];
         if (range.kind == TRACK_MAP)
             pages_each_dirty_anonymous(range.start, range.end, true, remark_map, mark);
         else if (range.kind == TRACK_ROOTS)
-            pages_each_dirty(range.start, range.end, true, mark_counted, &roots);
+            pages_each_dirty(range.start, range.end, !state->keeps, mark_counted, &roots);
     }
     remark_begin(&remark, mark);
     scout_look(&state->scout, &remark);
@@ -139,13 +141,39 @@ static void clean_rounds(void)
     uint64_t few = FEW_BYTES + extents_bytes() / 8192, least = UINT64_MAX;
     for (int i = 0, vain = 0; i < ROUNDS && vain < 2 && is_sought(); i++) {
         clean();
-        if (state->round_bytes <= few)
+        if (state->round_bytes <= few || state->keeps)
             break;
         vain += state->round_bytes > least / 4 * 3;
         least = MIN(least, state->round_bytes);
     }
     if (state->sought.many) /* fewer by now, perhaps */
         sought_gather(&state->sought, &state->trace.mark);
+}
+
+struct look {
+    struct remark remark;
+    const struct extent *heap;
+    unsigned count;
+    struct counted roots;
+};
+
+/* At what a call that was under way has read, tracked or not. */
+static void look_at_pinned(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct look *look = ctx;
+    for (unsigned i = 0; i < look->count; i++) {
+        struct extent extent = look->heap[i];
+        if (start >= extent.end || extent.start >= end)
+            continue;
+        remark_extent(&look->remark, extent);
+        remark_pages(&look->remark, MAX(start, extent.start), MIN(end, extent.end));
+    }
+    for (unsigned i = track.first_root; i < track.count; i++) {
+        struct track_range range = track.ranges[i];
+        if (start < range.end && range.start < end)
+            pages_each_written(MAX(start, range.start), MIN(end, range.end), mark_counted,
+                               &look->roots);
+    }
 }
 
 /* In the stop. */
@@ -176,8 +204,12 @@ static void finish(void)
         pages_each_untracked(heap[i].start, heap[i].end, remark_pages, &remark);
     }
     remark_end(&remark);
+    struct look look = {.heap = heap, .count = count, .roots = {mark, 0}};
+    remark_begin(&look.remark, mark);
+    pinned_each(look_at_pinned, &look);
+    remark_end(&look.remark);
     mark_finish(mark);
-    state->result.dirty_bytes = remark.bytes;
+    state->result.dirty_bytes = remark.bytes + look.remark.bytes;
 }
 
 static void tell(void)
@@ -317,13 +349,19 @@ const char *wp_arm(void)
     state->spins = os_cpu_count() > 1;
 
     const char *reason = track_open();
-    if (reason)
+    if (reason || (reason = pinned_for_long()))
         return reason;
+    state->keeps = pinned_in_calls();
     int64_t begin = os_now_ns();
     extents_pin();
     reason = track_arm();
     state->result.arm_ns = (uint64_t)(os_now_ns() - begin);
     return reason;
+}
+
+const char *wp_begin(void)
+{
+    return pinned_note() ? NULL : "too many calls that read are under way";
 }
 
 const char *wp_mark(int64_t limit_ns)
@@ -342,6 +380,9 @@ const char *wp_clean(int64_t limit_ns)
     keep_apart(false);
     ask(CLEAN);
     const char *reason = answer(limit_ns, false);
+    if (!reason && is_sought() && !(reason = pinned_for_long()) && !state->keeps &&
+        pinned_in_calls())
+        reason = "a file is read past the page cache now (O_DIRECT)";
     keep_apart(true);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES && is_sought()
                ? "the program writes faster than it can be followed"

@@ -15,6 +15,14 @@
  * Blocks freed in the course are found by the object map, which is tracked too (but for known ones
  * where nothing else is sought).
  *
+ * What the kernel writes without a fault is not tracked (pinned.h).  With memory pinned for long
+ * there is no marking of this kind.  With files that are read past the page cache pages are armed
+ * once, before the first stop, and rounds do not arm them anew.  A call that pins its pages after
+ * that has them count as written until the second stop.  One that had pinned them before either has
+ * returned by the first stop, then what it has read is there when they are first looked at; or it
+ * is under way there, then they are looked at in the second stop, whatever is known of them.  (A
+ * file that is opened so, read and closed between two looks at the table of descriptors is missed.)
+ *
  * What is reported is in use when the cycle began, and of that unreachable at the stop; or, without
  * one, known to be lost from earlier cycles.
  *
@@ -29,9 +37,10 @@
 /* Written pages left before a stop, above which it is not tried. */
 #define WP_MOST_DIRTY_BYTES (UINT64_C(16) << 20)
 
-/* Tracks writes from now on.  Then comes the first stop, in which nothing needs to be done.  NULL,
- * or why not. */
+/* Tracks writes from now on.  NULL, or why not. */
 const char *wp_arm(void);
+/* In the first stop, which tells where stacks are in use.  NULL, or why not. */
+const char *wp_begin(void);
 /* What can be done beside the program.  NULL: ready for the second stop; else why not. */
 const char *wp_mark(int64_t limit_ns);
 /* Before each attempt at a stop: looks at what has been written to since.  NULL, or why not. */

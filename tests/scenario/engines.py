@@ -100,6 +100,62 @@ BUSY = ('a thread did not stop', 'the allocator was mapping memory', 'marking to
         'the program writes faster than it can be followed')
 
 
+# Why wp leaves it to another engine.
+UNSEEN = ('the kernel writes to pinned memory unseen (VmPin)', 'the kernel writes to memory unseen (io_uring, aio)')
+
+
+def slow_disk(path):
+    """A cgroup in which ten reads a second come from the disk of this file, each with its pages pinned
+    meanwhile; None: this machine or user has none."""
+    device = os.stat(path).st_dev
+    disk = f'{os.major(device)}:{os.minor(device)}'
+    for base, name, limit in (('/sys/fs/cgroup/blkio', 'blkio.throttle.read_iops_device', f'{disk} 10'),
+                              ('/sys/fs/cgroup', 'io.max', f'{disk} riops=10')):
+        group = Path(base, f'memdebug-test-{os.getpid()}')
+        try:
+            group.mkdir()
+            (group / name).write_text(limit)
+            return group
+        except OSError:
+            if group.is_dir():
+                group.rmdir()
+    return None
+
+
+def arrivals(t, engine):
+    """The only pointers to blocks are moved by the kernel, from page to page."""
+    with tempfile.NamedTemporaryFile(dir=s.BUILD) as file:
+        group = slow_disk(file.name)
+        enter = ['sh', '-c', f'echo $$ > {group}/cgroup.procs && exec "$@"', 'sh']
+        for way, what, before in (('pipe', 'read from a pipe', []), ('direct', 'read past the page cache', []),
+                                  ('direct', 'read so from a slow disk', enter),
+                                  ('uring', 'read into buffers of io_uring', [])):
+            what = f'{engine}, pointers {what}'
+            if before and not group:
+                t.skip(what, 'no cgroup of ours slows a disk')
+                continue
+            program = [*before, s.PROGRAMS / 'arrivals', way, file.name]
+            options = f'only=arrivals,{JSON}{engine}'
+            result = s.run([*program, '40', '40'], options, timeout=200)
+            cycles, skips = records(result)
+            if result.status == 77:
+                t.skip(what, result.out.strip())
+                continue
+            t.ok(result.status == 0 and result.out == 'done\n' and not result.rest,
+                 f'{what}: the program is unharmed', result)
+            wrong = [c['unreachable_objects'] for c in cycles if c['unreachable_objects']]
+            t.equal(wrong, [], f'{what}: {len(cycles)} cycles call nothing unreachable')
+            others = {skip['reason'] for skip in skips} - {*BUSY, *(UNSEEN if engine == 'wp' else ())}
+            t.ok(not others, f'{what}: {len(skips)} skipped', others)
+            if (engine, way) == ('wp', 'uring'):
+                t.ok(not cycles and {skip['reason'] for skip in skips} <= set(UNSEEN),
+                     f'{what}: no cycle by wp, and it says why', skips)
+            elif engine == 'wp':
+                t.ok(all(c['engine'] == 'wp' for c in cycles), f'{what}: by wp')
+        if group:
+            group.rmdir()
+
+
 def pause(t, engine, megabytes):
     """The longest stop on the line, and the longest gap that a thread saw and slept in.  Where others
     run too, part of the gap is the thread's waiting for a CPU, and part of the line that of the thread
@@ -165,6 +221,7 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
         truth(t, engine, 'mappings that go', ['harm', '30'], 10, BUSY)
         known(t, engine)
         truth(t, engine, 'memory that is not malloc\'s', ['beside', '64', '30', 'move'], 10, BUSY, POOL)
+        arrivals(t, engine)
         truth(t, engine, 'a userfaultfd of its own', ['uffd', '10'], 5, BUSY)
     work = Path(directory) / 'work.py'
     work.write_text(PYTHON)
