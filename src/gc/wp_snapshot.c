@@ -369,6 +369,8 @@ const char *wp_mark(int64_t limit_ns)
     const char *reason = start(&state->marker, mark_beside, mark_nice());
     if (reason || (reason = task_wait(&state->marker, limit_ns)) || (reason = failure()))
         return reason;
+    /* What these calls read may have come after the look. */
+    pinned_each(barren_written, NULL);
     state->result.cpu_ns = state->marker.cpu_ns;
     if (!roots_prepare())
         return "no memory to mark in";
@@ -380,8 +382,7 @@ const char *wp_clean(int64_t limit_ns)
     keep_apart(false);
     ask(CLEAN);
     const char *reason = answer(limit_ns, false);
-    if (!reason && is_sought() && !(reason = pinned_for_long()) && !state->keeps &&
-        pinned_in_calls())
+    if (!reason && !(reason = pinned_for_long()) && !state->keeps && pinned_in_calls())
         reason = "a file is read past the page cache now (O_DIRECT)";
     keep_apart(true);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES && is_sought()
