@@ -194,7 +194,7 @@ static void on_hostile(void)
  * ours must not be that. */
 static void on_thread_end(void)
 {
-    if (os_gettid() == getpid())
+    if (service_runs() && os_gettid() == getpid())
         service_outlives_main();
 }
 
@@ -292,9 +292,17 @@ void memdebug_boot(void)
             : "dss:disabled,zero_realloc:free,prof:false";
     if (tracked && !learn_classes())
         no_tracing("this jemalloc does not tell its size classes: no tracing");
+    if (active && (counts_init() != 0 || !segment_init((tracked ? MD_FLAG_TRACKED : 0u) |
+                                                       (gc_mode != GC_OFF ? MD_FLAG_GC : 0u)))) {
+        /* jemalloc's profiler, if it was asked for, finds no samples due. */
+        if (text && *text)
+            message("no memory for the tables: the process is not watched");
+        option_set("memprofilerate", "0");
+        segment_disable();
+        active = tracked = false;
+        gc_mode = GC_OFF;
+    }
     if (active) {
-        counts_init();
-        segment_init((tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u));
         prof_init();
         segment_on_fork = on_copy;
         prof_on_sample = on_sample;

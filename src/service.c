@@ -174,10 +174,13 @@ static int64_t look(void)
     return again;
 }
 
+bool service_runs(void)
+{
+    return __atomic_load_n(&started, __ATOMIC_ACQUIRE);
+}
+
 void service_outlives_main(void)
 {
-    if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE))
-        return;
     __atomic_store_n(&main_ended, true, __ATOMIC_RELEASE);
     service_kick(SERVICE_LOOK);
 }

@@ -41,6 +41,8 @@ int service_do(enum service_job job, const char *path);
 /* The program's main thread has ended by itself: from now on our thread looks each 100 ms whether
  * it is the last one, and ends if so, upon which glibc ends the process as it would without us. */
 void service_outlives_main(void);
+/* Whether there is such a thread, or one is being made. */
+bool service_runs(void);
 
 /* In a forked child: the thread is gone. */
 void service_renew(void);

@@ -1,5 +1,6 @@
 #include "gc/permit.h"
 
+#include "base/fmt.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "gc/proc.h"
@@ -48,10 +49,11 @@ void permit_init(void)
 
 enum step { NOTHING, MAY_WAIT, ALL_DONE };
 
-/* What the copy has survived; in memory shared with it. */
+/* What the copy has survived; in memory shared with it.  The names lie in what both have. */
 struct trial {
-    uint32_t step;    /* enum step; futex */
-    uint32_t refused; /* a call that there is no doing without */
+    uint32_t step;       /* enum step; futex */
+    const char *calling; /* the last that it tried: what killed it */
+    const char *refused; /* a call that there is no doing without */
 };
 
 static void reach(struct trial *trial, enum step step)
@@ -66,45 +68,66 @@ static _Noreturn void leave(void)
         RAW3(SYS_exit_group, 0, 0, 0);
 }
 
-/* In the copy: each call that the tracer thread and the stop handler make, to no effect. */
+#define TRY6(name, a, b, c, d, e, f)                                                               \
+    (__atomic_store_n(&trial->calling, #name, __ATOMIC_RELAXED),                                   \
+     raw6(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)))
+#define TRY(name, a, b, c, d) TRY6(name, a, b, c, d, 0, 0)
+
+/* A copy without children is told so by whoever waits. */
+static void must_wait(struct trial *trial, long result)
+{
+    if (result != -ECHILD && !trial->refused)
+        trial->refused = trial->calling;
+}
+
+/* In the copy: each call that the tracer thread, the stop handler and whoever writes a line make,
+ * to no effect. */
 static _Noreturn void try_needed(struct trial *trial)
 {
     char buf[512];
     uint64_t mask = ~UINT64_C(0);
     siginfo_t info;
     struct raw_sigaction action;
+    struct timespec nap = {0, 1};
     long pid = RAW3(SYS_getpid, 0, 0, 0), tid = RAW3(SYS_gettid, 0, 0, 0);
-    RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0); /* no core, no report */
-    RAW4(SYS_prctl, PR_SET_NAME, "md-try", 0, 0);
-    RAW4(SYS_wait4, -1, NULL, WNOHANG, NULL);
+    TRY(prctl, PR_SET_DUMPABLE, 0, 0, 0); /* no core, no report */
+    TRY(prctl, PR_SET_NAME, "md-try", 0, 0);
+    must_wait(trial, TRY(wait4, -1, NULL, WNOHANG, NULL));
     reach(trial, MAY_WAIT);
-    trial->refused = raw6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG, 0, 0) != -ECHILD;
-    RAW3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
-    long fd = RAW4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY, 0);
-    RAW3(SYS_lseek, fd, 0, 0);
-    RAW3(SYS_getdents64, fd, buf, sizeof buf);
-    RAW3(SYS_fstat, fd, buf, 0);
-    RAW3(SYS_read, fd, buf, 1);
-    RAW4(SYS_pread64, fd, buf, 1, 0);
-    RAW3(SYS_ioctl, fd, 0, 0);
-    RAW3(SYS_close, fd, 0, 0);
+    must_wait(trial, TRY(waitid, P_ALL, 0, 0, WEXITED | WNOHANG));
+    TRY(close_range, 0, ~0u, CLOSE_RANGE_UNSHARE, 0);
+    long fd = TRY(openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY, 0);
+    TRY(lseek, fd, 0, 0, 0);
+    TRY(getdents64, fd, buf, sizeof buf, 0);
+    TRY(fstat, fd, buf, 0, 0);
+    TRY(read, fd, buf, 1, 0);
+    TRY(pread64, fd, buf, 1, 0);
+    TRY(ioctl, fd, 0, 0, 0);
+    TRY(fcntl, fd, F_GETFL, 0, 0);
+    TRY(close, fd, 0, 0, 0);
+    TRY(write, -1, buf, 0, 0);
+    TRY(poll, NULL, 0, 0, 0);
+    TRY(chdir, "/", 0, 0, 0);
+    TRY(getppid, 0, 0, 0, 0);
+    TRY(geteuid, 0, 0, 0, 0);
     memset(&info, 0, sizeof info);
     info.si_code = SI_TIMER;
-    RAW4(SYS_rt_tgsigqueueinfo, pid, tid, 0, &info);
-    raw_sigaction(33, NULL, &action);
-    raw_sigmask(SIG_SETMASK, &mask, NULL);
-    RAW3(SYS_rt_sigpending, &mask, sizeof mask, 0);
-    RAW3(SYS_restart_syscall, 0, 0, 0);
-    RAW3(SYS_arch_prctl, ARCH_GET_FS, buf, 0);
-    raw_sleep_ns(1);
-    RAW3(SYS_sched_yield, 0, 0, 0);
-    RAW3(SYS_sched_getaffinity, 0, sizeof buf, buf);
-    raw_clock_ns(CLOCK_MONOTONIC);
-    void *page = (void *)raw6(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    RAW3(SYS_madvise, page, 4096, MADV_NORMAL);
-    RAW3(SYS_munmap, page, 4096, 0);
-    RAW3(SYS_tgkill, pid, tid, 0);
-    RAW3(SYS_kill, pid, 0, 0);
+    TRY(rt_tgsigqueueinfo, pid, tid, 0, &info);
+    TRY(rt_sigaction, 33, NULL, &action, sizeof mask);
+    TRY(rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+    TRY(rt_sigpending, &mask, sizeof mask, 0, 0);
+    TRY(restart_syscall, 0, 0, 0, 0);
+    TRY(arch_prctl, ARCH_GET_FS, buf, 0, 0);
+    TRY(nanosleep, &nap, NULL, 0, 0);
+    TRY(sched_yield, 0, 0, 0, 0);
+    TRY(sched_getaffinity, 0, sizeof buf, buf, 0);
+    TRY(clock_gettime, CLOCK_MONOTONIC, &nap, 0, 0);
+    long page = TRY6(mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    TRY(mprotect, page, 4096, PROT_READ, 0);
+    TRY(madvise, page, 4096, MADV_NORMAL, 0);
+    TRY(munmap, page, 4096, 0, 0);
+    TRY(tgkill, pid, tid, 0, 0);
+    TRY(kill, pid, 0, 0, 0);
     reach(trial, ALL_DONE);
     leave();
 }
@@ -134,7 +157,7 @@ static _Noreturn void try_resources(struct trial *trial)
 static const char *run_copy(void (*in_copy)(struct trial *trial), struct trial *trial)
 {
     uint64_t all = ~UINT64_C(0), before;
-    *trial = (struct trial){NOTHING, 0};
+    *trial = (struct trial){.calling = "wait4"};
     raw_sigmask(SIG_SETMASK, &all, &before);
     long pid = raw6(SYS_clone, CLONE_FILES | CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
@@ -153,10 +176,23 @@ static const char *run_copy(void (*in_copy)(struct trial *trial), struct trial *
         do
             error = RAW4(SYS_wait4, pid, NULL, __WALL, NULL);
         while (error == -EINTR);
+        /* Refused: then it is not known when it ends, and it stays as a zombie. */
+        while (error < 0 && __atomic_load_n(&trial->step, __ATOMIC_ACQUIRE) == MAY_WAIT &&
+               os_now_ns() < end)
+            raw_futex_wait(&trial->step, MAY_WAIT, TRIAL_NS / 10, 0);
     }
-    if (__atomic_load_n(&trial->step, __ATOMIC_ACQUIRE) != ALL_DONE)
-        return "seccomp would kill the program";
-    return trial->refused ? "waitid is refused (seccomp)" : NULL;
+    static char told[64];
+    struct fmt f = fmt_on(told, sizeof told);
+    if (__atomic_load_n(&trial->step, __ATOMIC_ACQUIRE) != ALL_DONE) {
+        fmt_text(&f, "seccomp would kill the program for ");
+        fmt_text(&f, trial->calling);
+        return told;
+    }
+    if (!trial->refused)
+        return NULL;
+    fmt_text(&f, trial->refused);
+    fmt_text(&f, " is refused (seccomp)");
+    return told;
 }
 
 static const char *try_all(void)

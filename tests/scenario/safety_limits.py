@@ -38,11 +38,11 @@ def unharmed(t, name, result, expected='count=0 list=whole', cycles=1, skips=(),
 
 def seccomp(t):
     before_load = (
-        ('kill', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program']),
-        ('kill', 'rt_sigpending,restart_syscall', 0, ['seccomp would kill the program']),
-        ('kill', 'close_range', 0, ['seccomp would kill the program']),
-        ('kill', 'waitid', 0, ['seccomp would kill the program']),
-        ('trap', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program']),
+        ('kill', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program for rt_tgsigqueueinfo']),
+        ('kill', 'rt_sigpending,restart_syscall', 0, ['seccomp would kill the program for rt_sigpending']),
+        ('kill', 'close_range', 0, ['seccomp would kill the program for close_range']),
+        ('kill', 'waitid', 0, ['seccomp would kill the program for waitid']),
+        ('trap', 'rt_tgsigqueueinfo', 0, ['seccomp would kill the program for rt_tgsigqueueinfo']),
         ('kill', 'userfaultfd,ptrace,process_vm_readv', 1, []),
         ('refuse', 'rt_tgsigqueueinfo', 0, ['signals to threads are refused']),
         ('refuse', 'rt_sigpending,restart_syscall', 1, []),
@@ -50,6 +50,9 @@ def seccomp(t):
         ('refuse', 'close_range,unshare', 0, ['no descriptor table for the tracer thread']),
         ('refuse', 'clone', 0, ['clone is refused (seccomp)']),
         ('refuse', 'waitid', 0, ['waitid is refused (seccomp)']),
+        ('kill', 'wait4', 0, ['seccomp would kill the program for wait4']),
+        ('refuse', 'wait4', 0, ['wait4 is refused (seccomp)']),
+        ('kill', 'nanosleep', 0, ['seccomp would kill the program for nanosleep']),
         ('refuse', 'userfaultfd,setpriority,sched_setscheduler,prlimit64,ioctl', 1, []),
         ('kill', 'setpriority,sched_setscheduler', 1, []),
     )
@@ -65,6 +68,25 @@ def seccomp(t):
                  must=[own], cycles=1)
     result = s.run([CONFINE, 'refuse', 'ptrace', LIMITS, 'sandbox', '0'], CYCLES)
     unharmed(t, 'a sandbox inside a container', result, must=[own], cycles=1)
+
+
+def no_tables(t):
+    """The system has no memory for the tables, at the very start."""
+    victim = s.PROGRAMS / 'victim'
+    if t.missing('no memory for the tables', 'strace'):
+        return
+    for memdebug in ('', 'memprofilerate=1', 'gctrace=1', 'leakcheck=1', 'heapprofile=/nowhere/x'):
+        def strace(*options):
+            return s.run(['strace', '-o', '/dev/stdout', '-e', 'trace=mmap', *options, f'-ELD_PRELOAD={s.LIB}',
+                          *([f'-EMEMDEBUG={memdebug}'] if memdebug else []), victim, 'hello'], preload=False)
+        maps = [line for line in strace().out.splitlines() if line.startswith('mmap(')]
+        first = next((i for i, line in enumerate(maps, 1) if ', 536870912, PROT_NONE' in line), 0)
+        # The second is a smaller set, which would still serve.
+        result = strace('-e', f'inject=mmap:error=ENOMEM:when={first}..{first + 1}')
+        said = 'memdebug: no memory for the tables: the process is not watched\n' if memdebug else ''
+        t.ok(first and result.status == 7 and 'hello on stdout' in result.out and
+             result.err == said + 'hello on stderr\n',
+             f'no memory for the tables, {memdebug or "unset"}: the program runs, unwatched', result)
 
 
 def resource_limits(t):
@@ -287,6 +309,7 @@ def no_proc(t):
 
 
 with s.Tap() as t:
+    no_tables(t)
     seccomp(t)
     resource_limits(t)
     hidden_memory(t)
