@@ -10,7 +10,7 @@ set -eu
 build='gcc g++ libc6-dev pkgconf meson ninja-build binutils libjemalloc-dev libunwind-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
 test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy
-    php-cli php-xml php-mbstring php-sqlite3 php-curl chromium'
+    php-cli php-xml php-mbstring php-sqlite3 php-curl chromium openjdk-17-jdk-headless'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 
 wanted=

@@ -111,7 +111,8 @@ static void test_watch(void)
     ok(has_room("0::/group/inner\n", MB) && room_is_limited() && !room_runs_out(),
        "with one there is room");
     make("/group/inner", 35, 32, 0, 0);
-    ok(room_runs_out() && !strstr(room_runs_out(), "oom.group"), "until it runs out, at the inner limit");
+    ok(room_runs_out() && !strstr(room_runs_out(), "oom.group"),
+       "until it runs out, at the inner limit");
     make("/group/inner", 35, 32, 2, 0);
     ok(!room_runs_out(), "caches give way");
     ok(has_room("0::/pod\n", MB) && !room_runs_out(), "another has room");
