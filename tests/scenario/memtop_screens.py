@@ -230,7 +230,7 @@ def endings(t):
 def lists(t):
     with s.running([FAKE, '--name', 'listed'], preload=False, ready='ready') as fake:
         with screen(memtop(), 80, 24) as view:
-            t.ok(view.until(rf'^ *{fake.pid}  live .*listed'), 'memtop alone lists', view.text())
+            t.ok(view.until(rf'^ *{fake.pid}  live .* {str(FAKE)[:30]}'), 'memtop alone lists', view.text())
             rows = view.text().splitlines()[3:]
             place = next(i for i, row in enumerate(rows) if row.split()[:1] == [str(fake.pid)])
             view.key(*['Down'] * place, 'Enter') if place else view.key('Enter')
@@ -253,6 +253,14 @@ def replaced(t):
         t.ok(view.until(f'^memtop  {process.pid} python3'), 'before the exec', view.text())
         t.ok(view.until(f'^memtop  {process.pid} perl  live', 20), 'after it: the same process, its new program',
              view.text())
+
+
+def titled(t):
+    with s.running([s.PROGRAMS / 'titled', 'as it was started'], ready='ready') as process, \
+            screen(memtop(process.pid, '-d', '0.2')) as view:
+        t.ok(view.until(f'^memtop  {process.pid} titled  live .*  titled: idle'), 'the title has its title', view.text())
+        os.kill(process.pid, signal.SIGUSR1)
+        t.ok(view.until(f'^memtop  {process.pid} titled  live .*  titled: busy with 7'), 'which changes', view.text())
 
 
 GO = ('gc {n} @{t:.3f}s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, '
@@ -318,5 +326,6 @@ with s.Tap() as t:
         endings(t)
         lists(t)
         replaced(t)
+        titled(t)
         tails(t)
         live_run(t)

@@ -74,7 +74,7 @@ static bool listed(const struct targets *targets, pid_t pid)
 static void print_other(pid_t pid, const struct options *options)
 {
     struct proc_stat stat;
-    char reason[160], user[64], command[512];
+    char reason[160], user[64], command[512] = "";
     if (proc_stat(pid, &stat) != 0 || proc_is_kernel(&stat))
         return;
     target_why_not(pid, reason, sizeof reason, NULL, 0);

@@ -267,10 +267,11 @@ static void scan_process(struct scan *scan, pid_t pid)
     if (target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
         note_file(scan, &scan->inherited, maps.dev, maps.ino);
         scan->targets.count--; /* target_why_not tells of it */
-    } else if (target->state != TARGET_LIVE) {
-        snprintf(target->name, sizeof target->name, "%s", stat.comm);
-        proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
+        return;
     }
+    if (target->state != TARGET_LIVE)
+        snprintf(target->name, sizeof target->name, "%s", stat.comm);
+    proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
 }
 
 /* PID-STARTTIME[.TAG].mdseg */
@@ -314,9 +315,10 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
     read_header(target);
     if (was_live && target->state != TARGET_LIVE) {
         snprintf(target->name, sizeof target->name, "%s", stat.comm);
-        proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
         target->uid = proc_uid(pid);
     }
+    if (was_live)
+        proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
     if (target->state == TARGET_DEAD) {
         target->ended_realtime_ns = last_write(&target->header);
         target->claims_other = target->header.uid != target->uid;

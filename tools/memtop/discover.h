@@ -25,7 +25,7 @@ struct target {
     uid_t uid;
     char path[600]; /* to open the segment by */
     char name[32];
-    char cmdline[512];
+    char cmdline[512]; /* of the living what the kernel says, a title too; else the header's */
     dev_t dev;
     ino_t ino;
     int64_t ended_realtime_ns;   /* of the dead: when it last wrote, 0 not known */

@@ -15,6 +15,8 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
     col = screen_text(screen, area, 0, col, STYLE_BOLD, model->identity);
     col =
         screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
+    if (model->title[0] != '\0')
+        col = screen_text(screen, area, 0, col + 2, STYLE_NORMAL, model->title);
     if (model->logs > 1)
         col = screen_printf(screen, area, 0, col + 2, STYLE_DIM, "program %zu of %zu: tab",
                             model->log + 1, model->logs);

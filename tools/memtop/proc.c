@@ -121,19 +121,20 @@ bool proc_rss(pid_t pid, uint64_t *bytes)
     return true;
 }
 
-void proc_cmdline(pid_t pid, char *buffer, size_t size)
+bool proc_cmdline(pid_t pid, char *buffer, size_t size)
 {
     char text[1024];
     ssize_t n = read_file(pid, "cmdline", text, sizeof text);
-    buffer[0] = '\0';
-    if (n <= 0)
-        return;
-    while (n > 0 && text[n - 1] == '\0')
+    /* A title that is shorter than the arguments were is filled up, with zeros or with blanks. */
+    while (n > 0 && (text[n - 1] == '\0' || text[n - 1] == ' '))
         n--;
+    if (n <= 0)
+        return false;
     for (ssize_t i = 0; i < n; i++)
         if (text[i] == '\0')
             text[i] = ' ';
     plain_text(buffer, size, text, (size_t)n);
+    return true;
 }
 
 bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size)

@@ -26,8 +26,11 @@ bool proc_is_kernel(const struct proc_stat *stat);
 uid_t proc_uid(pid_t pid);
 /* Resident bytes; false if the process is gone. */
 bool proc_rss(pid_t pid, uint64_t *bytes);
-/* Arguments separated by blanks, made safe for a terminal; "" for a kernel thread. */
-void proc_cmdline(pid_t pid, char *buffer, size_t size);
+/* Arguments separated by blanks, or the title that the process has written over them, made safe for
+ * a terminal.  False: it has none (a kernel thread, a process that ends), and `buffer` is as it
+ * was.
+ */
+bool proc_cmdline(pid_t pid, char *buffer, size_t size);
 /* A variable of the environment the process was started with; false: not set or not readable. */
 bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size);
 /* In another mount namespace than ours, so that paths mean something else there. */

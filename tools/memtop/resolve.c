@@ -119,13 +119,19 @@ static int resolve_pid(pid_t pid, const struct targets *targets, struct target *
     return 1;
 }
 
+/* Whether the program's path, the first word of a command line, ends in this name. */
+static bool runs(const char *cmdline, const char *name)
+{
+    size_t length = strcspn(cmdline, " "), n = strlen(name);
+    return n <= length && memcmp(cmdline + length - n, name, n) == 0 &&
+           (n == length || cmdline[length - n - 1] == '/');
+}
+
+/* Also by what it was started as, if it has a title now. */
 static bool same_name(const struct target *target, const char *text)
 {
-    char argument[512];
-    snprintf(argument, sizeof argument, "%.*s", (int)strcspn(target->cmdline, " "),
-             target->cmdline);
-    const char *base = strrchr(argument, '/');
-    return strcmp(target->name, text) == 0 || strcmp(base ? base + 1 : argument, text) == 0;
+    return strcmp(target->name, text) == 0 || runs(target->cmdline, text) ||
+           runs(target->header.cmdline, text);
 }
 
 static int resolve_name(const char *text, const struct targets *targets, struct target *target,

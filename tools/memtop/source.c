@@ -77,6 +77,7 @@ static void check_process(struct source *source)
         return;
     }
     source->rss_known = proc_rss(pid, &source->rss_bytes) || source->rss_known;
+    proc_cmdline(pid, source->target.cmdline, sizeof source->target.cmdline);
     int64_t now = monotonic_ns();
     if (now - source->checked_ns < 2000000000)
         return;

@@ -1,6 +1,8 @@
 #include "watch.h"
 
 #include "units.h"
+#include "view/plain_text.h"
+#include "view/plumbing.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,6 +28,19 @@ static void fill_from_cycles(struct watch *watch, size_t added)
     }
 }
 
+/* A command line is no title: it begins with the program. */
+static void describe_title(struct watch *watch)
+{
+    const struct target *target = &watch->source.target;
+    struct model *model = &watch->model;
+    plain_text(model->title, sizeof model->title, target->cmdline, SIZE_MAX);
+    model->title[strcspn(model->title, " ")] = '\0';
+    if (!model->alive || strcmp(plumbing_base_name(model->title), target->name) == 0)
+        model->title[0] = '\0';
+    else
+        plain_text(model->title, sizeof model->title, target->cmdline, SIZE_MAX);
+}
+
 static void describe_state(struct watch *watch)
 {
     struct model *model = &watch->model;
@@ -45,6 +60,7 @@ static void describe_state(struct watch *watch)
         snprintf(model->state, sizeof model->state, "%s after %s%s", state, age,
                  header->flags & MD_FLAG_EXITED ? ", by exit" : "");
     }
+    describe_title(watch);
 }
 
 static void push_point(struct watch *watch, size_t new_cycles)
