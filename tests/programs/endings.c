@@ -3,6 +3,7 @@
  *   endings count N SIZE        N blocks of SIZE bytes; nothing else happens
  *   endings busy N              beside N threads that never rest, each with a block that its
  *                               thread-local keeps
+ *   endings deaf MS             beside a thread that hears no signal, nor sleeps, for so long
  *   endings loading PLUGIN      while another thread is in PLUGIN's constructor, until stdin has a
  *                               byte or its end; by quick_exit, as exit waits for the loader itself
  *   endings constructor PLUGIN  from that constructor
@@ -10,9 +11,12 @@
  * But for `count` it is 5 blocks of 333 bytes. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AWAY __attribute__((noinline, noclone))
@@ -47,6 +51,23 @@ static void *spin(void *unused)
     return unused;
 }
 
+/* The stop's signal too: libc keeps that one open, the bare call does not. */
+static void *be_deaf(void *milliseconds)
+{
+    unsigned long all = ~0ul;
+    struct timespec now, end;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, sizeof all);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += atol(milliseconds) * 1000000;
+    if (write(ready[1], "x", 1) != 1)
+        abort();
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - end.tv_sec) * 1000000000 + now.tv_nsec - end.tv_nsec < 0);
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &all, NULL, sizeof all);
+    return spin(NULL);
+}
+
 static void *load(void *path)
 {
     if (!dlopen(path, RTLD_NOW))
@@ -74,6 +95,9 @@ int main(int argc, char **argv)
         for (int i = 0; i < count; i++)
             if (read(ready[0], &byte, 1) != 1)
                 return 2;
+    } else if (strcmp(how, "deaf") == 0) {
+        if (pthread_create(&thread, NULL, be_deaf, argv[2]) != 0 || read(ready[0], &byte, 1) != 1)
+            return 2;
     } else if (strcmp(how, "loading") == 0) {
         char number[16];
         snprintf(number, sizeof number, "%d", ready[1]);

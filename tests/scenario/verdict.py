@@ -98,6 +98,8 @@ def not_done(t):
 def busy(t):
     """Beside more threads than a stop of some ms could ever reach: the program waits at its end, and nobody
     feels the stop."""
+    result = s.run([ENDINGS, 'deaf', '1500'], 'leakcheck=1,leakexitcode=23')
+    t.ok(result.status == 23 and LOST.search(result.err), 'a thread that stops after 1.5 s only is waited for', result)
     for threads in (30, 100):
         result = s.run([ENDINGS, 'busy', threads], 'leakcheck=1,leakexitcode=23', timeout=400)
         t.ok(result.status == 23 and LOST.search(result.err), f'{threads} threads that never rest: what is lost is found',
