@@ -9,6 +9,8 @@
  *   endings constructor PLUGIN  from that constructor
  *
  * But for `count` it is 5 blocks of 333 bytes. */
+#include "truth/scrub.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
@@ -32,13 +34,6 @@ static AWAY void lose(int count, size_t size)
         memset(last, 1, size);
     }
     last = NULL;
-}
-
-static AWAY void scrub(void)
-{
-    char area[16384];
-    memset(area, 0, sizeof area);
-    __asm__ volatile("" : : "r"(area) : "memory");
 }
 
 static void *spin(void *unused)

@@ -8,6 +8,8 @@
  * --beside keeps a thread that waits.  --child does the leaking and ending in a forked child too.
  * --chatty leaves text in stdio's buffer.  The status is 7 wherever the program itself may choose
  * one. */
+#include "truth/scrub.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -75,14 +77,6 @@ static AWAY void keep(int count)
 {
     for (int i = 0; i < count && i < 64; i++)
         kept[i] = malloc(1000);
-}
-
-/* Stale words below the stack pointer, and what the next call finds in its frame. */
-static AWAY void scrub(void)
-{
-    char area[16384];
-    memset(area, 0, sizeof area);
-    __asm__ volatile("" : : "r"(area) : "memory");
 }
 
 static AWAY void *leak_all(void *argument)
