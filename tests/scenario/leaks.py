@@ -288,9 +288,13 @@ def live(t):
         t.ok(result.status == 0 and not result.out and base.stat().st_size > 0, '-o writes a profile', result)
         result = memtop('leaks', server.pid, '--diff', base, '--exit-code', '9')
         t.ok(result.status == 0 and '0 byte(s) leaked' in result.out, '--diff: nothing new', result)
-        time.sleep(1.2)
+        time.sleep(6)
+        more = time.monotonic()
         server.more()
-        for name, arguments in (('--diff', ('--diff', base)), ('--since', ('--since', '1s'))):
+        for name in ('--diff', '--since'):
+            # As long ago as it is, and 5 s for memtop to look; the others are 6 s older.
+            since = f'{time.monotonic() - more + 5:.0f}s'
+            arguments = ('--diff', base) if name == '--diff' else ('--since', since, '--no-cycle')
             result = memtop('leaks', server.pid, *arguments)
             t.equal(told(result.out), {'leak_later': {'Direct': 40, 'Indirect': 0}}, f'{name}: what is new', result)
         result = memtop('leaks', server.pid, '--exclude', 'leak_l*', '--no-cycle')
