@@ -32,8 +32,8 @@ void segment_publish(uint64_t allocated_bytes);
 bool segment_tidy(void);
 /* Nothing is recorded from here on, in this process and its copies. */
 void segment_disable(void);
-/* What the process was asked to say could not be said: its file, made now if there is none yet, stays
- * at exit as that of a dead process, flagged MD_FLAG_REPORT. */
+/* What the process was asked to say could not be said: its file, made now if there is none yet,
+ * stays at exit as that of a dead process, flagged MD_FLAG_REPORT. */
 void segment_keep(void);
 /* Removes the file; for normal exit. */
 void segment_fini(void);
