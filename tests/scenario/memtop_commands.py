@@ -168,12 +168,14 @@ def figures(t):
         ticks = objects(result)
         t.equal((result.status, len(ticks)), (0, 4), '-n 4 --json: four objects', result)
         last = ticks[-1]
-        t.ok(last['version'] == 1 and last['pid'] == program.pid and last['name'] == PYTHON_NAME, 'identity')
+        t.ok(last['version'] == 2 and last['pid'] == program.pid and last['name'] == PYTHON_NAME, 'identity')
         t.ok(last['heap_bytes'] > 2e6 and last['rss_bytes'] > last['heap_bytes'] / 2
              and last['peak_bytes'] >= last['heap_bytes'], 'heap, peak, rss', last)
         t.ok(ticks[0]['alloc_bytes_per_second'] is None and last['alloc_bytes_per_second'] > 1e6,
              'a rate needs two ticks')
-        t.ok(last['live_objects_exact'] is True and last['live_objects'] > 1000, 'objects')
+        t.ok(last['live_objects_counted'] is True and last['live_objects'] > 1000
+             and 'live_objects_exact' not in last and last['counters_age_seconds'] >= 0,
+             'objects are counted, up to a time that is told', last)
         t.ok(last['cycles'] >= 1 and last['reachable_bytes'] > 1e6 and last['pause_max_ns'] > 0
              and last['last_cycle']['type'] == 'gc', 'cycles', last)
         t.ok(last['sites'] and last['sites'][0]['young_bytes'] > 1e6
@@ -210,7 +212,69 @@ def figures(t):
                 (1, f'memtop: {program.pid} {PYTHON_NAME} was started without MEMDEBUG=gc=ready or observe\n'),
                 'gc without an object map')
         last = objects(memtop(str(program.pid), '--json', '-n1'))[0]
-        t.ok(last['live_objects_exact'] is False and last['live_objects'] > 0, 'objects are estimates there')
+        t.ok(last['live_objects_counted'] is False and last['live_objects'] > 0, 'objects are estimates there')
+
+
+def estimates(t):
+    """What is estimated says so, by how much, and keeps within what was counted."""
+    with s.running([*PYTHON, '40', '60', '0'], ready='ready', env=PYMALLOC_OFF) as program:
+        ticks = objects(memtop(str(program.pid), '--json', '-d', '200ms', '-n', '4'))
+        t.ok(ticks[0]['growth_bytes'] is None and all(
+            tick['growth_bytes'] == tick['heap_bytes'] - ticks[0]['heap_bytes'] for tick in ticks[1:]),
+            'growth_bytes is the growth of heap_bytes', [(x['growth_bytes'], x['heap_bytes']) for x in ticks])
+        sites = [site for tick in ticks for site in tick['sites']]
+        t.ok(sites and all(site['exact'] is False and site['inuse_bytes'] <= tick['heap_bytes']
+                           for tick in ticks for site in tick['sites']),
+             'no call site has more than the heap', sites[:2])
+        held = [site for site in sites if site['inuse_bytes']]
+        t.ok(held and all(0 < site['inuse_bytes_error'] <= 1.01 * max(site['inuse_bytes'], 530000) for site in held),
+             'each has its error', held[:2])
+        t.ok(all(site['leak_bytes'] is None for site in sites), 'no cycle: leaks are not known', sites[:1])
+        text = memtop(str(program.pid), '-b', '-n', '1').out
+        rows = text.split('CALL SITE\n')[1].splitlines()
+        t.ok(re.match(r' *~\+\S+ +~\S+ +\d+% +~\S+ +~\S+ +- ', rows[0]) and 'MEMDEBUG=gc=ready' in rows[-1],
+             'as text: marked, with the error; and how leaks come to be known', text)
+    with s.running([*PYTHON, '5', '60', '0'], 'gc=ready,memprofilerate=1', ready='ready',
+                   env=PYMALLOC_OFF) as program:
+        before = objects(memtop(str(program.pid), '--json', '-n', '1'))[0]['sites']
+        t.ok(before and all(site['exact'] and site['inuse_bytes_error'] == 0 and site['leak_bytes'] is None
+                            for site in before), 'every allocation sampled: exact', before[:1])
+        text = memtop(str(program.pid), '-b', '-n', '1').out
+        t.ok('~' not in text.split('CALL SITE\n')[1].split('  ')[0] and 'memtop leaks' in text,
+             'as text: no mark; leaks can be asked for', text)
+        memtop('leaks', str(program.pid))
+        after = objects(memtop(str(program.pid), '--json', '-n', '1'))[0]['sites']
+        t.ok(after and all(site['leak_bytes'] is not None for site in after), 'after two cycles they are known',
+             after[:1])
+    with s.running([FAKE], preload=False, ready='ready') as fake:
+        result = memtop(str(fake.pid), '-b', '-n', '1')
+        t.ok(re.search(r'cache_insert fake_segment.c:\d+ \(2\) \S parse_request', result.out)
+             and '(N): N stacks' in result.out, 'a row of several stacks says so', result)
+
+
+def rates(t):
+    """A program that publishes what it has allocated once in some hundred milliseconds."""
+    slow = ('import time\nk=[bytearray(1000) for _ in range(2000)]; print("ready", flush=True)\n'
+            'while True: k.append([bytearray(1000) for _ in range(8)]); time.sleep(0.05)\n')
+    with s.running(['/usr/bin/python3', '-c', slow], ready='ready', env=PYMALLOC_OFF) as program:
+        ticks = objects(memtop(str(program.pid), '--json', '-d', '50ms', '-n', '60'))
+        known = [tick['alloc_bytes_per_second'] for tick in ticks if tick['alloc_bytes_per_second'] is not None]
+        grown = ticks[-1]['alloc_bytes'] - ticks[0]['alloc_bytes']
+        same = sum(a['alloc_bytes'] == b['alloc_bytes'] for a, b in zip(ticks, ticks[1:]))
+        t.ok(grown > 0 and same > 0 and known and all(rate > 0 for rate in known),
+             'between two publications the rate is not 0', (grown, same, known))
+
+
+def losses(t):
+    shell = ['/bin/sh', '-c', 'exec "$@" 2>/dev/full', 'sh', *PYTHON, '5', '60', '0']
+    with s.running(shell, 'gctrace=1', ready='ready', env=PYMALLOC_OFF) as program:
+        s.wait_for(lambda: objects(memtop(str(program.pid), '--json', '-n', '1'))[0]['lost_lines'] > 0, 20, program)
+        result = memtop(str(program.pid), '-b', '-n', '1')
+        t.ok(re.search(r'^lost: \d+ lines: stderr .*gctracefile=PATH$', result.out, re.M),
+             'lost lines say why, and what to do', result)
+        told = objects(memtop(str(program.pid), '--json', '-n', '1'))[0]['losses']
+        t.ok(len(told) == 1 and told[0]['what'] == 'lines' and told[0]['count'] > 0
+             and 'gctracefile' in told[0]['reason'], 'as JSON too', told)
 
 
 def undisturbed(t):
@@ -237,8 +301,14 @@ def undisturbed(t):
         t.equal(s.threads_of(program.pid), threads, 'no thread')
         os.kill(program.pid, signal.SIGSTOP)
         result = memtop(str(program.pid), '-b', '-n', '2', '-d', '0.1')
-        t.ok(result.status == 0 and 'CALL SITE' in result.out, 'a stopped process can be watched', result)
+        t.ok(result.status == 0 and 'CALL SITE' in result.out
+             and re.match(rf'{program.pid} {PYTHON_NAME}  stopped, up ', result.out),
+             'a stopped process can be watched, and is told as such', result)
+        t.equal({row['pid']: row for row in objects(memtop('ps', '--json'))}[program.pid]['state'], 'stopped',
+                'in the list too')
         os.kill(program.pid, signal.SIGCONT)
+        t.ok(s.wait_for(lambda: objects(memtop(str(program.pid), '--json', '-n', '1'))[0]['state'] == 'live', 10),
+             'and live when it goes on')
 
 
 def runs(t):
@@ -339,6 +409,9 @@ with s.Tap() as t:
     reasons(t)
     forked(t)
     figures(t)
+    estimates(t)
+    rates(t)
+    losses(t)
     undisturbed(t)
     runs(t)
     logs(t)

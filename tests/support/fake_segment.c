@@ -169,6 +169,16 @@ static void add_sample(uint32_t index, int64_t age_ns)
 static void add_cycle(int64_t age_ns, uint64_t heap, uint32_t flags)
 {
     struct md_section *cycles = &header->section[MD_SECTION_CYCLES];
+    /* What the site that leaks still has: unreached, and the second time a leak. */
+    struct md_sample *samples = section(MD_SECTION_SAMPLES);
+    uint64_t unreached = 0, leaked = 0;
+    for (uint64_t i = 0; i < header->section[MD_SECTION_SAMPLES].count; i++)
+        if (samples[i].bucket == 3) {
+            leaked += samples[i].flags & MD_SAMPLE_UNREACHED ? 1 : 0;
+            samples[i].flags =
+                MD_SAMPLE_UNREACHED | (samples[i].flags & MD_SAMPLE_UNREACHED ? MD_SAMPLE_LEAK : 0);
+            unreached++;
+        }
     struct md_cycle *cycle =
         (struct md_cycle *)section(MD_SECTION_CYCLES) + cycles->count % cycles->capacity;
     uint64_t number = ++header->counters.cycles;
@@ -176,7 +186,7 @@ static void add_cycle(int64_t age_ns, uint64_t heap, uint32_t flags)
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t seq = cycle->seq;
     *cycle = (struct md_cycle){.seq = seq,
-                               .flags = flags,
+                               .flags = flags | (number > 1 ? MD_CYCLE_LEAKS : 0),
                                .number = number,
                                .index = cycles->count,
                                .start_ns = (uint64_t)age_ns,
@@ -193,8 +203,10 @@ static void add_cycle(int64_t age_ns, uint64_t heap, uint32_t flags)
                                .stack_bytes = 1 << 20,
                                .globals_bytes = 2 << 20,
                                .live_objects = 100000,
-                               .unreachable_objects = number % 3,
-                               .unreachable_bytes = number % 3 * 4096,
+                               .unreachable_objects = unreached,
+                               .unreachable_bytes = unreached * site[3].size,
+                               .leaked_objects = leaked,
+                               .leaked_bytes = leaked * site[3].size,
                                .threads = 3,
                                .attempts = 1,
                                .engine = MD_ENGINE_CLONE};
@@ -202,12 +214,6 @@ static void add_cycle(int64_t age_ns, uint64_t heap, uint32_t flags)
     atomic_thread_fence(memory_order_seq_cst);
     cycle->seq++;
     cycles->count++;
-    /* What the site that leaks still has: unreached, and the second time a leak. */
-    struct md_sample *samples = section(MD_SECTION_SAMPLES);
-    for (uint64_t i = 0; i < header->section[MD_SECTION_SAMPLES].count; i++)
-        if (samples[i].bucket == 3)
-            samples[i].flags =
-                MD_SAMPLE_UNREACHED | (samples[i].flags & MD_SAMPLE_UNREACHED ? MD_SAMPLE_LEAK : 0);
 }
 
 static void step(double seconds, double leak, int64_t age_ns, bool tracked)

@@ -73,12 +73,43 @@ static void test_change(void)
 static void test_rate(void)
 {
     struct rate rate = {0};
-    ok(isnan(rate_update(&rate, SECOND, 100)), "the first reading has no rate");
-    is(rate_update(&rate, 3 * SECOND, 300), 100, "growth by time");
-    is(rate_update(&rate, 4 * SECOND, 300), 0, "none");
-    ok(isnan(rate_update(&rate, 4 * SECOND, 400)), "no time, no rate");
-    ok(isnan(rate_update(&rate, 5 * SECOND, 1)), "a counter that went back is another's");
-    is(rate_update(&rate, 6 * SECOND, 11), 10, "and counts from there");
+    bool bound;
+    ok(isnan(rate_update(&rate, SECOND, 1, 100, 1000, &bound)), "the first reading has no rate");
+    is(rate_update(&rate, 3 * SECOND, 2, 300, 1000, &bound), 100, "growth by time");
+    is(rate_update(&rate, 4 * SECOND, 3, 300, 1000, &bound), 0, "none, as was published");
+    is(rate_update(&rate, 5 * SECOND, 3, 400, 1000, &bound), 100,
+       "what has grown has been published, whatever its clock says");
+    ok(isnan(rate_update(&rate, 6 * SECOND, 4, 1, 1000, &bound)),
+       "a counter that went back is another's");
+    is(rate_update(&rate, 7 * SECOND, 5, 11, 1000, &bound), 10, "and counts from there");
+    ok(!bound, "no bound");
+}
+
+/* 64 KiB are published every 3 s, a tenth of a second after each tick it is looked again. */
+static void test_rate_between_publications(void)
+{
+    struct rate rate = {0};
+    bool bound = true, never_zero = true, right = true, never_bound = true;
+    for (int64_t tick = 0; tick < 300; tick++) {
+        int64_t published = tick / 30;
+        double value = rate_update(&rate, tick * SECOND / 10, published * 3 * SECOND,
+                                   (uint64_t)published * 65536, 65536, &bound);
+        if (tick < 30)
+            continue; /* nothing known yet */
+        never_zero = never_zero && value > 0;
+        never_bound = never_bound && !bound;
+        right = right && fabs(value - 65536 / 3.0) < 1;
+    }
+    ok(never_zero, "between two publications nothing is said to stand still");
+    ok(right, "the rate is over the time between them");
+    ok(never_bound, "and it is not a bound");
+    double at_once = rate_update(&rate, 30 * SECOND, 27 * SECOND, 9 * 65536, 65536, &bound);
+    ok(fabs(at_once - 65536 / 3.0) < 1 && !bound, "it stays for as long again");
+    double later = rate_update(&rate, 127 * SECOND, 27 * SECOND, 9 * 65536, 65536, &bound);
+    ok(bound && later > 0 && fabs(later - 65.536 * 10) < 1,
+       "then it is at most what may be unpublished");
+    ok(isnan(rate_update(&rate, 128 * SECOND, 27 * SECOND, 9 * 65536, NAN, &bound)) && !bound,
+       "or not known where that is");
 }
 
 static void test_quantile(void)
@@ -97,6 +128,7 @@ int main(void)
     test_ring();
     test_change();
     test_rate();
+    test_rate_between_publications();
     test_quantile();
     return tap_done();
 }

@@ -5,6 +5,7 @@
 #include "support/tap.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,72 @@ static void test_known_sizes(void)
     ok(there(layout.heap) && !there(layout.pauses) && layout.sites.rows >= 4, "60x15 drops panes");
 }
 
+/* The parts of a title are there whole or not at all, whatever the width. */
+static void test_title(void)
+{
+    struct md_header header = {.options = "gctrace=1"};
+    struct history history;
+    struct trace trace;
+    struct sites sites;
+    history_init(&history, 2);
+    trace_init(&trace, 812, "redis-server");
+    sites_init(&sites);
+    struct model model = {.identity = "812 redis-server",
+                          .state = "live 3m12s",
+                          .alive = true,
+                          .header = &header,
+                          .sites = &sites,
+                          .history = &history,
+                          .trace = &trace};
+    struct wish wish = {.interval_seconds = 1, .span_seconds = 60, .cursor = -1};
+    struct screen screen = {.charset = CHARSET_ASCII};
+    static const char *const words[] = {"memtop", "812 redis-server", "live 3m12s", "gctrace=1",
+                                        "every 1s"};
+    bool whole = true, all = false, there = true;
+    for (int paused = 0; paused < 2; paused++)
+        for (int cols = LAYOUT_LEAST_COLS; cols <= 120; cols++) {
+            char row[121], *at = row;
+            wish.paused = paused;
+            screen_resize(&screen, 12, cols);
+            panels_draw(&screen, &model, &wish);
+            for (int col = 0; col < cols; col++)
+                row[col] = (char)screen.cells[col].ch;
+            row[cols] = '\0';
+            there = there && strstr(row, words[1]) && strstr(row, words[2]);
+            there = there && (!paused || strstr(row, "PAUSED"));
+            /* nothing but the words, in their order */
+            int found = 0;
+            for (int i = 0; i < 5; i++) {
+                const char *word = i == 4 && paused ? "PAUSED" : words[i];
+                at += strspn(at, " ");
+                if (strncmp(at, word, strlen(word)) == 0) {
+                    at += strlen(word);
+                    found++;
+                }
+            }
+            whole = whole && at[strspn(at, " ")] == '\0';
+            all = found == 5;
+        }
+    ok(there, "who and how it is are in every title, and that it is paused");
+    ok(whole, "no part is cut or overwritten");
+    ok(all, "a wide one has all");
+    wish.paused = false;
+    snprintf(model.identity, sizeof model.identity, "4194304 a-name-that-is-thirty-one-long");
+    snprintf(model.state, sizeof model.state, "stopped, up 3m12s");
+    screen_resize(&screen, 12, 40);
+    panels_draw(&screen, &model, &wish);
+    char row[41] = "";
+    for (int col = 0; col < 40; col++)
+        row[col] = (char)screen.cells[col].ch;
+    if (!ok(strcmp(row, "4194304 a-name-that->  stopped, up 3m12s") == 0,
+            "a long name is cut, with a mark"))
+        tap_print("# got %s", row);
+    screen_fini(&screen);
+    history_fini(&history);
+    trace_fini(&trace);
+    sites_fini(&sites);
+}
+
 /* Draws a made-up model at every size with every pane: sanitizers watch. */
 static void test_draws(void)
 {
@@ -135,8 +202,8 @@ static void test_draws(void)
                 if (!screen_resize(&screen, rows, cols))
                     continue;
                 panels_draw(&screen, &model, &wish);
-                if (rows >= 10 && cols >= 40)
-                    title = title && screen.cells[0].ch == 'm';
+                if (rows >= 10 && cols >= 40) /* "memtop", or "812" where that has no room */
+                    title = title && (screen.cells[0].ch == 'm' || screen.cells[0].ch == '8');
             }
     ok(title, "draws at every size");
     screen_fini(&screen);
@@ -149,6 +216,7 @@ int main(void)
 {
     test_all_sizes();
     test_known_sizes();
+    test_title();
     test_draws();
     return tap_done();
 }

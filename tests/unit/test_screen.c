@@ -22,9 +22,43 @@ static void row_is(const struct screen *screen, int row, const char *expected)
         tap_print("# got '%s'", text);
 }
 
+static void cut_is(struct screen *screen, const char *text, const char *expected)
+{
+    screen_fill(screen, screen_all(screen), STYLE_NORMAL);
+    screen_text_cut(screen, screen_all(screen), 0, 0, STYLE_NORMAL, text);
+    row_is(screen, 0, expected);
+}
+
+/* '*' is the ellipsis, or an arrow. */
+static void test_cut(void)
+{
+    struct screen screen = {.charset = CHARSET_BRAILLE};
+    screen_resize(&screen, 1, 20);
+    cut_is(&screen, "twenty columns whole", "twenty columns whole");
+    cut_is(&screen, "more than twenty columns", "more than twenty co*");
+    cut_is(&screen, "make_token sess.c:1", "make_token sess.c:1 ");
+    cut_is(&screen, "make_token sessi.c:13", "make_token *        ");
+    cut_is(&screen, "make_token session.c:131", "make_token *        ");
+    cut_is(&screen, "make \xe2\x86\x90 renew_session:154", "make * renew_sessio*");
+    cut_is(&screen, "make \xe2\x86\x90 renew_sess:3333", "make * renew_sess*  ");
+    cut_is(&screen, "make \xe2\x86\x90 renew:3333 rest", "make * renew:3333 r*");
+    cut_is(&screen, "std::vector::push_back:1184", "std::vector::push_b*");
+    cut_is(&screen,
+           "\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad"
+           "\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad",
+           "*_*_*_*_*_*_*_*_*_* ");
+    screen.charset = CHARSET_ASCII;
+    cut_is(&screen, "more than twenty columns", "more than twenty co>");
+    cut_is(&screen, "", "                    ");
+    struct rect none = {0, 20, 1, 0};
+    screen_text_cut(&screen, none, 0, 0, STYLE_NORMAL, "no room");
+    screen_fini(&screen);
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
+    test_cut();
     struct screen screen = {.charset = CHARSET_BRAILLE};
     screen_resize(&screen, 2, 10);
     struct rect all = screen_all(&screen), part = {0, 2, 1, 4};

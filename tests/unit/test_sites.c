@@ -151,6 +151,123 @@ static void test_ages(void)
     snapshot.sample_count = 0;
 }
 
+/* One stack, objects of 1 KiB, of which every 512th is sampled. */
+static void sampled(int64_t seconds, uint64_t allocs, uint64_t frees)
+{
+    buckets[0] = (struct md_bucket){
+        .stack = 8, .kind = MD_BUCKET_HEAP, .size = 1024, .samples = allocs / 512};
+    buckets[0].value[MD_HEAP_ALLOC_OBJECTS] = allocs * MD_WEIGHT_ONE;
+    buckets[0].value[MD_HEAP_ALLOC_BYTES] = allocs * 1024;
+    buckets[0].value[MD_HEAP_FREE_OBJECTS] = frees * MD_WEIGHT_ONE;
+    buckets[0].value[MD_HEAP_FREE_BYTES] = frees * 1024;
+    snapshot = (struct snapshot){.buckets = buckets, .bucket_count = 1};
+    snapshot.header.start_ns = 800 * SECOND;
+    snapshot.header.memprofilerate = 524288;
+    snapshot.taken_ns = seconds * SECOND;
+}
+
+static bool near(double value, double expected)
+{
+    return fabs(value - expected) <= fabs(expected) * 0.01;
+}
+
+static void test_errors(void)
+{
+    struct sites sites;
+    sites_init(&sites);
+    sampled(1000, 16 * 512, 0);
+    sites_update(&sites, &snapshot);
+    const struct site *site = sites_find(&sites, 8);
+    ok(!sites_exact(&sites, site), "one in 512 is no exact figure");
+    ok(near(sites_error(&sites, site, site->inuse_variance) / site->inuse_bytes, 1 / sqrt(16)),
+       "16 samples: a relative error of a quarter");
+    ok(near(sites_error(&sites, site, site->objects_variance) / site->inuse_objects, 1 / sqrt(16)),
+       "of objects too");
+    /* Ten seconds later four more, still alive, and one of the old ones freed. */
+    sampled(1010, 20 * 512, 512);
+    for (int i = 0; i < 4; i++)
+        samples[i] = (struct md_sample){
+            .addr = 16 * (uint64_t)(i + 1), .weight = 512 * MD_WEIGHT_ONE, .born_ds = 2050};
+    snapshot.samples = samples;
+    snapshot.sample_count = 4;
+    sites_update(&sites, &snapshot);
+    is(site->growth_bytes, 3 * 512 * 1024, "growth: four came, one went");
+    ok(near(sites_error(&sites, site, site->growth_variance), sqrt(5) * 512 * 1024),
+       "the error of growth is of all five");
+    ok(near(sites_error(&sites, site, site->young_variance), sqrt(4) * 512 * 1024),
+       "of what is new, of the four");
+    ok(isnan(sites_error(&sites, site, site->leak_variance)), "where there is no sample, unknown");
+    is(site->alloc_rate, 4 * 512 * 1024 / 10.0, "the rate is over the same time");
+    sites_fini(&sites);
+
+    sites_init(&sites);
+    sampled(1000, 100, 40);
+    buckets[0].samples = 100;
+    sites_update(&sites, &snapshot);
+    site = sites_find(&sites, 8);
+    ok(sites_exact(&sites, site) && sites_error(&sites, site, site->inuse_variance) == 0,
+       "where all are sampled, it is exact");
+    snapshot.header.counters.lost_samples = 1;
+    sites_update(&sites, &snapshot);
+    ok(!sites_exact(&sites, site) && isnan(sites_error(&sites, site, 0)),
+       "but not where a sample was lost");
+    sites_fini(&sites);
+
+    sites_init(&sites);
+    sampled(1000, 512, 0);
+    buckets[0].samples = 0; /* as in a forked copy: taken over */
+    sites_update(&sites, &snapshot);
+    site = sites_find(&sites, 8);
+    ok(near(site->inuse_variance, 512.0 * 511.5 * 1024 * 1024),
+       "without samples counted the rate tells what one stands for");
+    sites_fini(&sites);
+}
+
+/* A heap of 897 KiB of which the samples say 1.5 MiB. */
+static void test_bounds(void)
+{
+    struct sites sites;
+    uint64_t key = 1;
+    sites_init(&sites);
+    sampled(1000, 0, 0);
+    sites_update(&sites, &snapshot);
+    sampled(1020, 4 * 512, 512);
+    snapshot.header.counters.alloc_bytes = 1000 * 1024;
+    snapshot.header.counters.free_bytes = 103 * 1024;
+    struct md_cycle cycle = {.number = 2, .flags = MD_CYCLE_LEAKS, .leaked_bytes = 5000};
+    samples[0] = (struct md_sample){
+        .addr = 16, .weight = 512 * MD_WEIGHT_ONE, .born_ds = 2100, .flags = MD_SAMPLE_LEAK};
+    snapshot.samples = samples;
+    snapshot.sample_count = 1;
+    sites_update(&sites, &snapshot);
+    const struct site *site = sites_find(&sites, 8);
+    ok(!sites.leaks_known, "no cycle: leaks are not known");
+    is(site->inuse_bytes, 897 * 1024, "no more in use than the heap has");
+    is(site->inuse_objects, 897, "nor objects");
+    is(site->growth_bytes, 897 * 1024, "nor grown");
+    is(site->alloc_bytes, 1000 * 1024, "nor allocated than was");
+    struct md_cycle first = {.number = 1, .unreachable_objects = 3};
+    snapshot.cycles = &first;
+    snapshot.cycle_count = 1;
+    sites_update(&sites, &snapshot);
+    ok(!sites.leaks_known, "nor after one that has found something unreachable");
+    first.unreachable_objects = 0;
+    sites_update(&sites, &snapshot);
+    ok(sites.leaks_known && sites_find(&sites, 8)->leak_bytes == 0,
+       "one that has not tells of none");
+    snapshot.cycles = &cycle;
+    sites_update(&sites, &snapshot);
+    ok(sites.leaks_known, "two cycles: leaks are known");
+    is(site->leak_bytes, 5000, "nor leaked than was counted");
+    sites_group(&sites, all_one, &key, SITES_BY_INUSE);
+    is(sites.group[0].inuse_bytes, 897 * 1024, "a group has no more either");
+    /* What the samples really say is not forgotten: growth compares with that. */
+    sampled(1025, 4 * 512, 2 * 512);
+    sites_update(&sites, &snapshot);
+    is(site->inuse_bytes, 1024 * 1024, "unbounded again where nothing is counted");
+    sites_fini(&sites);
+}
+
 static void test_many(void)
 {
     static struct md_bucket many[20000];
@@ -176,6 +293,8 @@ int main(void)
     test_growth();
     test_new_site();
     test_ages();
+    test_errors();
+    test_bounds();
     test_many();
     return tap_done();
 }

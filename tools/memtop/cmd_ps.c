@@ -35,8 +35,8 @@ static void print_target(const struct target *target)
     bool rss_known = live && proc_rss(target->pid, &bytes);
     const struct md_header *header = &target->header;
     proc_user(target->uid, user, sizeof user);
-    printf("%7d %-10.10s %-6s %7s %7s %7s %7s %6s  ", (int)target->pid, user,
-           target_state_name(target->state),
+    printf("%7d %-10.10s %-7s %7s %7s %7s %7s %6s  ", (int)target->pid, user,
+           target_state_name(target),
            units_age(up, readable ? header_uptime(header, monotonic_ns(), live) : NAN),
            units_bytes(heap, readable ? (double)header_inuse(header) : NAN),
            units_bytes(peak, readable ? (double)header->counters.peak_bytes : NAN),
@@ -98,7 +98,7 @@ static void print_other(pid_t pid, const struct options *options)
     }
     char rss[UNITS_SIZE];
     proc_user(proc_uid(pid), user, sizeof user);
-    printf("%7d %-10.10s %-6s %7s %7s %7s %7s %6s  %s: %s\n", (int)pid, user, "-", "-", "-", "-",
+    printf("%7d %-10.10s %-7s %7s %7s %7s %7s %6s  %s: %s\n", (int)pid, user, "-", "-", "-", "-",
            units_bytes(rss, rss_known ? (double)bytes : NAN), "-", stat.comm, reason);
 }
 
@@ -110,7 +110,7 @@ int command_ps(const struct options *options)
         return EXIT_FAILED;
     }
     if (!options->json && (targets.count > 0 || options->all))
-        printf("%7s %-10s %-6s %7s %7s %7s %7s %6s  %s\n", "PID", "USER", "STATE", "UP", "HEAP",
+        printf("%7s %-10s %-7s %7s %7s %7s %7s %6s  %s\n", "PID", "USER", "STATE", "UP", "HEAP",
                "PEAK", "RSS", "CYCLES", options->all ? "COMMAND, OR WHY NOT" : "COMMAND");
     for (size_t i = 0; i < targets.count; i++) {
         if (options->json)

@@ -264,6 +264,7 @@ static void scan_process(struct scan *scan, pid_t pid)
     struct proc_stat stat;
     if (proc_stat(pid, &stat) != 0)
         return;
+    target->stopped = proc_stopped(&stat);
     if (target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
         note_file(scan, &scan->inherited, maps.dev, maps.ino);
         scan->targets.count--; /* target_why_not tells of it */
@@ -311,6 +312,7 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
                                                        : TARGET_DEAD;
     target->pid = pid;
     target->start_ticks = start_ticks;
+    target->stopped = target->state == TARGET_LIVE && proc_stopped(&stat);
     bool was_live = target->state == TARGET_LIVE;
     read_header(target);
     if (was_live && target->state != TARGET_LIVE) {
@@ -375,10 +377,10 @@ static int living_first(const void *a, const void *b)
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-const char *target_state_name(enum target_state state)
+const char *target_state_name(const struct target *target)
 {
     static const char *const names[] = {"live", "dead", "closed", "bad", "unseen"};
-    return names[state];
+    return target->state == TARGET_LIVE && target->stopped ? "stopped" : names[target->state];
 }
 
 bool target_readable(const struct target *target)

@@ -20,7 +20,8 @@ enum target_state {
 
 struct target {
     enum target_state state;
-    pid_t pid; /* as we see it; for the dead and unseen as it saw itself; 0: not known */
+    bool stopped; /* TARGET_LIVE: by a signal or a debugger, when it was looked at */
+    pid_t pid;    /* as we see it; for the dead and unseen as it saw itself; 0: not known */
     uint64_t start_ticks;
     uid_t uid;
     char path[600]; /* to open the segment by */
@@ -34,8 +35,8 @@ struct target {
     struct md_header header;     /* of what can be read; else zeros */
 };
 
-/* "live", "dead", ...; six letters at most. */
-const char *target_state_name(enum target_state state);
+/* "live", "stopped", "dead", ...; seven letters at most. */
+const char *target_state_name(const struct target *target);
 /* Whether its header has been read. */
 bool target_readable(const struct target *target);
 

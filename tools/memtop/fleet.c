@@ -30,17 +30,18 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
     bool rss_known = live && proc_rss(target->pid, &bytes);
     snprintf(text, sizeof text, "%d", (int)target->pid);
     screen_right(screen, area, row, 7, STYLE_NORMAL, text);
-    screen_text(screen, area, row, 9, styles[target->state], target_state_name(target->state));
+    screen_text(screen, area, row, 9, target->stopped ? STYLE_WARN : styles[target->state],
+                target_state_name(target));
     units_age(text, readable ? header_uptime(header, monotonic_ns(), live) : NAN);
-    screen_right(screen, area, row, 23, STYLE_NORMAL, text);
+    screen_right(screen, area, row, 24, STYLE_NORMAL, text);
     units_bytes(text, readable ? (double)header_inuse(header) : NAN);
-    screen_right(screen, area, row, 30, STYLE_BOLD, text);
+    screen_right(screen, area, row, 31, STYLE_BOLD, text);
     units_bytes(text, rss_known ? (double)bytes : NAN);
-    screen_right(screen, area, row, 37, STYLE_NORMAL, text);
+    screen_right(screen, area, row, 38, STYLE_NORMAL, text);
     const char *what = !readable            ? target->error
                        : target->cmdline[0] ? target->cmdline
                                             : target->name;
-    screen_text(screen, area, row, 39, readable ? STYLE_NORMAL : STYLE_DIM, what);
+    screen_text_cut(screen, area, row, 40, readable ? STYLE_NORMAL : STYLE_DIM, what);
 }
 
 static void draw(struct fleet *fleet)
@@ -59,7 +60,7 @@ static void draw(struct fleet *fleet)
     int col = screen_text(screen, all, 0, 0, STYLE_TITLE, "memtop  ");
     screen_printf(screen, all, 0, col, STYLE_NORMAL, "%zu program%s on memdebug",
                   fleet->targets.count, fleet->targets.count == 1 ? "" : "s");
-    screen_printf(screen, all, 2, 0, STYLE_DIM, "%7s  %-6s %7s %6s %6s  COMMAND", "PID", "STATE",
+    screen_printf(screen, all, 2, 0, STYLE_DIM, "%7s  %-7s %7s %6s %6s  COMMAND", "PID", "STATE",
                   "UP", "HEAP", "RSS");
     size_t shown = list.rows > 0 ? (size_t)list.rows : 1;
     if (fleet->cursor < fleet->first)
@@ -83,7 +84,7 @@ static void draw(struct fleet *fleet)
     }
     struct rect footer = {rows - 1, 0, 1, cols};
     if (fleet->message[0] != '\0')
-        screen_text(screen, footer, 0, 0, STYLE_BAD, fleet->message);
+        screen_text_cut(screen, footer, 0, 0, STYLE_BAD, fleet->message);
     else
         panel_draw_keys(screen, footer, keys);
     term_show(screen);

@@ -17,7 +17,7 @@ struct model {
     char identity[160];  /* "812 redis-server" or the log's name */
     char title[160];     /* what a process calls itself that has a title: "postgres: alice shop" */
     char state[64];      /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
-    bool alive;
+    bool alive, stopped;
     int64_t now_ns;                 /* of the newest data, CLOCK_MONOTONIC */
     const struct md_header *header; /* NULL: a log */
     const struct sites *sites;      /* NULL: a log */
@@ -26,13 +26,15 @@ struct model {
     const struct trace *trace;
     struct pause_quantiles pauses;
     double alloc_rate, free_rate; /* bytes a second, NAN not known */
+    bool alloc_bound, free_bound; /* nothing was published for a while: it is at most that */
     double alloc_objects_rate;
     double live_objects;
     double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
-    bool objects_exact;
+    bool objects_counted; /* by the process, up to its last publication; else an estimate */
     uint64_t torn;
-    const char *hint; /* an empty view's: what to do next; or NULL */
-    size_t logs, log; /* a log may hold several programs: how many, which one is shown */
+    const char *hint;       /* an empty view's: what to do next; or NULL */
+    const char *leaks_hint; /* where leaks are not known: what to do; or NULL */
+    size_t logs, log;       /* a log may hold several programs: how many, which one is shown */
 };
 
 enum live_pane { PANE_NONE, PANE_STACK, PANE_HELP };

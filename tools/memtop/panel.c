@@ -1,5 +1,6 @@
 #include "panel.h"
 
+#include "losses.h"
 #include "units.h"
 #include "view/gctrace.h"
 
@@ -11,24 +12,49 @@
 static void draw_title(struct screen *screen, struct rect area, const struct model *model,
                        const struct wish *wish)
 {
-    int col = screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop  ");
-    col = screen_text(screen, area, 0, col, STYLE_BOLD, model->identity);
-    col =
-        screen_text(screen, area, 0, col + 2, model->alive ? STYLE_HEAP : STYLE_WARN, model->state);
-    if (model->title[0] != '\0')
-        col = screen_text(screen, area, 0, col + 2, STYLE_NORMAL, model->title);
+    enum { MEMTOP, IDENTITY, STATE, TITLE, LOGS, OPTIONS, EVERY, PAUSED, PARTS };
+    /* What is there before the others where not all of it fits. */
+    static const int importance[PARTS] = {STATE, PAUSED, IDENTITY, MEMTOP,
+                                          LOGS,  EVERY,  TITLE,    OPTIONS};
+    char logs[64] = "", every[64] = "";
     if (model->logs > 1)
-        col = screen_printf(screen, area, 0, col + 2, STYLE_DIM, "program %zu of %zu: tab",
-                            model->log + 1, model->logs);
-    if (model->header && model->header->options[0] != '\0')
-        screen_text(screen, area, 0, col + 2, STYLE_DIM, model->header->options);
-    char right[64];
-    if (wish->paused)
-        snprintf(right, sizeof right, " PAUSED ");
-    else
-        snprintf(right, sizeof right, "  every %gs", wish->interval_seconds);
-    if (wish->paused || model->alive)
-        screen_right(screen, area, 0, area.cols, wish->paused ? STYLE_SELECTED : STYLE_DIM, right);
+        snprintf(logs, sizeof logs, "program %zu of %zu: tab", model->log + 1, model->logs);
+    if (model->alive && !wish->paused)
+        snprintf(every, sizeof every, "every %gs", wish->interval_seconds);
+    const struct {
+        const char *text;
+        enum style style;
+    } parts[PARTS] = {
+        [MEMTOP] = {"memtop", STYLE_TITLE},
+        [IDENTITY] = {model->identity, STYLE_BOLD},
+        [STATE] = {model->state, model->alive && !model->stopped ? STYLE_HEAP : STYLE_WARN},
+        [TITLE] = {model->title, STYLE_NORMAL},
+        [LOGS] = {logs, STYLE_DIM},
+        [OPTIONS] = {model->header ? model->header->options : "", STYLE_DIM},
+        [EVERY] = {every, STYLE_DIM},
+        [PAUSED] = {wish->paused ? " PAUSED " : "", STYLE_SELECTED},
+    };
+    int width[PARTS] = {0}, left = area.cols;
+    for (int i = 0; i < PARTS; i++) {
+        int part = importance[i], gap = left < area.cols ? 2 : 0;
+        int wanted = screen_width(screen, parts[part].text);
+        /* These two may be cut; the others are there or not. */
+        if (wanted + gap > left && (part == IDENTITY || (part == TITLE && left >= 20)))
+            wanted = left - gap;
+        if (wanted <= 0 || wanted + gap > left)
+            continue;
+        width[part] = wanted;
+        left -= wanted + gap;
+    }
+    for (int part = 0, col = 0; part < PARTS; part++) {
+        if (width[part] == 0)
+            continue;
+        if (part == EVERY || part == PAUSED) /* on the right */
+            col = area.cols - width[part];
+        struct rect place = {area.row, area.col + col, 1, width[part]};
+        screen_text_cut(screen, place, 0, 0, parts[part].style, parts[part].text);
+        col += width[part] + 2;
+    }
 }
 
 /* "name value" pairs, as many as fit. */
@@ -38,15 +64,17 @@ struct figures {
     int row, col;
 };
 
-static void figure(struct figures *figures, enum style style, const char *name, const char *value)
+/* False: it does not fit. */
+static bool figure(struct figures *figures, enum style style, const char *name, const char *value)
 {
     struct screen *screen = figures->screen;
     int width = screen_width(screen, name) + 1 + screen_width(screen, value);
     int start = figures->col + (figures->col > 0 ? 2 : 0);
     if (start + width > figures->area.cols)
-        return;
+        return false;
     int col = screen_text(screen, figures->area, figures->row, start, STYLE_DIM, name);
     figures->col = screen_text(screen, figures->area, figures->row, col + 1, style, value);
+    return true;
 }
 
 static void draw_program_figures(struct figures *figures, const struct model *model,
@@ -71,31 +99,32 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     figure(figures, STYLE_NORMAL, "rss",
            units_bytes(text, history_value(model->history, HISTORY_RSS, now_ns)));
     char count[UNITS_SIZE];
-    snprintf(line, sizeof line, "%s%s", model->objects_exact ? "" : "~",
+    snprintf(line, sizeof line, "%s%s", model->objects_counted ? "" : "~",
              units_count(count, model->live_objects));
     figure(figures, STYLE_NORMAL, "objects", line);
-    snprintf(line, sizeof line, "%s/s", units_bytes(text, model->alloc_rate));
+    snprintf(line, sizeof line, "%s%s/s", model->alloc_bound ? "<" : "",
+             units_bytes(text, model->alloc_rate));
     figure(figures, STYLE_NORMAL, "alloc", isnan(model->alloc_rate) ? "-" : line);
-    snprintf(line, sizeof line, "%s/s", units_bytes(text, model->free_rate));
+    snprintf(line, sizeof line, "%s%s/s", model->free_bound ? "<" : "",
+             units_bytes(text, model->free_rate));
     figure(figures, STYLE_NORMAL, "free", isnan(model->free_rate) ? "-" : line);
     figure(figures, STYLE_DIM, "own", units_bytes(text, (double)counters->own_bytes));
 }
 
 static void draw_losses(struct figures *figures, const struct model *model)
 {
-    const struct md_counters *counters = &model->header->counters;
-    const struct {
-        const char *name;
-        uint64_t count;
-    } losses[] = {{"lost samples", counters->lost_samples},
-                  {"lost stacks", counters->lost_stacks},
-                  {"lost lines", counters->lost_lines},
-                  {"lost dumps", counters->lost_dumps},
-                  {"torn", model->torn}};
-    char text[UNITS_SIZE];
-    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++)
-        if (losses[i].count > 0)
-            figure(figures, STYLE_WARN, losses[i].name, units_count(text, (double)losses[i].count));
+    struct loss losses[LOSSES];
+    losses_of(&model->header->counters, model->torn, losses);
+    for (int i = 0; i < LOSSES; i++) {
+        char count[UNITS_SIZE], name[32], line[128];
+        if (losses[i].count == 0)
+            continue;
+        units_count(count, (double)losses[i].count);
+        snprintf(name, sizeof name, "lost %s", losses[i].what);
+        snprintf(line, sizeof line, "%s (%s)", count, losses[i].why);
+        if (!figure(figures, STYLE_WARN, name, line))
+            figure(figures, STYLE_WARN, name, count);
+    }
 }
 
 static void draw_cycle_figures(struct figures *figures, const struct model *model)
@@ -104,10 +133,11 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
     const struct trace *trace = model->trace;
     if (trace->cycles == 0) {
         bool gc = model->header && (model->header->flags & MD_FLAG_GC);
-        if (model->header)
-            figure(figures, STYLE_DIM, "cycles",
-                   gc ? "none yet: memtop gc asks for one"
-                      : "none: it was started without MEMDEBUG=gc=ready or observe");
+        if (model->header &&
+            !figure(figures, STYLE_DIM, "cycles",
+                    gc ? "none yet: memtop gc asks for one"
+                       : "none: it was started without MEMDEBUG=gc=ready or observe"))
+            figure(figures, STYLE_DIM, "cycles", gc ? "none yet" : "none");
         return;
     }
     uint64_t cycles = model->header ? model->header->counters.cycles : trace->cycles;
@@ -161,11 +191,11 @@ static void draw_lines(struct screen *screen, struct rect area, const struct mod
             continue;
         trace_line(model->trace, cycle, area.cols, line, sizeof line);
         bool newest = row == area.rows - 1;
-        screen_text(screen, area, row, 0,
-                    cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN
-                    : newest                        ? STYLE_NORMAL
-                                                    : STYLE_DIM,
-                    line);
+        screen_text_cut(screen, area, row, 0,
+                        cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN
+                        : newest                        ? STYLE_NORMAL
+                                                        : STYLE_DIM,
+                        line);
     }
 }
 
@@ -199,7 +229,7 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
         screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", wish->filter);
         screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
     } else if (wish->message[0] != '\0') {
-        screen_text(screen, area, 0, 0, STYLE_BOLD, wish->message);
+        screen_text_cut(screen, area, 0, 0, STYLE_BOLD, wish->message);
     } else {
         panel_draw_keys(screen, area,
                         !model->sites              ? log_keys
@@ -266,7 +296,8 @@ void panel_draw_help(struct screen *screen, struct rect area)
         {"", ""},
         {"GROWTH", "bytes in use now less those a minute ago"},
         {"NEW", "until that is known: alive, born in the last minute"},
-        {"~ (N)", "an estimate from samples; N stacks lead to the site"},
+        {"~ ERROR", "an estimate from samples; its standard error, in use"},
+        {"(N)", "N stacks lead there; callers are of the greatest"},
         {"H C G R", "heap in use, reachable at the last cycle,"},
         {"", "goal of the next cycle, resident memory"},
     };

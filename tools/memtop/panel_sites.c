@@ -1,23 +1,25 @@
 /* The call sites, and the stack of the one under the cursor. */
 #include "panel.h"
 
-#include "units.h"
+#include "site_text.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Columns that are not sorted by: of what is in use the relative standard error, the share. */
+enum { COLUMN_ERROR = SITES_ORDERS, COLUMN_SHARE };
+
 struct column {
-    enum site_order order; /* what sorting by it means; SITES_ORDERS: it is not sorted by */
+    unsigned order; /* what sorting by it means, or COLUMN_* */
     int width;
     int from_width; /* shown in panels at least this wide, or when sorted by */
 };
 
 static const struct column columns[] = {
-    {SITES_BY_GROWTH, 10, 0},  {SITES_BY_INUSE, 7, 0},
-    {SITES_ORDERS, 5, 96}, /* share of what is in use */
-    {SITES_BY_OBJECTS, 8, 56}, {SITES_BY_ALLOC, 7, 90},
+    {SITES_BY_GROWTH, 10, 0}, {SITES_BY_INUSE, 7, 0},    {COLUMN_ERROR, 5, 72},
+    {COLUMN_SHARE, 5, 96},    {SITES_BY_OBJECTS, 8, 56}, {SITES_BY_ALLOC, 7, 90},
     {SITES_BY_LEAKS, 7, 120},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
@@ -52,21 +54,24 @@ static void heading(const struct sites *sites, const struct column *column, char
     case SITES_BY_LEAKS:
         snprintf(buffer, size, "LEAKS");
         break;
-    case SITES_ORDERS:
+    case COLUMN_ERROR:
+        snprintf(buffer, size, "ERROR");
+        break;
+    case COLUMN_SHARE:
         snprintf(buffer, size, "%%");
         break;
     }
 }
 
 static enum style value(const struct sites *sites, const struct site *site,
-                        const struct column *column, char *buffer, size_t size)
+                        const struct column *column, char buffer[SITE_FIGURE_SIZE])
 {
     char text[UNITS_SIZE];
     buffer[0] = '\0';
     switch (column->order) {
     case SITES_BY_GROWTH: {
         double growth = sites_key(sites, site, SITES_BY_GROWTH);
-        snprintf(buffer, size, "%s", units_growth(text, growth));
+        site_figure_text(sites, site, units_growth(text, growth), buffer);
         /* Against the whole heap: a tenth more in a minute is bad, a hundredth worth a look. */
         return growth >= 0.1 * sites->inuse_bytes && growth > 0    ? STYLE_BAD
                : growth >= 0.01 * sites->inuse_bytes && growth > 0 ? STYLE_WARN
@@ -74,20 +79,26 @@ static enum style value(const struct sites *sites, const struct site *site,
                                                                    : STYLE_NORMAL;
     }
     case SITES_BY_INUSE:
-        snprintf(buffer, size, "%s", units_bytes(text, site->inuse_bytes));
+        site_figure_text(sites, site, units_bytes(text, site->inuse_bytes), buffer);
         break;
     case SITES_BY_OBJECTS:
-        snprintf(buffer, size, "~%s", units_count(text, site->inuse_objects));
+        site_figure_text(sites, site, units_count(text, site->inuse_objects), buffer);
         break;
     case SITES_BY_ALLOC:
-        snprintf(buffer, size, "%s", units_bytes(text, site->alloc_bytes));
+        site_figure_text(sites, site, units_bytes(text, site->alloc_bytes), buffer);
         break;
     case SITES_BY_LEAKS:
-        snprintf(buffer, size, "%s", units_bytes(text, site->leak_bytes));
-        return site->leak_bytes > 0 ? STYLE_WARN : STYLE_DIM;
-    case SITES_ORDERS:
+        units_bytes(text, sites->leaks_known ? site->leak_bytes : NAN);
+        site_figure_text(sites, site, text, buffer);
+        return sites->leaks_known && site->leak_bytes > 0 ? STYLE_WARN : STYLE_DIM;
+    case COLUMN_ERROR:
+        site_error_text(sites, site, text);
+        snprintf(buffer, SITE_FIGURE_SIZE, "%s", text);
+        return STYLE_DIM;
+    case COLUMN_SHARE:
         if (sites->inuse_bytes > 0)
-            snprintf(buffer, size, "%.0f%%", 100 * site->inuse_bytes / sites->inuse_bytes);
+            snprintf(buffer, SITE_FIGURE_SIZE, "%.0f%%",
+                     100 * site->inuse_bytes / sites->inuse_bytes);
         break;
     }
     return STYLE_NORMAL;
@@ -97,27 +108,26 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
                      const struct wish *wish, const struct site *site)
 {
     int col = 0;
-    char text[64];
+    char text[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
     for (size_t i = 0; i < COLUMNS; i++) {
         if (!is_shown(&columns[i], &area, wish))
             continue;
-        enum style style = value(model->sites, site, &columns[i], text, sizeof text);
+        enum style style = value(model->sites, site, &columns[i], text);
         col += columns[i].width;
         screen_right(screen, area, row, col, style, text);
         col++;
     }
-    const struct stack_names *names = names_find(model->names, site->stack);
-    if (!names || !names->label) {
-        screen_text(screen, area, row, col + 1, STYLE_NORMAL, "...");
-        return;
+    col++;
+    size_t head = site_name_text(model->names, site, name);
+    int end = screen_text_cut(screen, area, row, col, STYLE_NORMAL, name);
+    if (site->members > 1) { /* the callers that follow are of the greatest of them */
+        name[head] = '\0';
+        int behind = col + screen_width(screen, name);
+        if (behind < end)
+            screen_restyle(screen,
+                           (struct rect){area.row + row, area.col + behind, 1, end - behind}, 0,
+                           STYLE_DIM);
     }
-    char head[320];
-    snprintf(head, sizeof head, "%.*s", (int)names->head, names->label);
-    col = screen_text(screen, area, row, col + 1, STYLE_NORMAL, head);
-    if (site->members > 1) /* the callers that follow are of the greatest of them */
-        col = screen_printf(screen, area, row, col, STYLE_DIM, " (%" PRIu32 ")", site->members);
-    screen_text(screen, area, row, col, site->members > 1 ? STYLE_DIM : STYLE_NORMAL,
-                names->label + names->head);
 }
 
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
@@ -141,7 +151,10 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
         screen_printf(screen, area, 0, col + 2, STYLE_WARN, "/%s%s", wish->filter,
                       wish->typing ? "_" : "");
     else if (wish->row_count > 0)
-        screen_printf(screen, area, 0, col + 1, STYLE_DIM, "(%zu)", wish->row_count);
+        col = screen_printf(screen, area, 0, col + 1, STYLE_DIM, "(%zu)", wish->row_count);
+    if (wish->order == SITES_BY_LEAKS && model->leaks_hint && wish->row_count > 0 &&
+        wish->filter[0] == '\0' && !wish->typing)
+        screen_text_cut(screen, area, 0, col + 2, STYLE_WARN, model->leaks_hint);
     if (wish->row_count == 0) {
         screen_text(screen, area, 2, 2, STYLE_NORMAL,
                     wish->filter[0] ? "No call site matches the filter: Esc clears it."
@@ -159,7 +172,7 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
     }
 }
 
-/* "1.50M in use, 8.20M allocated, 1.0K/s; 12 live samples, 2s to 3m12s old" */
+/* "~1.50M (error 12%) in use, ~8.20M allocated, 1.0K/s; 12 live samples, 2s to 3m12s old" */
 static void draw_ages(struct screen *screen, struct rect area, const struct model *model,
                       const struct wish *wish, const struct site *site)
 {
@@ -168,11 +181,17 @@ static void draw_ages(struct screen *screen, struct rect area, const struct mode
     if (wish->member_count > 1)
         n = snprintf(line, sizeof line, "stack %zu of %" PRIu32 ": ", wish->member + 1,
                      model->sites->group[wish->rows[wish->cursor]].members);
-    n += snprintf(line + n, sizeof line - (size_t)n, "%s in use, %s allocated",
-                  units_bytes(inuse, site->inuse_bytes), units_bytes(alloc, site->alloc_bytes));
+    char held[SITE_FIGURE_SIZE], all[SITE_FIGURE_SIZE], speed[SITE_FIGURE_SIZE], error[UNITS_SIZE];
+    units_bytes(inuse, site->inuse_bytes);
+    units_bytes(alloc, site->alloc_bytes);
+    units_bytes(rate, site->alloc_rate);
+    n += snprintf(line + n, sizeof line - (size_t)n, "%s (error %s) in use, %s allocated",
+                  site_figure_text(model->sites, site, inuse, held),
+                  site_error_text(model->sites, site, error),
+                  site_figure_text(model->sites, site, alloc, all));
     if (!isnan(site->alloc_rate))
         n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s",
-                      units_bytes(rate, site->alloc_rate));
+                      site_figure_text(model->sites, site, rate, speed));
     if (site->live_samples > 0) {
         char oldest[UNITS_SIZE], newest[UNITS_SIZE];
         double now = (double)(model->now_ns - (int64_t)model->header->start_ns) / 1e9;
@@ -181,7 +200,40 @@ static void draw_ages(struct screen *screen, struct rect area, const struct mode
         snprintf(line + n, sizeof line - (size_t)n, "; %" PRIu32 " live sample%s, %s to %s old",
                  site->live_samples, site->live_samples == 1 ? "" : "s", newest, oldest);
     }
-    screen_text(screen, area, 0, 0, STYLE_BOLD, line);
+    screen_text_cut(screen, area, 0, 0, STYLE_BOLD, line);
+}
+
+/* "  3 function dir/file.c:12 (inlined)".  Where that is too long the folder goes first, then the
+ * function's end; the place stays whole, or is not there. */
+static void draw_frame(struct screen *screen, struct rect area, int row, size_t number,
+                       const struct name_frame *frame)
+{
+    char function[64], place[600] = "";
+    const char *name = frame->function, *slash = strrchr(frame->file, '/');
+    if (name[0] == '\0') {
+        snprintf(function, sizeof function, "%.40s+0x%" PRIx64,
+                 frame->module[0] ? frame->module : "?", frame->address);
+        name = function;
+    }
+    int col = screen_printf(screen, area, row, 0, STYLE_DIM, "%3zu ", number);
+    int room = area.cols - col, wanted = screen_width(screen, name);
+    if (frame->line > 0) {
+        snprintf(place, sizeof place, "%.500s:%" PRIu32, frame->file, frame->line);
+        if (wanted + 1 + screen_width(screen, place) > room && slash)
+            snprintf(place, sizeof place, "%.500s:%" PRIu32, slash + 1, frame->line);
+    } else if (frame->function[0] != '\0') {
+        snprintf(place, sizeof place, "%.500s", frame->module);
+    }
+    int left = room - 1 - screen_width(screen, place);
+    if (place[0] == '\0' || (left < wanted && left < 12)) {
+        screen_text_cut(screen, area, row, col, STYLE_NORMAL, name);
+        return;
+    }
+    struct rect part = {area.row, area.col, area.rows, col + (left < wanted ? left : wanted)};
+    col = screen_text_cut(screen, part, row, col, STYLE_NORMAL, name);
+    col = screen_text(screen, area, row, col + 1, frame->line > 0 ? STYLE_TITLE : STYLE_DIM, place);
+    if (frame->inlined && col + 10 <= area.cols)
+        screen_text(screen, area, row, col + 1, STYLE_DIM, "(inlined)");
 }
 
 void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,
@@ -194,27 +246,19 @@ void panel_draw_stack(struct screen *screen, struct rect area, const struct mode
     draw_ages(screen, area, model, wish, site);
     if (!names)
         return;
+    static const char reading[] = " reading symbols...", more[] = " more: PgDn";
+    bool goes_on = wish->stack_scroll + (size_t)area.rows - 1 < names->frame_count;
     for (int row = 1; row < area.rows; row++) {
         size_t i = wish->stack_scroll + (size_t)row - 1;
         if (i >= names->frame_count)
             break;
-        const struct name_frame *frame = &names->frames[i];
-        int col = screen_printf(screen, area, row, 0, STYLE_DIM, "%3zu ", i);
-        if (frame->function[0] == '\0')
-            col = screen_printf(screen, area, row, col, STYLE_NORMAL, "%s+0x%" PRIx64,
-                                frame->module[0] ? frame->module : "?", frame->address);
-        else
-            col = screen_text(screen, area, row, col, STYLE_NORMAL, frame->function);
-        if (frame->line > 0)
-            col = screen_printf(screen, area, row, col + 1, STYLE_TITLE, "%s:%" PRIu32, frame->file,
-                                frame->line);
-        else if (frame->function[0] != '\0')
-            col = screen_text(screen, area, row, col + 1, STYLE_DIM, frame->module);
-        if (frame->inlined)
-            screen_text(screen, area, row, col + 1, STYLE_DIM, "(inlined)");
+        struct rect line = area;
+        if (goes_on && names->resolved && row == area.rows - 1)
+            line.cols -= (int)sizeof more - 1;
+        draw_frame(screen, line, row, i, &names->frames[i]);
     }
     if (!names->resolved)
-        screen_right(screen, area, 0, area.cols, STYLE_DIM, " reading symbols...");
-    else if (wish->stack_scroll + (size_t)area.rows - 1 < names->frame_count)
-        screen_right(screen, area, area.rows - 1, area.cols, STYLE_DIM, " more: PgDn");
+        screen_right(screen, area, 0, area.cols, STYLE_DIM, reading);
+    else if (goes_on)
+        screen_right(screen, area, area.rows - 1, area.cols, STYLE_DIM, more);
 }

@@ -94,6 +94,11 @@ bool proc_ended(const struct proc_stat *stat)
     return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
 }
 
+bool proc_stopped(const struct proc_stat *stat)
+{
+    return stat->state == 'T' || stat->state == 't';
+}
+
 bool proc_is_kernel(const struct proc_stat *stat)
 {
     return (stat->flags & PF_KTHREAD) != 0;

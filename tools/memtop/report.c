@@ -1,6 +1,7 @@
 #include "report.h"
 
-#include "units.h"
+#include "losses.h"
+#include "site_text.h"
 #include "view/gctrace.h"
 #include "view/plain_text.h"
 
@@ -64,7 +65,7 @@ json_t *report_target_json(const struct target *target)
     json_object_set_new(object, "pid", json_integer(target->pid));
     json_object_set_new(object, "name", report_string(target->name));
     json_object_set_new(object, "command", report_string(target->cmdline));
-    json_object_set_new(object, "state", json_string(target_state_name(target->state)));
+    json_object_set_new(object, "state", json_string(target_state_name(target)));
     json_object_set_new(object, "instrumented", json_true());
     json_object_set_new(object, "uid", json_integer(target->uid));
     json_object_set_new(object, "segment", report_string(target->path));
@@ -121,18 +122,33 @@ static json_t *site_json(struct watch *watch, const struct site *site)
 {
     const struct sites *sites = &watch->sites;
     const struct stack_names *names = names_find(watch->names, site->stack);
-    bool first = sites->growth_seconds <= 0;
+    bool growth = sites->growth_seconds > 0;
+    const struct {
+        const char *key, *error_key;
+        bool known;
+        double value, variance;
+    } figures[] = {
+        {"inuse_growth_bytes", "inuse_growth_bytes_error", growth, site->growth_bytes,
+         site->growth_variance},
+        {"young_bytes", "young_bytes_error", sites->samples_known, site->young_bytes,
+         site->young_variance},
+        {"inuse_bytes", "inuse_bytes_error", true, site->inuse_bytes, site->inuse_variance},
+        {"leak_bytes", "leak_bytes_error", sites->leaks_known, site->leak_bytes,
+         site->leak_variance},
+        {"inuse_objects", "inuse_objects_error", true, round(site->inuse_objects),
+         site->objects_variance},
+        {"alloc_bytes", "alloc_bytes_error", true, site->alloc_bytes, site->alloc_variance},
+    };
     json_t *object = json_object();
     json_object_set_new(object, "site", report_string(names && names->label ? names->label : "?"));
-    json_object_set_new(object, "growth_bytes", report_number(first ? NAN : site->growth_bytes));
-    json_object_set_new(object, "young_bytes",
-                        report_number(sites->samples_known ? site->young_bytes : NAN));
-    json_object_set_new(object, "inuse_bytes", report_number(site->inuse_bytes));
-    json_object_set_new(
-        object, "leak_bytes",
-        report_number(watch->model.header->counters.cycles > 0 ? site->leak_bytes : NAN));
-    json_object_set_new(object, "inuse_objects", report_number(round(site->inuse_objects)));
-    json_object_set_new(object, "alloc_bytes", report_number(site->alloc_bytes));
+    json_object_set_new(object, "exact", json_boolean(sites_exact(sites, site)));
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        double error = sites_error(sites, site, figures[i].variance);
+        json_object_set_new(object, figures[i].key,
+                            report_number(figures[i].known ? figures[i].value : NAN));
+        json_object_set_new(object, figures[i].error_key,
+                            report_number(figures[i].known ? round(error) : NAN));
+    }
     json_object_set_new(object, "alloc_objects", report_number(round(site->alloc_objects)));
     json_object_set_new(object, "alloc_bytes_per_second", report_number(site->alloc_rate));
     json_object_set_new(object, "samples", report_number((double)site->samples));
@@ -169,6 +185,23 @@ static json_t *last_cycle_json(const struct trace *trace)
     return json_null();
 }
 
+static json_t *losses_json(const struct watch *watch)
+{
+    struct loss losses[LOSSES];
+    json_t *array = json_array();
+    losses_of(&watch->model.header->counters, watch->source.torn, losses);
+    for (int i = 0; i < LOSSES; i++) {
+        if (losses[i].count == 0)
+            continue;
+        json_t *object = json_object();
+        json_object_set_new(object, "what", json_string(losses[i].what));
+        json_object_set_new(object, "count", report_number((double)losses[i].count));
+        json_object_set_new(object, "reason", json_string(losses[i].why));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
 char *report_json_text(struct watch *watch, size_t sites)
 {
     const struct model *model = &watch->model;
@@ -190,8 +223,12 @@ char *report_json_text(struct watch *watch, size_t sites)
         {"live_objects", round(model->live_objects)},
         {"alloc_bytes", (double)counters->alloc_bytes},
         {"free_bytes", (double)counters->free_bytes},
-        {"alloc_bytes_per_second", model->alloc_rate},
-        {"free_bytes_per_second", model->free_rate},
+        {"counters_age_seconds",
+         live && counters->publish_ns
+             ? fmax((double)(monotonic_ns() - (int64_t)counters->publish_ns) / 1e9, 0)
+             : NAN},
+        {"alloc_bytes_per_second", model->alloc_bound ? NAN : model->alloc_rate},
+        {"free_bytes_per_second", model->free_bound ? NAN : model->free_rate},
         {"alloc_objects_per_second", model->alloc_objects_rate},
         {"own_bytes", (double)counters->own_bytes},
         {"memprofilerate_bytes", (double)header->memprofilerate},
@@ -209,25 +246,46 @@ char *report_json_text(struct watch *watch, size_t sites)
         {"pause_max_ns", model->pauses.max_ns},
         {"unreachable_objects", cycles ? (double)watch->trace.unreachable_objects : NAN},
         {"unreachable_bytes", cycles ? (double)watch->trace.unreachable_bytes : NAN},
-        {"growth_bytes", watch->sites.growth_seconds > 0 ? watch->sites.growth_bytes : NAN},
-        {"growth_seconds", watch->sites.growth_seconds},
+        {"growth_bytes", model->growth_seconds > 0 ? model->growth_bytes : NAN},
+        {"growth_seconds", model->growth_seconds},
+        {"inuse_growth_seconds", watch->sites.growth_seconds},
     };
-    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "version", json_integer(REPORT_TARGET_VERSION));
     json_object_set_new(object, "type", json_string("target"));
     json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
     json_object_set_new(object, "pid", json_integer(watch->source.target.pid));
     json_object_set_new(object, "name", report_string(watch->source.target.name));
     json_object_set_new(object, "command", report_string(watch->source.target.cmdline));
-    json_object_set_new(object, "state", json_string(source_state_name(watch->source.state)));
+    json_object_set_new(object, "state", json_string(source_state_name(&watch->source)));
     json_object_set_new(object, "options", report_string(header->options));
-    json_object_set_new(object, "live_objects_exact", json_boolean(model->objects_exact));
+    json_object_set_new(object, "live_objects_counted", json_boolean(model->objects_counted));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(object, numbers[i].key, report_number(numbers[i].value));
     json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
+    json_object_set_new(object, "losses", losses_json(watch));
     json_object_set_new(object, "sites", sites_json(watch, sites));
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(object);
     return text;
+}
+
+void report_losses(FILE *out, const struct watch *watch, const char *indent)
+{
+    struct loss losses[LOSSES];
+    losses_of(&watch->model.header->counters, watch->source.torn, losses);
+    for (int i = 0; i < LOSSES; i++)
+        if (losses[i].count > 0)
+            fprintf(out, "%slost: %" PRIu64 " %s: %s\n", indent, losses[i].count, losses[i].what,
+                    losses[i].why);
+}
+
+static void rate_text(double rate, bool bound, char text[UNITS_SIZE + 4])
+{
+    char bytes[UNITS_SIZE];
+    if (isnan(rate))
+        snprintf(text, UNITS_SIZE + 4, "-");
+    else
+        snprintf(text, UNITS_SIZE + 4, "%s%s/s", bound ? "<" : "", units_bytes(bytes, rate));
 }
 
 void report_text(FILE *out, struct watch *watch, size_t count)
@@ -242,20 +300,15 @@ void report_text(FILE *out, struct watch *watch, size_t count)
             units_bytes(a, (double)header_inuse(model->header)),
             units_bytes(b, (double)counters->peak_bytes),
             units_bytes(c, live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN),
-            model->objects_exact ? "" : "~", units_count(d, model->live_objects),
+            model->objects_counted ? "" : "~", units_count(d, model->live_objects),
             units_count(e, (double)counters->samples));
-    fprintf(out, "allocated %s  freed %s  now %s/s and %s/s\n",
+    char allocating[UNITS_SIZE + 4], freeing[UNITS_SIZE + 4];
+    rate_text(model->alloc_rate, model->alloc_bound, allocating);
+    rate_text(model->free_rate, model->free_bound, freeing);
+    fprintf(out, "allocated %s  freed %s  now %s and %s\n",
             units_bytes(a, (double)counters->alloc_bytes),
-            units_bytes(b, (double)counters->free_bytes), units_bytes(c, model->alloc_rate),
-            units_bytes(d, model->free_rate));
-    uint64_t lost = counters->lost_samples + counters->lost_stacks + counters->lost_lines +
-                    counters->lost_dumps + watch->source.torn;
-    if (lost > 0)
-        fprintf(out,
-                "lost: %" PRIu64 " samples, %" PRIu64 " stacks, %" PRIu64 " lines, %" PRIu64
-                " dumps; %" PRIu64 " torn\n",
-                counters->lost_samples, counters->lost_stacks, counters->lost_lines,
-                counters->lost_dumps, watch->source.torn);
+            units_bytes(b, (double)counters->free_bytes), allocating, freeing);
+    report_losses(out, watch, "");
     const struct md_cycle *cycle = trace_recent(&watch->trace, 0);
     if (cycle) {
         char line[GCTRACE_LINE_SIZE];
@@ -267,23 +320,36 @@ void report_text(FILE *out, struct watch *watch, size_t count)
     uint32_t *order = malloc((count + 1) * sizeof order[0]);
     size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
     char heading[32];
+    bool merged = false;
     if (sites_too_early(sites))
         snprintf(heading, sizeof heading, "NEW in 60s");
     else
         snprintf(heading, sizeof heading, "GROWTH %s", units_age(a, sites->growth_seconds + 0.5));
     if (found > 0)
-        fprintf(out, "%10s %7s %8s %7s  CALL SITE\n", heading, "IN USE", "OBJECTS", "ALLOC");
+        fprintf(out, "%10s %7s %5s %8s %7s %7s  CALL SITE\n", heading, "IN USE", "ERROR", "OBJECTS",
+                "ALLOC", "LEAKS");
     else
         fprintf(out, "%s\n", model->hint ? model->hint : "No samples yet.");
     for (size_t i = 0; i < found; i++) {
         const struct site *site = &sites->group[order[i]];
-        const struct stack_names *names = names_find(watch->names, site->stack);
-        char objects[UNITS_SIZE + 1] = "~";
-        units_count(objects + 1, site->inuse_objects);
-        fprintf(out, "%10s %7s %8s %7s  %s\n",
-                units_growth(a, sites_key(sites, site, SITES_BY_GROWTH)),
-                units_bytes(b, site->inuse_bytes), objects, units_bytes(c, site->alloc_bytes),
-                names && names->label ? names->label : "?");
+        char growth[SITE_FIGURE_SIZE], inuse[SITE_FIGURE_SIZE], objects[SITE_FIGURE_SIZE],
+            alloc[SITE_FIGURE_SIZE], leaks[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
+        units_growth(a, sites_key(sites, site, SITES_BY_GROWTH));
+        units_bytes(b, site->inuse_bytes);
+        units_count(c, site->inuse_objects);
+        units_bytes(d, site->alloc_bytes);
+        units_bytes(e, sites->leaks_known ? site->leak_bytes : NAN);
+        site_name_text(watch->names, site, name);
+        char error[UNITS_SIZE];
+        fprintf(out, "%10s %7s %5s %8s %7s %7s  %s\n", site_figure_text(sites, site, a, growth),
+                site_figure_text(sites, site, b, inuse), site_error_text(sites, site, error),
+                site_figure_text(sites, site, c, objects), site_figure_text(sites, site, d, alloc),
+                site_figure_text(sites, site, e, leaks), name);
+        merged = merged || site->members > 1;
     }
+    if (merged)
+        fprintf(out, SITE_MERGED_NOTE "\n");
+    if (found > 0 && model->leaks_hint)
+        fprintf(out, "%s\n", model->leaks_hint);
     free(order);
 }

@@ -60,8 +60,8 @@ static uint32_t plain(uint32_t ch)
         return '-';
     case 0x2502:
         return '|';
-    case 0x2026: /* ellipsis */
-        return '~';
+    case 0x2026: /* ellipsis: '~' would be an estimate */
+        return '>';
     default:
         return '?';
     }
@@ -152,6 +152,62 @@ void screen_restyle(struct screen *screen, struct rect clip, int row, enum style
         if (cell)
             cell->style = (uint8_t)style;
     }
+}
+
+/* "word:123": the length of the word and of all, if the text begins with such. */
+static size_t place_length(const char *text, size_t *word)
+{
+    size_t length = strcspn(text, " "), digits = 0;
+    while (digits < length && text[length - digits - 1] >= '0' && text[length - digits - 1] <= '9')
+        digits++;
+    if (digits == 0 || digits + 1 >= length || text[length - digits - 1] != ':')
+        return 0;
+    *word = length - digits - 1;
+    return length;
+}
+
+size_t screen_fit(const struct screen *screen, const char *text, int cols)
+{
+    if (screen_width(screen, text) <= cols)
+        return strlen(text);
+    size_t fits = 0;
+    int used = 0;
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0';) {
+        uint32_t ch;
+        p = decode(p, &ch);
+        int width = columns(screen, &ch);
+        used += width < 0 ? 0 : width;
+        if (used > cols - 1)
+            break;
+        fits = (size_t)((const char *)p - text);
+    }
+    /* The word that the cut is in. */
+    size_t start = fits, word;
+    while (start > 0 && text[start - 1] != ' ')
+        start--;
+    if (place_length(text + start, &word) > fits - start) {
+        /* a function may lose its end; of a file nothing stays */
+        bool is_file = memchr(text + start, '.', word) && !memchr(text + start, '(', word);
+        if (is_file)
+            fits = start;
+        else if (fits - start > word)
+            fits = start + word;
+    }
+    return fits;
+}
+
+int screen_text_cut(struct screen *screen, struct rect clip, int row, int col, enum style style,
+                    const char *text)
+{
+    size_t length = strlen(text), fits = screen_fit(screen, text, clip.cols - col);
+    if (fits == length)
+        return screen_text(screen, clip, row, col, style, text);
+    char *part = strndup(text, fits);
+    if (part)
+        col = screen_text(screen, clip, row, col, style, part);
+    free(part);
+    screen_put(screen, clip, row, col, 0x2026, style);
+    return col + 1;
 }
 
 int screen_width(const struct screen *screen, const char *text)

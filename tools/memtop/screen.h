@@ -5,6 +5,7 @@
 #define MEMTOP_SCREEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum charset { CHARSET_AUTO, CHARSET_BRAILLE, CHARSET_BLOCK, CHARSET_ASCII };
@@ -57,6 +58,13 @@ void screen_put(struct screen *screen, struct rect clip, int row, int col, uint3
 /* UTF-8 text; bytes that are none, and controls, become '?'.  Returns the column behind it. */
 int screen_text(struct screen *screen, struct rect clip, int row, int col, enum style style,
                 const char *text);
+/* The same; what does not fit into the clip ends in an ellipsis.  A place in a source ("file.c:12",
+ * "caller:34") is there whole or not at all. */
+int screen_text_cut(struct screen *screen, struct rect clip, int row, int col, enum style style,
+                    const char *text);
+/* How many bytes of the text fit into so many columns: all of them, or what leaves one column for
+ * the ellipsis and cuts no place in two. */
+size_t screen_fit(const struct screen *screen, const char *text, int cols);
 int screen_printf(struct screen *screen, struct rect clip, int row, int col, enum style style,
                   const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* The same, ending before column `end`. */

@@ -86,6 +86,19 @@ static double in_use(uint64_t alloc, uint64_t freed)
     return alloc > freed ? (double)(alloc - freed) : 0;
 }
 
+/* What a sample stands for, in objects. */
+static double weight_of(const struct md_bucket *bucket, const struct md_header *header)
+{
+    double objects = (double)bucket->value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+    double weight = 1;
+    /* A forked copy has taken over objects whose samples the bucket does not count. */
+    if (bucket->samples > 0 && !(header->flags & MD_FLAG_FORKED))
+        weight = objects / (double)bucket->samples;
+    else if (header->memprofilerate > 1)
+        weight = -1 / expm1(-(double)bucket->size / (double)header->memprofilerate);
+    return weight > 1 && isfinite(weight) ? weight : 1;
+}
+
 static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
 {
     bool complete = true;
@@ -99,20 +112,30 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
             continue;
         }
         if (site->seen != sites->tick) {
-            site->alloc_before = site->alloc_bytes; /* 0 if it was not there */
             site->samples = 0;
-            site->inuse_bytes = site->inuse_objects = site->alloc_bytes = site->alloc_objects = 0;
+            site->raw_bytes = site->inuse_objects = site->alloc_bytes = site->alloc_objects = 0;
             site->young_bytes = site->young_objects = site->leak_bytes = 0;
+            site->born_bytes = site->born_variance = 0;
+            site->inuse_variance = site->objects_variance = site->alloc_variance = 0;
+            site->young_variance = site->leak_variance = 0;
             site->live_samples = 0;
             site->seen = sites->tick;
         }
         const uint64_t *value = bucket->value;
-        site->samples += bucket->samples;
-        site->inuse_bytes += in_use(value[MD_HEAP_ALLOC_BYTES], value[MD_HEAP_FREE_BYTES]);
-        site->inuse_objects +=
+        double inuse =
             in_use(value[MD_HEAP_ALLOC_OBJECTS], value[MD_HEAP_FREE_OBJECTS]) / MD_WEIGHT_ONE;
+        double alloc = (double)value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+        double size = (double)bucket->size;
+        /* n samples of weight w are nw objects, with the variance nw(w-1) */
+        double each = weight_of(bucket, &snapshot->header) - 1;
+        site->samples += bucket->samples;
+        site->raw_bytes += in_use(value[MD_HEAP_ALLOC_BYTES], value[MD_HEAP_FREE_BYTES]);
+        site->inuse_objects += inuse;
         site->alloc_bytes += (double)value[MD_HEAP_ALLOC_BYTES];
-        site->alloc_objects += (double)value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+        site->alloc_objects += alloc;
+        site->objects_variance += inuse * each;
+        site->inuse_variance += inuse * each * size * size;
+        site->alloc_variance += alloc * each * size * size;
     }
     return complete;
 }
@@ -121,6 +144,7 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
 {
     int64_t age_ns = snapshot->taken_ns - (int64_t)snapshot->header.start_ns;
     int64_t now_ds = age_ns / 100000000;
+    double window_ds = sites->growth_seconds * 10;
     sites->samples_known = snapshot->sample_count > 0;
     for (size_t i = 0; i < snapshot->sample_count; i++) {
         const struct md_sample *sample = &snapshot->samples[i];
@@ -138,13 +162,23 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
             site->oldest_ds = sample->born_ds;
         if (sample->born_ds > site->newest_ds)
             site->newest_ds = sample->born_ds;
-        if (sample->flags & MD_SAMPLE_LEAK)
-            site->leak_bytes += (double)sample->weight / MD_WEIGHT_ONE * (double)bucket->size;
-        if (now_ds - (int64_t)sample->born_ds <= SITES_WINDOW_SECONDS * 10 &&
-            !(sample->flags & MD_SAMPLE_INHERITED)) {
-            double objects = (double)sample->weight / MD_WEIGHT_ONE;
+        double objects = (double)sample->weight / MD_WEIGHT_ONE, size = (double)bucket->size;
+        double variance = objects > 1 ? objects * (objects - 1) * size * size : 0;
+        if (sample->flags & MD_SAMPLE_LEAK) {
+            site->leak_bytes += objects * size;
+            site->leak_variance += variance;
+        }
+        if (sample->flags & MD_SAMPLE_INHERITED)
+            continue;
+        int64_t age = now_ds - (int64_t)sample->born_ds;
+        if (age <= SITES_WINDOW_SECONDS * 10) {
             site->young_objects += objects;
-            site->young_bytes += objects * (double)bucket->size;
+            site->young_bytes += objects * size;
+            site->young_variance += variance;
+        }
+        if ((double)age <= window_ds) {
+            site->born_bytes += objects * size;
+            site->born_variance += variance;
         }
     }
 }
@@ -163,20 +197,67 @@ static size_t base_slot(const struct sites *sites)
     return base;
 }
 
+/* What the process itself has counted. */
+static void take_counts(struct sites *sites, const struct snapshot *snapshot)
+{
+    const struct md_counters *counters = &snapshot->header.counters;
+    bool counted = counters->alloc_bytes > 0; /* else nothing has been published yet */
+    sites->alloc_most = counted ? (double)counters->alloc_bytes : INFINITY;
+    sites->inuse_most = counted ? in_use(counters->alloc_bytes, counters->free_bytes) : INFINITY;
+    sites->lossy = counters->lost_samples > 0;
+    sites->leaks_known = false;
+    sites->leak_most = INFINITY;
+    for (size_t i = snapshot->cycle_count; i > 0; i--) {
+        const struct md_cycle *cycle = &snapshot->cycles[i - 1];
+        if (cycle->flags & MD_CYCLE_SKIPPED)
+            continue;
+        bool two = (cycle->flags & MD_CYCLE_LEAKS) != 0;
+        sites->leaks_known = two || cycle->unreachable_objects == 0;
+        sites->leak_most = two ? (double)cycle->leaked_bytes : 0;
+        break;
+    }
+}
+
+/* Estimates within what was counted.  Counts lag by up to 64 KiB a thread, so an exact figure may
+ * be the truer one. */
+static void bound(const struct sites *sites, struct site *site)
+{
+    if (sites_exact(sites, site))
+        return;
+    if (site->inuse_bytes > sites->inuse_most) {
+        site->inuse_objects *= sites->inuse_most / site->inuse_bytes;
+        site->inuse_bytes = sites->inuse_most;
+    }
+    site->growth_bytes = fmin(site->growth_bytes, site->inuse_bytes);
+    site->young_bytes = fmin(site->young_bytes, site->inuse_bytes);
+    site->leak_bytes = fmin(site->leak_bytes, fmin(site->inuse_bytes, sites->leak_most));
+    if (site->alloc_bytes > sites->alloc_most) {
+        site->alloc_objects *= sites->alloc_most / site->alloc_bytes;
+        site->alloc_bytes = sites->alloc_most;
+    }
+}
+
+/* Growth is what was born meanwhile and lives, less what was there and has been freed: the samples
+ * of both count. */
+static double growth_variance(const struct site *site)
+{
+    double freed = fmax(site->born_bytes - site->growth_bytes, 0);
+    double each = site->alloc_bytes > 0 ? site->alloc_variance / site->alloc_bytes : 0;
+    return site->born_variance + freed * each;
+}
+
 bool sites_update(struct sites *sites, const struct snapshot *snapshot)
 {
-    int64_t elapsed_ns = snapshot->taken_ns - sites->tick_ns;
     bool first = sites->tick == 0;
     sites->tick++;
     sites->tick_ns = snapshot->taken_ns;
-    bool complete = add_buckets(sites, snapshot);
-    add_samples(sites, snapshot);
-
     /* Before the new slot overwrites the oldest. */
     size_t base = first ? 0 : base_slot(sites);
     sites->growth_seconds = first ? 0 : (double)(sites->tick_ns - sites->slot_ns[base]) / 1e9;
-    sites->inuse_bytes = sites->inuse_objects = sites->alloc_bytes = sites->alloc_objects = 0;
-    sites->growth_bytes = sites->young_bytes = 0;
+    take_counts(sites, snapshot);
+    bool complete = add_buckets(sites, snapshot);
+    add_samples(sites, snapshot);
+    sites->inuse_bytes = sites->inuse_objects = sites->alloc_objects = 0;
     size_t last = (sites->slot + SITES_SLOTS - 1) % SITES_SLOTS;
     bool new_slot =
         first || sites->tick_ns - sites->slot_ns[last] >= (int64_t)SITES_SLOT_SECONDS * 1000000000;
@@ -184,20 +265,23 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
         struct site *site = &sites->site[i];
         if (site->seen != sites->tick) /* torn this time: keep what it was */
             site->seen = sites->tick;
-        site->growth_bytes = first ? 0 : site->inuse_bytes - site->before[base];
-        site->alloc_rate = elapsed_ns > 0 && !first ? (site->alloc_bytes - site->alloc_before) /
-                                                          ((double)elapsed_ns / 1e9)
-                                                    : NAN;
+        site->growth_bytes = first ? 0 : site->raw_bytes - site->before[base];
+        site->growth_variance = growth_variance(site);
+        site->alloc_rate =
+            sites->growth_seconds > 0
+                ? (site->alloc_bytes - site->alloc_before[base]) / sites->growth_seconds
+                : NAN;
         if (site->alloc_rate < 0)
             site->alloc_rate = NAN;
-        if (new_slot)
-            site->before[sites->slot] = site->inuse_bytes;
+        if (new_slot) {
+            site->before[sites->slot] = site->raw_bytes;
+            site->alloc_before[sites->slot] = site->alloc_bytes;
+        }
+        site->inuse_bytes = site->raw_bytes;
+        bound(sites, site);
         sites->inuse_bytes += site->inuse_bytes;
         sites->inuse_objects += site->inuse_objects;
-        sites->alloc_bytes += site->alloc_bytes;
         sites->alloc_objects += site->alloc_objects;
-        sites->growth_bytes += site->growth_bytes;
-        sites->young_bytes += site->young_bytes;
     }
     if (new_slot) {
         sites->slot_ns[sites->slot] = sites->tick_ns;
@@ -211,6 +295,16 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
 bool sites_too_early(const struct sites *sites)
 {
     return sites->samples_known && sites->growth_seconds < EARLY_SECONDS;
+}
+
+bool sites_exact(const struct sites *sites, const struct site *site)
+{
+    return !sites->lossy && !(site->alloc_variance > 0);
+}
+
+double sites_error(const struct sites *sites, const struct site *site, double variance)
+{
+    return sites_exact(sites, site) ? 0 : variance > 0 ? sqrt(variance) : NAN;
 }
 
 double sites_key(const struct sites *sites, const struct site *site, enum site_order order)
@@ -310,6 +404,12 @@ static void add_member(const struct sites *sites, struct site *group, const stru
     group->young_bytes += site->young_bytes;
     group->young_objects += site->young_objects;
     group->leak_bytes += site->leak_bytes;
+    group->inuse_variance += site->inuse_variance;
+    group->objects_variance += site->objects_variance;
+    group->alloc_variance += site->alloc_variance;
+    group->growth_variance += site->growth_variance;
+    group->young_variance += site->young_variance;
+    group->leak_variance += site->leak_variance;
     group->live_samples += site->live_samples;
 }
 
@@ -338,6 +438,8 @@ bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum 
         }
         add_member(sites, &sites->group[*place], site, by, &greatest[*place]);
     }
+    for (size_t i = 0; i < sites->group_count; i++)
+        bound(sites, &sites->group[i]);
     free(greatest);
     return complete;
 }

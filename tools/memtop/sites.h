@@ -5,7 +5,12 @@
  * Growth is what is in use now minus what was in use a minute ago.  Until a minute has been watched
  * it reaches back as far as we have looked, and `growth_seconds` says how far.  Before there is
  * anything to compare with, `young`, what was born in the last minute and is still alive, says the
- * most that a site can have grown. */
+ * most that a site can have grown.
+ *
+ * All of it is estimated from samples, of which each stands for w objects and adds w(w-1) to the
+ * square of the standard error (Horvitz-Thompson); where all are sampled w is 1 and the figures are
+ * exact.  What the process has counted is a bound: no estimate exceeds the heap in use, the bytes
+ * allocated or the bytes leaked. */
 #ifndef MEMTOP_SITES_H
 #define MEMTOP_SITES_H
 
@@ -23,16 +28,21 @@ struct site {
     uint64_t samples;
     double inuse_bytes, inuse_objects;
     double alloc_bytes, alloc_objects; /* since the process started */
-    double alloc_rate;                 /* bytes a second since the tick before; NAN at first */
+    double alloc_rate;                 /* bytes a second, over the time of growth; NAN at first */
     double growth_bytes;
     double young_bytes; /* alive and born in the last minute */
     double young_objects;
-    double leak_bytes;             /* alive, and not reached in the last two cycles */
-    uint32_t live_samples;         /* that the two are drawn from */
-    uint32_t oldest_ds, newest_ds; /* birth of the oldest and newest live sample */
-    double before[SITES_SLOTS];    /* inuse_bytes at slot times */
-    double alloc_before;
-    uint64_t seen; /* the tick in which it was last there */
+    double leak_bytes;                /* alive, and not reached in the last two cycles */
+    double raw_bytes;                 /* in use before it is bounded */
+    double born_bytes, born_variance; /* alive and born in the time of growth */
+    /* Squares of standard errors: sites_error. */
+    double inuse_variance, objects_variance, alloc_variance, growth_variance, young_variance,
+        leak_variance;
+    uint32_t live_samples;            /* that these are drawn from */
+    uint32_t oldest_ds, newest_ds;    /* birth of the oldest and newest live sample */
+    double before[SITES_SLOTS];       /* raw_bytes at slot times */
+    double alloc_before[SITES_SLOTS]; /* alloc_bytes */
+    uint64_t seen;                    /* the tick in which it was last there */
 };
 
 enum site_order {
@@ -57,9 +67,11 @@ struct sites {
     size_t group_count, group_capacity;
     struct pair_map group_index;
     bool samples_known; /* young, oldest, newest mean something */
+    bool leaks_known; /* by two cycles, by the one of a program's exit, or nothing is unreachable */
+    bool lossy;       /* samples were lost: nothing is exact */
     double growth_seconds;
-    double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects, growth_bytes,
-        young_bytes; /* sums */
+    double inuse_most, alloc_most, leak_most; /* what was counted, in bytes; INFINITY: nothing */
+    double inuse_bytes, inuse_objects, alloc_objects; /* sums */
 };
 
 void sites_init(struct sites *sites);
@@ -69,6 +81,10 @@ void sites_fini(struct sites *sites);
 bool sites_update(struct sites *sites, const struct snapshot *snapshot);
 /* Growth says nothing yet: show `young` in its place. */
 bool sites_too_early(const struct sites *sites);
+/* Each of its allocations was sampled. */
+bool sites_exact(const struct sites *sites, const struct site *site);
+/* The standard error of one of its figures; NAN where no sample tells. */
+double sites_error(const struct sites *sites, const struct site *site, double variance);
 /* What the site is sorted by. */
 double sites_key(const struct sites *sites, const struct site *site, enum site_order order);
 /* Puts stacks that have the same key together into `group`; `by` says which member stands for

@@ -27,10 +27,10 @@ double header_uptime(const struct md_header *header, int64_t now_ns, bool live)
     return end > start && start >= 0 ? (double)(end - start) / 1e9 : 0;
 }
 
-const char *source_state_name(enum source_state state)
+const char *source_state_name(const struct source *source)
 {
     static const char *const names[] = {"live", "ended", "dead", "replaced", "unseen"};
-    return names[state];
+    return source->state == SOURCE_LIVE && source->stopped ? "stopped" : names[source->state];
 }
 
 int source_open(struct source *source, const struct target *target, char error[VIEW_ERROR_SIZE])
@@ -72,10 +72,12 @@ static void check_process(struct source *source)
         source->target.start_ticks = stat.start_ticks;
     if (runs && source->taken && !proc_started_at(pid, &stat, source->target.start_ticks))
         runs = false;
+    source->stopped = runs && proc_stopped(&stat);
     if (!runs) {
         source->state = SOURCE_ENDED;
         return;
     }
+    source->threads = stat.threads;
     source->rss_known = proc_rss(pid, &source->rss_bytes) || source->rss_known;
     proc_cmdline(pid, source->target.cmdline, sizeof source->target.cmdline);
     int64_t now = monotonic_ns();

@@ -23,6 +23,8 @@ struct source {
     bool taken;
     bool rss_known;
     uint64_t rss_bytes; /* at the last poll that saw the process */
+    long threads;       /* likewise; 0 not known */
+    bool stopped;       /* likewise: by a signal or a debugger */
     uint64_t torn;      /* records that could not be read whole, so far */
     int64_t checked_ns; /* when the mapping was last compared with the process's */
 };
@@ -33,8 +35,8 @@ void source_close(struct source *source);
 /* Takes a new snapshot (SNAPSHOT_*).  The old one stays if that fails. */
 int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE]);
 
-/* "live", "ended", ... */
-const char *source_state_name(enum source_state state);
+/* "live", "stopped", "ended", ... */
+const char *source_state_name(const struct source *source);
 /* Bytes in use now. */
 uint64_t header_inuse(const struct md_header *header);
 /* A monotonic time of the header as seconds of its process's life; for the dead up to the end. */

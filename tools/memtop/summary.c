@@ -1,7 +1,7 @@
 #include "summary.h"
 
 #include "report.h"
-#include "units.h"
+#include "site_text.h"
 #include "view/plain_text.h"
 
 #include <inttypes.h>
@@ -58,15 +58,25 @@ static void print_growth(struct watch *watch, FILE *out)
     char growth[UNITS_SIZE], inuse[UNITS_SIZE];
     const struct sites *sites = &watch->sites;
     size_t found = watch_sites(watch, SITES_BY_INUSE, order, 3, 3);
+    bool merged = false;
     for (size_t i = 0; i < found; i++) {
         const struct site *site = &sites->group[order[i]];
+        char held[SITE_FIGURE_SIZE], grown[SITE_FIGURE_SIZE], error[UNITS_SIZE],
+            name[SITE_NAME_SIZE];
         if (site->inuse_bytes <= 0)
             break;
-        const struct stack_names *names = names_find(watch->names, site->stack);
-        fprintf(out, "  %-14s %s (%s in the last %.0fs)  %.300s\n", i == 0 ? "held at the end" : "",
-                units_bytes(inuse, site->inuse_bytes), units_growth(growth, site->growth_bytes),
-                sites->growth_seconds, names && names->label ? names->label : "?");
+        site_name_text(watch->names, site, name);
+        units_bytes(inuse, site->inuse_bytes);
+        units_growth(growth, site->growth_bytes);
+        site_figure_text(sites, site, inuse, held);
+        site_figure_text(sites, site, growth, grown);
+        fprintf(out, "  %-14s %s (error %s; %s in the last %.0fs)  %s\n",
+                i == 0 ? "held at the end" : "", held, site_error_text(sites, site, error), grown,
+                sites->growth_seconds, name);
+        merged = merged || site->members > 1;
     }
+    if (merged)
+        fprintf(out, "  %-14s " SITE_MERGED_NOTE "\n", "");
 }
 
 static void print_memdebug(const struct summary *summary, FILE *out)
@@ -74,26 +84,19 @@ static void print_memdebug(const struct summary *summary, FILE *out)
     struct watch *watch = summary->watch;
     const struct md_header *header = &watch->source.snapshot.header;
     const struct md_counters *counters = &header->counters;
-    bool exact = watch->model.objects_exact;
+    bool counted = watch->model.objects_counted;
     char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE];
-    double objects = exact ? (double)counters->alloc_objects : watch->sites.alloc_objects;
+    double objects = counted ? (double)counters->alloc_objects : watch->sites.alloc_objects;
     fprintf(out, "  peak heap      %s  at the end %s\n",
             units_bytes(a, (double)counters->peak_bytes),
             units_bytes(b, (double)header_inuse(header)));
     fprintf(out, "  allocated      %s in %s%s objects  freed %s\n",
-            units_bytes(a, (double)counters->alloc_bytes), exact ? "" : "~",
+            units_bytes(a, (double)counters->alloc_bytes), counted ? "" : "~",
             units_count(b, objects), units_bytes(c, (double)counters->free_bytes));
     fprintf(out, "  samples        %" PRIu64 " (one each %s)", counters->samples,
             units_bytes(a, (double)header->memprofilerate));
-    uint64_t lost = counters->lost_samples + counters->lost_stacks + counters->lost_lines +
-                    counters->lost_dumps;
-    if (lost > 0)
-        fprintf(out,
-                "  lost: %" PRIu64 " samples, %" PRIu64 " stacks, %" PRIu64 " lines, %" PRIu64
-                " dumps",
-                counters->lost_samples, counters->lost_stacks, counters->lost_lines,
-                counters->lost_dumps);
     fprintf(out, "\n");
+    report_losses(out, watch, "  ");
     const struct trace *trace = &watch->trace;
     if (trace->cycles > 0) {
         fprintf(out, "  cycles         %" PRIu64 "  pause p50 %s  p99 %s  max %s\n",

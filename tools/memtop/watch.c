@@ -11,6 +11,9 @@
 #include <string.h>
 #include <time.h>
 
+/* A thread adds to the counters each time it has allocated or freed so much (segment.h). */
+#define PUBLISH_BYTES 65536
+
 /* Cycles from before we looked are history too. */
 static void fill_from_cycles(struct watch *watch, size_t added)
 {
@@ -47,10 +50,12 @@ static void describe_state(struct watch *watch)
     const struct md_header *header = &watch->source.snapshot.header;
     char age[UNITS_SIZE];
     model->alive = watch->source.state == SOURCE_LIVE;
-    const char *state = source_state_name(watch->source.state);
+    model->stopped = watch->source.stopped;
+    const char *state = source_state_name(&watch->source);
     if (model->alive) {
         units_age(age, header_uptime(header, model->now_ns, true));
-        snprintf(model->state, sizeof model->state, "%s %s", state, age);
+        snprintf(model->state, sizeof model->state, model->stopped ? "%s, up %s" : "%s %s", state,
+                 age);
     } else if (watch->source.state == SOURCE_REPLACED) {
         snprintf(model->state, sizeof model->state, "has a new segment: open it again");
     } else if (watch->source.state == SOURCE_UNSEEN) {
@@ -95,18 +100,27 @@ static void update_model(struct watch *watch)
     watch->shown = snapshot->header;
     watch->shown_trace = watch->trace;
     watch->shown_trace.pauses = NULL;
-    model->objects_exact = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
-    model->live_objects = !model->objects_exact ? watch->sites.inuse_objects
+    model->objects_counted = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
+    model->live_objects = !model->objects_counted ? watch->sites.inuse_objects
                           : counters->alloc_objects > counters->free_objects
                               ? (double)(counters->alloc_objects - counters->free_objects)
                               : 0;
-    /* Rates are of the writer's publications: between two of them nothing is known to change. */
-    int64_t now = snapshot->taken_ns;
-    model->alloc_rate = rate_update(&watch->alloc_rate, now, counters->alloc_bytes);
-    model->free_rate = rate_update(&watch->free_rate, now, counters->free_bytes);
+    int64_t now = snapshot->taken_ns, published = (int64_t)counters->publish_ns;
+    double unpublished =
+        (double)PUBLISH_BYTES * (watch->source.threads > 1 ? (double)watch->source.threads : 1);
+    bool bound;
+    model->alloc_rate = rate_update(&watch->alloc_rate, now, published, counters->alloc_bytes,
+                                    unpublished, &model->alloc_bound);
+    model->free_rate = rate_update(&watch->free_rate, now, published, counters->free_bytes,
+                                   unpublished, &model->free_bound);
     model->alloc_objects_rate = rate_update(
-        &watch->objects_rate, now,
-        model->objects_exact ? counters->alloc_objects : (uint64_t)watch->sites.alloc_objects);
+        &watch->objects_rate, now, published,
+        model->objects_counted ? counters->alloc_objects : (uint64_t)watch->sites.alloc_objects,
+        NAN, &bound);
+    model->leaks_hint = watch->sites.leaks_known ? NULL
+                        : !(snapshot->header.flags & MD_FLAG_GC)
+                            ? "leaks are known of programs started with MEMDEBUG=gc=ready"
+                            : "leaks are known after two cycles: memtop leaks asks for them";
     if (watch->source.state != SOURCE_LIVE)
         model->alloc_rate = model->free_rate = model->alloc_objects_rate = NAN;
     model->torn = watch->source.torn;

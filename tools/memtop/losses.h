@@ -1,0 +1,19 @@
+/* What the process and its reader have lost and counted: why, and what to do about it. */
+#ifndef MEMTOP_LOSSES_H
+#define MEMTOP_LOSSES_H
+
+#include <memdebug/segment.h>
+
+enum { LOSSES = 5 };
+
+struct loss {
+    const char *what; /* "lines" */
+    const char *why;  /* and what to do, in one phrase */
+    uint64_t count;
+};
+
+/* All kinds, those of which nothing was lost with a count of 0.  `torn`: records that the reader
+ * could not read whole. */
+void losses_of(const struct md_counters *counters, uint64_t torn, struct loss losses[LOSSES]);
+
+#endif
