@@ -213,7 +213,8 @@ static int report(char *error)
         return result;
     snap.header.counters = *segment_counters();
     read_suppressions(&suppressions);
-    struct symbolizer_options options = {.pid = getpid(), .full_names = true};
+    struct symbolizer_options options = {
+        .pid = getpid(), .own_pid = getpid(), .uid = geteuid(), .full_names = true};
     struct symbolizer *symbolizer = symbolizer_create(&options);
     struct leaks_options how = {.symbolizer = symbolizer, .suppressions = &suppressions};
     result = leaks_build(&leaks, &snap, &how, error);

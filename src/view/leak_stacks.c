@@ -31,12 +31,10 @@ static const char *short_name(struct leak_stacks *s, const char *function)
     return string_pool_add(&s->strings, name);
 }
 
-static bool add_frames(struct leak_stacks *s, uint64_t address, const struct md_module *module)
+static bool add_frames(struct leak_stacks *s, uint64_t address, const struct md_module *module,
+                       const struct symbol_frame *found, size_t count)
 {
     static const struct symbol_frame unnamed = {"", "", "", 0, 0};
-    const struct symbol_frame *found = NULL;
-    size_t count =
-        s->symbolizer && module ? symbolizer_find(s->symbolizer, module, address, &found) : 0;
     if (!count) {
         found = &unnamed;
         count = 1;
@@ -45,7 +43,7 @@ static bool add_frames(struct leak_stacks *s, uint64_t address, const struct md_
         return false;
     for (size_t i = 0; i < count; i++) {
         struct leak_frame frame = {
-            .function = short_name(s, found[i].function),
+            .function = module ? short_name(s, found[i].function) : found[i].function,
             .full_name = found[i].function,
             .system_name = found[i].system_name,
             .file = found[i].file,
@@ -55,6 +53,7 @@ static bool add_frames(struct leak_stacks *s, uint64_t address, const struct md_
             .offset = module ? address - module->start + module->offset : address,
             .line = found[i].line,
             .identity = identify(s, found[i].function, address),
+            .nameless = !module && symbol_frame_nameless(&found[i]),
         };
         if (!frame.function || frame.identity == PAIR_MAP_NONE)
             return false;
@@ -97,6 +96,21 @@ static void judge(struct leak_stacks *s, struct leak_place *place)
 /* ---- walks ---- */
 
 /* PAIR_MAP_NONE: no memory. */
+static uint32_t add_place(struct leak_stacks *s, uint64_t address, const struct md_module *module,
+                          const struct symbol_frame *found, size_t count)
+{
+    if (!array_reserve(&s->places, &s->place_room, s->place_count + 1, sizeof *s->places))
+        return PAIR_MAP_NONE;
+    struct leak_place *place = &s->places[s->place_count];
+    *place = (struct leak_place){.frame_first = (uint32_t)s->frame_count};
+    if (!add_frames(s, address, module, found, count))
+        return PAIR_MAP_NONE;
+    place->frame_count = (uint32_t)s->frame_count - place->frame_first;
+    judge(s, place);
+    return (uint32_t)s->place_count++;
+}
+
+/* PAIR_MAP_NONE: no memory. */
 static uint32_t find_place(struct leak_stacks *s, uint64_t pc, uint32_t epoch)
 {
     uint32_t *slot = pair_map_put(&s->place_index, pc, epoch);
@@ -104,15 +118,24 @@ static uint32_t find_place(struct leak_stacks *s, uint64_t pc, uint32_t epoch)
         return PAIR_MAP_NONE;
     if (*slot != PAIR_MAP_NONE)
         return *slot;
-    if (!array_reserve(&s->places, &s->place_room, s->place_count + 1, sizeof *s->places))
-        return PAIR_MAP_NONE;
-    struct leak_place *place = &s->places[s->place_count];
-    *place = (struct leak_place){.frame_first = (uint32_t)s->frame_count};
-    if (!add_frames(s, pc - 1, snapshot_module(s->snap, pc - 1, epoch)))
-        return PAIR_MAP_NONE;
-    place->frame_count = (uint32_t)s->frame_count - place->frame_first;
-    judge(s, place);
-    return *slot = (uint32_t)s->place_count++;
+    const struct md_module *module = snapshot_module(s->snap, pc - 1, epoch);
+    const struct symbol_frame *found = NULL;
+    size_t count = s->symbolizer ? symbolizer_find(s->symbolizer, module, pc - 1, &found) : 0;
+    if (module || !count || !symbol_frame_nameless(found))
+        return *slot = add_place(s, pc - 1, module, found, count);
+    /* The name stands for the address: no code lies where the symbolizer keeps its strings. */
+    uint32_t *shared = pair_map_put(&s->place_index, (uint64_t)(uintptr_t)found->function, 0);
+    if (shared && *shared == PAIR_MAP_NONE)
+        *shared = add_place(s, 0, NULL, found, count);
+    uint32_t number = shared ? *shared : PAIR_MAP_NONE;
+    if (number != PAIR_MAP_NONE && (slot = pair_map_put(&s->place_index, pc, epoch)))
+        *slot = number;
+    return number;
+}
+
+static bool is_nameless(const struct leak_stacks *s, uint32_t place)
+{
+    return s->frames[s->places[place].frame_first].nameless;
 }
 
 const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t id, size_t *count)
@@ -129,6 +152,8 @@ const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t id, size_t *cou
         uint32_t place = find_place(s, stack->pc[i], stack->epoch);
         if (place == PAIR_MAP_NONE)
             return NULL;
+        if (n && place == s->walk[n - 1] && is_nameless(s, place))
+            continue;
         s->walk[n++] = place;
     }
     while (leaf < n && plumbing_is_own(s->frames[s->places[s->walk[leaf]].frame_first].module))
@@ -158,6 +183,10 @@ const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *
             return NULL;
         for (uint32_t k = 0; k < place->frame_count; k++) {
             uint32_t frame = place->frame_first + k, *at;
+            if (s->frames[frame].nameless) { /* not one function: no recursion */
+                s->folded[n++] = frame;
+                continue;
+            }
             at = &s->position[s->frames[frame].identity];
             if (!*at) {
                 s->folded[n++] = frame;

@@ -27,9 +27,11 @@ struct leak_frame {
     uint64_t offset;    /* of it in the module's file */
     uint32_t line;      /* 0: not known */
     uint32_t identity;  /* equal for the same function; of its own where there is no name */
+    bool nameless;      /* all code that has no module and no name: `pc` is 0 */
 };
 
-/* An address in code: the functions it lies in, the innermost inlined one first. */
+/* An address in code: the functions it lies in, the innermost inlined one first.  All code that has
+ * no module and no name is one place. */
 struct leak_place {
     uint32_t frame_first, frame_count;
     uint32_t rule; /* of the suppressions, SUPPRESSIONS_NONE */

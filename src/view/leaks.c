@@ -1,5 +1,6 @@
 #include "view/leaks.h"
 
+#include "view/jit_code.h"
 #include "view/plumbing.h"
 
 #include <errno.h>
@@ -250,7 +251,10 @@ static const char *name_of(struct leaks *l, uint32_t stack, uint64_t size)
         return NULL;
     if (!f)
         return PPROF_UNKNOWN_STACK;
-    const char *base = *f->module ? plumbing_base_name(f->module) : "?";
+    const char *base = *f->module     ? plumbing_base_name(f->module)
+                       : f->nameless  ? f->function
+                       : *f->function ? JIT_CODE
+                                      : "?";
     if (l->by == LEAKS_BY_MODULE)
         return string_pool_add(pool, base);
     const char *type = l->by == LEAKS_BY_TYPE ? type_of(pool, frames, count) : NULL;

@@ -1,4 +1,5 @@
 /* What leaks now and did not when a profile was saved. */
+#include "view/jit_code.h"
 #include "view/leaks.h"
 #include "view/plumbing.h"
 
@@ -25,6 +26,8 @@ static void key_bytes(struct stack_key *key, const void *bytes, size_t length)
 static void key_frame(struct stack_key *key, const char *function, const char *module,
                       uint64_t offset, bool by_place)
 {
+    if (strcmp(function, JIT_UNKNOWN) == 0)
+        function = JIT_CODE; /* as it was called while the process lived */
     if (*function && !(by_place && *module)) {
         key_bytes(key, function, strlen(function) + 1);
         return;

@@ -20,11 +20,12 @@
 /* A path as a process with this root sees it, "" for ours.  O_PATH opens nothing: the names come
  * from segments, and to open a device may act (/dev/watchdog).  In another's root absolute links
  * are its own too, and where the kernel cannot promise that (before 5.6) nothing is found there. */
-static int find_file(const char *root, const char *path)
+static int find_file(const char *root, const char *path, int flags)
 {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+    struct open_how how = {.flags = (unsigned)flags | O_PATH | O_CLOEXEC,
+                           .resolve = RESOLVE_IN_ROOT};
     if (!*root)
-        return open(path, O_PATH | O_CLOEXEC);
+        return open(path, flags | O_PATH | O_CLOEXEC);
     int at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (at < 0)
         return -1;
@@ -33,19 +34,30 @@ static int find_file(const char *root, const char *path)
     return fd;
 }
 
-static int open_regular(const char *root, const char *path)
+/* Opens what find_file has found, and closes that. */
+static int open_found(int found, const uid_t *owner)
 {
     struct stat st;
     char link[32];
-    int found = find_file(root, path), fd = -1;
+    int fd = -1;
     if (found < 0)
         return -1;
-    if (fstat(found, &st) == 0 && S_ISREG(st.st_mode)) {
+    if (fstat(found, &st) == 0 && S_ISREG(st.st_mode) && (!owner || st.st_uid == *owner)) {
         snprintf(link, sizeof link, "/proc/self/fd/%d", found);
         fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     }
     close(found);
     return fd;
+}
+
+static int open_regular(const char *root, const char *path)
+{
+    return open_found(find_file(root, path, 0), NULL);
+}
+
+int object_file_open_owned(const struct object_place *place, const char *path)
+{
+    return open_found(find_file(place->root, path, O_NOFOLLOW), &place->uid);
 }
 
 bool object_file_is_special(const char *path)

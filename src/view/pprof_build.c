@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+/* In place of a module's number. */
+#define NAMELESS (PROFILE_NONE - 1)
+
 static int64_t heap_period(const struct md_header *header)
 {
     return header->memprofilerate > INT64_MAX ? INT64_MAX : (int64_t)header->memprofilerate;
@@ -41,14 +44,13 @@ struct builder {
     const struct snapshot *snap;
     const struct profile_options *options;
     struct pair_map locations; /* (address, epoch) -> location */
-    struct pair_map unique;    /* (address, module) -> location */
+    struct pair_map unique;    /* (address, module), (name, NAMELESS) -> location */
     struct pair_map functions; /* (name, file), the start line hashed in -> function */
     uint32_t *mapping_of;      /* module -> mapping */
     bool *hidden;              /* module -> is it our own library */
     struct flagged *flagged;   /* by bucket; NULL: the kind asks for none, or none are known */
     size_t value_count;        /* of the kind's, those that are known */
     const char *label_key;
-    uint32_t unknown_location;
 };
 
 static const char *hex_build_id(struct builder *b, const struct md_module *m)
@@ -149,6 +151,34 @@ static bool add_lines(struct builder *b, struct profile_location *location,
     return true;
 }
 
+/* The one location of all that has no address of its own, only this name.  PROFILE_NONE: no memory.
+ */
+static uint32_t find_nameless(struct builder *b, const char *name)
+{
+    struct symbol_frame frame = {name, name, "", 0, 0};
+    uint32_t function = find_function(b, &frame);
+    uint32_t *slot = function == PROFILE_NONE ? NULL : pair_map_put(&b->unique, function, NAMELESS);
+    if (!slot)
+        return PROFILE_NONE;
+    if (*slot == PAIR_MAP_NONE) {
+        struct profile_location location = {.mapping = PROFILE_NONE,
+                                            .line_first = (uint32_t)b->profile->line_count,
+                                            .line_count = 1};
+        uint32_t number = (uint32_t)b->profile->location_count;
+        if (!profile_add_line(b->profile, function, 0) ||
+            !profile_add_location(b->profile, &location))
+            return PROFILE_NONE;
+        *slot = number;
+    }
+    return *slot;
+}
+
+static bool is_nameless(const struct builder *b, uint32_t location)
+{
+    const struct profile_location *l = &b->profile->locations[location];
+    return l->mapping == PROFILE_NONE && !l->address;
+}
+
 /* The location of one return address, made at first sight.  PROFILE_NONE: no memory. */
 static uint32_t find_location(struct builder *b, uint64_t pc, uint32_t epoch)
 {
@@ -160,6 +190,11 @@ static uint32_t find_location(struct builder *b, uint64_t pc, uint32_t epoch)
         return *slot;
     const struct md_module *module = snapshot_module(b->snap, address, epoch);
     uint32_t number = module ? (uint32_t)(module - b->snap->modules) : PROFILE_NONE;
+    const struct symbol_frame *frame;
+    if (!module && b->options->symbolizer &&
+        symbolizer_find(b->options->symbolizer, NULL, address, &frame) &&
+        symbol_frame_nameless(frame))
+        return *slot = find_nameless(b, frame->function);
     uint32_t *unique = pair_map_put(&b->unique, address, number);
     if (!unique)
         return PROFILE_NONE;
@@ -173,22 +208,6 @@ static uint32_t find_location(struct builder *b, uint64_t pc, uint32_t epoch)
             return PROFILE_NONE;
     }
     return *slot = *unique;
-}
-
-/* Samples whose stack was lost still count; they need a name to be seen by. */
-static uint32_t find_unknown(struct builder *b)
-{
-    if (b->unknown_location != PROFILE_NONE)
-        return b->unknown_location;
-    struct symbol_frame frame = {PPROF_UNKNOWN_STACK, PPROF_UNKNOWN_STACK, "", 0, 0};
-    struct profile_location location = {
-        .mapping = PROFILE_NONE, .line_first = (uint32_t)b->profile->line_count, .line_count = 1};
-    uint32_t function = find_function(b, &frame);
-    uint32_t number = (uint32_t)b->profile->location_count;
-    if (function == PROFILE_NONE || !profile_add_line(b->profile, function, 0) ||
-        !profile_add_location(b->profile, &location))
-        return PROFILE_NONE;
-    return b->unknown_location = number;
 }
 
 static bool is_hidden(const struct builder *b, uint64_t pc, uint32_t epoch)
@@ -210,11 +229,18 @@ static bool add_stack(struct builder *b, uint32_t id, struct profile_sample *sam
         if (!stack->pc[i])
             continue;
         uint32_t location = find_location(b, stack->pc[i], stack->epoch);
-        if (location == PROFILE_NONE || !profile_add_location_id(b->profile, location))
+        if (location == PROFILE_NONE)
+            return false;
+        size_t count = b->profile->location_id_count;
+        if (count > sample->location_first && is_nameless(b, location) &&
+            b->profile->location_ids[count - 1] == location)
+            continue;
+        if (!profile_add_location_id(b->profile, location))
             return false;
     }
     if (b->profile->location_id_count == sample->location_first) {
-        uint32_t location = find_unknown(b);
+        /* Samples whose stack was lost still count; they need a name to be seen by. */
+        uint32_t location = find_nameless(b, PPROF_UNKNOWN_STACK);
         if (location == PROFILE_NONE || !profile_add_location_id(b->profile, location))
             return false;
     }
@@ -396,8 +422,7 @@ static bool add_types(struct builder *b)
 int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
                           const struct profile_options *options, char *error)
 {
-    struct builder b = {
-        .profile = p, .snap = snap, .options = options, .unknown_location = PROFILE_NONE};
+    struct builder b = {.profile = p, .snap = snap, .options = options};
     profile_init(p);
     bool done =
         sum_samples(&b) && add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);

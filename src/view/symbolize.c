@@ -2,7 +2,9 @@
 
 #include "view/containers.h"
 #include "view/dwarf_frames.h"
+#include "view/jit_code.h"
 #include "view/libdw.h"
+#include "view/plain_text.h"
 #include "view/simple_name.h"
 
 #include <dlfcn.h>
@@ -13,6 +15,10 @@
 
 /* Files open at the same time: a program may have thousands of modules and few descriptors. */
 #define OPEN_MAX_OBJECTS 24
+
+/* In place of an object's number: in no module. */
+#define NO_OBJECT (PAIR_MAP_NONE - 1)
+#define JIT_NAME_MOST 500
 
 /* A module's file: all mappings of one path and build ID, wherever they lie. */
 struct object {
@@ -32,6 +38,7 @@ typedef char *demangle_function(const char *mangled, char *buffer, size_t *lengt
 struct symbolizer {
     char root[PATH_MAX];
     struct object_place place;
+    struct jit_code *jit;
     demangle_function *demangle;
     bool full_names;
     struct pair_map object_index; /* (path, build ID) as pooled strings -> objects */
@@ -73,7 +80,12 @@ struct symbolizer *symbolizer_create(const struct symbolizer_options *options)
         return NULL;
     snprintf(s->root, sizeof s->root, "%s", options->root ? options->root : "");
     s->full_names = options->full_names;
-    s->place = (struct object_place){s->root, options->pid};
+    s->place = (struct object_place){s->root, options->pid, options->own_pid, options->uid};
+    s->jit = jit_code_create(&s->place);
+    if (!s->jit) {
+        free(s);
+        return NULL;
+    }
     if (libdw_get())
         s->demangle = find_demangle(options->load_cxx);
     return s;
@@ -87,6 +99,7 @@ void symbolizer_destroy(struct symbolizer *s)
         dwarf_object_close(s->objects[i]->dwarf);
         free(s->objects[i]);
     }
+    jit_code_destroy(s->jit);
     free(s->objects);
     free(s->entries);
     free(s->frames);
@@ -170,6 +183,15 @@ static size_t without_clone(const char *function)
     return length;
 }
 
+static bool keep_frame(struct symbolizer *s, const struct symbol_frame *frame)
+{
+    if (!frame->function || !frame->system_name || !frame->file ||
+        !array_reserve(&s->frames, &s->frame_room, s->frame_count + 1, sizeof *s->frames))
+        return false;
+    s->frames[s->frame_count++] = *frame;
+    return true;
+}
+
 static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
 {
     const char *system = from->linkage_name ? from->linkage_name : from->name ? from->name : "";
@@ -192,11 +214,7 @@ static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
         .start_line = from->start_line,
     };
     free(demangled);
-    if (!frame.function || !frame.system_name || !frame.file ||
-        !array_reserve(&s->frames, &s->frame_room, s->frame_count + 1, sizeof *s->frames))
-        return false;
-    s->frames[s->frame_count++] = frame;
-    return true;
+    return keep_frame(s, &frame);
 }
 
 static void resolve(struct symbolizer *s, struct object *o, uint64_t address, struct entry *entry)
@@ -212,21 +230,48 @@ static void resolve(struct symbolizer *s, struct object *o, uint64_t address, st
     }
 }
 
+static void resolve_outside(struct symbolizer *s, uint64_t address, struct entry *entry)
+{
+    char name[JIT_NAME_MOST + 1];
+    size_t length;
+    const char *found = jit_code_find(s->jit, address, &length);
+    plain_text(name, sizeof name, found, length);
+    const char *kept = string_pool_add(&s->strings, name);
+    struct symbol_frame frame = {kept, kept, string_pool_add(&s->strings, ""), 0, 0};
+    *entry = (struct entry){(uint32_t)s->frame_count, 0};
+    entry->count = keep_frame(s, &frame);
+}
+
+bool symbol_frame_nameless(const struct symbol_frame *frame)
+{
+    return strcmp(frame->function, JIT_CODE) == 0 || strcmp(frame->function, JIT_UNKNOWN) == 0;
+}
+
+bool symbolizer_has_jit_map(const struct symbolizer *s)
+{
+    return jit_code_has_map(s->jit);
+}
+
 size_t symbolizer_find(struct symbolizer *s, const struct md_module *module, uint64_t address,
                        const struct symbol_frame **frames)
 {
     *frames = NULL;
-    uint32_t number = module && libdw_get() ? find_object(s, module) : PAIR_MAP_NONE;
+    uint32_t number = !module ? NO_OBJECT : libdw_get() ? find_object(s, module) : PAIR_MAP_NONE;
     if (number == PAIR_MAP_NONE)
         return 0;
-    address -= module->bias;
+    if (module)
+        address -= module->bias;
     uint32_t *slot = pair_map_put(&s->entry_index, address, number);
     if (!slot)
         return 0;
     if (*slot == PAIR_MAP_NONE) {
         if (!array_reserve(&s->entries, &s->entry_room, s->entry_count + 1, sizeof *s->entries))
             return 0;
-        resolve(s, s->objects[number], address, &s->entries[s->entry_count]);
+        struct entry *entry = &s->entries[s->entry_count];
+        if (module)
+            resolve(s, s->objects[number], address, entry);
+        else
+            resolve_outside(s, address, entry);
         *slot = (uint32_t)s->entry_count++;
     }
     const struct entry *entry = &s->entries[*slot];

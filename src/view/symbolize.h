@@ -24,6 +24,8 @@ struct symbolizer;
 struct symbolizer_options {
     const char *root; /* put before paths, e.g. "/proc/812/root"; NULL: none.  Copied */
     pid_t pid;        /* alive: also try its /proc/PID/exe and map_files; 0: not */
+    pid_t own_pid;    /* alive: its number in its own PID namespace; 0: not known */
+    uid_t uid;        /* alive: whose files are believed to be its own */
     bool load_cxx;    /* may open libstdc++ to demangle; otherwise only if the process has it.  In
                          memtop true, in the library false */
     bool full_names;  /* C++ names with return type, arguments and template arguments; otherwise as
@@ -48,9 +50,16 @@ void symbolizer_destroy(struct symbolizer *s); /* accepts NULL */
 bool symbolizer_available(void);
 
 /* The frames at `address`, innermost inlined function first.  `address` is of the instruction
- * itself: for a return address give pc - 1.  `module` must hold it; NULL finds nothing.
+ * itself: for a return address give pc - 1.  `module` must hold it; NULL: none does, and it is one
+ * frame, see jit_code.h.
  * Returns how many, 0 if there is no name; *frames is borrowed until the next call. */
 size_t symbolizer_find(struct symbolizer *s, const struct md_module *module, uint64_t address,
                        const struct symbol_frame **frames);
+
+/* Whether a frame stands for all code that has no module and no name.  Of several in a row, readers
+ * show one; they are no recursion. */
+bool symbol_frame_nameless(const struct symbol_frame *frame);
+/* Whether code in no module may have names. */
+bool symbolizer_has_jit_map(const struct symbolizer *s);
 
 #endif

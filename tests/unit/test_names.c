@@ -54,15 +54,21 @@ static void test_labels(void)
     free(label);
 }
 
-/* A snapshot with one stack of two addresses that no module holds. */
+/* A snapshot with one stack: an address in a module whose file is gone, two that no module holds;
+ * and one of these two only. */
 static void test_thread(void)
 {
-    uint64_t words[8] = {0};
-    struct md_stack *stack = (struct md_stack *)&words[2];
-    stack->depth = 2;
+    uint64_t words[16] = {0};
+    struct md_stack *stack = (struct md_stack *)&words[2], *outside = (struct md_stack *)&words[8];
+    stack->depth = 3;
     stack->pc[0] = 0x1235;
-    stack->pc[1] = 0x5679;
-    struct snapshot snapshot = {.stack_words = words, .stack_word_count = 6};
+    stack->pc[1] = outside->pc[0] = 0x5679;
+    stack->pc[2] = outside->pc[1] = 0x6789;
+    outside->depth = 2;
+    struct md_module module = {
+        .start = 0x1000, .limit = 0x2000, .path = "/nowhere/gone", .path_size = 13};
+    struct snapshot snapshot = {
+        .stack_words = words, .stack_word_count = 13, .modules = &module, .module_count = 1};
     struct symbolizer_options options = {0};
     for (int background = 0; background < 2; background++) {
         struct names *names = names_create(&options, background);
@@ -70,12 +76,17 @@ static void test_thread(void)
         names_want(names, &snapshot, 2);
         names_want(names, &snapshot, 2);
         const struct stack_names *found = names_find(names, 2);
-        ok(found && found->frame_count == 2 && found->label, "there at once, with addresses");
+        ok(found && found->frame_count == (background ? 3 : 2) && found->label,
+           "there at once, with addresses");
         for (int i = 0; i < 100 && background && !names_take(names); i++)
             poll(&(struct pollfd){names_fd(names), POLLIN, 0}, 1, 100);
         found = names_find(names, 2);
         ok(found && found->resolved && found->frame_count == 2, "then with what is known");
-        for (uint32_t id = 3; id < 2000; id++)
+        ok(found && strcmp(found->frames[1].function, "[unknown]") == 0 &&
+               found->frames[1].nameless,
+           "what has no module and no name is one frame");
+        is(names_site(names, &snapshot, 8), NAMES_SITE_NAMELESS, "and one site");
+        for (uint32_t id = 9; id < 2000; id++)
             names_want(names, &snapshot, id);
         ok(names_find(names, 1999) != NULL, "ids that are no stack have a label too");
         is(names_site(names, &snapshot, 2), 0x1235, "its site is the innermost call");

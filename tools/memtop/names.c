@@ -34,6 +34,7 @@ struct names {
     size_t index_size, count;
     bool background;
     int event;
+    bool jit_map;           /* code in no module may have names */
     struct pair_map places; /* pc -> enum place; caller's */
     uint64_t learned;
 
@@ -46,7 +47,7 @@ struct names {
 static atomic_uint running_threads;
 
 /* What is known of an address. */
-enum place { PLACE_OWN, PLACE_OWN_UNNAMED, PLACE_PLUMBING };
+enum place { PLACE_OWN, PLACE_OWN_UNNAMED, PLACE_PLUMBING, PLACE_NAMELESS };
 
 enum { LABEL_SIZE = 512, JOB_FRAMES = 256 };
 
@@ -164,7 +165,8 @@ static bool add_frame(struct stack_names *stack, const struct symbol_frame *symb
                             .pc = pc + 1,
                             .address = module ? pc - module->bias : pc,
                             .line = symbol ? symbol->line : 0,
-                            .inlined = inlined};
+                            .inlined = inlined,
+                            .nameless = symbol && !module && symbol_frame_nameless(symbol)};
     if (!frame->function || !frame->file || !frame->module) {
         free(frame->function);
         free(frame->file);
@@ -175,6 +177,13 @@ static bool add_frame(struct stack_names *stack, const struct symbol_frame *symb
     return true;
 }
 
+/* Of code without module and name the first of several in a row stands for all. */
+static bool goes_on(const struct stack_names *stack, const struct symbol_frame *symbol)
+{
+    return symbol_frame_nameless(symbol) && stack->frame_count > 0 &&
+           strcmp(stack->frames[stack->frame_count - 1].function, symbol->function) == 0;
+}
+
 /* Fills the job's result; without a symbolizer with addresses only. */
 static void resolve(struct symbolizer *symbolizer, struct job *job)
 {
@@ -183,8 +192,9 @@ static void resolve(struct symbolizer *symbolizer, struct job *job)
         const struct md_module *module = job->at[i].known ? &job->at[i].module : NULL;
         uint64_t address = job->at[i].pc - 1; /* of the call, not of what follows it */
         const struct symbol_frame *frames = NULL;
-        size_t found =
-            symbolizer && module ? symbolizer_find(symbolizer, module, address, &frames) : 0;
+        size_t found = symbolizer ? symbolizer_find(symbolizer, module, address, &frames) : 0;
+        if (!module && found && goes_on(result, frames))
+            continue;
         if (found == 0)
             add_frame(result, NULL, module, address, false);
         for (size_t k = 0; k < found; k++)
@@ -318,6 +328,7 @@ struct names *names_create(const struct symbolizer_options *options, bool backgr
         free_names(names);
         return NULL;
     }
+    names->jit_map = symbolizer_has_jit_map(names->symbolizer);
     names->background = background && start_thread(names);
     return names;
 }
@@ -380,14 +391,15 @@ static bool make_room(struct names *names)
 static void learn(struct names *names, const struct stack_names *stack)
 {
     for (size_t i = 0, next; stack->resolved && i < stack->frame_count; i = next) {
-        bool plumbing = true;
+        bool plumbing = true, nameless = stack->frames[i].nameless;
         for (next = i; next < stack->frame_count && stack->frames[next].pc == stack->frames[i].pc &&
                        (next == i || stack->frames[next - 1].inlined);
              next++)
             plumbing = plumbing && is_plumbing(&stack->frames[next]);
         uint32_t *place = pair_map_put(&names->places, stack->frames[i].pc, 0);
-        if (place && *place != (uint32_t)(plumbing ? PLACE_PLUMBING : PLACE_OWN)) {
-            *place = plumbing ? PLACE_PLUMBING : PLACE_OWN;
+        uint32_t is = nameless ? PLACE_NAMELESS : plumbing ? PLACE_PLUMBING : PLACE_OWN;
+        if (place && *place != is) {
+            *place = is;
             names->learned++;
         }
     }
@@ -408,10 +420,12 @@ uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32
         if (*place == PAIR_MAP_NONE) {
             const struct md_module *module =
                 snapshot_module(snapshot, stack->pc[i] - 1, stack->epoch);
-            *place = module && plumbing_is_module(plumbing_base_name(module->path))
-                         ? PLACE_PLUMBING
-                         : PLACE_OWN_UNNAMED;
+            *place = module && plumbing_is_module(plumbing_base_name(module->path)) ? PLACE_PLUMBING
+                     : module || names->jit_map ? PLACE_OWN_UNNAMED
+                                                : PLACE_NAMELESS;
         }
+        if (*place == PLACE_NAMELESS)
+            return NAMES_SITE_NAMELESS;
         if (*place != PLACE_PLUMBING)
             return stack->pc[i];
     }

@@ -16,7 +16,8 @@ struct name_frame {
     uint64_t pc;      /* in the process */
     uint64_t address; /* in the module's symbol tables */
     uint32_t line;
-    bool inlined; /* into the next */
+    bool inlined;  /* into the next */
+    bool nameless; /* all in a row that have no module and no name; `pc` is of the innermost */
 };
 
 struct stack_names {
@@ -43,7 +44,9 @@ int names_fd(const struct names *names);
 const struct stack_names *names_find(const struct names *names, uint32_t stack);
 /* The address that makes a stack's call site: of the innermost frame that is the program's own, not
  * an allocator's (libc, operator new, xmalloc, ...).  Modules tell at once, functions once their
- * names are known: the answer may change after names_want and names_take. */
+ * names are known: the answer may change after names_want and names_take.  All code without module
+ * and name is one call site. */
+#define NAMES_SITE_NAMELESS 1 /* no code lies there */
 uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32_t stack);
 /* Grows whenever answers of names_site may have changed. */
 uint64_t names_learned(const struct names *names);

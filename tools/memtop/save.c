@@ -53,13 +53,9 @@ int save_file(const char *path, const void *bytes, size_t size, char error[VIEW_
 
 struct symbolizer *save_symbolizer(const struct source *source, bool full)
 {
-    char root[64];
-    pid_t pid = source->state == SOURCE_LIVE ? source->target.pid : 0;
-    snprintf(root, sizeof root, "/proc/%d/root", (int)pid);
-    struct symbolizer_options how = {.root = pid && proc_other_root(pid) ? root : NULL,
-                                     .pid = pid,
-                                     .load_cxx = true,
-                                     .full_names = full};
+    char root[SOURCE_ROOT_SIZE];
+    struct symbolizer_options how = source_symbols(source, root);
+    how.full_names = full;
     return symbolizer_create(&how);
 }
 

@@ -33,6 +33,20 @@ const char *source_state_name(const struct source *source)
     return source->state == SOURCE_LIVE && source->stopped ? "stopped" : names[source->state];
 }
 
+struct symbolizer_options source_symbols(const struct source *source, char root[SOURCE_ROOT_SIZE])
+{
+    const struct target *target = &source->target;
+    struct symbolizer_options options = {.load_cxx = true};
+    if (source->state != SOURCE_LIVE)
+        return options;
+    snprintf(root, SOURCE_ROOT_SIZE, "/proc/%d/root", (int)target->pid);
+    options.root = proc_other_root(target->pid) ? root : NULL;
+    options.pid = target->pid;
+    options.own_pid = proc_own_pid(target->pid);
+    options.uid = target->uid;
+    return options;
+}
+
 int source_open(struct source *source, const struct target *target, char error[VIEW_ERROR_SIZE])
 {
     *source = (struct source){.target = *target};

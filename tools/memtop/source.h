@@ -6,6 +6,7 @@
 #define MEMTOP_SOURCE_H
 
 #include "discover.h"
+#include "view/symbolize.h"
 
 enum source_state {
     SOURCE_LIVE,
@@ -34,6 +35,10 @@ int source_open(struct source *source, const struct target *target, char error[V
 void source_close(struct source *source);
 /* Takes a new snapshot (SNAPSHOT_*).  The old one stays if that fails. */
 int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE]);
+
+/* Where names of the source's process are found; `root` is room that the answer may point to. */
+#define SOURCE_ROOT_SIZE 32
+struct symbolizer_options source_symbols(const struct source *source, char root[SOURCE_ROOT_SIZE]);
 
 /* "live", "stopped", "ended", ... */
 const char *source_state_name(const struct source *source);

@@ -206,11 +206,8 @@ int watch_open(struct watch *watch, const struct target *target, bool background
     int result = source_open(&watch->source, target, error);
     if (result)
         return result;
-    char root[64];
-    pid_t pid = target->state == TARGET_LIVE ? target->pid : 0;
-    snprintf(root, sizeof root, "/proc/%d/root", (int)target->pid);
-    struct symbolizer_options options = {
-        .root = pid && proc_other_root(pid) ? root : NULL, .pid = pid, .load_cxx = true};
+    char root[SOURCE_ROOT_SIZE];
+    struct symbolizer_options options = source_symbols(&watch->source, root);
     sites_init(&watch->sites);
     trace_init(&watch->trace, (uint32_t)target->pid, target->name);
     watch->names = names_create(&options, background);

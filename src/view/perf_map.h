@@ -1,0 +1,32 @@
+/* The table in which a JIT compiler tells perf what its code is called, /tmp/perf-PID.map: lines
+ * `START SIZE NAME`, hexadecimal, in the order in which the code was made.  Later lines win: the
+ * memory of code that has been given up is used again.
+ *
+ * The file is the watched program's, so whatever is in it reading ends and takes bounded memory; a
+ * line that makes no sense is passed over.  Memory: malloc. */
+#ifndef VIEW_PERF_MAP_H
+#define VIEW_PERF_MAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PERF_MAP_BYTES_MOST (UINT64_C(64) << 20)
+#define PERF_MAP_LINES_MOST (1u << 21) /* those behind are passed over */
+
+struct perf_map {
+    char *text;
+    struct perf_map_line *lines;
+    uint64_t *edges; /* ascending: where a line begins or ends */
+    uint32_t *owner; /* the line that holds from an edge to the next */
+    size_t line_count, edge_count;
+};
+
+/* Reads a regular file.  0 or an errno value, EFBIG: over PERF_MAP_BYTES_MOST.  perf_map_fini may
+ * follow either way, and is needed before another reading. */
+int perf_map_read(struct perf_map *map, int fd);
+void perf_map_fini(struct perf_map *map); /* a zeroed struct is an empty map */
+
+/* The name of the code at `address`, *length bytes within the map's text; NULL: there is none. */
+const char *perf_map_find(const struct perf_map *map, uint64_t address, size_t *length);
+
+#endif
