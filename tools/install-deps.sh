@@ -4,49 +4,85 @@
 #   tools/install-deps.sh build           to build
 #   tools/install-deps.sh build test      and to run every test
 #   tools/install-deps.sh build bench     and to run every benchmark
+#   tools/install-deps.sh real            what the tests of real programs run, each if it can be had;
+#                                         servers are installed, none is started
 set -eu
 
 # redis-tools has the server's program under another name; redis-server would start a service.
 build='gcc g++ libc6-dev pkgconf meson ninja-build binutils libjemalloc-dev libunwind-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
-test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy
-    php-cli php-xml php-mbstring php-sqlite3 php-curl chromium openjdk-17-jdk-headless'
+test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy'
+# A|B: the first that there is.
+real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
+    nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 
 wanted=
+optional=
 for group in "$@"; do
     case $group in
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
     bench) wanted="$wanted $bench" ;;
+    real) optional=$real ;;
     *)
-        echo "usage: tools/install-deps.sh [build] [test] [bench]" >&2
+        echo "usage: tools/install-deps.sh [build] [test] [bench] [real]" >&2
         exit 2
         ;;
     esac
 done
 
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
+
 missing=
 for package in $wanted; do
-    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$status" = installed ] || missing="$missing $package"
+    is_installed "$package" || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+# The first of each choice, unless one of them is there.
+choices=
+for choice in $optional; do
+    found=
+    for package in $(echo "$choice" | tr '|' ' '); do
+        ! is_installed "$package" || found=yes
+    done
+    [ -n "$found" ] || choices="$choices $choice"
+done
+[ -n "$missing$choices" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "install-deps: no apt-get here; needed:$missing" >&2
+    echo "install-deps: no apt-get here; needed:$missing$choices" >&2
     exit 1
 fi
 as_root=
 if [ "$(id -u)" != 0 ]; then
     if ! command -v sudo >/dev/null 2>&1; then
-        echo "install-deps: run as root or install sudo; needed:$missing" >&2
+        echo "install-deps: run as root or install sudo; needed:$missing$choices" >&2
         exit 1
     fi
     as_root=sudo
 fi
-echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
+install() {
+    echo "installing: $*"
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@"
+}
 $as_root apt-get -q update
 # shellcheck disable=SC2086  # words
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing
+[ -z "$missing" ] || install $missing
+[ -n "$choices" ] || exit 0
+
+# Whoever installs a server by its package starts it, unless a policy says no.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap '$as_root rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+    $as_root chmod +x $policy
+fi
+for choice in $choices; do
+    for package in $(echo "$choice" | tr '|' ' '); do
+        [ -n "$(apt-cache madison "$package" 2>/dev/null)" ] || continue
+        install "$package" || echo "install-deps: $package cannot be had; its tests are skipped" >&2
+        break
+    done
+done

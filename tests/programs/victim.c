@@ -2,6 +2,7 @@
  *
  *   victim hello                 prints one line on stdout, one on stderr, exit status 7
  *   victim work SECONDS          says "ready", then allocates and keeps a little until time is up
+ *   victim grow                  for each number that it reads, grows to so many MB and says so
  *   victim hold MB               grows to MB of blocks within MB * 5 ms, says "ready", sleeps until
  *                                killed
  *   victim reuse2 FILE           closes 2, opens FILE (gets 2), allocates, runs cycles
@@ -69,6 +70,19 @@ __attribute__((noinline)) static void *keep_blocks(size_t megabytes, useconds_t 
             usleep(pause_us);
     }
     return first;
+}
+
+static int grow(void)
+{
+    static void *all[64];
+    size_t megabytes, now = 0;
+    for (unsigned i = 0; i < 64 && scanf("%zu", &megabytes) == 1; i++) {
+        all[i] = keep_blocks(megabytes - now, 0);
+        now = megabytes;
+        printf("%zu\n", now);
+        fflush(stdout);
+    }
+    return all[0] == NULL;
 }
 
 static int (*md_gc_)(void);
@@ -312,6 +326,8 @@ int main(int argc, char **argv)
         return hello();
     if (strcmp(mode, "work") == 0)
         return work(atof(word));
+    if (strcmp(mode, "grow") == 0)
+        return grow();
     if (strcmp(mode, "hold") == 0) {
         kept[0] = keep_blocks((size_t)atoi(word), 5000);
         printf("ready\n");

@@ -63,7 +63,7 @@ def truth(t, engine, what, arguments, least, skippable=(), program=SEEK):
 def known(t, engine):
     """Where all that is unreached was so in two cycles before, tracking needs no second stop.  What one
     cycle has missed is found in the next, wherever it is, and is live again."""
-    result = truth(t, engine, 'what is known to be lost', ['known', '48'], 40, BUSY)
+    result = truth(t, engine, 'what is known to be lost', ['known', '48'], 40, s.BUSY)
     if engine != 'wp' or s.HOSTILE or not result:
         return
     *own, first, second, third = result.records
@@ -92,12 +92,6 @@ def known(t, engine):
     else:
         t.equal(twice, [0, 1, 18, 23, 24, 26, 27], 'wp: what is known is so for 16 cycles, and as long as '
                 'there is no other engine')
-
-
-# Reasons that a busy machine may give.
-BUSY = ('a thread did not stop', 'the allocator was mapping memory', 'marking took too long',
-        'a thread moved during the snapshot', 'the stop took too long and was called off',
-        'the program writes faster than it can be followed')
 
 
 # Why wp leaves it to another engine.
@@ -145,7 +139,7 @@ def arrivals(t, engine):
                  f'{what}: the program is unharmed', result)
             wrong = [c['unreachable_objects'] for c in cycles if c['unreachable_objects']]
             t.equal(wrong, [], f'{what}: {len(cycles)} cycles call nothing unreachable')
-            others = {skip['reason'] for skip in skips} - {*BUSY, *(UNSEEN if engine == 'wp' else ())}
+            others = {skip['reason'] for skip in skips} - {*s.BUSY, *(UNSEEN if engine == 'wp' else ())}
             t.ok(not others, f'{what}: {len(skips)} skipped', others)
             if (engine, way) == ('wp', 'uring'):
                 t.ok(not cycles and {skip['reason'] for skip in skips} <= set(UNSEEN),
@@ -217,12 +211,12 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
     if not wp:
         t.skip('the engine wp', why)
     for engine in engines:
-        truth(t, engine, 'pointers that move', ['move', '3', '60', '2000'], 30, BUSY)
-        truth(t, engine, 'mappings that go', ['harm', '30'], 10, BUSY)
+        truth(t, engine, 'pointers that move', ['move', '3', '60', '2000'], 30, s.BUSY)
+        truth(t, engine, 'mappings that go', ['harm', '30'], 10, s.BUSY)
         known(t, engine)
-        truth(t, engine, 'memory that is not malloc\'s', ['beside', '64', '30', 'move'], 10, BUSY, POOL)
+        truth(t, engine, 'memory that is not malloc\'s', ['beside', '64', '30', 'move'], 10, s.BUSY, POOL)
         arrivals(t, engine)
-        truth(t, engine, 'a userfaultfd of its own', ['uffd', '10'], 5, BUSY)
+        truth(t, engine, 'a userfaultfd of its own', ['uffd', '10'], 5, s.BUSY)
     work = Path(directory) / 'work.py'
     work.write_text(PYTHON)
     source = Path(directory) / 'empty.cpp'

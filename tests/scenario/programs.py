@@ -115,7 +115,8 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
                 t.equal(s.trace_faults(result.lines, name, result.pid if name else None), [],
                         f'{label}: {len(result.lines)} sane lines')
                 t.ok(result.lines, f'{label}: at least one line', result)
-                t.ok(not result.skips, f'{label}: no cycle skipped', result.skips)
+                t.ok({reason for _, reason, _, _ in result.skips} <= s.BUSY,
+                     f'{label}: no cycle skipped but for want of CPU', result.skips)
                 if '100ms' in memdebug and result.seconds > 1 and name:
                     t.ok(len(result.lines) >= 2, f'{label}: lines by time ({len(result.lines)} '
                          f'in {result.seconds:.1f} s)', result)

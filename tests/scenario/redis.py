@@ -64,7 +64,7 @@ def exercise(t, name, memdebug):
     if memdebug and 'gctrace' in memdebug:
         own = [cycle for cycle in cycles if cycle.pid == process.pid]
         t.ok(len(own) >= 2, f'{name}: cycles while it runs', err)
-        t.ok(not skips, f'{name}: no cycle skipped', skips)
+        t.ok({reason for _, reason, _, _ in skips} <= s.BUSY, f'{name}: no cycle skipped but for want of CPU', skips)
         # A server in C that leaks nothing; the odd object in flight is no leak.
         t.ok(own and own[-1].unreachable <= own[-1].objects * 0.001,
              f'{name}: all of its heap is reachable', own and own[-1].text)

@@ -17,9 +17,6 @@ import scenario as s
 
 LIMITS, HOSTILE, CONFINE, POOL = (s.PROGRAMS / name for name in ('limited', 'hostile', 'confine', 'pool'))
 CYCLES = 'gctrace=1,gcinterval=10ms'
-# Where two CPUs have other work to do.
-BUSY = ('a thread did not stop', 'a thread moved during the snapshot',
-        'the stop took too long and was called off')
 
 
 def reasons(result):
@@ -30,7 +27,7 @@ def unharmed(t, name, result, expected='count=0 list=whole', cycles=1, skips=(),
     """It ended well and says what it should; so many cycles at least, skips for these reasons only."""
     t.ok(result.status == 0 and re.search(expected, result.out) and not result.rest,
          f'{name}: goes on unharmed', result)
-    t.ok(len(result.lines) >= cycles and reasons(result) <= {*BUSY, *skips, *must} and
+    t.ok(len(result.lines) >= cycles and reasons(result) <= {*s.BUSY, *skips, *must} and
          set(must) <= reasons(result),
          f'{name}: {len(result.lines)} cycles done, {len(result.skips)} skipped {sorted(reasons(result))}',
          result)
@@ -258,7 +255,7 @@ def burst(t):
             return
         result = s.run(inside(group, [POOL, 'burst', '200', '6'], ',gcengine=clone'), preload=False, timeout=60)
         unharmed(t, name, result, skips=[killed, NO_ROOM])
-        order = [reason for _, reason, _, _ in result.skips if reason not in BUSY]
+        order = [reason for _, reason, _, _ in result.skips if reason not in s.BUSY]
         t.ok(NO_ROOM in order and (killed not in order or order.index(killed) < order.index(NO_ROOM)),
              f'{name}: what copies came to is learned', result)
 

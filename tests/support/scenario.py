@@ -191,6 +191,13 @@ GC_LINE = re.compile(
 SKIP_LINE = re.compile(r'^gcskip @(\d+\.\d{3})s (.+), pid ([1-9]\d*) ([^ ,]+)$')
 
 
+# Why a cycle may be skipped where there is more to do than CPUs for it: no fault, but for what a test
+# is about.
+BUSY = frozenset(('a thread did not stop', 'the allocator was mapping memory', 'marking took too long',
+                  'a thread moved during the snapshot', 'the stop took too long and was called off',
+                  'the program writes faster than it can be followed'))
+
+
 class Cycle:
     """One gctrace line, in the units that the line has."""
 
