@@ -23,8 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         for (size_t i = 0; i < snap.cycle_count; i++) {
             gctrace_format(&snap.cycles[i], snap.header.pid, snap.header.name, line,
                            GCTRACE_LINE_SIZE);
-            gctrace_format_json(GCTRACE_EXACT, &snap.cycles[i], snap.header.pid, snap.header.name, line,
-                                sizeof line);
+            gctrace_format_json(GCTRACE_EXACT, &snap.cycles[i], snap.header.pid, snap.header.name,
+                                line, sizeof line);
         }
         for (size_t i = 0; i < snap.sample_count; i++)
             if (snap.samples[i].bucket >= snap.bucket_count)

@@ -11,7 +11,8 @@ static int print_answer(const struct source *source, const struct md_cycle *cycl
 {
     char line[GCTRACE_JSON_SIZE];
     uint32_t pid = (uint32_t)source->target.pid;
-    size_t length = json ? gctrace_format_json(GCTRACE_EXACT, cycle, pid, source->target.name, line, sizeof line)
+    size_t length = json ? gctrace_format_json(GCTRACE_EXACT, cycle, pid, source->target.name, line,
+                                               sizeof line)
                          : gctrace_format(cycle, pid, source->target.name, line, sizeof line);
     fwrite(line, 1, length, stdout);
     return cycle->flags & MD_CYCLE_SKIPPED ? EXIT_FAILED : EXIT_DONE;
