@@ -118,7 +118,8 @@ def reasons(t):
                 row = rows.get(process.pid, {})
                 t.ok(row.get('instrumented') is False and words in row.get('reason', ''),
                      f'ps --all: {words}', row)
-                t.ok(words in memtop(str(process.pid)).err, f'and the refusal says: {words}')
+                result = memtop(str(process.pid), '-b')
+                t.ok(result.status == 1 and words in result.err, f'and the refusal says: {words}', result)
         result = memtop('run', '--', static) if built else None
         if built:
             t.ok(result.status == 1 and 'static' in result.err, 'run refuses what is static', result)
@@ -126,6 +127,26 @@ def reasons(t):
         t.ok('own malloc' in result.err and 'exit status' in result.err, 'run warns of an own malloc', result)
         result = memtop('ps', '--all')
         t.ok(result.status == 0 and 'WHY NOT' in result.out, 'ps --all as text', result)
+
+
+def awaited(t):
+    """A script's memtop waits a while for a process that is small yet."""
+    with tempfile.TemporaryDirectory() as directory:
+        go = Path(directory) / 'go'
+        small = ['/bin/sh', '-c', 'echo ready; while [ ! -e "$0" ]; do sleep 0.05; done; exec "$@"', go,
+                 *PYTHON, '3', '60', '0']
+        with s.running(small, ready='ready', env=PYMALLOC_OFF) as process:
+            watcher = subprocess.Popen([s.MEMTOP, str(process.pid), '--json', '-n', '1'],
+                                       env=s.environment(preload=False), stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+            time.sleep(0.5)
+            go.touch()
+            out, err = watcher.communicate(timeout=60)
+            if 'after 5 s' in err:
+                t.skip('a small process is waited for', 'python took longer than that to start')
+            else:
+                t.ok(watcher.returncode == 0 and json.loads(out)['name'] == PYTHON_NAME,
+                     'a small process is waited for', f'{watcher.returncode} {out} {err}')
 
 
 def forked(t):
@@ -407,6 +428,7 @@ with s.Tap() as t:
     usage(t)
     listing(t)
     reasons(t)
+    awaited(t)
     forked(t)
     figures(t)
     estimates(t)

@@ -113,6 +113,29 @@ def sizes(t, fake):
         t.ok(view.until('CALL SITE') and view.child(), 'resized to and fro it still runs', view.text())
 
 
+def narrow(t):
+    """40x12: parts of the title go whole, rows that are cut say so, and no line number is cut in two."""
+    with s.running([FAKE, '--name', 'twenty-letters-wide'], preload=False, ready='ready') as fake:
+        with screen(memtop(fake.pid, '-d', '0.2'), 40, 12) as view:
+            text = view.until(r'~\d')
+            t.ok(text and re.fullmatch(f'{fake.pid} twenty-letters-wide  live \\d+s', text.splitlines()[0].rstrip()),
+                 '40x12: the title has what matters, whole', view.text())
+        for cols in (40, 52, 60, 64, 72, 80):
+            for charset, mark in (('braille', '\u2026'), ('ascii', '>')):
+                with screen(memtop(fake.pid, '-d', '0.2', f'--charset={charset}'), cols, 15) as view:
+                    text = view.until('create_s')
+                    rows = (text or 'CALL SITE').split('CALL SITE')[1].splitlines()[1:-1]
+                    rows = [row for row in rows if row.strip()]
+                    whole = re.compile(r'fake_segment\.c:\d\d|fake_segment\+')
+                    bad = [row for row in rows if
+                           (not row.endswith(mark) and not re.search(r':\d\d$', row)) or
+                           len(whole.findall(row)) != row.count('fake_seg') or
+                           not re.search(rf'(:\d\d|[^:\d]){mark}?$', row)]
+                    t.ok(rows and not bad and any(row.endswith(mark) for row in rows),
+                         f'{cols} columns, {charset}: rows are marked where they are cut, places are whole',
+                         f'{bad}\n{view.text()}')
+
+
 def keys(t, fake):
     with screen(memtop(fake.pid, '-d', '0.2')) as view:
         t.ok(view.until(r'cache_insert fake_segment.c:\d+ \(2\) \S pars'), 'names and callers', view.text())
@@ -197,6 +220,10 @@ def plain_terminals(t, fake):
     with screen(memtop(fake.pid), env={'TERM': 'no-such-terminal'}) as view:
         t.ok(view.until(r'^memtop: TERM=no-such-terminal.*-b') and view.until('STATUS=1'),
              'a TERM that is not known', view.text())
+    with screen(memtop(fake.pid, '-n', '2', '-d', '0.2'), 120, 60, env={'TERM': 'dumb'}) as view:
+        text = view.until('STATUS=0')
+        t.ok(text and text.count('CALL SITE') == 2 and re.search('^heap ', text, re.M),
+             'TERM=dumb: text, as with -b', view.text())
 
 
 def endings(t):
@@ -242,6 +269,54 @@ def lists(t):
     with s.running([FAKE, '--empty', '--name', 'fresh'], preload=False, ready='ready') as fake, \
             screen(memtop(fake.pid)) as view:
         t.ok(view.until('No samples yet'), 'an empty view says what to do', view.text())
+
+
+SMALL = ('/bin/sh', '-c', 'echo ready; while [ ! -e "$0" ]; do sleep 0.05; done; exec "$@"')
+GROWN = ('/usr/bin/python3', '-c', 'import time; k=[bytes(100000) for _ in range(50)]; time.sleep(1000)')
+# A copy that allocates when it is told to.
+FORKER = ('import os,signal\n'
+          'keep=[bytearray(100000) for _ in range(50)]\n'
+          'signal.signal(signal.SIGUSR1, lambda *_: keep.extend(bytearray(100000) for _ in range(50)))\n'
+          'child=os.fork()\n'
+          'if child: print("ready", child, flush=True)\n'
+          'while True: signal.pause()\n')
+
+
+def waits(t):
+    """A process without a segment is waited for."""
+    with tempfile.TemporaryDirectory() as directory:
+        go = Path(directory) / 'go'
+        with s.running([*SMALL, go, *GROWN], ready='ready') as process, screen(memtop(process.pid)) as view:
+            t.ok(view.until(f'^memtop  {process.pid} sh  waiting') and view.until('512 KiB'),
+                 'a small one is waited for, and it says why', view.text())
+            go.touch()
+            t.ok(view.until(f'^memtop  {process.pid} python3  live', 60), 'once it is there it is shown', view.text())
+            view.key('q')
+            t.ok(view.until('STATUS=0'), 'and left')
+            go.unlink()
+        with s.running([*SMALL, go, *GROWN], ready='ready') as process:
+            with screen(memtop(process.pid), 40, 12) as view:
+                t.ok(view.until('waiting') and view.until('512 KiB'), 'on 40x12 too', view.text())
+                view.key('q')
+                t.ok(view.until('STATUS=0') and view.until('^0$'), 'q leaves at once', view.text())
+            with screen(memtop(process.pid)) as view:
+                view.until('waiting')
+                os.kill(view.child(), signal.SIGTERM)
+                t.ok(view.until(f'STATUS={128 + signal.SIGTERM}') and view.until('^0$'),
+                     'a signal gives the terminal back', view.text())
+            with screen(memtop(process.pid)) as view:
+                view.until('waiting')
+                process.kill()
+                process.wait()
+                t.ok(view.until('has ended before it had a segment'), 'that it ends meanwhile is told', view.text())
+                view.key('q')
+                t.ok(view.until('^memtop: .* has ended before') and view.until('STATUS=1'), 'afterwards too', view.text())
+    with s.running(['/usr/bin/python3', '-c', FORKER], ready='ready') as parent:
+        child = int(parent.text()[0].split()[1])
+        with screen(memtop(child)) as view:
+            t.ok(view.until('a forked copy'), 'a forked copy is waited for', view.text())
+            s.wait_for(lambda: os.kill(child, signal.SIGUSR1) or view.until('live', 1), 60)
+            t.ok(view.until(f'^memtop  {child} python3  live'), 'until it has a segment of its own', view.text())
 
 
 def replaced(t):
@@ -325,6 +400,8 @@ with s.Tap() as t:
             plain_terminals(t, fake)
         endings(t)
         lists(t)
+        narrow(t)
+        waits(t)
         replaced(t)
         titled(t)
         tails(t)

@@ -1,6 +1,7 @@
 #include "cli.h"
 
 #include "discover.h"
+#include "term.h"
 #include "units.h"
 #include "view/plain_text.h"
 
@@ -88,7 +89,7 @@ void cli_targets(const char *message, const struct targets *matches)
 
 bool cli_batch(const struct options *options)
 {
-    return options->batch || options->json || !isatty(STDOUT_FILENO);
+    return options->batch || options->json || !isatty(STDOUT_FILENO) || !term_can_draw();
 }
 
 int cli_flush(void)

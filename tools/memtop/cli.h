@@ -53,7 +53,7 @@ void cli_targets(const char *message, const struct targets *matches);
 /* Flushes standard output.  EXIT_DONE; -1: its reader has gone, which is no fault of anyone's and
  * the end of the work; EXIT_FAILED, said on stderr: it could not be written. */
 int cli_flush(void);
-/* Batch mode: asked for, or standard output is no terminal. */
+/* Batch mode: asked for, or standard output is no terminal, or none that can be drawn on. */
 bool cli_batch(const struct options *options);
 
 int command_list(const struct options *options); /* no argument */

@@ -4,6 +4,7 @@
 #include "live.h"
 #include "report.h"
 #include "term.h"
+#include "wait.h"
 #include "watch.h"
 
 #include <stdio.h>
@@ -57,30 +58,48 @@ static int watch_batch(const struct target *target, const struct options *option
     return status;
 }
 
+/* `awaited`: there is no segment yet; `message` says why. */
+static int watch_live(struct target *target, bool awaited, char message[TARGET_MESSAGE_SIZE],
+                      const struct options *options)
+{
+    char error[VIEW_ERROR_SIZE];
+    if (!term_open(options->color, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    enum wait_end wait = awaited ? wait_live(target, options, message) : WAIT_FOUND;
+    enum live_end end = LIVE_QUIT;
+    if (wait == WAIT_FOUND)
+        end = live_watch(target, options, false, error);
+    term_close();
+    if (wait == WAIT_OVER)
+        cli_error("%s", message);
+    if (end == LIVE_FAILED)
+        cli_error("%s", error);
+    return wait == WAIT_OVER || end == LIVE_FAILED ? EXIT_FAILED
+           : term_signal()                         ? 128 + term_signal()
+                                                   : EXIT_DONE;
+}
+
 int command_watch(const struct options *options)
 {
     if (options->argument_count == 0)
         return command_list(options);
     struct target target;
     struct targets matches;
-    char message[TARGET_MESSAGE_SIZE], error[VIEW_ERROR_SIZE];
+    char message[TARGET_MESSAGE_SIZE];
     int status = target_resolve(options->arguments[0], &target, message, &matches);
-    if (status != 0)
+    bool batch = cli_batch(options), awaited = status == 1 && target.pid != 0;
+    if (awaited && batch && wait_batch(&target, message) == WAIT_FOUND) {
+        awaited = false;
+        status = 0;
+    }
+    if (status != 0 && (batch || !awaited))
         cli_targets(message, &matches);
     targets_fini(&matches);
-    if (status != 0)
-        return status;
-    if (cli_batch(options))
-        return watch_batch(&target, options);
-    if (!term_open(options->color, error)) {
-        cli_error("%s", error);
-        return EXIT_FAILED;
-    }
-    enum live_end end = live_watch(&target, options, false, error);
-    term_close();
-    if (end == LIVE_FAILED)
-        cli_error("%s", error);
-    return end == LIVE_FAILED ? EXIT_FAILED : term_signal() ? 128 + term_signal() : EXIT_DONE;
+    if (batch)
+        return status == 0 ? watch_batch(&target, options) : status;
+    return status == 0 || awaited ? watch_live(&target, awaited, message, options) : status;
 }
 
 int command_list(const struct options *options)

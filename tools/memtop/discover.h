@@ -54,14 +54,15 @@ int targets_scan(struct targets *targets); /* 0 or ENOMEM */
 void targets_fini(struct targets *targets);
 
 /* Finds the one that `text` means: a pid, a process name, or the path of a segment file.
- * 0 found; 1 there is none, `message` says why and what to do; 2 it is ambiguous, `message` is
- * one line and `matches` has them. */
+ * 0 found; 1 there is none, `message` says why and what to do, and target->pid is not 0 where one
+ * may still come; 2 it is ambiguous, `message` is one line and `matches` has them. */
 #define TARGET_MESSAGE_SIZE 512
 int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
                    struct targets *matches);
 
 /* Why a process is not instrumented, in a few words; for `ps --all` and for refusals.  `advice`
- * (may be NULL) gets what to do about it, or "". */
-void target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, size_t advice_size);
+ * (may be NULL) gets what to do about it, or "".  True: that may change by itself, so it can be
+ * waited for. */
+bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, size_t advice_size);
 
 #endif

@@ -23,8 +23,8 @@ static bool is_pid(const char *text, pid_t *pid)
     return true;
 }
 
-/* A process that is there and has no segment for us. */
-static int refuse_process(pid_t pid, const char *name, char *message)
+/* A process that is there and has no segment for us, or none yet. */
+static int refuse_process(pid_t pid, const char *name, struct target *target, char *message)
 {
     char user[64], me[64], reason[160], advice[200];
     uid_t uid = proc_uid(pid);
@@ -36,7 +36,8 @@ static int refuse_process(pid_t pid, const char *name, char *message)
                  user, me, user);
         return 1;
     }
-    target_why_not(pid, reason, sizeof reason, advice, sizeof advice);
+    if (target_why_not(pid, reason, sizeof reason, advice, sizeof advice))
+        target->pid = pid;
     snprintf(message, TARGET_MESSAGE_SIZE, "%d %s is not on memdebug: %s%s%s", (int)pid, name,
              reason, advice[0] ? "; " : "", advice);
     return 1;
@@ -113,7 +114,7 @@ static int resolve_pid(pid_t pid, const struct targets *targets, struct target *
             return accept_target(&targets->target[i], target, message);
     struct proc_stat stat;
     if (proc_stat(pid, &stat) == 0)
-        return refuse_process(pid, stat.comm, message);
+        return refuse_process(pid, stat.comm, target, message);
     snprintf(message, TARGET_MESSAGE_SIZE,
              "no process %d, and no segment of a dead one: try memtop ps", (int)pid);
     return 1;
@@ -163,7 +164,7 @@ static int resolve_name(const char *text, const struct targets *targets, struct 
     for (size_t i = 0; i < count && result < 0; i++) {
         struct proc_stat stat;
         if (pids[i] != getpid() && proc_stat(pids[i], &stat) == 0 && strcmp(stat.comm, text) == 0)
-            result = refuse_process(pids[i], stat.comm, message);
+            result = refuse_process(pids[i], stat.comm, target, message);
     }
     free(pids);
     if (result < 0) {
@@ -180,6 +181,7 @@ int target_resolve(const char *text, struct target *target, char message[TARGET_
                    struct targets *matches)
 {
     pid_t pid;
+    *target = (struct target){0};
     *matches = (struct targets){0};
     message[0] = '\0';
     if (text[0] == '\0') {

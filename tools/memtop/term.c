@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <term.h>
+#include <ncursesw/term.h> /* <term.h> is ours */
 #include <unistd.h>
 
 static SCREEN *terminal;
@@ -92,6 +92,16 @@ static void define_styles(bool color)
         if (color && wanted >= 0 && init_pair((short)(i + 1), wanted, -1) == OK)
             pairs[i] = (short)(i + 1);
     }
+}
+
+bool term_can_draw(void)
+{
+    int status;
+    if (setupterm(NULL, STDOUT_FILENO, &status) != OK)
+        return true;
+    bool can = cursor_address != NULL && clear_screen != NULL;
+    del_curterm(cur_term);
+    return can;
 }
 
 bool term_open(bool color, char *error)

@@ -23,6 +23,9 @@ enum term_key {
     TERM_QUIT /* F10, a signal, or the terminal is gone */
 };
 
+/* False: standard output is a kind of terminal whose cursor cannot be moved (TERM=dumb).  True too
+ * where it is not known: term_open says so. */
+bool term_can_draw(void);
 /* Takes over the terminal.  Keys come from /dev/tty if standard input is something else.  False
  * with one line in `error` (256 bytes). */
 bool term_open(bool color, char *error);
