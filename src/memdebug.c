@@ -31,7 +31,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
+
+extern void *__libc_stack_end;
 
 /* Below this rate a page for each live sample, which the plain variant pays, is too dear. */
 #define PLAIN_LEAST_RATE (64u << 10)
@@ -254,8 +257,22 @@ static void say_foreign(char *text)
         leakcheck_boot();
 }
 
-/* The first call of any exported function: environ is set, there is one thread, and whatever is
- * allocated here would come back here. */
+/* What MEMDEBUG says, in the environment's own bytes.  Before libc has set itself up `environ` does
+ * not lead there: it lies where the kernel has put it, behind the arguments and their NULL. */
+static char *own_text(void)
+{
+    static const char key[] = "MEMDEBUG=";
+    if (environ || getauxval(AT_SECURE))
+        return secure_getenv("MEMDEBUG");
+    long count = *(long *)__libc_stack_end;
+    for (char **at = (char **)__libc_stack_end + 1 + count + 1; *at; at++)
+        if (strncmp(*at, key, sizeof key - 1) == 0)
+            return *at + sizeof key - 1;
+    return NULL;
+}
+
+/* The first call of any exported function: there is one thread, libc may not have been set up yet
+ * (a resolver of an IFUNC allocates), and whatever is allocated here would come back here. */
 void memdebug_boot(void)
 {
     static bool booted;
@@ -265,7 +282,7 @@ void memdebug_boot(void)
     const char *reason = NULL;
     message_init();
     entry_choose(false);
-    char *text = secure_getenv("MEMDEBUG");
+    char *text = own_text();
     bool exec_child = options_parse(text);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     if (foreign_malloc()) {

@@ -1,15 +1,14 @@
 #include "base/options.h"
 
+#include "base/ascii.h"
 #include "base/compiler.h"
 #include "base/fmt.h"
 #include "base/message.h"
 #include "base/os.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 enum type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, SIGNAL, TEXT };
@@ -44,7 +43,7 @@ static void normalize(char *out, const char *key, size_t length)
     size_t n = 0;
     for (size_t i = 0; i < length && n < KEY_SIZE - 1; i++)
         if (key[i] != '_' && key[i] != '-')
-            out[n++] = (char)tolower((unsigned char)key[i]);
+            out[n++] = ascii_lower(key[i]);
     out[n] = 0;
 }
 
@@ -94,7 +93,7 @@ static bool parse_digits(const char *text, uint64_t *number, const char **end)
 {
     uint64_t n = 0;
     const char *p = text;
-    for (; isdigit((unsigned char)*p); p++)
+    for (; ascii_is_digit(*p); p++)
         if (__builtin_mul_overflow(n, 10, &n) ||
             __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
             return false;
@@ -112,13 +111,12 @@ static bool parse_size(const char *text, uint64_t *number)
         unit++;
     unsigned shift = 0;
     if (*unit) {
-        const char *units = "kmgt", *u = strchr(units, tolower((unsigned char)*unit));
+        const char *units = "kmgt", *u = strchr(units, ascii_lower(*unit));
         if (u && *u) {
             shift = 10 * (unsigned)(u - units + 1);
             unit++;
         }
-        if (strcasecmp(unit, "") != 0 && strcasecmp(unit, "b") != 0 &&
-            !(shift && strcasecmp(unit, "ib") == 0))
+        if (!ascii_same(unit, "") && !ascii_same(unit, "b") && !(shift && ascii_same(unit, "ib")))
             return false;
     }
     if (*number >> (62 - shift))
@@ -138,7 +136,7 @@ static bool parse_duration(const char *text, uint64_t *number)
     if (!parse_digits(text, number, &unit))
         return false;
     for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
-        if (strcasecmp(unit, units[i].name) == 0)
+        if (ascii_same(unit, units[i].name))
             return !__builtin_mul_overflow(*number, units[i].ns, number) && *number < INT64_MAX;
     return false;
 }
@@ -150,12 +148,12 @@ static bool parse_signal(const char *text, uint64_t *number)
         if (*end || *number == 0 || *number >= (uint64_t)SIGRTMAX)
             return false;
     } else {
-        if (strncasecmp(text, "SIG", 3) == 0)
+        if (ascii_begins_same(text, "SIG", 3))
             text += 3;
         *number = 0;
         for (int s = 1; s < 32; s++) {
             const char *name = sigabbrev_np(s);
-            if (name && strcasecmp(name, text) == 0)
+            if (name && ascii_same(name, text))
                 *number = (uint64_t)s;
         }
         if (*number == 0)
@@ -175,7 +173,7 @@ static enum parsed parse_word(const char *accepts, const char *text, uint64_t *n
         size_t length = strcspn(word, "|");
         bool later = *word == '~';
         if (strlen(text) == length - later &&
-            strncasecmp(word + later, text, length - later) == 0) {
+            ascii_begins_same(word + later, text, length - later)) {
             *number = index;
             return later ? PARSED_LATER : PARSED;
         }
@@ -190,7 +188,7 @@ static bool parse_switch(const char *text, uint64_t *number)
 {
     static const char *const words[] = {"0", "1", "off", "on", "no", "yes", "false", "true"};
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
-        if (strcasecmp(words[i], text) == 0) {
+        if (ascii_same(words[i], text)) {
             *number = i & 1;
             return true;
         }
@@ -216,11 +214,11 @@ static enum parsed parse_value(const struct option *o, const char *text, uint64_
         return parse_word(o->accepts, text, number);
     if (o->type == TEXT)
         return *text || !*o->initial ? PARSED : PARSED_BAD;
-    if (o->type != SWITCH && strcasecmp(text, "off") == 0 && strstr(o->accepts, "off")) {
+    if (o->type != SWITCH && ascii_same(text, "off") && strstr(o->accepts, "off")) {
         *number = OPTION_OFF;
         return PARSED;
     }
-    if (strcasecmp(text, "auto") == 0 && strstr(o->accepts, "auto")) {
+    if (ascii_same(text, "auto") && strstr(o->accepts, "auto")) {
         *number = OPTION_AUTO;
         return PARSED;
     }
@@ -304,9 +302,9 @@ static bool parse_item(char *item)
     char *value = strchr(item, '=');
     if (value)
         *value++ = 0;
-    for (size_t n = strlen(item); n && isspace((unsigned char)item[n - 1]);)
+    for (size_t n = strlen(item); n && ascii_is_space(item[n - 1]);)
         item[--n] = 0;
-    while (value && isspace((unsigned char)*value))
+    while (value && ascii_is_space(*value))
         value++;
     normalize(normalized, item, strlen(item));
     int id = find(normalized);
@@ -334,10 +332,10 @@ static bool is_follow(char *text, char *letters[3])
 {
     const char *const key = list[OPTION_FOLLOW].key;
     size_t n = 0;
-    for (; *text && *text != '=' && *text != ',' && !isspace((unsigned char)*text); text++) {
+    for (; *text && *text != '=' && *text != ',' && !ascii_is_space(*text); text++) {
         if (*text == '_' || *text == '-')
             continue;
-        if (tolower((unsigned char)*text) != key[n])
+        if (ascii_lower(*text) != key[n])
             return false;
         if (n < 3)
             letters[n] = text;
@@ -383,7 +381,7 @@ bool options_parse(char *text)
     for (char *p = text; p && *p;) {
         char item[1024], *start = p, *letters[3];
         size_t n = 0;
-        while (isspace((unsigned char)*start))
+        while (ascii_is_space(*start))
             start++;
         bool follow = is_follow(start, letters);
         for (p = start; *p; p++) {
@@ -391,14 +389,14 @@ bool options_parse(char *text)
                 p++;
             } else if (*p == ',') {
                 /* follow=fork,exec is one value. */
-                if (!follow || strncasecmp(p + 1, "exec", 4) != 0 ||
-                    !(p[5] == 0 || p[5] == ',' || isspace((unsigned char)p[5])))
+                if (!follow || !ascii_begins_same(p + 1, "exec", 4) ||
+                    !(p[5] == 0 || p[5] == ',' || ascii_is_space(p[5])))
                     break;
             }
             if (n < sizeof item - 1)
                 item[n++] = *p;
         }
-        while (n && isspace((unsigned char)item[n - 1]))
+        while (n && ascii_is_space(item[n - 1]))
             n--;
         item[n] = 0;
         char *end = p;
@@ -423,14 +421,14 @@ bool options_first_in_tree(char *text)
 {
     char *first = NULL, *last = NULL;
     for (char *c = text; c && *c && *c != '=' && !(first && *c == ','); c++)
-        if (isalpha((unsigned char)*c)) {
+        if (ascii_is_lower(*c) || ascii_is_upper(*c)) {
             first = first ? first : c;
             last = c;
         }
-    if (first == last || (islower((unsigned char)*first) && isupper((unsigned char)*last)))
+    if (first == last || (ascii_is_lower(*first) && ascii_is_upper(*last)))
         return false;
-    *first = (char)tolower((unsigned char)*first);
-    *last = (char)toupper((unsigned char)*last);
+    *first = ascii_lower(*first);
+    *last = ascii_upper(*last);
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "base/os.h"
 
+#include "base/ascii.h"
 #include "base/compiler.h"
 
 #include <errno.h>
@@ -103,7 +104,10 @@ uint64_t os_start_ticks(void)
     char *field = strrchr(stat, ')');
     for (int i = 2; field && i < 22; i++)
         field = strchr(field + 1, ' ');
-    return field ? strtoull(field + 1, NULL, 10) : 0;
+    uint64_t ticks = 0;
+    for (const char *c = field; c && ascii_is_digit(c[1]); c++)
+        ticks = ticks * 10 + (uint64_t)(c[1] - '0');
+    return ticks;
 }
 
 bool os_executable(char *buf, size_t size)
