@@ -88,11 +88,10 @@ static bool decide(enum verdict what)
                                        __ATOMIC_ACQUIRE);
 }
 
-/* leakfile, or -1 where there is none. */
-static int open_report(void)
+/* leakfile, or -1 where there is none; `path` gets its name. */
+static int open_report(char path[PATH_MAX])
 {
-    char path[PATH_MAX];
-    struct fmt f = fmt_on(path, sizeof path);
+    struct fmt f = fmt_on(path, PATH_MAX);
     const struct md_header *who = segment_identity();
     if (!report_path[0])
         return -1;
@@ -106,7 +105,8 @@ static int open_report(void)
 /* Line by line, so that what is lost to a full pipe is whole lines. */
 static void write_text(const char *text, size_t length)
 {
-    int fd = open_report();
+    char path[PATH_MAX];
+    int fd = open_report(path);
     int64_t end = os_now_ns() + PATIENCE_NS;
     while (length) {
         size_t piece = MIN(length, PIECE);
@@ -117,6 +117,12 @@ static void write_text(const char *text, size_t length)
         int error = fd >= 0 ? write_unblocked(fd, text, piece) : message_write(text, piece);
         if (error == EAGAIN && os_now_ns() < end) {
             nanosleep(&(struct timespec){0, 2000000}, NULL);
+            continue;
+        }
+        if (error && fd >= 0) { /* a full disk */
+            message_refused("leakfile", path, error, "; the rest of the report goes to stderr");
+            close(fd);
+            fd = -1;
             continue;
         }
         if (error) {

@@ -119,6 +119,9 @@ def reports(t, directory):
     result = s.run([PROGRAM, 'none'], f'leakcheck=1,leakexitcode=7,leakfile={directory}/none/x')
     t.ok(result.status == 7 and result.rest[1] == f'memdebug: leakfile: {directory}/none/x: No such file or directory; the '
          'report goes to stderr' and has_report(result.err, result.pid), 'a leakfile that cannot be opened: stderr', result)
+    result = s.run([PROGRAM, 'none'], 'leakcheck=1,leakexitcode=7,leakfile=/dev/full')
+    t.ok(result.status == 7 and result.rest[1] == 'memdebug: leakfile: /dev/full: No space left on device; the rest of '
+         'the report goes to stderr' and has_report(result.err, result.pid), 'a leakfile that is full: stderr', result)
     log = directory / 'report.log'
     result = s.run([PROGRAM, 'dup2', log], 'leakcheck=1,leakexitcode=7')
     t.ok(result.status == 7 and result.err == '' and has_report(log.read_text(), result.pid),
