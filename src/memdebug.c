@@ -290,6 +290,7 @@ void memdebug_boot(void)
             say_foreign(text);
         if (foreign_is_glibc())
             entry_leave_seconds();
+        entry_follow_foreign();
         active = false;
     }
     if (active && text && *text)

@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/os.h"
+#include "malloc/foreign.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
 
@@ -50,10 +51,12 @@ void *entry_malloc_slow(size_t size)
             ".text\n");
 #define ENTRY_OWN_PAGE(name, plain, tracked)
 #define ENTRY_SECOND ENTRY
+#define ENTRY_OPERATOR(name, plain, tracked, foreign) ENTRY(name, plain, tracked)
 #include "malloc/entry_points.def"
 #undef ENTRY
 #undef ENTRY_OWN_PAGE
 #undef ENTRY_SECOND
+#undef ENTRY_OPERATOR
 
 /* On entry the stack is 16-byte aligned: two return addresses lie on it. */
 #define SAVE(name) "  push %" #name "\n  .cfi_adjust_cfa_offset 8\n"
@@ -94,12 +97,14 @@ void entry_choose(bool tracked)
 {
 #define ENTRY_OWN_PAGE ENTRY
 #define ENTRY_SECOND ENTRY
+#define ENTRY_OPERATOR(name, plain, tracked, foreign) ENTRY(name, plain, tracked)
 #define ENTRY(name, plain_function, tracked_function)                                              \
     slot_##name = tracked ? (void *)(tracked_function) : (void *)(plain_function);
 #include "malloc/entry_points.def"
 #undef ENTRY
 #undef ENTRY_OWN_PAGE
 #undef ENTRY_SECOND
+#undef ENTRY_OPERATOR
 }
 
 void entry_leave_seconds(void)
@@ -107,8 +112,23 @@ void entry_leave_seconds(void)
 #define ENTRY(name, plain, tracked)
 #define ENTRY_OWN_PAGE ENTRY
 #define ENTRY_SECOND(name, plain, tracked) leave(&slot_##name, #name);
+#define ENTRY_OPERATOR(name, plain, tracked, foreign)
 #include "malloc/entry_points.def"
 #undef ENTRY
 #undef ENTRY_OWN_PAGE
 #undef ENTRY_SECOND
+#undef ENTRY_OPERATOR
+}
+
+void entry_follow_foreign(void)
+{
+#define ENTRY(name, plain, tracked)
+#define ENTRY_OWN_PAGE ENTRY
+#define ENTRY_SECOND ENTRY
+#define ENTRY_OPERATOR(name, plain, tracked, foreign) slot_##name = (void *)(foreign);
+#include "malloc/entry_points.def"
+#undef ENTRY
+#undef ENTRY_OWN_PAGE
+#undef ENTRY_SECOND
+#undef ENTRY_OPERATOR
 }

@@ -20,6 +20,9 @@ void entry_choose(bool tracked);
 /* Points glibc's second names (__libc_malloc) at glibc again, for a malloc before ours that takes
  * blocks from there and reads their headers.  After entry_choose. */
 void entry_leave_seconds(void);
+/* Points operator new and delete at the malloc before ours, where libstdc++'s own would go.  After
+ * entry_choose. */
+void entry_follow_foreign(void);
 /* Set by memdebug.c at link time: called once, by the first call of any entry. */
 void memdebug_boot(void);
 

@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "base/fmt.h"
 #include "base/os.h"
+#include "malloc/variants.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -17,10 +18,12 @@
  * versions that libc_malloc_debug.so defines.  (Our own calls are bound within this library.) */
 __asm__(".symver program_malloc, malloc@GLIBC_2.2.5\n"
         ".symver program_free, free@GLIBC_2.2.5\n"
-        ".symver program_realloc, realloc@GLIBC_2.2.5\n");
+        ".symver program_realloc, realloc@GLIBC_2.2.5\n"
+        ".symver program_aligned_alloc, aligned_alloc@GLIBC_2.16\n");
 void *program_malloc(size_t size);
 void program_free(void *block);
 void *program_realloc(void *block, size_t size);
+void *program_aligned_alloc(size_t alignment, size_t size);
 
 /* The module whose malloc stands first.  The program was started with it: it stays. */
 static Dl_info first;
@@ -70,4 +73,46 @@ void foreign_reason(char *buf, size_t size)
         fmt_text(&f, first.dli_fname);
     }
     fmt_text(&f, ": its memory cannot be seen");
+}
+
+/* A program that frees what new has given, or counts what it allocates, meets its own malloc there.
+ */
+static void *allocate(size_t alignment, size_t size)
+{
+    size = MAX(size, 1u);
+    if (!alignment)
+        return program_malloc(size);
+    size_t whole = (size + alignment - 1) & ~(alignment - 1);
+    return whole >= size ? program_aligned_alloc(alignment, whole) : NULL;
+}
+
+static void *allocate_or_fail(size_t alignment, size_t size, int nothrow)
+{
+    void *block = allocate(alignment, size);
+    return LIKELY(block) ? block : new_failed(allocate, alignment, size, nothrow);
+}
+
+void *foreign_new(size_t size)
+{
+    return allocate_or_fail(0, size, 0);
+}
+
+void *foreign_new_nothrow(size_t size)
+{
+    return allocate_or_fail(0, size, 1);
+}
+
+void *foreign_new_aligned(size_t size, size_t alignment)
+{
+    return allocate_or_fail(alignment, size, 0);
+}
+
+void *foreign_new_aligned_nothrow(size_t size, size_t alignment)
+{
+    return allocate_or_fail(alignment, size, 1);
+}
+
+void foreign_free(void *block)
+{
+    program_free(block);
 }

@@ -16,4 +16,11 @@ bool foreign_is_glibc(void);
  * has said true, safe anywhere but in a signal handler. */
 void foreign_reason(char *buf, size_t size);
 
+/* Operator new and delete as libstdc++ has them, by that malloc. */
+void *foreign_new(size_t size);
+void *foreign_new_nothrow(size_t size);
+void *foreign_new_aligned(size_t size, size_t alignment);
+void *foreign_new_aligned_nothrow(size_t size, size_t alignment);
+void foreign_free(void *block);
+
 #endif

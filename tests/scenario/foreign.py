@@ -57,6 +57,12 @@ with s.Tap() as t:
                     f'__libc_malloc and free, {memdebug or "unset"}, preloaded {first}ours', result)
 
     # Another library's malloc first: whatever version of its name the program's reference finds.
+    for memdebug in (None, 'gctrace=1', 'memprofilerate=4096'):
+        result = s.run([s.PROGRAMS / 'own_new'], memdebug)
+        t.ok(result.status == 0 and
+             result.out == 'own new: 6 of 6 own, 3 of 3 aligned, 0 strangers, refused, thrown\n',
+             f'{memdebug}: operator new and delete of a program with a malloc of its own go there', result)
+
     hello = s.run([s.PROGRAMS / 'hello'], preload=False)
     for other in ('libc_malloc_debug.so', s.JEMALLOC):
         program = Path(other).name
