@@ -124,7 +124,7 @@ static void test_names(const char *self)
 
 static bool on_record(const void *addr, size_t size)
 {
-    static struct own_range record[4 * OWN_BLOCK];
+    struct own_range record[4 * OWN_BLOCK]; /* threads look at once */
     unsigned count = own_ranges(record, ARRAY_LENGTH(record));
     for (unsigned i = 0; i < MIN(count, ARRAY_LENGTH(record)); i++)
         if (record[i].start == (uintptr_t)addr && record[i].size == size)
