@@ -1,4 +1,8 @@
-/* Plays seeds and corpus, each also damaged in some thousand ways, through a fuzz harness. */
+/* Plays seeds and corpus, each also damaged in some thousand ways, through a fuzz harness.
+ *
+ *   replay_NAME [FILE|DIRECTORY…]     plays these too
+ *   replay_NAME --seeds DIRECTORY     only writes its seeds there, for libFuzzer to begin with
+ */
 #include "replay.h"
 
 #include <dirent.h>
@@ -78,10 +82,27 @@ static void play_path(const char *path)
     free(bytes);
 }
 
+static int write_seeds(const char *directory)
+{
+    uint8_t *seed;
+    size_t size;
+    for (unsigned i = 0; (seed = fuzz_seed(i, &size)); i++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/seed%u", directory, i);
+        FILE *file = fopen(path, "we");
+        if (!file || fwrite(seed, 1, size, file) != size || fclose(file) != 0)
+            return perror(path), 1;
+        free(seed);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     uint8_t *seed;
     size_t size;
+    if (argc == 3 && strcmp(argv[1], "--seeds") == 0)
+        return write_seeds(argv[2]);
     for (unsigned i = 0; (seed = fuzz_seed(i, &size)); i++) {
         play_damaged(seed, size, 3000);
         free(seed);
