@@ -28,8 +28,13 @@ bool plumbing_is_module(const char *module)
 
 bool plumbing_is_function(const char *module, const char *function)
 {
-    static const char *const prefixes[] = {"operator new",
-                                           "std::", "__gnu_cxx::", "void std::", "void* std::"};
+    static const char *const prefixes[] = {
+        "operator new", "std::", "__gnu_cxx::", "void std::", "void* std::",
+        /* Rust's: whole crates where no C++ name begins like that. */
+        "<std::", "<core::", "<alloc::", "<hashbrown::", "hashbrown::", "__rust", "__rdl_",
+        "alloc::alloc::", "alloc::raw_vec::", "alloc::vec::", "alloc::string::", "alloc::boxed::",
+        "alloc::rc::", "alloc::sync::", "alloc::collections::", "alloc::fmt::", "alloc::slice::",
+        "core::iter::", "core::ops::", "core::option::", "core::result::", "core::fmt::"};
     static const char *const parts[] = {"malloc", "calloc", "realloc", "strdup", "memalign"};
     if (plumbing_is_module(module))
         return true;

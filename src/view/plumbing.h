@@ -1,6 +1,6 @@
 /* Who asked for a block: the innermost frame that is the program's own.  Allocators, the C library
- * and the C++ containers allocate on behalf of whoever called them; naming them would name no one.
- */
+ * and the containers of C++ and Rust allocate on behalf of whoever called them; naming them would
+ * name no one. */
 #ifndef VIEW_PLUMBING_H
 #define VIEW_PLUMBING_H
 

@@ -127,8 +127,55 @@ static const char *behind_type(const char *name)
     return begin;
 }
 
+/* Where a bracket that opens at `at` closes in a Rust name; NULL: it does not. */
+static char *rust_closing(char *at)
+{
+    unsigned depth = 0;
+    for (char *p = at; *p; p++) {
+        depth += *p == '<';
+        if (*p == '>' && p[-1] != '-' && --depth == 0)
+            return p;
+    }
+    return NULL;
+}
+
+/* "<[u8] as Trait<T>>::f::<U>" is "<[u8] as Trait>::f": a bracket behind a name holds generic
+ * arguments, any other one the type whose function it is. */
+static void simple_rust_name(char *name)
+{
+    char *out = name;
+    for (char *at = name; *at; at++) {
+        bool generic = *at == '<' && at > name && (word_char(at[-1]) || at[-1] == ':');
+        char *end = generic ? rust_closing(at) : NULL;
+        if (!end) {
+            *out++ = *at;
+            continue;
+        }
+        at = end;
+        while (out > name && out[-1] == ':')
+            out--;
+    }
+    *out = 0;
+}
+
+static bool is_balanced(const char *name)
+{
+    unsigned open = 0;
+    for (const char *at = name; *at; at++) {
+        open += *at == '<';
+        if (*at == '>' && at > name && at[-1] != '-' && open-- == 0)
+            return false;
+    }
+    return open == 0;
+}
+
 void simple_name(char *name)
 {
+    if (name[0] == '<' || strstr(name, "::<")) { /* no C++ name has either */
+        if (is_balanced(name))
+            simple_rust_name(name);
+        return;
+    }
     char *work = malloc(strlen(name) + 1);
     if (!work)
         return;

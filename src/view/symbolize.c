@@ -5,6 +5,7 @@
 #include "view/jit_code.h"
 #include "view/libdw.h"
 #include "view/plain_text.h"
+#include "view/rust_name.h"
 #include "view/simple_name.h"
 
 #include <dlfcn.h>
@@ -196,9 +197,9 @@ static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
 {
     const char *system = from->linkage_name ? from->linkage_name : from->name ? from->name : "";
     const char *function = from->name && !from->linkage_name ? from->name : system;
-    char *demangled = NULL;
+    char *demangled = rust_name(system);
     int status = 0;
-    if (s->demangle && system[0] == '_' && system[1] == 'Z')
+    if (!demangled && s->demangle && system[0] == '_' && system[1] == 'Z')
         demangled = s->demangle(system, NULL, NULL, &status);
     if (demangled && !s->full_names)
         simple_name(demangled);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What things are called: processes that give themselves a title, and code that is made at run time."""
+"""What things are called: processes that give themselves a title, and code that is made at run time;
+Rust's functions."""
 
 import json
 import os
@@ -200,8 +201,24 @@ def java(t):
                 path.unlink(missing_ok=True)
 
 
+def rust(t):
+    """Names as rustc mangles them, in the reports of the library and in memtop's table."""
+    with tempfile.TemporaryDirectory() as directory:
+        prefix = Path(directory) / 'h'
+        result = s.run([s.PROGRAMS / 'mangled'], f'leakcheck=1,heapprofile={prefix}')
+        stacks = [main_frames(stack) for _, stack in frames_of(result.err)]
+        t.equal(sorted(stacks), [['lose', '<mycrate::Cache as core::ops::drop::Drop>::drop', 'main'],
+                                 ['lose', 'mycrate::cache::store', 'main']], 'a leak report', result)
+        if not t.missing('a profile', 'go'):
+            profile = s.read_profile(s.dumps(prefix)[-1])
+            names = {frame[0] for sample in profile.samples for frame in profile.frames(sample)}
+            t.ok({'mycrate::cache::store', '<mycrate::Cache as core::ops::drop::Drop>::drop'} <= names,
+                 'a profile', names)
+
+
 with s.Tap() as t:
     titles(t)
+    rust(t)
     jit_unnamed(t)
     jit_named(t)
     node(t)

@@ -1,0 +1,728 @@
+#include "view/rust_name.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NESTING_MOST 200 /* some 20 KiB of stack */
+#define STEPS_MOST 20000 /* paths and types, those that are referred back to each time */
+#define OUTPUT_MOST 16384
+#define UNICODE_MOST 128 /* letters of an identifier that is not ASCII */
+
+/* A walk over a v0 name, or the making of any name's text.  Once it has failed it does nothing. */
+struct walk {
+    const char *text; /* behind "_R": back references count from here */
+    size_t size, at;
+    unsigned nesting, steps;
+    uint64_t lifetimes; /* bound where we are */
+    bool silent;        /* what is read is not shown */
+    bool failed;
+    char *out;
+    size_t length;
+};
+
+static void put_bytes(struct walk *w, const char *bytes, size_t length)
+{
+    if (w->silent || w->failed)
+        return;
+    if (length >= OUTPUT_MOST - w->length) {
+        w->failed = true;
+        return;
+    }
+    memcpy(w->out + w->length, bytes, length);
+    w->length += length;
+}
+
+static void put(struct walk *w, const char *text)
+{
+    put_bytes(w, text, strlen(text));
+}
+
+static void put_number(struct walk *w, uint64_t number)
+{
+    char text[24];
+    put_bytes(w, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, number));
+}
+
+/* In UTF-8.  False: no such character. */
+static bool put_character(struct walk *w, uint64_t c)
+{
+    if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+        return false;
+    char bytes[4];
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const uint8_t first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n; i-- > 1; c >>= 6)
+        bytes[i] = (char)(0x80 | (c & 0x3f));
+    bytes[0] = (char)(first[n] | c);
+    put_bytes(w, bytes, n);
+    return true;
+}
+
+/* ---- v0: letters and numbers ---- */
+
+static char peek(const struct walk *w)
+{
+    return w->failed || w->at == w->size ? 0 : w->text[w->at];
+}
+
+static bool take(struct walk *w, char c)
+{
+    if (peek(w) != c)
+        return false;
+    w->at++;
+    return true;
+}
+
+static char next(struct walk *w)
+{
+    char c = peek(w);
+    if (c)
+        w->at++;
+    else
+        w->failed = true;
+    return c;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static uint64_t take_decimal(struct walk *w)
+{
+    uint64_t n = 0;
+    if (!is_digit(peek(w)))
+        w->failed = true;
+    else if (take(w, '0'))
+        return 0;
+    while (is_digit(peek(w))) {
+        if (n > w->size) /* of something that is in the name */
+            w->failed = true;
+        n = 10 * n + (uint64_t)(next(w) - '0');
+    }
+    return n;
+}
+
+/* "_" is 0, "0_" is 1. */
+static uint64_t take_base_62(struct walk *w)
+{
+    uint64_t n = 0;
+    if (take(w, '_'))
+        return 0;
+    while (!take(w, '_')) {
+        char c = next(w);
+        unsigned digit = is_digit(c)            ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'Z' ? (unsigned)(c - 'A') + 36
+                                                : 62;
+        if (digit == 62 || n > (UINT64_MAX - 63) / 62)
+            w->failed = true;
+        if (w->failed)
+            return 0;
+        n = 62 * n + digit;
+    }
+    return n + 1;
+}
+
+/* A number that may be left out: then 0. */
+static uint64_t take_optional(struct walk *w, char tag)
+{
+    return take(w, tag) ? take_base_62(w) + 1 : 0;
+}
+
+struct identifier {
+    const char *bytes;
+    size_t length;
+    bool punycode;
+};
+
+static struct identifier take_identifier(struct walk *w)
+{
+    struct identifier name = {.punycode = take(w, 'u')};
+    uint64_t length = take_decimal(w);
+    take(w, '_'); /* where the name begins with a digit or with that */
+    if (w->failed || length > w->size - w->at) {
+        w->failed = true;
+        return name;
+    }
+    name.bytes = w->text + w->at;
+    name.length = (size_t)length;
+    w->at += name.length;
+    return name;
+}
+
+/* ---- identifiers ---- */
+
+static uint32_t punycode_bias(uint32_t delta, uint32_t points, bool first)
+{
+    uint32_t k = 0;
+    delta /= first ? 700 : 2;
+    for (delta += delta / points; delta > 455; k += 36)
+        delta /= 35;
+    return k + 36 * delta / (delta + 38);
+}
+
+/* RFC 3492, with "_" in place of "-".  The number of letters, 0: it is damaged or too long. */
+static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_MOST])
+{
+    size_t count = 0, at = name.length;
+    while (at && name.bytes[at - 1] != '_')
+        at--;
+    for (size_t i = 0; at && i < at - 1; i++) {
+        if (count == UNICODE_MOST)
+            return 0;
+        letters[count++] = (uint8_t)name.bytes[i];
+    }
+    uint32_t n = 128, i = 0, bias = 72;
+    while (at < name.length) {
+        uint32_t before = i, weight = 1;
+        for (uint32_t k = 36;; k += 36) {
+            if (at == name.length)
+                return 0;
+            char c = name.bytes[at++];
+            uint32_t digit = c >= 'a' && c <= 'z' ? (uint32_t)(c - 'a')
+                             : is_digit(c)        ? (uint32_t)(c - '0') + 26
+                                                  : 36;
+            uint32_t t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
+            if (digit == 36 || digit > (UINT32_MAX - i) / weight)
+                return 0;
+            i += digit * weight;
+            if (digit < t)
+                break;
+            if (weight > UINT32_MAX / (36 - t))
+                return 0;
+            weight *= 36 - t;
+        }
+        if (count == UNICODE_MOST)
+            return 0;
+        count++;
+        bias = punycode_bias(i - before, (uint32_t)count, before == 0);
+        if (i / count > 0x10ffff - n)
+            return 0;
+        n += i / (uint32_t)count;
+        i %= (uint32_t)count;
+        memmove(&letters[i + 1], &letters[i], (count - 1 - i) * sizeof letters[0]);
+        letters[i++] = n;
+    }
+    return count;
+}
+
+static void put_identifier(struct walk *w, struct identifier name)
+{
+    if (w->failed)
+        return;
+    if (!name.punycode) {
+        put_bytes(w, name.bytes, name.length);
+        return;
+    }
+    uint32_t letters[UNICODE_MOST];
+    size_t count = punycode_decode(name, letters);
+    w->failed |= !count;
+    for (size_t i = 0; i < count; i++)
+        w->failed |= !put_character(w, letters[i]);
+}
+
+/* ---- v0: paths, types, constants ---- */
+
+static void show_path(struct walk *w, bool value);
+static void show_type(struct walk *w);
+static void show_constant(struct walk *w);
+
+/* Around each path, type and constant.  False: too much, or it has failed before. */
+static bool enter(struct walk *w)
+{
+    if (w->nesting == NESTING_MOST || ++w->steps > STEPS_MOST)
+        w->failed = true;
+    w->nesting += !w->failed;
+    return !w->failed;
+}
+
+static void leave(struct walk *w)
+{
+    w->nesting--;
+}
+
+/* Behind the "B": goes to where it refers to, which lies before it.  Not shown, it need not be
+ * read again. */
+static bool refer(struct walk *w, size_t *back)
+{
+    size_t here = w->at - 1;
+    uint64_t to = take_base_62(w);
+    if (to >= here)
+        w->failed = true;
+    if (w->failed || w->silent)
+        return false;
+    *back = w->at;
+    w->at = (size_t)to;
+    return true;
+}
+
+/* 'a is the outermost that is bound; '_ any. */
+static void show_lifetime(struct walk *w, uint64_t number)
+{
+    put(w, "'");
+    if (number > w->lifetimes) {
+        w->failed = true;
+    } else if (number == 0) {
+        put(w, "_");
+    } else {
+        uint64_t depth = w->lifetimes - number;
+        char letter = (char)('a' + depth % 26);
+        if (depth < 26)
+            put_bytes(w, &letter, 1);
+        else
+            put(w, "_");
+        if (depth >= 26)
+            put_number(w, depth);
+    }
+}
+
+/* "for<'a, 'b> "; returns how many lifetimes that bound, to be taken off behind what they hold for.
+ */
+static uint64_t show_binder(struct walk *w)
+{
+    uint64_t count = take_optional(w, 'G');
+    if (count > STEPS_MOST) {
+        w->failed = true;
+        return 0;
+    }
+    for (uint64_t i = 0; i < count && !w->failed; i++) {
+        put(w, i ? ", " : "for<");
+        w->lifetimes++;
+        show_lifetime(w, 1);
+    }
+    if (count)
+        put(w, "> ");
+    return w->failed ? 0 : count;
+}
+
+static void show_arguments(struct walk *w)
+{
+    for (unsigned i = 0; !w->failed && !take(w, 'E'); i++) {
+        if (i)
+            put(w, ", ");
+        if (take(w, 'L'))
+            show_lifetime(w, take_base_62(w));
+        else if (take(w, 'K'))
+            show_constant(w);
+        else
+            show_type(w);
+    }
+}
+
+/* Where an implementation stands says less than what it is of. */
+static void skip_place(struct walk *w)
+{
+    bool before = w->silent;
+    take_optional(w, 's');
+    w->silent = true;
+    show_path(w, false);
+    w->silent = before;
+}
+
+static void show_nested(struct walk *w, bool value)
+{
+    char space = next(w);
+    show_path(w, value);
+    uint64_t number = take_optional(w, 's');
+    struct identifier name = take_identifier(w);
+    if (space >= 'A' && space <= 'Z') {
+        const char *what = space == 'C' ? "closure" : space == 'S' ? "shim" : NULL;
+        put(w, "::{");
+        put_bytes(w, what ? what : &space, what ? strlen(what) : 1);
+        if (name.length)
+            put(w, ":");
+        put_identifier(w, name);
+        put(w, "#");
+        put_number(w, number);
+        put(w, "}");
+    } else if (space < 'a' || space > 'z') {
+        w->failed = true;
+    } else if (name.length) {
+        put(w, "::");
+        put_identifier(w, name);
+    }
+}
+
+/* With `open`, generic arguments stay open: true if there were some. */
+static bool show_path_of(struct walk *w, bool value, bool open)
+{
+    size_t back;
+    bool left_open = false;
+    if (!enter(w))
+        return false;
+    switch (next(w)) {
+    case 'C':
+        take_optional(w, 's');
+        put_identifier(w, take_identifier(w));
+        break;
+    case 'N':
+        show_nested(w, value);
+        break;
+    case 'M':
+        skip_place(w);
+        put(w, "<");
+        show_type(w);
+        put(w, ">");
+        break;
+    case 'X':
+        skip_place(w);
+        /* fall through */
+    case 'Y':
+        put(w, "<");
+        show_type(w);
+        put(w, " as ");
+        show_path(w, false);
+        put(w, ">");
+        break;
+    case 'I':
+        show_path(w, value);
+        put(w, value ? "::<" : "<");
+        show_arguments(w);
+        left_open = open;
+        if (!open)
+            put(w, ">");
+        break;
+    case 'B':
+        if (refer(w, &back)) {
+            left_open = show_path_of(w, value, open);
+            w->at = back;
+        }
+        break;
+    default:
+        w->failed = true;
+    }
+    leave(w);
+    return left_open;
+}
+
+static void show_path(struct walk *w, bool value)
+{
+    show_path_of(w, value, false);
+}
+
+/* `dyn Trait<Argument, Output = Type> + 'a`. */
+static void show_dyn(struct walk *w)
+{
+    put(w, "dyn ");
+    uint64_t bound = show_binder(w);
+    for (unsigned i = 0; !w->failed && !take(w, 'E'); i++) {
+        if (i)
+            put(w, " + ");
+        bool open = show_path_of(w, false, true);
+        while (take(w, 'p')) {
+            put(w, open ? ", " : "<");
+            open = true;
+            put_identifier(w, take_identifier(w));
+            put(w, " = ");
+            show_type(w);
+        }
+        if (open)
+            put(w, ">");
+    }
+    w->lifetimes -= bound;
+    if (!take(w, 'L')) {
+        w->failed = true;
+        return;
+    }
+    uint64_t lifetime = take_base_62(w);
+    if (lifetime) {
+        put(w, " + ");
+        show_lifetime(w, lifetime);
+    }
+}
+
+static void show_function(struct walk *w)
+{
+    uint64_t bound = show_binder(w);
+    if (take(w, 'U'))
+        put(w, "unsafe ");
+    if (take(w, 'K')) {
+        put(w, "extern \"");
+        if (take(w, 'C')) {
+            put(w, "C");
+        } else {
+            struct identifier abi = take_identifier(w);
+            for (size_t i = 0; i < abi.length && !w->failed; i++)
+                put_bytes(w, abi.bytes[i] == '_' ? "-" : &abi.bytes[i], 1);
+        }
+        put(w, "\" ");
+    }
+    put(w, "fn(");
+    for (unsigned i = 0; !w->failed && !take(w, 'E'); i++) {
+        if (i)
+            put(w, ", ");
+        show_type(w);
+    }
+    put(w, ")");
+    if (!take(w, 'u')) {
+        put(w, " -> ");
+        show_type(w);
+    }
+    w->lifetimes -= bound;
+}
+
+static const char *basic_type(char c)
+{
+    static const char *const names[26] = {"i8",   "bool",  "char",  "f64", "str", "f32", NULL,
+                                          "u8",   "isize", "usize", NULL,  "i32", "u32", "i128",
+                                          "u128", "_",     NULL,    NULL,  "i16", "u16", "()",
+                                          "...",  NULL,    "i64",   "u64", "!"};
+    return c >= 'a' && c <= 'z' ? names[c - 'a'] : NULL;
+}
+
+static void show_reference(struct walk *w, bool mutable)
+{
+    put(w, "&");
+    if (take(w, 'L')) {
+        uint64_t lifetime = take_base_62(w);
+        if (lifetime) {
+            show_lifetime(w, lifetime);
+            put(w, " ");
+        }
+    }
+    if (mutable)
+        put(w, "mut ");
+    show_type(w);
+}
+
+static void show_tuple(struct walk *w)
+{
+    unsigned count = 0;
+    put(w, "(");
+    for (; !w->failed && !take(w, 'E'); count++) {
+        if (count)
+            put(w, ", ");
+        show_type(w);
+    }
+    put(w, count == 1 ? ",)" : ")");
+}
+
+static void show_type(struct walk *w)
+{
+    size_t back;
+    if (!enter(w))
+        return;
+    char c = next(w);
+    const char *basic = basic_type(c);
+    if (basic) {
+        put(w, basic);
+    } else if (c == 'R' || c == 'Q') {
+        show_reference(w, c == 'Q');
+    } else if (c == 'P' || c == 'O') {
+        put(w, c == 'P' ? "*const " : "*mut ");
+        show_type(w);
+    } else if (c == 'A' || c == 'S') {
+        put(w, "[");
+        show_type(w);
+        if (c == 'A') {
+            put(w, "; ");
+            show_constant(w);
+        }
+        put(w, "]");
+    } else if (c == 'T') {
+        show_tuple(w);
+    } else if (c == 'F') {
+        show_function(w);
+    } else if (c == 'D') {
+        show_dyn(w);
+    } else if (c == 'B') {
+        if (refer(w, &back)) {
+            show_type(w);
+            w->at = back;
+        }
+    } else if (!w->failed) {
+        w->at--;
+        show_path(w, false);
+    }
+    leave(w);
+}
+
+/* Digits up to "_"; false: more than 64 bits, and then they are in *digits. */
+static bool take_hex(struct walk *w, uint64_t *number, struct identifier *digits)
+{
+    *number = 0;
+    digits->bytes = w->text + w->at;
+    for (digits->length = 0; !w->failed && !take(w, '_'); digits->length++) {
+        char c = next(w);
+        if (!is_digit(c) && (c < 'a' || c > 'f'))
+            w->failed = true;
+        *number = *number << 4 | (uint64_t)(is_digit(c) ? c - '0' : c - 'a' + 10);
+    }
+    return digits->length <= 16;
+}
+
+static void show_letter(struct walk *w, uint64_t c)
+{
+    put(w, "'");
+    if (c == '\n')
+        put(w, "\\n");
+    else if (c == '\r')
+        put(w, "\\r");
+    else if (c == '\t')
+        put(w, "\\t");
+    else if (c == '\'' || c == '\\')
+        put(w, c == '\'' ? "\\'" : "\\\\");
+    else
+        w->failed |= !put_character(w, c);
+    put(w, "'");
+}
+
+/* Of a whole number, a truth value or a letter; what unstable features allow beside them is not
+ * understood. */
+static void show_constant(struct walk *w)
+{
+    size_t back;
+    uint64_t number;
+    struct identifier digits;
+    if (!enter(w))
+        return;
+    char type = next(w);
+    if (type == 'p') {
+        put(w, "_");
+    } else if (type == 'B') {
+        if (refer(w, &back)) {
+            show_constant(w);
+            w->at = back;
+        }
+    } else if (!type || !strchr("abchijlmnostxy", type)) {
+        w->failed = true;
+    } else {
+        if (take(w, 'n'))
+            put(w, "-");
+        bool fits = take_hex(w, &number, &digits);
+        if (!fits && !w->failed) {
+            put(w, "0x");
+            put_bytes(w, digits.bytes, digits.length);
+        } else if (type == 'b' && number < 2) {
+            put(w, number ? "true" : "false");
+        } else if (type == 'c') {
+            show_letter(w, number);
+        } else {
+            put_number(w, number);
+        }
+    }
+    leave(w);
+}
+
+/* A path, the crate that it was made for, and what the compiler has put behind it. */
+static void show_v0(struct walk *w)
+{
+    if (is_digit(peek(w))) /* a later version of the encoding */
+        w->failed = true;
+    show_path(w, true);
+    if (w->at < w->size && w->text[w->at] >= 'A' && w->text[w->at] <= 'Z') {
+        w->silent = true;
+        show_path(w, false);
+    }
+    w->failed |= w->at < w->size && w->text[w->at] != '.' && w->text[w->at] != '$';
+}
+
+/* ---- the older form ---- */
+
+/* "17h" and 16 hexadecimal digits, which are a hash: many different ones. */
+static bool is_hash(const char *name, size_t length)
+{
+    unsigned seen = 0, different = 0;
+    if (length != 17 || name[0] != 'h')
+        return false;
+    for (size_t i = 1; i < length; i++) {
+        char c = name[i];
+        if (!is_digit(c) && (c < 'a' || c > 'f'))
+            return false;
+        seen |= 1u << (is_digit(c) ? c - '0' : c - 'a' + 10);
+    }
+    for (; seen; seen &= seen - 1)
+        different++;
+    return different >= 5;
+}
+
+/* "$LT$" and others at `name`; how long it is, 0: it is none. */
+static size_t put_escape(struct walk *w, const char *name, size_t length)
+{
+    static const struct {
+        const char *code, *text;
+    } escapes[] = {{"$SP$", "@"}, {"$BP$", "*"}, {"$RF$", "&"}, {"$LT$", "<"},
+                   {"$GT$", ">"}, {"$LP$", "("}, {"$RP$", ")"}, {"$C$", ","}};
+    for (size_t i = 0; i < sizeof escapes / sizeof escapes[0]; i++) {
+        size_t n = strlen(escapes[i].code);
+        if (length >= n && memcmp(name, escapes[i].code, n) == 0) {
+            put(w, escapes[i].text);
+            return n;
+        }
+    }
+    const char *end = length > 3 && name[1] == 'u' ? memchr(name + 1, '$', length - 1) : NULL;
+    uint64_t c = 0;
+    if (!end || end - name > 8)
+        return 0;
+    for (const char *at = name + 2; at < end; at++) {
+        if (!is_digit(*at) && (*at < 'a' || *at > 'f'))
+            return 0;
+        c = c << 4 | (uint64_t)(is_digit(*at) ? *at - '0' : *at - 'a' + 10);
+    }
+    return c >= ' ' && put_character(w, c) ? (size_t)(end - name) + 1 : 0;
+}
+
+static void show_legacy_part(struct walk *w, const char *name, size_t length)
+{
+    if (length > 1 && name[0] == '_' && name[1] == '$') {
+        name++;
+        length--;
+    }
+    for (size_t used; length && !w->failed; name += used, length -= used) {
+        used = *name == '$' ? put_escape(w, name, length) : 0;
+        if (!used && length > 1 && name[0] == '.' && name[1] == '.') {
+            put(w, "::");
+            used = 2;
+        } else if (!used) {
+            put_bytes(w, name, used = 1);
+        }
+    }
+}
+
+/* {LENGTH NAME} LENGTH HASH "E"; the walk stands behind "_ZN". */
+static void show_legacy(struct walk *w)
+{
+    for (unsigned i = 0; !w->failed; i++) {
+        uint64_t length = take_decimal(w);
+        if (w->failed || !length || length > w->size - w->at)
+            break;
+        const char *name = w->text + w->at;
+        w->at += (size_t)length;
+        if (peek(w) == 'E') {
+            w->at++;
+            bool ends = w->at == w->size || w->text[w->at] == '.';
+            w->failed |= !i || !ends || !is_hash(name, (size_t)length);
+            return;
+        }
+        if (i)
+            put(w, "::");
+        show_legacy_part(w, name, (size_t)length);
+    }
+    w->failed = true;
+}
+
+char *rust_name(const char *mangled)
+{
+    bool v0 = strncmp(mangled, "_R", 2) == 0;
+    if (!v0 && (strncmp(mangled, "_ZN", 3) != 0 || !strstr(mangled, "17h")))
+        return NULL;
+    const char *text = mangled + (v0 ? 2 : 3);
+    struct walk w = {.text = text, .size = strlen(text), .out = malloc(OUTPUT_MOST)};
+    if (!w.out)
+        return NULL;
+    if (v0)
+        show_v0(&w);
+    else
+        show_legacy(&w);
+    char *name = w.failed ? NULL : realloc(w.out, w.length + 1);
+    if (name)
+        name[w.length] = 0;
+    else
+        free(w.out);
+    return name;
+}
