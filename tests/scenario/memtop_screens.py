@@ -136,6 +136,15 @@ def narrow(t):
                          f'{bad}\n{view.text()}')
 
 
+        with screen(memtop(fake.pid, '-d', '0.2'), 40, 14) as view:
+            view.until('create_s')
+            view.key('Down', 'Enter')
+            text = view.until(r'^ +0 \S+')
+            frames = [row.rstrip() for row in (text or '').splitlines() if re.match(r' +\d+ \S', row)]
+            t.ok(len(frames) > 2 and all(re.search(r' fake_segment\.c:\d\d$| more: PgDn$', row) for row in frames),
+                 'the stack: each place whole, without its folder', view.text())
+
+
 def keys(t, fake):
     with screen(memtop(fake.pid, '-d', '0.2')) as view:
         t.ok(view.until(r'cache_insert fake_segment.c:\d+ \(2\) \S pars'), 'names and callers', view.text())

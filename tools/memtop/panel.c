@@ -111,19 +111,23 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     figure(figures, STYLE_DIM, "own", units_bytes(text, (double)counters->own_bytes));
 }
 
-static void draw_losses(struct figures *figures, const struct model *model)
+static void draw_losses(struct figures *figures, const struct loss losses[LOSSES])
 {
-    struct loss losses[LOSSES];
-    losses_of(&model->header->counters, model->torn, losses);
+    char count[UNITS_SIZE], name[32];
     for (int i = 0; i < LOSSES; i++) {
-        char count[UNITS_SIZE], name[32], line[128];
-        if (losses[i].count == 0)
-            continue;
-        units_count(count, (double)losses[i].count);
         snprintf(name, sizeof name, "lost %s", losses[i].what);
-        snprintf(line, sizeof line, "%s (%s)", count, losses[i].why);
-        if (!figure(figures, STYLE_WARN, name, line))
-            figure(figures, STYLE_WARN, name, count);
+        if (losses[i].count > 0)
+            figure(figures, STYLE_WARN, name, units_count(count, (double)losses[i].count));
+    }
+}
+
+static void draw_reasons(struct figures *figures, const struct loss losses[LOSSES])
+{
+    char name[32];
+    for (int i = 0; i < LOSSES; i++) {
+        snprintf(name, sizeof name, "%s:", losses[i].what);
+        if (losses[i].count > 0)
+            figure(figures, STYLE_WARN, name, losses[i].why);
     }
 }
 
@@ -175,8 +179,11 @@ static void draw_figures(struct screen *screen, struct rect area, const struct m
         return;
     figures.row = 1;
     figures.col = 0;
-    draw_losses(&figures, model); /* first: they say how far the rest can be trusted */
+    struct loss losses[LOSSES];
+    losses_of(&model->header->counters, model->torn, losses);
+    draw_losses(&figures, losses); /* first: they say how far the rest can be trusted */
     draw_cycle_figures(&figures, model);
+    draw_reasons(&figures, losses); /* last: help and memtop -b have them too */
 }
 
 static void draw_lines(struct screen *screen, struct rect area, const struct model *model,
@@ -293,11 +300,12 @@ void panel_draw_help(struct screen *screen, struct rect area)
         {"s", "save profile (.pb.gz) and figures (.json) here"},
         {"c", "characters of the charts: braille, block, ascii"},
         {"tab", "in a log: the next program"},
-        {"", ""},
         {"GROWTH", "bytes in use now less those a minute ago"},
         {"NEW", "until that is known: alive, born in the last minute"},
         {"~ ERROR", "an estimate from samples; its standard error, in use"},
         {"(N)", "N stacks lead there; callers are of the greatest"},
+        {"-  <", "not known; at most, as nothing was published since"},
+        {"lost", "counted; memtop -b TARGET says why and what to do"},
         {"H C G R", "heap in use, reachable at the last cycle,"},
         {"", "goal of the next cycle, resident memory"},
     };
