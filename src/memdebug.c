@@ -213,16 +213,16 @@ static bool in_child;
 
 static void on_sample(void)
 {
-    if (UNLIKELY(in_child) && wants_service() && service_start())
+    if (UNLIKELY(in_child) && wants_service() && !segment_is_guest() && service_start())
         in_child = false;
 }
 
 static void after_fork(void)
 {
     own_thread = false;
+    segment_renew();
     unchecked = false;
     in_child = true;
-    passed_renew();
     prof_renew();
     message_release();
     startup_renew();

@@ -30,13 +30,11 @@ static int early_dup3(int old, int new, int flags)
 SLOTS(dup2)
 SLOTS(dup3)
 
-static pid_t own_pid;
-
 /* A child of vfork writes into our memory, but its descriptor 2 is not ours. */
 HIDDEN __attribute__((used)) void note_descriptor_2(int old);
 void note_descriptor_2(int old)
 {
-    if (segment_forked() || getpid() == own_pid)
+    if (!segment_is_guest())
         message_note(old);
 }
 
@@ -78,7 +76,6 @@ PASSED(dup3)
 
 void passed_note(void)
 {
-    own_pid = getpid();
     slot_dup2 = noting_dup2;
     slot_dup3 = noting_dup3;
 }
@@ -97,10 +94,4 @@ void passed_init(void)
 {
     find(&slot_dup2, &next_dup2, "dup2", noting_dup2);
     find(&slot_dup3, &next_dup3, "dup3", noting_dup3);
-}
-
-void passed_renew(void)
-{
-    if (own_pid)
-        own_pid = getpid();
 }

@@ -15,7 +15,5 @@
 void passed_note(void);
 /* Finds whom to pass on to.  At load, before threads. */
 void passed_init(void);
-/* In a forked copy. */
-void passed_renew(void);
 
 #endif

@@ -55,7 +55,8 @@ static struct md_header identity; /* what each new segment starts with */
  * it, and the others may go on. */
 struct canary {
     uint8_t known;
-    uint32_t maker; /* thread id */
+    uint32_t maker;   /* thread id */
+    uint32_t process; /* that this memory belongs to */
 };
 static struct canary *canary;
 static bool usable;
@@ -82,7 +83,7 @@ static void identify(void)
     memcpy(identity.magic, MD_SEGMENT_MAGIC, 8);
     identity.version = MD_SEGMENT_VERSION;
     identity.header_size = sizeof identity;
-    identity.pid = (uint32_t)getpid();
+    identity.pid = canary && canary->process ? canary->process : (uint32_t)getpid();
     identity.parent_pid = (uint32_t)getppid();
     identity.start_ticks = os_start_ticks();
     identity.uid = geteuid();
@@ -114,6 +115,7 @@ static bool make_canary(void)
     /* Linux 4.14; where it is refused a forked copy is known by the fork handlers alone. */
     madvise(page, OS_PAGE, MADV_WIPEONFORK);
     page->known = 1;
+    page->process = (uint32_t)getpid();
     canary = page;
     return true;
 }
@@ -331,7 +333,8 @@ void segment_publish(uint64_t allocated_bytes)
     int saved = errno, cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     int64_t now = os_coarse_ns();
-    if (now - looked_ns >= LOOK_NS) {
+    /* A child of vfork would have the file made for itself, by its own /proc/self. */
+    if (now - looked_ns >= LOOK_NS && !segment_is_guest()) {
         __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
         if ((!is_file || !file_is_there()) && !make_file())
             __atomic_store_n(&looked_ns, now - LOOK_NS + BUSY_NS, __ATOMIC_RELAXED);
@@ -379,6 +382,18 @@ static void start_anew(void)
     tables_destroy(&inherited);
 }
 
+void segment_renew(void)
+{
+    if (canary)
+        __atomic_store_n(&canary->process, (uint32_t)getpid(), __ATOMIC_RELAXED);
+}
+
+bool segment_is_guest(void)
+{
+    uint32_t process = canary ? __atomic_load_n(&canary->process, __ATOMIC_RELAXED) : 0;
+    return process && process != (uint32_t)getpid();
+}
+
 /* By the first thread of the copy that gets here.  Others wait for it a while, though it may be
  * waiting for something that they hold; a signal handler in its midst does not. */
 static COLD bool begin_copy(void)
@@ -388,6 +403,8 @@ static COLD bool begin_copy(void)
     int saved = errno;
     if (__atomic_compare_exchange_n(&canary->maker, &maker, self, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
+        if (!canary->process) /* made past the fork handlers */
+            segment_renew();
         start_anew();
         __atomic_store_n(&canary->known, 1, __ATOMIC_RELEASE);
     }

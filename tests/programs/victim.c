@@ -8,6 +8,7 @@
  *   victim reuse2 FILE           closes 2, opens FILE (gets 2), allocates, runs cycles
  *   victim close2                closes 2 and goes on
  *   victim children              fork, vfork + exec, vfork + _exit, _Fork, raw clone: all allocate
+ *   victim vfork                 the first to allocate is a child of vfork; says who it was
  *   victim exec N                allocates and execs itself N times
  *   victim plugins PLUGIN N      opens, uses and closes PLUGIN N times
  *   victim cycles N              asks for N cycles and says how many were done
@@ -210,6 +211,19 @@ static int children(char *self)
     return 0;
 }
 
+/* In its parent's memory, and with it, the child's pid and /proc/self are another's. */
+static int vforked(void)
+{
+    pid_t child = vfork();
+    if (child == 0) {
+        churn(4 << 20);
+        _exit(0);
+    }
+    reap("vfork", child);
+    churn(4 << 20);
+    return 0;
+}
+
 static int exec_chain(char *self, int times)
 {
     char number[16];
@@ -341,6 +355,8 @@ int main(int argc, char **argv)
         return close2();
     if (strcmp(mode, "children") == 0)
         return children(argv[0]);
+    if (strcmp(mode, "vfork") == 0)
+        return vforked();
     if (strcmp(mode, "exec") == 0)
         return exec_chain(argv[0], atoi(word));
     if (strcmp(mode, "plugins") == 0)

@@ -56,6 +56,15 @@ with s.Tap() as t:
         result = s.run(['/bin/bash', '-c', shell], memdebug)
         t.equal({line.name for line in result.lines}, lines, f'{memdebug}: who prints lines', result)
 
+    # What a child of vfork allocates is its parent's, and so is the segment.
+    for memdebug in (None, 'gctrace=1', 'memprofilerate=4096'):
+        result = s.run([VICTIM, 'vfork'], memdebug)
+        child = re.search(r'pid=(\d+) status=0', result.out)
+        t.ok(result.status == 0 and child and not result.rest and
+             s.segments(result.pid) == [] and s.segments(child[1]) == [] and
+             {line.pid for line in result.lines} <= {result.pid},
+             f'{memdebug or "MEMDEBUG unset"}: allocations by a child of vfork leave no segment in its name', result)
+
     # A shell that forks a pipeline; make, which vforks.
     result = s.run(['/bin/sh', '-c', 'for i in 1 2 3 4 5; do seq 1 2000 | sort -n | tail -1; done'],
                    'gctrace=1')
