@@ -459,7 +459,8 @@ static __attribute__((constructor)) void at_load(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     unwind_init();
-    startup_load();
+    if (option_number(OPTION_MONITOR)) /* without, no call beyond jemalloc's */
+        startup_load();
     if (option_number(OPTION_HELP))
         options_help(help_line);
     if (wants_leakcheck() || (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE)))

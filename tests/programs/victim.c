@@ -9,6 +9,7 @@
  *   victim close2                closes 2 and goes on
  *   victim children              fork, vfork + exec, vfork + _exit, _Fork, raw clone: all allocate
  *   victim vfork                 the first to allocate is a child of vfork; says who it was
+ *   victim strict                from now on read, write, exit: all else kills; allocates 256 MB
  *   victim exec N                allocates and execs itself N times
  *   victim plugins PLUGIN N      opens, uses and closes PLUGIN N times
  *   victim cycles N              asks for N cycles and says how many were done
@@ -19,13 +20,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -211,6 +215,21 @@ static int children(char *self)
     return 0;
 }
 
+static int strict(void)
+{
+    static const char done[] = "done\n";
+    churn(4 << 20); /* what the allocator itself needs is there */
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+        return 2;
+    for (int i = 0; i < 1 << 18; i++) {
+        void *volatile block = malloc(1000);
+        free(block);
+    }
+    bool written = write(1, done, sizeof done - 1) > 0;
+    syscall(SYS_exit, !written);
+    return 1;
+}
+
 /* In its parent's memory, and with it, the child's pid and /proc/self are another's. */
 static int vforked(void)
 {
@@ -355,6 +374,8 @@ int main(int argc, char **argv)
         return close2();
     if (strcmp(mode, "children") == 0)
         return children(argv[0]);
+    if (strcmp(mode, "strict") == 0)
+        return strict();
     if (strcmp(mode, "vfork") == 0)
         return vforked();
     if (strcmp(mode, "exec") == 0)

@@ -106,6 +106,9 @@ def filters(t, lists, directory):
 
 
 with s.Tap() as t, tempfile.TemporaryDirectory() as scratch:
+    result = s.run([VICTIM, 'strict'], 'monitor=off,memprofilerate=0')
+    t.ok((result.status, result.out, result.rest) == (0, 'done\n', []),
+         'monitor=off, nothing sampled: the library makes no call of its own, 256 MB under SECCOMP_MODE_STRICT', result)
     if not HEADER.exists():
         t.skip('the list of system calls', f'no {HEADER}')
     elif not t.missing('the list of system calls', 'strace'):
