@@ -1,85 +1,27 @@
 #include "view/rust_name.h"
 
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "view/rust_walk.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define NESTING_MOST 200 /* some 20 KiB of stack */
 #define STEPS_MOST 20000 /* paths and types, those that are referred back to each time */
-#define OUTPUT_MOST 16384
 #define UNICODE_MOST 128 /* letters of an identifier that is not ASCII */
-
-/* A walk over a v0 name, or the making of any name's text.  Once it has failed it does nothing. */
-struct walk {
-    const char *text; /* behind "_R": back references count from here */
-    size_t size, at;
-    unsigned nesting, steps;
-    uint64_t lifetimes; /* bound where we are */
-    bool silent;        /* what is read is not shown */
-    bool failed;
-    char *out;
-    size_t length;
-};
-
-static void put_bytes(struct walk *w, const char *bytes, size_t length)
-{
-    if (w->silent || w->failed)
-        return;
-    if (length >= OUTPUT_MOST - w->length) {
-        w->failed = true;
-        return;
-    }
-    memcpy(w->out + w->length, bytes, length);
-    w->length += length;
-}
-
-static void put(struct walk *w, const char *text)
-{
-    put_bytes(w, text, strlen(text));
-}
-
-static void put_number(struct walk *w, uint64_t number)
-{
-    char text[24];
-    put_bytes(w, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, number));
-}
-
-/* In UTF-8.  False: no such character. */
-static bool put_character(struct walk *w, uint64_t c)
-{
-    if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-        return false;
-    char bytes[4];
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const uint8_t first[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n; i-- > 1; c >>= 6)
-        bytes[i] = (char)(0x80 | (c & 0x3f));
-    bytes[0] = (char)(first[n] | c);
-    put_bytes(w, bytes, n);
-    return true;
-}
 
 /* ---- v0: letters and numbers ---- */
 
-static char peek(const struct walk *w)
+static bool take(struct rust_walk *w, char c)
 {
-    return w->failed || w->at == w->size ? 0 : w->text[w->at];
-}
-
-static bool take(struct walk *w, char c)
-{
-    if (peek(w) != c)
+    if (rust_peek(w) != c)
         return false;
     w->at++;
     return true;
 }
 
-static char next(struct walk *w)
+static char next(struct rust_walk *w)
 {
-    char c = peek(w);
+    char c = rust_peek(w);
     if (c)
         w->at++;
     else
@@ -87,35 +29,15 @@ static char next(struct walk *w)
     return c;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static uint64_t take_decimal(struct walk *w)
-{
-    uint64_t n = 0;
-    if (!is_digit(peek(w)))
-        w->failed = true;
-    else if (take(w, '0'))
-        return 0;
-    while (is_digit(peek(w))) {
-        if (n > w->size) /* of something that is in the name */
-            w->failed = true;
-        n = 10 * n + (uint64_t)(next(w) - '0');
-    }
-    return n;
-}
-
 /* "_" is 0, "0_" is 1. */
-static uint64_t take_base_62(struct walk *w)
+static uint64_t take_base_62(struct rust_walk *w)
 {
     uint64_t n = 0;
     if (take(w, '_'))
         return 0;
     while (!take(w, '_')) {
         char c = next(w);
-        unsigned digit = is_digit(c)            ? (unsigned)(c - '0')
+        unsigned digit = rust_is_digit(c)       ? (unsigned)(c - '0')
                          : c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 10
                          : c >= 'A' && c <= 'Z' ? (unsigned)(c - 'A') + 36
                                                 : 62;
@@ -129,7 +51,7 @@ static uint64_t take_base_62(struct walk *w)
 }
 
 /* A number that may be left out: then 0. */
-static uint64_t take_optional(struct walk *w, char tag)
+static uint64_t take_optional(struct rust_walk *w, char tag)
 {
     return take(w, tag) ? take_base_62(w) + 1 : 0;
 }
@@ -140,10 +62,10 @@ struct identifier {
     bool punycode;
 };
 
-static struct identifier take_identifier(struct walk *w)
+static struct identifier take_identifier(struct rust_walk *w)
 {
     struct identifier name = {.punycode = take(w, 'u')};
-    uint64_t length = take_decimal(w);
+    uint64_t length = rust_take_decimal(w);
     take(w, '_'); /* where the name begins with a digit or with that */
     if (w->failed || length > w->size - w->at) {
         w->failed = true;
@@ -185,7 +107,7 @@ static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_M
                 return 0;
             char c = name.bytes[at++];
             uint32_t digit = c >= 'a' && c <= 'z' ? (uint32_t)(c - 'a')
-                             : is_digit(c)        ? (uint32_t)(c - '0') + 26
+                             : rust_is_digit(c)   ? (uint32_t)(c - '0') + 26
                                                   : 36;
             uint32_t t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
             if (digit == 36 || digit > (UINT32_MAX - i) / weight)
@@ -211,29 +133,29 @@ static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_M
     return count;
 }
 
-static void put_identifier(struct walk *w, struct identifier name)
+static void put_identifier(struct rust_walk *w, struct identifier name)
 {
     if (w->failed)
         return;
     if (!name.punycode) {
-        put_bytes(w, name.bytes, name.length);
+        rust_put_bytes(w, name.bytes, name.length);
         return;
     }
     uint32_t letters[UNICODE_MOST];
     size_t count = punycode_decode(name, letters);
     w->failed |= !count;
     for (size_t i = 0; i < count; i++)
-        w->failed |= !put_character(w, letters[i]);
+        w->failed |= !rust_put_character(w, letters[i]);
 }
 
 /* ---- v0: paths, types, constants ---- */
 
-static void show_path(struct walk *w, bool value);
-static void show_type(struct walk *w);
-static void show_constant(struct walk *w);
+static void show_path(struct rust_walk *w, bool value);
+static void show_type(struct rust_walk *w);
+static void show_constant(struct rust_walk *w);
 
 /* Around each path, type and constant.  False: too much, or it has failed before. */
-static bool enter(struct walk *w)
+static bool enter(struct rust_walk *w)
 {
     if (w->nesting == NESTING_MOST || ++w->steps > STEPS_MOST)
         w->failed = true;
@@ -241,14 +163,14 @@ static bool enter(struct walk *w)
     return !w->failed;
 }
 
-static void leave(struct walk *w)
+static void leave(struct rust_walk *w)
 {
     w->nesting--;
 }
 
 /* Behind the "B": goes to where it refers to, which lies before it.  Not shown, it need not be
  * read again. */
-static bool refer(struct walk *w, size_t *back)
+static bool refer(struct rust_walk *w, size_t *back)
 {
     size_t here = w->at - 1;
     uint64_t to = take_base_62(w);
@@ -262,28 +184,28 @@ static bool refer(struct walk *w, size_t *back)
 }
 
 /* 'a is the outermost that is bound; '_ any. */
-static void show_lifetime(struct walk *w, uint64_t number)
+static void show_lifetime(struct rust_walk *w, uint64_t number)
 {
-    put(w, "'");
+    rust_put(w, "'");
     if (number > w->lifetimes) {
         w->failed = true;
     } else if (number == 0) {
-        put(w, "_");
+        rust_put(w, "_");
     } else {
         uint64_t depth = w->lifetimes - number;
         char letter = (char)('a' + depth % 26);
         if (depth < 26)
-            put_bytes(w, &letter, 1);
+            rust_put_bytes(w, &letter, 1);
         else
-            put(w, "_");
+            rust_put(w, "_");
         if (depth >= 26)
-            put_number(w, depth);
+            rust_put_number(w, depth);
     }
 }
 
 /* "for<'a, 'b> "; returns how many lifetimes that bound, to be taken off behind what they hold for.
  */
-static uint64_t show_binder(struct walk *w)
+static uint64_t show_binder(struct rust_walk *w)
 {
     uint64_t count = take_optional(w, 'G');
     if (count > STEPS_MOST) {
@@ -291,20 +213,20 @@ static uint64_t show_binder(struct walk *w)
         return 0;
     }
     for (uint64_t i = 0; i < count && !w->failed; i++) {
-        put(w, i ? ", " : "for<");
+        rust_put(w, i ? ", " : "for<");
         w->lifetimes++;
         show_lifetime(w, 1);
     }
     if (count)
-        put(w, "> ");
+        rust_put(w, "> ");
     return w->failed ? 0 : count;
 }
 
-static void show_arguments(struct walk *w)
+static void show_arguments(struct rust_walk *w)
 {
     for (unsigned i = 0; !w->failed && !take(w, 'E'); i++) {
         if (i)
-            put(w, ", ");
+            rust_put(w, ", ");
         if (take(w, 'L'))
             show_lifetime(w, take_base_62(w));
         else if (take(w, 'K'))
@@ -315,7 +237,7 @@ static void show_arguments(struct walk *w)
 }
 
 /* Where an implementation stands says less than what it is of. */
-static void skip_place(struct walk *w)
+static void skip_place(struct rust_walk *w)
 {
     bool before = w->silent;
     take_optional(w, 's');
@@ -324,7 +246,7 @@ static void skip_place(struct walk *w)
     w->silent = before;
 }
 
-static void show_nested(struct walk *w, bool value)
+static void show_nested(struct rust_walk *w, bool value)
 {
     char space = next(w);
     show_path(w, value);
@@ -332,24 +254,24 @@ static void show_nested(struct walk *w, bool value)
     struct identifier name = take_identifier(w);
     if (space >= 'A' && space <= 'Z') {
         const char *what = space == 'C' ? "closure" : space == 'S' ? "shim" : NULL;
-        put(w, "::{");
-        put_bytes(w, what ? what : &space, what ? strlen(what) : 1);
+        rust_put(w, "::{");
+        rust_put_bytes(w, what ? what : &space, what ? strlen(what) : 1);
         if (name.length)
-            put(w, ":");
+            rust_put(w, ":");
         put_identifier(w, name);
-        put(w, "#");
-        put_number(w, number);
-        put(w, "}");
+        rust_put(w, "#");
+        rust_put_number(w, number);
+        rust_put(w, "}");
     } else if (space < 'a' || space > 'z') {
         w->failed = true;
     } else if (name.length) {
-        put(w, "::");
+        rust_put(w, "::");
         put_identifier(w, name);
     }
 }
 
 /* With `open`, generic arguments stay open: true if there were some. */
-static bool show_path_of(struct walk *w, bool value, bool open)
+static bool show_path_of(struct rust_walk *w, bool value, bool open)
 {
     size_t back;
     bool left_open = false;
@@ -365,27 +287,27 @@ static bool show_path_of(struct walk *w, bool value, bool open)
         break;
     case 'M':
         skip_place(w);
-        put(w, "<");
+        rust_put(w, "<");
         show_type(w);
-        put(w, ">");
+        rust_put(w, ">");
         break;
     case 'X':
         skip_place(w);
         /* fall through */
     case 'Y':
-        put(w, "<");
+        rust_put(w, "<");
         show_type(w);
-        put(w, " as ");
+        rust_put(w, " as ");
         show_path(w, false);
-        put(w, ">");
+        rust_put(w, ">");
         break;
     case 'I':
         show_path(w, value);
-        put(w, value ? "::<" : "<");
+        rust_put(w, value ? "::<" : "<");
         show_arguments(w);
         left_open = open;
         if (!open)
-            put(w, ">");
+            rust_put(w, ">");
         break;
     case 'B':
         if (refer(w, &back)) {
@@ -400,29 +322,29 @@ static bool show_path_of(struct walk *w, bool value, bool open)
     return left_open;
 }
 
-static void show_path(struct walk *w, bool value)
+static void show_path(struct rust_walk *w, bool value)
 {
     show_path_of(w, value, false);
 }
 
 /* `dyn Trait<Argument, Output = Type> + 'a`. */
-static void show_dyn(struct walk *w)
+static void show_dyn(struct rust_walk *w)
 {
-    put(w, "dyn ");
+    rust_put(w, "dyn ");
     uint64_t bound = show_binder(w);
     for (unsigned i = 0; !w->failed && !take(w, 'E'); i++) {
         if (i)
-            put(w, " + ");
+            rust_put(w, " + ");
         bool open = show_path_of(w, false, true);
         while (take(w, 'p')) {
-            put(w, open ? ", " : "<");
+            rust_put(w, open ? ", " : "<");
             open = true;
             put_identifier(w, take_identifier(w));
-            put(w, " = ");
+            rust_put(w, " = ");
             show_type(w);
         }
         if (open)
-            put(w, ">");
+            rust_put(w, ">");
     }
     w->lifetimes -= bound;
     if (!take(w, 'L')) {
@@ -431,36 +353,36 @@ static void show_dyn(struct walk *w)
     }
     uint64_t lifetime = take_base_62(w);
     if (lifetime) {
-        put(w, " + ");
+        rust_put(w, " + ");
         show_lifetime(w, lifetime);
     }
 }
 
-static void show_function(struct walk *w)
+static void show_function(struct rust_walk *w)
 {
     uint64_t bound = show_binder(w);
     if (take(w, 'U'))
-        put(w, "unsafe ");
+        rust_put(w, "unsafe ");
     if (take(w, 'K')) {
-        put(w, "extern \"");
+        rust_put(w, "extern \"");
         if (take(w, 'C')) {
-            put(w, "C");
+            rust_put(w, "C");
         } else {
             struct identifier abi = take_identifier(w);
             for (size_t i = 0; i < abi.length && !w->failed; i++)
-                put_bytes(w, abi.bytes[i] == '_' ? "-" : &abi.bytes[i], 1);
+                rust_put_bytes(w, abi.bytes[i] == '_' ? "-" : &abi.bytes[i], 1);
         }
-        put(w, "\" ");
+        rust_put(w, "\" ");
     }
-    put(w, "fn(");
+    rust_put(w, "fn(");
     for (unsigned i = 0; !w->failed && !take(w, 'E'); i++) {
         if (i)
-            put(w, ", ");
+            rust_put(w, ", ");
         show_type(w);
     }
-    put(w, ")");
+    rust_put(w, ")");
     if (!take(w, 'u')) {
-        put(w, " -> ");
+        rust_put(w, " -> ");
         show_type(w);
     }
     w->lifetimes -= bound;
@@ -475,34 +397,34 @@ static const char *basic_type(char c)
     return c >= 'a' && c <= 'z' ? names[c - 'a'] : NULL;
 }
 
-static void show_reference(struct walk *w, bool mutable)
+static void show_reference(struct rust_walk *w, bool mutable)
 {
-    put(w, "&");
+    rust_put(w, "&");
     if (take(w, 'L')) {
         uint64_t lifetime = take_base_62(w);
         if (lifetime) {
             show_lifetime(w, lifetime);
-            put(w, " ");
+            rust_put(w, " ");
         }
     }
     if (mutable)
-        put(w, "mut ");
+        rust_put(w, "mut ");
     show_type(w);
 }
 
-static void show_tuple(struct walk *w)
+static void show_tuple(struct rust_walk *w)
 {
     unsigned count = 0;
-    put(w, "(");
+    rust_put(w, "(");
     for (; !w->failed && !take(w, 'E'); count++) {
         if (count)
-            put(w, ", ");
+            rust_put(w, ", ");
         show_type(w);
     }
-    put(w, count == 1 ? ",)" : ")");
+    rust_put(w, count == 1 ? ",)" : ")");
 }
 
-static void show_type(struct walk *w)
+static void show_type(struct rust_walk *w)
 {
     size_t back;
     if (!enter(w))
@@ -510,20 +432,20 @@ static void show_type(struct walk *w)
     char c = next(w);
     const char *basic = basic_type(c);
     if (basic) {
-        put(w, basic);
+        rust_put(w, basic);
     } else if (c == 'R' || c == 'Q') {
         show_reference(w, c == 'Q');
     } else if (c == 'P' || c == 'O') {
-        put(w, c == 'P' ? "*const " : "*mut ");
+        rust_put(w, c == 'P' ? "*const " : "*mut ");
         show_type(w);
     } else if (c == 'A' || c == 'S') {
-        put(w, "[");
+        rust_put(w, "[");
         show_type(w);
         if (c == 'A') {
-            put(w, "; ");
+            rust_put(w, "; ");
             show_constant(w);
         }
-        put(w, "]");
+        rust_put(w, "]");
     } else if (c == 'T') {
         show_tuple(w);
     } else if (c == 'F') {
@@ -543,38 +465,38 @@ static void show_type(struct walk *w)
 }
 
 /* Digits up to "_"; false: more than 64 bits, and then they are in *digits. */
-static bool take_hex(struct walk *w, uint64_t *number, struct identifier *digits)
+static bool take_hex(struct rust_walk *w, uint64_t *number, struct identifier *digits)
 {
     *number = 0;
     digits->bytes = w->text + w->at;
     for (digits->length = 0; !w->failed && !take(w, '_'); digits->length++) {
         char c = next(w);
-        if (!is_digit(c) && (c < 'a' || c > 'f'))
+        if (!rust_is_digit(c) && (c < 'a' || c > 'f'))
             w->failed = true;
-        *number = *number << 4 | (uint64_t)(is_digit(c) ? c - '0' : c - 'a' + 10);
+        *number = *number << 4 | (uint64_t)(rust_is_digit(c) ? c - '0' : c - 'a' + 10);
     }
     return digits->length <= 16;
 }
 
-static void show_letter(struct walk *w, uint64_t c)
+static void show_letter(struct rust_walk *w, uint64_t c)
 {
-    put(w, "'");
+    rust_put(w, "'");
     if (c == '\n')
-        put(w, "\\n");
+        rust_put(w, "\\n");
     else if (c == '\r')
-        put(w, "\\r");
+        rust_put(w, "\\r");
     else if (c == '\t')
-        put(w, "\\t");
+        rust_put(w, "\\t");
     else if (c == '\'' || c == '\\')
-        put(w, c == '\'' ? "\\'" : "\\\\");
+        rust_put(w, c == '\'' ? "\\'" : "\\\\");
     else
-        w->failed |= !put_character(w, c);
-    put(w, "'");
+        w->failed |= !rust_put_character(w, c);
+    rust_put(w, "'");
 }
 
 /* Of a whole number, a truth value or a letter; what unstable features allow beside them is not
  * understood. */
-static void show_constant(struct walk *w)
+static void show_constant(struct rust_walk *w)
 {
     size_t back;
     uint64_t number;
@@ -583,7 +505,7 @@ static void show_constant(struct walk *w)
         return;
     char type = next(w);
     if (type == 'p') {
-        put(w, "_");
+        rust_put(w, "_");
     } else if (type == 'B') {
         if (refer(w, &back)) {
             show_constant(w);
@@ -593,26 +515,26 @@ static void show_constant(struct walk *w)
         w->failed = true;
     } else {
         if (take(w, 'n'))
-            put(w, "-");
+            rust_put(w, "-");
         bool fits = take_hex(w, &number, &digits);
         if (!fits && !w->failed) {
-            put(w, "0x");
-            put_bytes(w, digits.bytes, digits.length);
+            rust_put(w, "0x");
+            rust_put_bytes(w, digits.bytes, digits.length);
         } else if (type == 'b' && number < 2) {
-            put(w, number ? "true" : "false");
+            rust_put(w, number ? "true" : "false");
         } else if (type == 'c') {
             show_letter(w, number);
         } else {
-            put_number(w, number);
+            rust_put_number(w, number);
         }
     }
     leave(w);
 }
 
 /* A path, the crate that it was made for, and what the compiler has put behind it. */
-static void show_v0(struct walk *w)
+static void show_v0(struct rust_walk *w)
 {
-    if (is_digit(peek(w))) /* a later version of the encoding */
+    if (rust_is_digit(rust_peek(w))) /* a later version of the encoding */
         w->failed = true;
     show_path(w, true);
     if (w->at < w->size && w->text[w->at] >= 'A' && w->text[w->at] <= 'Z') {
@@ -622,103 +544,19 @@ static void show_v0(struct walk *w)
     w->failed |= w->at < w->size && w->text[w->at] != '.' && w->text[w->at] != '$';
 }
 
-/* ---- the older form ---- */
-
-/* "17h" and 16 hexadecimal digits, which are a hash: many different ones. */
-static bool is_hash(const char *name, size_t length)
-{
-    unsigned seen = 0, different = 0;
-    if (length != 17 || name[0] != 'h')
-        return false;
-    for (size_t i = 1; i < length; i++) {
-        char c = name[i];
-        if (!is_digit(c) && (c < 'a' || c > 'f'))
-            return false;
-        seen |= 1u << (is_digit(c) ? c - '0' : c - 'a' + 10);
-    }
-    for (; seen; seen &= seen - 1)
-        different++;
-    return different >= 5;
-}
-
-/* "$LT$" and others at `name`; how long it is, 0: it is none. */
-static size_t put_escape(struct walk *w, const char *name, size_t length)
-{
-    static const struct {
-        const char *code, *text;
-    } escapes[] = {{"$SP$", "@"}, {"$BP$", "*"}, {"$RF$", "&"}, {"$LT$", "<"},
-                   {"$GT$", ">"}, {"$LP$", "("}, {"$RP$", ")"}, {"$C$", ","}};
-    for (size_t i = 0; i < sizeof escapes / sizeof escapes[0]; i++) {
-        size_t n = strlen(escapes[i].code);
-        if (length >= n && memcmp(name, escapes[i].code, n) == 0) {
-            put(w, escapes[i].text);
-            return n;
-        }
-    }
-    const char *end = length > 3 && name[1] == 'u' ? memchr(name + 1, '$', length - 1) : NULL;
-    uint64_t c = 0;
-    if (!end || end - name > 8)
-        return 0;
-    for (const char *at = name + 2; at < end; at++) {
-        if (!is_digit(*at) && (*at < 'a' || *at > 'f'))
-            return 0;
-        c = c << 4 | (uint64_t)(is_digit(*at) ? *at - '0' : *at - 'a' + 10);
-    }
-    return c >= ' ' && put_character(w, c) ? (size_t)(end - name) + 1 : 0;
-}
-
-static void show_legacy_part(struct walk *w, const char *name, size_t length)
-{
-    if (length > 1 && name[0] == '_' && name[1] == '$') {
-        name++;
-        length--;
-    }
-    for (size_t used; length && !w->failed; name += used, length -= used) {
-        used = *name == '$' ? put_escape(w, name, length) : 0;
-        if (!used && length > 1 && name[0] == '.' && name[1] == '.') {
-            put(w, "::");
-            used = 2;
-        } else if (!used) {
-            put_bytes(w, name, used = 1);
-        }
-    }
-}
-
-/* {LENGTH NAME} LENGTH HASH "E"; the walk stands behind "_ZN". */
-static void show_legacy(struct walk *w)
-{
-    for (unsigned i = 0; !w->failed; i++) {
-        uint64_t length = take_decimal(w);
-        if (w->failed || !length || length > w->size - w->at)
-            break;
-        const char *name = w->text + w->at;
-        w->at += (size_t)length;
-        if (peek(w) == 'E') {
-            w->at++;
-            bool ends = w->at == w->size || w->text[w->at] == '.';
-            w->failed |= !i || !ends || !is_hash(name, (size_t)length);
-            return;
-        }
-        if (i)
-            put(w, "::");
-        show_legacy_part(w, name, (size_t)length);
-    }
-    w->failed = true;
-}
-
 char *rust_name(const char *mangled)
 {
     bool v0 = strncmp(mangled, "_R", 2) == 0;
     if (!v0 && (strncmp(mangled, "_ZN", 3) != 0 || !strstr(mangled, "17h")))
         return NULL;
     const char *text = mangled + (v0 ? 2 : 3);
-    struct walk w = {.text = text, .size = strlen(text), .out = malloc(OUTPUT_MOST)};
+    struct rust_walk w = {.text = text, .size = strlen(text), .out = malloc(RUST_NAME_MOST)};
     if (!w.out)
         return NULL;
     if (v0)
         show_v0(&w);
     else
-        show_legacy(&w);
+        rust_show_legacy(&w);
     char *name = w.failed ? NULL : realloc(w.out, w.length + 1);
     if (name)
         name[w.length] = 0;
