@@ -11,6 +11,10 @@ struct block {
 };
 static struct block first;
 static uint32_t count; /* at least as many as there are */
+/* How many have ever been put in their places, and how many had been when all were last taken. One
+ * that is on its way to its place is in neither: whoever is stopped there (by a signal handler that
+ * frees too, by a debugger, by a fork for ever) is not waited for. */
+static uint32_t added, looked_at;
 
 static struct block *block_after(struct block *block)
 {
@@ -45,21 +49,25 @@ bool pending_add(uint64_t what)
         block = block_after(block);
         before -= before > 0;
     }
-    if (!block)
+    if (block)
+        __atomic_fetch_add(&added, 1, __ATOMIC_SEQ_CST);
+    else
         __atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
     return block != NULL;
 }
 
 bool pending_any(void)
 {
-    return __atomic_load_n(&count, __ATOMIC_SEQ_CST) != 0;
+    return __atomic_load_n(&added, __ATOMIC_SEQ_CST) !=
+           __atomic_load_n(&looked_at, __ATOMIC_RELAXED);
 }
 
 void pending_take(void (*fn)(uint64_t what))
 {
+    uint32_t now = __atomic_load_n(&added, __ATOMIC_SEQ_CST);
     for (struct block *block = &first; block;
          block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE))
-        for (unsigned i = 0; i < BLOCK && pending_any(); i++) {
+        for (unsigned i = 0; i < BLOCK && __atomic_load_n(&count, __ATOMIC_RELAXED); i++) {
             uint64_t what = __atomic_load_n(&block->what[i], __ATOMIC_RELAXED)
                                 ? __atomic_exchange_n(&block->what[i], 0, __ATOMIC_ACQUIRE)
                                 : 0;
@@ -68,4 +76,5 @@ void pending_take(void (*fn)(uint64_t what))
             fn(what);
             __atomic_fetch_sub(&count, 1, __ATOMIC_RELAXED);
         }
+    __atomic_store_n(&looked_at, now, __ATOMIC_RELAXED);
 }

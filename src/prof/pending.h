@@ -9,8 +9,9 @@
 
 /* `what` is not 0.  False: no memory. */
 bool pending_add(uint64_t what);
+/* Whether any have been added since all were taken. */
 bool pending_any(void);
-/* Takes all out, by one thread at a time. */
+/* Takes all out that pending_add has returned for; by one thread at a time. */
 void pending_take(void (*fn)(uint64_t what));
 
 #endif

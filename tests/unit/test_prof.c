@@ -309,6 +309,56 @@ static void test_locked(bool at)
     is(live_at((uintptr_t)blocks + 64, 1234), 0, "which goes with it");
 }
 
+/* A handler frees in the middle of another handler's free, at each of its instructions: the inner
+ * one neither waits for the outer, which cannot go on, nor takes what is not there yet. */
+static const char *const stepped_blocks = (const char *)UINT64_C(0x60000000);
+static unsigned steps;
+
+static void free_at_step(int signal)
+{
+    (void)signal;
+    if (steps < 600)
+        prof_free_at(stepped_blocks + 64 * ++steps);
+}
+
+static NOINLINE void free_stepped(const void *block)
+{
+    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc"); /* the trap flag */
+    prof_free_at(block);
+    __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+}
+
+static int stepped_copy(void)
+{
+    struct sigaction action = {.sa_handler = free_at_step};
+    double alloc, inuse, bytes;
+    if (!segment_check())
+        return 1;
+    for (unsigned i = 0; i <= 600; i++)
+        prof_alloc_at(stepped_blocks + 64 * i, 1300);
+    sigaction(SIGTRAP, &action, NULL);
+    prof_thread.busy = true;
+    free_stepped(stepped_blocks);
+    while (steps < 600)
+        free_at_step(0);
+    prof_thread.busy = false;
+    sums(1300, &alloc, &inuse, &bytes);
+    return inuse != 0 || bytes != 0 ? 2 : alloc < 601 ? 3 : 0;
+}
+
+static void test_stepped(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        _exit(stepped_copy());
+    }
+    waitpid(pid, &status, 0);
+    is(status, 0,
+       "a handler within a handler frees at each instruction: none is waited for or lost");
+}
+
 /* Threads sample and free as fast as they can, and are interrupted by handlers that free too. */
 enum { CROWD = 3, STASH = 20000 };
 static _Thread_local uint64_t *stash;
@@ -404,6 +454,7 @@ int main(void)
     test_locked(false);
     test_by_address();
     test_locked(true);
+    test_stepped();
     test_handlers();
     segment_fini();
     if (files)
