@@ -205,7 +205,9 @@ void own_forget(void *addr, size_t size)
          block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE))
         for (unsigned i = 0; i < OWN_BLOCK; i++) {
             struct own_range *range = &block->range[i];
-            if (__atomic_load_n(&range->start, __ATOMIC_RELAXED) == (uintptr_t)addr) {
+            /* Of size 0: a forked copy has one that its parent was about to give up. */
+            if (__atomic_load_n(&range->start, __ATOMIC_RELAXED) == (uintptr_t)addr &&
+                __atomic_load_n(&range->size, __ATOMIC_RELAXED)) {
                 __atomic_store_n(&range->size, 0, __ATOMIC_RELEASE);
                 __atomic_store_n(&range->start, 0, __ATOMIC_RELEASE);
                 return;
