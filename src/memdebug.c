@@ -22,6 +22,7 @@
 #include "prof/prof.h"
 #include "segment/segment.h"
 #include "service.h"
+#include "stack/loaded.h"
 #include "stack/unwind.h"
 #include "trace_file.h"
 #include "view/gctrace.h"
@@ -281,6 +282,7 @@ void memdebug_boot(void)
     int saved = errno;
     const char *reason = NULL;
     message_init();
+    loaded_begin();
     entry_choose(false);
     char *text = own_text();
     bool exec_child = options_parse(text);

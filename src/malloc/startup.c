@@ -79,8 +79,16 @@ static void add_module(uintptr_t address)
     }
 }
 
-/* Pages that are as their file has them, or not there; `fd` is of pagemap.  A module that has been
- * unloaded meanwhile does no harm: what is dropped in its place are pages of a file too. */
+/* Not of what may be unloaded: between the look at a page and its dropping there may be another, of
+ * the program's own memory. */
+static void add_lasting(uintptr_t start, uintptr_t end)
+{
+    struct loaded object;
+    if (loaded_at(start, &object) && loaded_for_ever(&object))
+        add(start, end);
+}
+
+/* Pages that are as their file has them, or not there; `fd` is of pagemap. */
 static void give_back(int fd, struct pages pages)
 {
     static uint64_t entries[512];
@@ -111,7 +119,7 @@ void startup_publish(uint64_t allocated_bytes)
     /* Of ours and the other allocator all of it, of others the tables that stacks have touched. */
     add_module(own_text_start);
     add_module(other_malloc);
-    modules_each_tables(add);
+    modules_each_tables(add_lasting);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
     for (unsigned i = 0; i < range_count && fd >= 0; i++)
         give_back(fd, ranges[i]);

@@ -8,6 +8,24 @@
 /* NULL before glibc 2.35.  By name: a reference would keep the library from loading there. */
 static int (*find_object)(void *address, struct dl_find_object *found);
 
+/* The first of the loader's list are those, and their records stay as they are. */
+static unsigned begun_with;
+
+void loaded_begin(void)
+{
+    for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next)
+        begun_with++;
+}
+
+bool loaded_for_ever(const struct loaded *object)
+{
+    const struct link_map *map = _r_debug.r_map;
+    for (unsigned i = 0; i < begun_with; i++, map = map->l_next)
+        if ((uintptr_t)map->l_ld == object->dynamic)
+            return true;
+    return false;
+}
+
 void loaded_init(void)
 {
     *(void **)&find_object = dlsym(RTLD_NEXT, "_dl_find_object");

@@ -20,11 +20,16 @@ struct loaded {
     const char *name;     /* as the loader has it: "" is the executable */
 };
 
+/* At the first allocation, when nothing has been loaded by dlopen: notes what the program was
+ * started with. */
+void loaded_begin(void);
 /* Once, at load: asks the loader for that function. */
 void loaded_init(void);
 /* False: none.  What it points to stays as long as the object: a return address on the caller's
  * stack keeps that loaded.  Async-signal-safe. */
 bool loaded_at(uintptr_t address, struct loaded *object);
+/* Whether the program was started with it: then it is never unloaded. */
+bool loaded_for_ever(const struct loaded *object);
 /* Its program headers; NULL: they do not lie in memory where the ELF header says. */
 const ElfW(Phdr) * loaded_headers(const struct loaded *object, unsigned *count);
 

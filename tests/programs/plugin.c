@@ -17,3 +17,11 @@ __attribute__((noinline)) void *plugin_allocate(unsigned long size,
     __asm__ volatile("" : "+r"(p));
     return p;
 }
+
+/* Tables for unwinding of several pages. */
+__asm__(".text\n"
+        ".rept 1000\n"
+        ".cfi_startproc\n"
+        "nop\n"
+        ".cfi_endproc\n"
+        ".endr\n");

@@ -2,6 +2,7 @@
 """What only the start needed is given back once it is over: our own code that ran once, the code of an
 allocator that ours stands in front of.  Unless somebody has written to it."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -43,3 +44,9 @@ with s.Tap() as t:
     for when in ('early', 'late'):
         result = s.run([program, when])
         t.ok(result.status == 0 and 'byte kept' in result.out, f'what somebody has written stays, {when}', result)
+    # With a sample of nearly each allocation, so that there is a stack that goes through it.
+    for options in ('memprofilerate=64KiB', 'memprofilerate=4096'):
+        result = s.run([program, 'gone', s.PROGRAMS / 'libplugin.so'], options)
+        kept = [int(n) for n in re.findall(r'\d+', result.out)]
+        t.ok(result.status == 0 and len(kept) == 2 and kept[0] == kept[1] > 0,
+             f'what lies where a library was that is gone is not ours to drop, {options}: {kept}', result)
