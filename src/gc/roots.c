@@ -308,13 +308,13 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
         mark_across(scan->mark, start, end);
 }
 
-/* Pages with contents that are not known to be barren. */
+/* Pages with contents that are not known to be barren; of data, as that looks at whole words. */
 static void scan_and_learn(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct scan *scan = ctx;
     uintptr_t from = start;
     start = MAX(start, (scan->from + OS_PAGE - 1) & ~(uintptr_t)(OS_PAGE - 1));
-    for (uintptr_t page = start; page < end && !scan->code; page += OS_PAGE)
+    for (uintptr_t page = start; page < end; page += OS_PAGE)
         if (mark_none_between(scan->mark, barren_lo(), barren_span(), page, page + OS_PAGE)) {
             scan_run(scan, from, page);
             from = page + OS_PAGE;
@@ -340,7 +340,10 @@ static void scan_tracked(struct scan *scan, uintptr_t start, uintptr_t end)
         pages_each_untracked(start, end, scan_run, scan);
     } else {
         scan->bytes = &scan->size->tracked_bytes;
-        barren_each_other(start, end, scan_other, scan);
+        if (scan->code)
+            pages_each_written(start, end, scan_run, scan);
+        else
+            barren_each_other(start, end, scan_other, scan);
     }
     scan->bytes = bytes;
 }

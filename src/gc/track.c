@@ -123,11 +123,12 @@ static void add_root(void *ctx, uintptr_t start, uintptr_t end)
     (void)ctx;
     if (end - start < TRACK_LEAST || track.count == TRACK_RANGES)
         return;
-    /* Not registered again where it is: a mapping that takes a place in it just now must not be
-     * taken for the one that was there (barren.h); pages_arm fails then. */
+    /* Where it is registered not all of it is again: a mapping that takes a place in it just now
+     * must not be taken for the one that was there (barren.h); pages_arm fails then.  The first
+     * page tells by whom: where the program tracks writes itself, it is refused. */
     bool known = pages_all_tracked(start, end);
     barren_range(start, end, known);
-    if ((known || watch(start, end)) && pages_arm(start, end, barren_written, NULL))
+    if (watch(start, known ? start + OS_PAGE : end) && pages_arm(start, end, barren_written, NULL))
         track.ranges[track.count++] = (struct track_range){start, end, TRACK_ROOTS};
     else
         barren_written(NULL, start, end);

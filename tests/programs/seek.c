@@ -11,7 +11,9 @@
  *   seek known CYCLES [ENGINE]   a list is lost; one goes out of sight for a cycle, into a register
  *                                for another, and is found again; cycles with nothing new between;
  *                                22 of these, one by that engine, three more; three in a child
- *   seek uffd CYCLES             memory under a userfaultfd of the program's own
+ *   seek uffd CYCLES             memory under a userfaultfd of the program's own, and such whose
+ *                                writes it tracks
+ *   seek code CYCLES             data becomes code half-way, in which alone a pointer is
  *
  * Each cycle is asked for by md_gc; "lost OBJECTS BYTES" is printed first, and whenever there may
  * be more. */
@@ -493,6 +495,53 @@ static void known(int cycles, const char *other)
 
 /* ---- a userfaultfd of its own ---- */
 
+/* Of newer headers than Debian 12's. */
+#define WP_UNPOPULATED (1u << 13)
+#define WP_ASYNC (1u << 15)
+struct scan_arg {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
+#define SCAN_WRITTEN (1u << 1)
+
+#define TRACKED_BYTES (4u << 20)
+
+/* Memory whose writes the program itself tracks; NULL: this kernel cannot. */
+static char *track_writes(void)
+{
+    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1 /* USER_MODE_ONLY */);
+    struct uffdio_api api = {.api = UFFD_API, .features = 1 | WP_UNPOPULATED | WP_ASYNC};
+    char *map =
+        mmap(NULL, TRACKED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct uffdio_register ask = {.range = {(uintptr_t)map, TRACKED_BYTES},
+                                  .mode = UFFDIO_REGISTER_MODE_WP};
+    if (fd < 0 || ioctl(fd, UFFDIO_API, &api) != 0 || ioctl(fd, UFFDIO_REGISTER, &ask) != 0)
+        return NULL;
+    memset(map, 1, TRACKED_BYTES);
+    struct uffdio_writeprotect arm = {.range = ask.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+    return ioctl(fd, UFFDIO_WRITEPROTECT, &arm) == 0 ? map : NULL;
+}
+
+/* The pages that have been written to since; up to 8 runs of them. */
+static long written_pages(const char *map)
+{
+    uint64_t runs[8][3];
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+    struct scan_arg arg = {.size = sizeof arg,
+                           .start = (uintptr_t)map,
+                           .end = (uintptr_t)map + TRACKED_BYTES,
+                           .vec = (uintptr_t)runs,
+                           .vec_len = 8,
+                           .category_mask = SCAN_WRITTEN,
+                           .return_mask = SCAN_WRITTEN};
+    long n = ioctl(fd, SCAN_IOCTL, &arg), pages = n < 0 ? -1 : 0;
+    for (long i = 0; i < n; i++)
+        pages += (long)(runs[i][1] - runs[i][0]) / 4096;
+    close(fd);
+    return pages;
+}
+
 static void own_uffd(int cycles)
 {
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1 /* USER_MODE_ONLY */);
@@ -517,14 +566,47 @@ static void own_uffd(int cycles)
     if (ioctl(fd, UFFDIO_COPY, &copy) != 0)
         exit(1);
     page[7] = NULL;
+    char *tracked = track_writes();
     for (int i = 0; i < cycles; i++) {
         usleep(2000);
         lose_one();
+        if (tracked && i < 100)
+            tracked[i * 8192] = 2;
         gc();
         if (map[7]->next == NULL)
             exit(1);
+        long written = tracked && i < 8 ? written_pages(tracked) : i + 1;
+        if (written != i + 1) {
+            printf("%ld pages written to, not %d\n", written, i + 1);
+            exit(1);
+        }
     }
     printf("kept\n");
+}
+
+/* ---- code made at run time ---- */
+
+static struct node *volatile meant;
+
+/* Its memory is data, which points to nothing, and becomes code without being written to again:
+ * then an address at any byte of it counts. */
+static void code(int cycles)
+{
+    size_t size = 8 << 20;
+    char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(map, 1, size);
+    meant = list(10);
+    memcpy(map + size / 2 + 3, (const void *)&meant, sizeof meant);
+    clear_stack();
+    for (int i = 0; i < cycles; i++) {
+        if (i == cycles / 2) {
+            if (mprotect(map, size, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+                exit(1);
+            meant = NULL;
+        }
+        lose_one();
+        gc();
+    }
 }
 
 int main(int argc, char **argv)
@@ -546,6 +628,8 @@ int main(int argc, char **argv)
         known(first, argc > 3 ? argv[3] : NULL);
     else if (strcmp(what, "uffd") == 0)
         own_uffd(first);
+    else if (strcmp(what, "code") == 0)
+        code(first);
     else
         return 2;
     printf("done\n");

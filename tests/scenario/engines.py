@@ -217,6 +217,7 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
         truth(t, engine, 'memory that is not malloc\'s', ['beside', '64', '30', 'move'], 10, s.BUSY, POOL)
         arrivals(t, engine)
         truth(t, engine, 'a userfaultfd of its own', ['uffd', '10'], 5, s.BUSY)
+        truth(t, engine, 'data that becomes code', ['code', '10'], 5, s.BUSY)
     work = Path(directory) / 'work.py'
     work.write_text(PYTHON)
     source = Path(directory) / 'empty.cpp'
