@@ -171,6 +171,17 @@ def forked(t):
         t.ok(s.wait_for(lives, 20, parent), 'with a segment of its own it is', row())
         result = memtop('gc', str(child))
         t.ok(result.status == 0 and row().get('cycles') == 1, 'and does a cycle of its own', (result, row()))
+    # What a killed process has left is there, whoever has it mapped still.
+    with s.running(['/usr/bin/python3', '-c', FORKER], 'gc=ready', ready='ready', env=PYMALLOC_OFF) as parent:
+        child = int(parent.text()[0].split()[1])
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        told = {row['pid']: row for row in objects(memtop('ps', '--json'))}.get(parent.pid, {})
+        t.equal(told.get('state'), 'dead', 'a dead parent is found while its copy lives', told)
+        t.ok(not row(), 'which is not taken for it', row())
+        result = memtop('heap', '-b', str(parent.pid))
+        t.ok(result.status == 0 and result.out, 'nor is its profile lost', result)
+        os.kill(child, signal.SIGKILL)
     # The same with sampling off: a segment, and no thread.
     with s.running(['/usr/bin/python3', '-c', FORKER], 'gc=ready,memprofilerate=0', ready='ready',
                    env=PYMALLOC_OFF) as parent:

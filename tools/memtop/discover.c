@@ -260,16 +260,17 @@ static void scan_process(struct scan *scan, pid_t pid)
     target->claims_other = false;
     target->dev = maps.dev;
     target->ino = maps.ino;
-    note_file(scan, &scan->files, maps.dev, maps.ino);
-    struct proc_stat stat;
-    if (proc_stat(pid, &stat) != 0)
-        return;
-    target->stopped = proc_stopped(&stat);
-    if (target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
+    struct proc_stat stat = {0};
+    bool runs = proc_stat(pid, &stat) == 0;
+    if (runs && target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
         note_file(scan, &scan->inherited, maps.dev, maps.ino);
-        scan->targets.count--; /* target_why_not tells of it */
+        scan->targets.count--; /* target_why_not tells of it; the file may be a dead one's */
         return;
     }
+    note_file(scan, &scan->files, maps.dev, maps.ino);
+    if (!runs)
+        return;
+    target->stopped = proc_stopped(&stat);
     if (target->state != TARGET_LIVE)
         snprintf(target->name, sizeof target->name, "%s", stat.comm);
     proc_cmdline(pid, target->cmdline, sizeof target->cmdline);
