@@ -241,6 +241,10 @@ static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
+    if (extents_torn()) {
+        work->reason = "the heap was growing when this process was forked";
+        return;
+    }
     if ((work->reason = permit_cycle()) || (work->reason = too_spread()) ||
         (work->reason = snapshot_prepare()))
         return;

@@ -28,6 +28,7 @@ static uint64_t total_bytes;
 static struct table adopted;
 
 static struct lock extents_lock = LOCK_INIT(LOCK_EXTENTS);
+static bool torn;
 static uint32_t changes; /* of `live`: odd within one, so that it can be read without the lock */
 
 static void begin_change(void)
@@ -83,7 +84,13 @@ void extents_renew(void)
     pinned = false;
     extents = live.at;
     extent_count = live.count;
+    torn |= changes & 1;
     changes = 0;
+}
+
+bool extents_torn(void)
+{
+    return torn;
 }
 
 void extents_pin(void)

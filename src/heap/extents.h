@@ -33,6 +33,9 @@ const struct extent *extents_live(unsigned *count);
 unsigned extents_copy(struct extent *to, unsigned room);
 /* In a forked copy. */
 void extents_renew(void);
+/* Whether the fork came in the middle of another thread's change: what is listed may be anything,
+ * and there can be no cycle in this process. */
+bool extents_torn(void);
 
 /* Memory that jemalloc has from elsewhere: extent hooks of the program's, sbrk.  Nothing where
  * there is no object map.  Called before any block is in it.  What is listed already stays what it

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
 int heap_munmap(void *addr, size_t size);
@@ -280,6 +282,52 @@ static int renew(void *argument)
     return !(extents_stable() && map_pages(1, 1) && extent_count == 1);
 }
 
+static void *map_on(void *stop)
+{
+    while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED)) {
+        map_pages(1, 1);
+        heap_munmap(arena + PAGE, PAGE);
+    }
+    return NULL;
+}
+
+/* 0: the table is whole; 1: it is not, and says so. */
+static int look_at_copy(void)
+{
+    extents_renew();
+    if (extents_torn())
+        return 1;
+    for (unsigned i = 1; i < extent_count; i++)
+        if (extents[i - 1].end >= extents[i].start)
+            return 2;
+    return extent_count == PAGES / 2 || extent_count == PAGES / 2 - 1 ? 0 : 3;
+}
+
+static void test_forks(void)
+{
+    enum { FORKS = 300 };
+    unsigned ends[5] = {0};
+    bool stop = false;
+    pthread_t thread;
+    clear();
+    for (size_t page = 0; page < PAGES; page += 2)
+        map_pages(page, 1);
+    pthread_create(&thread, NULL, map_on, &stop);
+    for (int i = 0; i < FORKS; i++) {
+        int status = 4 << 8;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(look_at_copy());
+        waitpid(pid, &status, 0);
+        ends[status >> 8 < 4 ? status >> 8 : 4]++;
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    clear();
+    ok(ends[0] + ends[1] == FORKS, "of %d copies forked beside changes %u know that they have none",
+       FORKS, ends[1]);
+}
+
 int main(void)
 {
     /* Without an object map there is nothing to open. */
@@ -301,6 +349,7 @@ int main(void)
     tap_skip("copies beside changes", "this test races on purpose");
 #else
     test_copy();
+    test_forks();
 #endif
     test_full();
     return tap_done();
