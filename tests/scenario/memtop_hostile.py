@@ -109,7 +109,7 @@ def damaged(t, directory, whole):
     t.ok(result.status == 0 and not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f]', result.out),
          'control characters in a name do not reach the terminal', result)
     result = memtop('-b', '-n1', '--json', copy)
-    t.ok(result.status == 0 and result.out.startswith('{"version":1'), 'nor break JSON', result)
+    t.ok(result.status == 0 and result.out.startswith('{"version":2'), 'nor break JSON', result)
     future = bytearray(whole)
     struct.pack_into('<I', future, 8, 99)
     copy.write_bytes(future)
