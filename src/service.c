@@ -32,6 +32,7 @@
 #define LONGEST_SLEEP_NS 60000000000
 #define TIDY_NS 10000000
 #define KEPT_CHECK_NS 1000000000
+#define SHOW_NS 1000000000 /* of our thread's life, until memtop can see the process anyhow */
 #define LAST_CHECK_NS 100000000
 #define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
 
@@ -50,6 +51,7 @@ static uint32_t answered; /* the number of the last one done or withdrawn; futex
 static const char *job_path;
 static int job_result; /* of the job `answered`, until the next is asked for */
 static int service_tid;
+static int64_t served_since_ns;
 
 static void futex_wake(uint32_t *word)
 {
@@ -169,6 +171,14 @@ static int64_t look(void)
         again = MIN(again, next);
     }
     again = MIN(again, dump_due(now));
+    /* Whoever has asked for cycles can ask memtop about them, though the program may allocate next
+     * to nothing.  Not at once: most small programs have ended by then, and a server has given up
+     * its user, who could not remove the file. */
+    int64_t show_ns = served_since_ns + SHOW_NS;
+    if (now < show_ns)
+        again = MIN(again, show_ns);
+    else if (segment_show())
+        again = MIN(again, now + TIDY_NS);
     if (segment_tidy())
         again = MIN(again, now + TIDY_NS);
     return again;
@@ -245,6 +255,7 @@ static void *serve(void *unused)
     prctl(PR_SET_NAME, "memdebug");
     arena_use_own();
     segment_set_flags(MD_FLAG_THREAD);
+    served_since_ns = os_now_ns();
     while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
         if (!segment_check())
             break;

@@ -433,6 +433,18 @@ bool segment_forked(void)
     return canary && !__atomic_load_n(&canary->known, __ATOMIC_ACQUIRE);
 }
 
+bool segment_show(void)
+{
+    if (!segment_check() || option_number(OPTION_MONITOR) == 0 ||
+        __atomic_load_n(&is_file, __ATOMIC_RELAXED))
+        return false;
+    if (__atomic_exchange_n(&drafting, true, __ATOMIC_ACQUIRE))
+        return true;
+    bool done = is_file || make_file();
+    __atomic_store_n(&drafting, false, __ATOMIC_RELEASE);
+    return !done;
+}
+
 void segment_keep(void)
 {
     if (!segment_check() || option_number(OPTION_MONITOR) == 0)
@@ -441,10 +453,8 @@ void segment_keep(void)
     segment_set_flags(MD_FLAG_REPORT);
     /* Exit may have been called by a signal handler in the middle of our own work, or while a
      * thread of ours is stuck in it: then a file that is there stays, and none is made. */
-    if (is_file || lock_held_here() || __atomic_exchange_n(&drafting, true, __ATOMIC_ACQUIRE))
-        return;
-    make_file();
-    __atomic_store_n(&drafting, false, __ATOMIC_RELEASE);
+    if (!lock_held_here())
+        segment_show();
 }
 
 void segment_fini(void)

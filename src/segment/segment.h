@@ -1,8 +1,8 @@
 /* The writer's side of the segment: where the file lives, how it comes and goes, and room for
  * records in it.  Callers fill records in place; the format is <memdebug/segment.h>.
  *
- * Before the process has allocated 512 KiB, with monitor=off, and where no tmpfs is to be had, the
- * same tables lie in private memory: the callers see no difference.
+ * Before the process has allocated 512 KiB or a thread of ours has shown it, with monitor=off, and
+ * where no tmpfs is to be had, the same tables lie in private memory: callers see no difference.
  *
  * In a forked copy segment_check() finds out (a page that the kernel wipes on fork) and starts a
  * segment of its own.  Nothing here waits for another process, and a full tmpfs is an answer (NULL,
@@ -27,6 +27,9 @@ bool segment_check(void);
 /* Called with bytes allocated so far: makes the file when it is due, makes it anew if it was
  * unlinked (looked at once a second). */
 void segment_publish(uint64_t allocated_bytes);
+/* Makes the file, if there is none, however little has been allocated; for a thread of ours, or at
+ * exit.  True: a lock was not to be had, try again. */
+bool segment_show(void);
 /* Clears away a little more of what dead processes of this user have left, where a creation has not
  * come to the end of it; for a thread of ours.  True: there is still more. */
 bool segment_tidy(void);
