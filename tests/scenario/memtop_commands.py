@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -147,6 +148,40 @@ def awaited(t):
             else:
                 t.ok(watcher.returncode == 0 and json.loads(out)['name'] == PYTHON_NAME,
                      'a small process is waited for', f'{watcher.returncode} {out} {err}')
+
+
+def small(t):
+    """Who asks for cycles is seen after a second, however little is allocated.  A name is a process's for
+    every command, though a file of that name, its executable, lies beside; without a process it is no segment."""
+    with tempfile.TemporaryDirectory() as directory:
+        dozer = Path(directory) / 'dozer'
+        shutil.copy('/bin/sleep', dozer)
+        with s.running([dozer, '600'], 'gc=ready') as process:
+            t.ok(s.wait_for(lambda: memtop('gc', str(process.pid)).status == 0, 60, process),
+                 'memtop gc, of a program that allocates nothing', memtop('gc', str(process.pid)))
+            time.sleep(1)
+            result = memtop('leaks', str(process.pid), '--no-cycle')
+            t.ok(result.status == 0 and re.search(r'as its last cycle saw it, \S+s ago', result.err),
+                 'leaks --no-cycle says how old that is', result)
+            process.send_signal(signal.SIGSTOP)
+            for command in ('gc', 'leaks'):
+                begin = time.monotonic()
+                result = memtop(command, str(process.pid))
+                t.ok(result.status == 1 and 'is stopped' in result.err and time.monotonic() - begin < 8,
+                     f'memtop {command} does not wait for a stopped process', result)
+            result = memtop('tail', 'dozer', cwd=directory)
+            t.ok(result.status == 0 and f'pid {process.pid} dozer' in result.out, 'tail NAME, a file of that name beside',
+                 result)
+        for path in s.segments(process.pid):
+            path.unlink()
+        result = memtop('leaks', 'dozer', cwd=directory)
+        t.ok(result.status == 1 and 'no process is called dozer' in result.err, 'a program file is not taken for a segment',
+             result)
+        log = Path(directory) / 'log'
+        log.write_text('gc 1 @0.100s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, 1->1->1 MB, 5 MB goal, '
+                       '0 MB stacks, 0 MB globals, 2 P\n')
+        result = memtop('tail', 'log', cwd=directory)
+        t.ok(result.status == 0 and '1 cycles' in result.out, 'tail NAME, a log and no process', result)
 
 
 def forked(t):
@@ -440,6 +475,7 @@ with s.Tap() as t:
     listing(t)
     reasons(t)
     awaited(t)
+    small(t)
     forked(t)
     figures(t)
     estimates(t)

@@ -40,6 +40,7 @@ def titles(t):
         watched = objects(memtop('--json', '-n1', process.pid))
         t.equal(watched[0]['command'], 'titled: busy with 7', 'in the view of one process too')
         t.equal(memtop('-b', '-n1', 'titled').status, 0, 'it is found by its name')
+        t.equal(memtop('-b', '-n1', 'titled: busy with 7').status, 0, 'and by its title')
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         text, row = row_of(process.pid)

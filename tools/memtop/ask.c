@@ -62,6 +62,9 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
 {
     struct segment_file control;
     char text[160];
+    if (source->target.stopped)
+        return fail(error, EAGAIN, source,
+                    "is stopped, by a signal or a debugger: no cycle before it goes on");
     int result = segment_file_open(&control, source->target.path, true, error);
     if (result)
         return result;

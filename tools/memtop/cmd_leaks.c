@@ -6,6 +6,7 @@
 #include "report.h"
 #include "save.h"
 #include "source.h"
+#include "units.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -246,6 +247,17 @@ static int print_to(const char *path, struct leaks *leaks, const struct source *
     return status;
 }
 
+/* A report of what a cycle saw some time ago says nothing of what came since. */
+static void tell_age(const struct source *source, const struct leaks *leaks, double now_ds)
+{
+    char age[UNITS_SIZE];
+    double seconds = now_ds / 10 - (double)leaks->cycle.start_ns / 1e9;
+    if (leaks->has_cycle && seconds >= 1)
+        cli_error("%d %s: as its last cycle saw it, %s %s", (int)source->target.pid,
+                  source->target.name, units_age(age, seconds),
+                  source->state == SOURCE_LIVE ? "ago" : "before it last wrote");
+}
+
 static int tell(struct source *source, const struct options *options, struct inputs *in)
 {
     struct leaks leaks;
@@ -277,6 +289,8 @@ static int tell(struct source *source, const struct options *options, struct inp
         cli_error("%s", error);
     else
         status = print_to(options->output, &leaks, source, options, in, now_ds);
+    if (status == EXIT_DONE && (options->no_cycle || source->target.state != TARGET_LIVE))
+        tell_age(source, &leaks, now_ds);
     if (status == EXIT_DONE && options->leak_status)
         status = leaks_found(&leaks)    ? options->leak_status
                  : !leaks_known(&leaks) ? EXIT_FAILED

@@ -10,7 +10,6 @@
 #include "view/gctrace.h"
 #include "view/plain_text.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <poll.h>
@@ -47,29 +46,31 @@ static void inputs_close(struct inputs *inputs)
     free(inputs->input);
 }
 
-/* A file that is there is a log, unless it is a segment; all else is a process. */
-static bool is_log(const char *name)
+static int open_log(struct input *input)
 {
-    char magic[8];
-    struct stat st;
-    if (strcmp(name, "-") == 0 || (strchr(name, '/') && stat(name, &st) != 0))
-        return true;
-    if (stat(name, &st) != 0)
-        return false;
-    int fd = S_ISREG(st.st_mode) ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    bool segment = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic &&
-                   memcmp(magic, MD_SEGMENT_MAGIC, sizeof magic) == 0;
-    if (fd >= 0)
-        close(fd);
-    return !segment;
+    int error = logread_open(&input->log, input->name);
+    if (!error)
+        return EXIT_DONE;
+    cli_error("%s: %s", input->name, strerror(error));
+    return EXIT_FAILED;
 }
 
-static int open_target(struct input *input)
+/* A path is a log, unless it is a segment.  A mere name is what it is to all other commands, a
+ * process; if there is none of that name on memdebug, a log. */
+static int open_input(struct input *input, const char *name)
 {
     struct target target;
     struct targets matches;
+    struct stat st;
     char message[TARGET_MESSAGE_SIZE], error[VIEW_ERROR_SIZE];
-    int found = target_resolve(input->name, &target, message, &matches);
+    input->name = name;
+    if (strcmp(name, "-") == 0 || (strchr(name, '/') && !target_is_segment(name)))
+        return open_log(input);
+    int found = target_resolve(name, &target, message, &matches);
+    if (found == 1 && stat(name, &st) == 0 && !target_is_segment(name)) {
+        targets_fini(&matches);
+        return open_log(input);
+    }
     if (found == 2)
         cli_targets(message, &matches);
     else if (found)
@@ -83,18 +84,6 @@ static int open_target(struct input *input)
     }
     input->is_target = true;
     return EXIT_DONE;
-}
-
-static int open_input(struct input *input, const char *name)
-{
-    input->name = name;
-    if (!is_log(name))
-        return open_target(input);
-    int error = logread_open(&input->log, name);
-    if (!error)
-        return EXIT_DONE;
-    cli_error("%s: %s", name, strerror(error));
-    return EXIT_FAILED;
 }
 
 static int inputs_open(struct inputs *inputs, const struct options *options)

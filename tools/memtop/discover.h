@@ -53,7 +53,9 @@ struct targets {
 int targets_scan(struct targets *targets); /* 0 or ENOMEM */
 void targets_fini(struct targets *targets);
 
-/* Finds the one that `text` means: a pid, a process name, or the path of a segment file.
+/* Whether a plain file begins as segments do. */
+bool target_is_segment(const char *path);
+/* Finds the one that `text` means: a pid, a process's name or title, or the path of a segment file.
  * 0 found; 1 there is none, `message` says why and what to do, and target->pid is not 0 where one
  * may still come; 2 it is ambiguous, `message` is one line and `matches` has them. */
 #define TARGET_MESSAGE_SIZE 512

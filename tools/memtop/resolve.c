@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,11 +129,11 @@ static bool runs(const char *cmdline, const char *name)
            (n == length || cmdline[length - n - 1] == '/');
 }
 
-/* Also by what it was started as, if it has a title now. */
+/* Also by its title, whole, and by what it was started as, if it has a title now. */
 static bool same_name(const struct target *target, const char *text)
 {
-    return strcmp(target->name, text) == 0 || runs(target->cmdline, text) ||
-           runs(target->header.cmdline, text);
+    return strcmp(target->name, text) == 0 || strcmp(target->cmdline, text) == 0 ||
+           runs(target->cmdline, text) || runs(target->header.cmdline, text);
 }
 
 static int resolve_name(const char *text, const struct targets *targets, struct target *target,
@@ -177,6 +178,20 @@ static int resolve_name(const char *text, const struct targets *targets, struct 
     return result;
 }
 
+bool target_is_segment(const char *path)
+{
+    char magic[sizeof MD_SEGMENT_MAGIC - 1];
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool is = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic &&
+              memcmp(magic, MD_SEGMENT_MAGIC, sizeof magic) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
                    struct targets *matches)
 {
@@ -201,8 +216,7 @@ int target_resolve(const char *text, struct target *target, char message[TARGET_
     int result = is_pid(text, &pid) ? resolve_pid(pid, &targets, target, message)
                                     : resolve_name(text, &targets, target, message, matches);
     targets_fini(&targets);
-    struct stat st;
-    if (result == 1 && stat(text, &st) == 0 && S_ISREG(st.st_mode)) /* a file without a / */
+    if (result == 1 && target_is_segment(text)) /* a file without a / */
         return resolve_path(text, target, message);
     return result;
 }
