@@ -110,7 +110,10 @@ static void read_code(struct jit_code *jit)
     char path[64], *line = NULL;
     size_t size = 0;
     jit->code_count = 0;
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)jit->place->pid);
+    if (jit->place->pid == getpid()) /* also where the main thread has left */
+        snprintf(path, sizeof path, "/proc/thread-self/maps");
+    else
+        snprintf(path, sizeof path, "/proc/%d/maps", (int)jit->place->pid);
     FILE *maps = jit->place->pid > 0 ? fopen(path, "re") : NULL;
     while (maps && getline(&line, &size, maps) > 0) {
         struct range r;

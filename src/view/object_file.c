@@ -34,16 +34,16 @@ static int find_file(const char *root, const char *path, int flags)
     return fd;
 }
 
-/* Opens what find_file has found, and closes that. */
+/* Opens what find_file has found, and closes that; also where the main thread has left. */
 static int open_found(int found, const uid_t *owner)
 {
     struct stat st;
-    char link[32];
+    char link[48];
     int fd = -1;
     if (found < 0)
         return -1;
     if (fstat(found, &st) == 0 && S_ISREG(st.st_mode) && (!owner || st.st_uid == *owner)) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", found);
+        snprintf(link, sizeof link, "/proc/thread-self/fd/%d", found);
         fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     }
     close(found);
