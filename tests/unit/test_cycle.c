@@ -428,8 +428,11 @@ static void test_skip(void)
     pthread_join(thread, NULL);
     ok(!done && skipped.flags == (MD_CYCLE_SKIPPED | MD_CYCLE_FORCED) && skipped.number == 0,
        "a cycle that cannot be done is skipped and has no number");
-    ok(strcmp(skipped.reason, "a thread did not stop") == 0 && skipped.attempts == 4,
-       "it says why: %s, after %u attempts", skipped.reason, skipped.attempts);
+    /* The last of them is called off where the tracer has had no CPU. */
+    bool known = strcmp(skipped.reason, "a thread did not stop") == 0 ||
+                 strcmp(skipped.reason, WORLD_CALLED_OFF) == 0;
+    ok(known && skipped.attempts == 4, "it says why: %s, after %u attempts", skipped.reason,
+       skipped.attempts);
     ok(skipped.stop1_ns > 30000000 && skipped.live_objects == 0,
        "and what it cost: %lu us of pause", skipped.stop1_ns / 1000);
     uint64_t hidden_big = (uintptr_t)th_alloc(2 * th_in_use_bytes() + (8 << 20)) ^ HIDE;
