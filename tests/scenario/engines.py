@@ -244,7 +244,8 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
         cycles, skips = records(s.run([POOL, 'beside', '200', '16'], JSON + 'wp'))
         looked_at = [c['globals_bytes'] >> 20 for c in cycles]
         # All that has pointers is in an eighth of it: 25 MB.  A skipped cycle begins anew.
-        t.ok(looked_at and looked_at[0] >= 200 and (min(looked_at) < 60 or s.HOSTILE or len(skips) > 4),
+        # (In the hostile build other cycles have looked before.)
+        t.ok(looked_at and (looked_at[0] >= 200 or s.HOSTILE) and (min(looked_at) < 60 or s.HOSTILE or len(skips) > 4),
              f'wp: what has not changed is not looked at again: {looked_at} MB, {len(skips)} skipped', skips)
         t.ok(all(c['unreachable_objects'] == 40 for c in cycles), 'wp: and all that is lost is found', cycles)
     # What is not heap counts: a clone copies the page tables of all of it.

@@ -115,7 +115,7 @@ def crowded(t, shared):
         path.touch()
         os.chown(path, NOBODY, NOBODY)
     after = calls_made(shared)
-    t.ok(0 < after - before < 400,
+    t.ok(0 < after - before < 1000, # each creation looks at two windows; the hostile build has more
          f'20,000 files of another user: {after - before} calls more than the {before} without')
     for path in shared.iterdir():
         path.unlink()
