@@ -122,7 +122,8 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
             address = '127.0.0.1:%d' % free.getsockname()[1]
         web = subprocess.Popen([s.find('go'), 'tool', 'pprof', '-no_browser', f'-http={address}', one],
                                stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               env=s.environment(preload=False), stdin=subprocess.DEVNULL)
+                               env=s.environment(preload=False), stdin=subprocess.DEVNULL,
+                               start_new_session=True)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
         def page():
@@ -131,7 +132,7 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
             except OSError:
                 return ''
         t.ok(s.wait_for(lambda: 'churn' in page(), 20, web), 'pprof -http', page())
-        web.kill()
+        os.killpg(web.pid, signal.SIGKILL)  # go has started another program for it
         web.wait()
 
     # Where they cannot be written: said once, the program unharmed.
