@@ -5,6 +5,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "base/os.h"
+#include "own_names.h"
 #include "segment/segment.h"
 #include "view/pprof.h"
 
@@ -57,8 +58,7 @@ static int encode(struct profile *profile, char *error)
         return result;
     /* What is counted is published with the next 64 KiB; a dump wants it now. */
     snap.header.counters = *segment_counters();
-    struct symbolizer_options options = {.pid = getpid(), .own_pid = getpid(), .uid = geteuid()};
-    struct symbolizer *symbolizer = symbolizer_create(&options);
+    struct symbolizer *symbolizer = own_names_create(false);
     struct profile_options how = {.kind = &profile_kind_heap, .symbolizer = symbolizer};
     result = profile_from_snapshot(profile, &snap, &how, error);
     symbolizer_destroy(symbolizer);

@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "base/os.h"
 #include "malloc/counts.h"
+#include "own_names.h"
 #include "segment/segment.h"
 #include "view/leaks.h"
 
@@ -219,9 +220,7 @@ static int report(char *error)
         return result;
     snap.header.counters = *segment_counters();
     read_suppressions(&suppressions);
-    struct symbolizer_options options = {
-        .pid = getpid(), .own_pid = getpid(), .uid = geteuid(), .full_names = true};
-    struct symbolizer *symbolizer = symbolizer_create(&options);
+    struct symbolizer *symbolizer = own_names_create(true);
     struct leaks_options how = {.symbolizer = symbolizer, .suppressions = &suppressions};
     result = leaks_build(&leaks, &snap, &how, error);
     if (!result)

@@ -9,7 +9,8 @@
 set -eu
 
 # redis-tools has the server's program under another name; redis-server would start a service.
-build='gcc g++ libc6-dev pkgconf meson ninja-build binutils libjemalloc-dev libunwind-dev
+# By dpkg-dev meson knows in which folder libraries lie.
+build='gcc g++ libc6-dev dpkg-dev pkgconf meson ninja-build binutils scdoc libjemalloc-dev libunwind-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
 test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy'
 # A|B: the first that there is.

@@ -11,7 +11,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void load(void)
 {
     /* Not RTLD_DEEPBIND: it would free with one malloc what another gave. */
-    void *library = dlopen("libdw.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(LIBDW_SONAME, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return;
     complete = true;

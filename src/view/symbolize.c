@@ -69,9 +69,11 @@ static demangle_function *find_demangle(bool load_cxx)
     return result;
 }
 
-bool symbolizer_available(void)
+const char *symbolizer_missing(void)
 {
-    return libdw_get() != NULL;
+    return libdw_get() ? NULL
+                       : "names of functions are missing: " LIBDW_SONAME
+                         " is not here (Debian: apt-get install libdw1)";
 }
 
 struct symbolizer *symbolizer_create(const struct symbolizer_options *options)

@@ -42,12 +42,13 @@ struct symbol_frame {
     uint32_t start_line;
 };
 
-/* NULL: no memory.  That libdw is not there is no error: symbolizer_available says so. */
+/* NULL: no memory.  That libdw is not there is no error: symbolizer_missing says so. */
 struct symbolizer *symbolizer_create(const struct symbolizer_options *options);
 void symbolizer_destroy(struct symbolizer *s); /* accepts NULL */
 
-/* Whether this process can have libdw at all; if not, every look-up finds nothing. */
-bool symbolizer_available(void);
+/* NULL, or that this process cannot have libdw, so that every look-up finds nothing, and what to
+ * do: one phrase for whoever would have got names. */
+const char *symbolizer_missing(void);
 
 /* The frames at `address`, innermost inlined function first.  `address` is of the instruction
  * itself: for a return address give pc - 1.  `module` must hold it; NULL: none does, and it is one

@@ -557,8 +557,8 @@ int main(void)
 {
     test_simple_names();
     setenv("DEBUGINFOD_URLS", "http://127.0.0.1:9/", 1);
-    if (!symbolizer_available()) {
-        tap_skip("symbols", "libdw.so.1 cannot be loaded");
+    if (symbolizer_missing()) {
+        tap_skip("symbols", symbolizer_missing());
         return tap_done();
     }
     if (!mkdtemp(directory))

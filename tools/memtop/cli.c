@@ -4,6 +4,7 @@
 #include "term.h"
 #include "units.h"
 #include "view/plain_text.h"
+#include "view/symbolize.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -76,6 +77,15 @@ void cli_error(const char *format, ...)
     plain_text(clean, sizeof clean, line, sizeof line);
     fflush(stdout);
     fprintf(stderr, "memtop: %s\n", clean);
+}
+
+void cli_missing_names(void)
+{
+    static bool said;
+    const char *missing = symbolizer_missing();
+    if (missing && !said)
+        cli_error("%s", missing);
+    said = true;
 }
 
 void cli_targets(const char *message, const struct targets *matches)

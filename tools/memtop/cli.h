@@ -47,6 +47,8 @@ int cli_main(int argc, char **argv);
 
 /* "memtop: ..." as one line on stderr. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Where names of functions cannot be had, says so, once. */
+void cli_missing_names(void);
 /* The message of target_resolve; an ambiguous name's processes below it. */
 struct targets;
 void cli_targets(const char *message, const struct targets *matches);

@@ -101,6 +101,7 @@ static int heap_of_target(const struct target *target, const struct options *opt
         cli_error("%s", error);
         return EXIT_FAILED;
     }
+    cli_missing_names();
     int status = EXIT_FAILED;
     const char *type = wanted_type(options);
     result = source_poll(&source, snapshot_of_profile(source.file.base, source.file.size), error);

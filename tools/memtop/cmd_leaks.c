@@ -269,6 +269,7 @@ static int tell(struct source *source, const struct options *options, struct inp
                   source->target.name);
         return EXIT_FAILED;
     }
+    cli_missing_names();
     if (options->output && !options->json) {
         int result = save_profile(source, options->output, -1, "leak_space", error);
         if (result)

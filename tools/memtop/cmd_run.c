@@ -159,6 +159,7 @@ int command_run(const struct options *options)
     run.end_ns = monotonic_ns();
     if (run.watching) {
         char ignored[VIEW_ERROR_SIZE];
+        cli_missing_names();
         watch_tick(&run.watch, false, ignored);
     }
     struct summary summary = {.argument = options->arguments,

@@ -10,12 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef MEMTOP_LIBDIR
-#define MEMTOP_LIBDIR "/usr/local/lib"
-#endif
+#define LIBRARY "libmemdebug.so.0"
 
-/* Said by the user; else the one of our own build; else the one installed. */
-static bool find_library(char *path, char *error)
+/* The library in this folder, by the name that stays when another version takes its place. */
+static bool library_in(const char *folder, char path[PATH_MAX])
+{
+    char real[PATH_MAX];
+    if (!realpath(folder, real) || strlen(real) + sizeof "/" LIBRARY > PATH_MAX)
+        return false;
+    stpcpy(stpcpy(path, real), "/" LIBRARY);
+    return access(path, R_OK) == 0;
+}
+
+/* Said by the user; else the one of our own build; else the one installed with this memtop, which
+ * may have been moved together with it, or memtop alone. */
+static bool find_library(char path[PATH_MAX], char *error)
 {
     const char *said = getenv("MEMDEBUG_LIBRARY");
     if (said && said[0] != '\0') {
@@ -27,24 +36,22 @@ static bool find_library(char *path, char *error)
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n > 0) {
-        /* build/memtop has it beside itself; bin/memtop in the lib folders beside bin */
-        static const char *const beside[] = {"/libmemdebug.so", "/../../libmemdebug.so",
-                                             "/../lib/libmemdebug.so",
-                                             "/../lib/x86_64-linux-gnu/libmemdebug.so"};
+        static const char *const beside[] = {"", "/../..", /* of tests in our build */
+                                             "/" MEMTOP_LIBDIR_FROM_BINDIR};
         self[n] = '\0';
         *strrchr(self, '/') = '\0';
         for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
-            char candidate[PATH_MAX + 64];
-            snprintf(candidate, sizeof candidate, "%s%s", self, beside[i]);
-            if (realpath(candidate, path) && access(path, R_OK) == 0)
+            char folder[PATH_MAX + 256];
+            snprintf(folder, sizeof folder, "%s%s", self, beside[i]);
+            if (library_in(folder, path))
                 return true;
         }
     }
-    if (realpath(MEMTOP_LIBDIR "/libmemdebug.so", path) && access(path, R_OK) == 0)
+    if (library_in(MEMTOP_LIBDIR, path))
         return true;
     snprintf(error, VIEW_ERROR_SIZE,
-             "libmemdebug.so is neither beside memtop nor in " MEMTOP_LIBDIR
-             ": set MEMDEBUG_LIBRARY=/path/to/libmemdebug.so");
+             LIBRARY " is neither beside memtop nor in " MEMTOP_LIBDIR
+                     ": set MEMDEBUG_LIBRARY=/path/to/" LIBRARY);
     return false;
 }
 

@@ -259,6 +259,8 @@ void panel_draw_stack(struct screen *screen, struct rect area, const struct mode
     }
     if (!names->resolved)
         screen_right(screen, area, 0, area.cols, STYLE_DIM, reading);
+    else if (symbolizer_missing())
+        screen_right(screen, area, 0, area.cols, STYLE_DIM, symbolizer_missing());
     else if (goes_on)
         screen_right(screen, area, area.rows - 1, area.cols, STYLE_DIM, more);
 }
