@@ -1,6 +1,7 @@
 #include "base/lock.h"
 
 #include "base/compiler.h"
+#include "base/machine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -59,7 +60,7 @@ static COLD void wait_for(struct lock *lock)
         if (__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED))
             return;
-        __builtin_ia32_pause();
+        cpu_relax();
     }
     while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
         syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);

@@ -148,7 +148,7 @@ struct own_block {
     struct own_block *next;
 };
 static struct own_block own_first;
-_Static_assert(sizeof(struct own_block) <= OS_PAGE, "a block of the record is a page");
+_Static_assert(sizeof(struct own_block) <= OS_PAGE_LEAST, "a block of the record is a page");
 
 static bool note_in(struct own_block *block, uintptr_t addr, size_t size)
 {

@@ -4,11 +4,11 @@
 #ifndef BASE_OS_H
 #define BASE_OS_H
 
+#include "base/machine.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define OS_PAGE 4096u
 
 /* CLOCK_MONOTONIC, nanoseconds.  Async-signal-safe. */
 int64_t os_now_ns(void);

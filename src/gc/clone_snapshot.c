@@ -58,21 +58,10 @@ static void on_fault(int number, void *info_pointer, void *context)
         child_exit("the marker read what it may not");
 }
 
-__attribute__((naked, used)) static void restorer(void)
-{
-    __asm__("movq $15, %rax\n\tsyscall");
-}
-
 static void handle_faults(void)
 {
-    struct raw_sigaction action = {
-        .handler = on_fault,
-        .flags = SA_SIGINFO | RAW_SA_RESTORER,
-        .restorer = restorer,
-        .mask = ~UINT64_C(0),
-    };
-    raw_sigaction(SIGSEGV, &action, NULL);
-    raw_sigaction(SIGBUS, &action, NULL);
+    raw_handle(SIGSEGV, on_fault, 0);
+    raw_handle(SIGBUS, on_fault, 0);
     uint64_t open = UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1);
     raw_sigmask(SIG_UNBLOCK, &open, NULL);
 }

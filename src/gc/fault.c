@@ -1,5 +1,6 @@
 #include "gc/fault.h"
 
+#include "gc/frame.h"
 #include "gc/raw.h"
 
 #include <signal.h>
@@ -18,34 +19,21 @@ static void (*give_up_now)(void);
 static void on_fault(int number, void *info, void *context_pointer)
 {
     ucontext_t *context = context_pointer;
-    uintptr_t at = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+    uintptr_t at = frame_pc(context);
     (void)number, (void)info;
     if (__atomic_add_fetch(&fault_count, 1, __ATOMIC_RELAXED) <= FAULT_MOST)
         for (const struct entry *e = __start_fault_table; e < __stop_fault_table; e++)
             if ((uintptr_t)&e->from + (uintptr_t)(intptr_t)e->from == at) {
-                uintptr_t to = (uintptr_t)&e->to + (uintptr_t)(intptr_t)e->to;
-                context->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
-                context->uc_mcontext.gregs[REG_RAX] = 0;
+                fault_leave(context, (uintptr_t)&e->to + (uintptr_t)(intptr_t)e->to);
                 return;
             }
     give_up_now();
 }
 
-__attribute__((naked, used)) static void restorer(void)
-{
-    __asm__("movq $15, %rax\n\tsyscall");
-}
-
 void fault_handle(void (*give_up)(void))
 {
-    struct raw_sigaction action = {
-        .handler = on_fault,
-        .flags = SA_SIGINFO | RAW_SA_RESTORER,
-        .restorer = restorer,
-        .mask = ~UINT64_C(0),
-    };
     fault_count = 0;
     give_up_now = give_up;
-    raw_sigaction(SIGSEGV, &action, NULL);
-    raw_sigaction(SIGBUS, &action, NULL);
+    raw_handle(SIGSEGV, on_fault, 0);
+    raw_handle(SIGBUS, on_fault, 0);
 }

@@ -16,28 +16,21 @@
 #include <stdint.h>
 
 /* In inline assembly: behind an instruction that may fault, which stands between the labels FROM
- * and TO.  At TO rax is 0 if it did, and what the instruction should have set is as it was. */
+ * and TO.  At TO the machine's first register (below) is 0 if it did, and what the instruction
+ * should have set is as it was. */
 #define FAULT_ENTRY(from, to)                                                                      \
-    "\n\t.pushsection fault_table, \"a\", @progbits\n\t.balign 4\n\t.long " from " - ., " to       \
+    "\n\t.pushsection fault_table, \"a\", %%progbits\n\t.balign 4\n\t.long " from " - ., " to      \
     " - .\n\t.popsection\n"
 
-/* *at; 0 if it cannot be read. */
-static ALWAYS_INLINE uintptr_t fault_load(const uintptr_t *at)
-{
-    uintptr_t word;
-    __asm__("1: movq %1, %%rax\n2:" FAULT_ENTRY("1b", "2b") : "=a"(word) : "m"(*at));
-    return word;
-}
-
-/* Whether it can be read. */
-static ALWAYS_INLINE bool fault_readable(const uintptr_t *at)
-{
-    uintptr_t is, word;
-    __asm__ volatile("movl $1, %%eax\n1: movq %2, %1\n2:" FAULT_ENTRY("1b", "2b")
-                     : "=&a"(is), "=&r"(word)
-                     : "m"(*at));
-    return is;
-}
+/* The machine's own:
+ *   fault_load(at)            *at; 0 if it cannot be read
+ *   fault_readable(at)        whether it can be read
+ *   fault_leave(context, to)  in the handler: goes on at `to` with 0 in the first register */
+#if defined(__x86_64__)
+#include "gc/fault_x86_64.h"
+#elif defined(__aarch64__)
+#include "gc/fault_aarch64.h"
+#endif
 
 /* Faults left out before it is taken for an error of ours.  About 2 us each. */
 #define FAULT_MOST 262144u

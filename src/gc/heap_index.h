@@ -14,15 +14,22 @@
 #define GC_HEAP_INDEX_H
 
 #include "base/compiler.h"
+#include "base/machine.h"
 #include "heap/object_map.h"
 
-#include <emmintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* The machine's own: nonzero_bytes(at), which of 64 bytes of the object map are not 0. */
+#if defined(__x86_64__)
+#include "gc/heap_index_x86_64.h"
+#elif defined(__aarch64__)
+#include "gc/heap_index_aarch64.h"
+#endif
+
 #define INDEX_REGION_SHIFT 30
-#define INDEX_REGIONS (1u << (47 - INDEX_REGION_SHIFT))
+#define INDEX_REGIONS (1u << (OS_ADDRESS_BITS_MOST - INDEX_REGION_SHIFT))
 #define INDEX_PAGES_SHIFT (INDEX_REGION_SHIFT - 12)
 
 /* Entry of a page: class in the low 8 bits (0: no block), above them the pages back to where its
@@ -79,18 +86,6 @@ static ALWAYS_INLINE uint64_t *index_white(const struct heap_index *index, uintp
 static ALWAYS_INLINE uint64_t index_white_bit(uintptr_t address)
 {
     return UINT64_C(1) << (address >> GRANULE_SHIFT & 63);
-}
-
-/* Which of 64 bytes of the object map are not 0. */
-static ALWAYS_INLINE uint64_t nonzero_bytes(const uint8_t *at)
-{
-    const __m128i zero = _mm_setzero_si128();
-    uint64_t bits = 0;
-    for (int i = 0; i < 4; i++) {
-        __m128i bytes = _mm_load_si128((const __m128i *)(at + 16 * i));
-        bits |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, zero)) << 16 * i;
-    }
-    return ~bits;
 }
 
 /* The large block that page entry `entry` of `address` belongs to; 0 if address lies outside it. */

@@ -38,9 +38,7 @@ struct marker *marker_new(struct mark *mark)
     marker->page_mask = mark->page_limit - 1;
     marker->range_limit = mark->range_limit;
     marker->alone = true;
-    bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-                __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-    marker->code = wide ? &mark_code_wide : &mark_code_any;
+    marker->code = mark_code_of_cpu();
     marker->pages = map_table(mark->page_limit * sizeof *marker->pages);
     marker->ranges = map_table(whole_pages(mark->range_limit * sizeof *marker->ranges));
     if (!marker->pages || !marker->ranges) {

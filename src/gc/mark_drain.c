@@ -1,5 +1,5 @@
-/* The inner loop of a mark.  Built twice, with MARK_CODE as the name of what it exports (marker.h).
- */
+/* The inner loop of a mark.  Built more than once, with MARK_CODE as the name of what it exports
+ * (marker.h). */
 #include "gc/mark.h"
 
 #include "gc/mark_team.h"

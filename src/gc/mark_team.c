@@ -262,7 +262,7 @@ bool team_take(struct marker *marker)
             break;
         }
         if (tries < SPINS) {
-            __builtin_ia32_pause();
+            cpu_relax();
             continue;
         }
         raw_futex_wait(&team->posted, posted, LOOK_NS, FUTEX_PRIVATE_FLAG);

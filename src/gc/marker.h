@@ -40,8 +40,8 @@ struct marker {
     uintptr_t edges[MARK_EDGES + 4];
 };
 
-/* Where a mark spends its time (mark_drain.c), built twice: for CPUs with AVX2 and BMI2, and for
- * any x86-64. */
+/* Where a mark spends its time (mark_drain.c), built for any CPU of the machine, and where that is
+ * worth while once more for those with wide vectors. */
 struct mark_code {
     /* marker_drain, for the only marker and for one of several. */
     bool (*drain_alone)(struct marker *marker), (*drain_shared)(struct marker *marker);
@@ -51,6 +51,8 @@ struct mark_code {
     bool (*none_between)(uintptr_t lo, uintptr_t span, uintptr_t start, uintptr_t end);
 };
 extern const struct mark_code mark_code_wide, mark_code_any;
+/* The best for the CPU that this runs on; each machine's own. */
+const struct mark_code *mark_code_of_cpu(void);
 
 struct marker *marker_new(struct mark *mark);
 void marker_free(struct marker *marker);

@@ -3,10 +3,10 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "base/os.h"
+#include "gc/frame.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 
-#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -106,7 +106,11 @@ static _Noreturn void try_needed(struct trial *trial)
     TRY(fcntl, fd, F_GETFL, 0, 0);
     TRY(close, fd, 0, 0, 0);
     TRY(write, -1, buf, 0, 0);
+#ifdef SYS_poll
     TRY(poll, NULL, 0, 0, 0);
+#else
+    TRY(ppoll, NULL, 0, &nap, NULL);
+#endif
     TRY(chdir, "/", 0, 0, 0);
     TRY(getppid, 0, 0, 0, 0);
     TRY(geteuid, 0, 0, 0, 0);
@@ -117,7 +121,9 @@ static _Noreturn void try_needed(struct trial *trial)
     TRY(rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
     TRY(rt_sigpending, &mask, sizeof mask, 0, 0);
     TRY(restart_syscall, 0, 0, 0, 0);
+#ifdef SYS_arch_prctl
     TRY(arch_prctl, ARCH_GET_FS, buf, 0, 0);
+#endif
     TRY(nanosleep, &nap, NULL, 0, 0);
     TRY(sched_yield, 0, 0, 0, 0);
     TRY(sched_getaffinity, 0, sizeof buf, buf, 0);

@@ -11,21 +11,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-static ALWAYS_INLINE long raw6(long number, long a, long b, long c, long d, long e, long f)
-{
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-}
+/* The machine's own:
+ *   raw6(number, a … f)  the call itself
+ *   raw_restorer         where a handler returns to, and RAW_RESTORER, the flag that says so; NULL
+ *                        and 0 where the kernel has a place of its own for that */
+#if defined(__x86_64__)
+#include "gc/raw_x86_64.h"
+#elif defined(__aarch64__)
+#include "gc/raw_aarch64.h"
+#endif
 
 #define RAW4(number, a, b, c, d) raw6((number), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define RAW3(number, a, b, c) RAW4(number, a, b, c, 0)
@@ -76,12 +74,21 @@ struct raw_sigaction {
     void (*restorer)(void);
     uint64_t mask;
 };
-#define RAW_SA_RESTORER 0x04000000ul
 
 static inline long raw_sigaction(int signal, const struct raw_sigaction *new,
                                  struct raw_sigaction *old)
 {
     return RAW4(SYS_rt_sigaction, signal, new, old, sizeof(uint64_t));
+}
+
+/* Installs a handler that runs with all signals blocked; `flags` beside SA_SIGINFO. */
+static inline long raw_handle(int signal, void (*handler)(int, void *, void *), unsigned long flags)
+{
+    struct raw_sigaction action = {.handler = handler,
+                                   .flags = flags | SA_SIGINFO | RAW_RESTORER,
+                                   .restorer = raw_restorer,
+                                   .mask = ~UINT64_C(0)};
+    return raw_sigaction(signal, &action, NULL);
 }
 
 static inline long raw_sigmask(int how, const uint64_t *new, uint64_t *old)

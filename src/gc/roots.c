@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "gc/barren.h"
 #include "gc/fault.h"
+#include "gc/frame.h"
 #include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
@@ -220,10 +221,11 @@ static bool collect(struct scan *scan)
             continue;
         scan->main_lives |= thread->tid == program;
         /* The handler's frame is below the interrupted code's, or on an alternate stack. */
-        scan->points[scan->point_count++] = thread->sp - 128;
+        scan->points[scan->point_count++] = thread->sp - FRAME_RED_ZONE;
         if (scan->part != EARLY)
             scan->points[scan->point_count++] = thread->frame;
-        uintptr_t pointer = thread->fs || thread->tid != program ? thread->fs : main_pointer;
+        uintptr_t pointer =
+            thread->pointer || thread->tid != program ? thread->pointer : main_pointer;
         if (pointer)
             scan->threads[scan->thread_count++] = pointer;
     }

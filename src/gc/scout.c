@@ -139,7 +139,7 @@ static void await(struct scout *scout, struct found *found)
             return;
         if (found)
             look_at_found(scout, found);
-        __builtin_ia32_pause();
+        cpu_relax();
     }
     /* The tracer ends with the process only, and then we do. */
     while (__atomic_load_n(&scout->state, __ATOMIC_ACQUIRE) == TAKEN)

@@ -51,7 +51,12 @@ static void stand_back(const struct task *task)
     raw_sigmask(SIG_UNBLOCK, &open, NULL);
 }
 
-__attribute__((used)) static _Noreturn void task_main(struct task *task)
+/* clone(flags, stack): in the child the word at the top of the new stack is the task, with which
+ * task_main begins. */
+long gc_task_clone(unsigned long flags, void *stack);
+_Noreturn void task_main(struct task *task);
+
+_Noreturn void task_main(struct task *task)
 {
     stand_back(task);
     task->fn(task->ctx);
@@ -60,30 +65,6 @@ __attribute__((used)) static _Noreturn void task_main(struct task *task)
     raw_futex_wake(&task->done, 1, 0);
     task_exit();
 }
-
-/* clone(flags, stack): in the child the word at the top of the new stack is the task. */
-long gc_task_clone(unsigned long flags, void *stack);
-__asm__(".text\n"
-        ".hidden gc_task_clone\n"
-        ".globl gc_task_clone\n"
-        ".type gc_task_clone, @function\n"
-        "gc_task_clone:\n"
-        "    .cfi_startproc\n"
-        "    movl $56, %eax\n"
-        "    xorl %edx, %edx\n"
-        "    xorl %r10d, %r10d\n"
-        "    xorl %r8d, %r8d\n"
-        "    syscall\n"
-        "    testq %rax, %rax\n"
-        "    jz 1f\n"
-        "    ret\n"
-        "1:  .cfi_undefined rip\n"
-        "    xorl %ebp, %ebp\n"
-        "    popq %rdi\n"
-        "    call task_main\n"
-        "    ud2\n"
-        "    .cfi_endproc\n"
-        ".size gc_task_clone, . - gc_task_clone\n");
 
 /* ---- where it was started ---- */
 

@@ -2,12 +2,12 @@
 
 #include "base/options.h"
 #include "base/os.h"
+#include "gc/frame.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/restart.h"
 #include "gc/seat.h"
 
-#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -129,16 +129,14 @@ static void park(uint64_t token, const ucontext_t *context)
         __atomic_load_n(&ended, __ATOMIC_ACQUIRE) >= now)
         return;
     struct world_thread *thread = &world.threads[slot];
-    /* Not by looking at %fs:0: a thread that the program made past libc may have none. */
-    uintptr_t fs = 0;
-    RAW3(SYS_arch_prctl, ARCH_GET_FS, &fs, 0);
+    uintptr_t pointer = frame_thread_pointer();
     uint64_t before = STATE(now, WORLD_SIGNALLED);
     if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_ANSWERING), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */
-    thread->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+    thread->sp = frame_sp(context);
     thread->frame = (uintptr_t)__builtin_frame_address(0);
-    thread->fs = fs;
+    thread->pointer = pointer;
     __atomic_store_n(&thread->state, STATE(now, WORLD_PARKED), __ATOMIC_SEQ_CST);
     if (__atomic_add_fetch(&answered, 1, __ATOMIC_SEQ_CST) ==
         __atomic_load_n(&wanted, __ATOMIC_SEQ_CST))
@@ -160,19 +158,6 @@ static void on_stop_signal(int number, void *info_pointer, void *context)
         chained.handler(number, info_pointer, context);
 }
 
-/* rt_sigreturn.  Unwinders know a signal frame by these bytes, if the byte before belongs to no
- * function with unwind information: hence no C function, and the nop. */
-void gc_world_restorer(void);
-__asm__(".text\n"
-        ".hidden gc_world_restorer\n"
-        ".globl gc_world_restorer\n"
-        ".type gc_world_restorer, @function\n"
-        "    nop\n"
-        "gc_world_restorer:\n"
-        "    movq $15, %rax\n"
-        "    syscall\n"
-        ".size gc_world_restorer, . - gc_world_restorer\n");
-
 /* Makes the handler ours again if it is not.  Between this look and the last answer another thread
  * may still put its own there: libc's is harmless (above), and nobody else's can be. */
 static const char *take_signal(void)
@@ -183,13 +168,9 @@ static const char *take_signal(void)
     if (found.handler == on_stop_signal)
         return NULL;
     chained = found;
-    struct raw_sigaction ours = {
-        .handler = on_stop_signal,
-        .flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | RAW_SA_RESTORER,
-        .restorer = gc_world_restorer,
-        .mask = ~UINT64_C(0),
-    };
-    return raw_sigaction(STOP_SIGNAL, &ours, NULL) < 0 ? "rt_sigaction is refused" : NULL;
+    return raw_handle(STOP_SIGNAL, on_stop_signal, SA_RESTART | SA_ONSTACK) < 0
+               ? "rt_sigaction is refused"
+               : NULL;
 }
 
 /* ---- tables ---- */
@@ -243,7 +224,7 @@ static struct world_thread *slot_for(int tid, bool *is_new)
     } while (!take_slot(thread));
     slot_of[at] = world.count;
     thread->tid = tid;
-    thread->sp = thread->frame = thread->fs = 0;
+    thread->sp = thread->frame = thread->pointer = 0;
     thread->fingerprint = 0;
     return thread;
 }
@@ -454,7 +435,7 @@ static bool wait_for_answers(int64_t deadline)
         if (__atomic_load_n(&answered, __ATOMIC_SEQ_CST) == have) {
             if (now < spin_end)
                 for (int i = 0; i < 50 && __atomic_load_n(&answered, __ATOMIC_RELAXED) == have; i++)
-                    __builtin_ia32_pause();
+                    cpu_relax();
             else
                 raw_futex_wait(&answered, have, MIN(examine_at, deadline) - now + 1000,
                                FUTEX_PRIVATE_FLAG);

@@ -42,7 +42,7 @@ struct world_thread {
     uint64_t state;       /* enum world_state, low 3 bits; above them the stop's generation */
     uintptr_t sp;         /* of the interrupted code */
     uintptr_t frame;      /* lowest address used by the handler; equals sp if BLOCKED */
-    uintptr_t fs;         /* thread pointer; 0 if not known */
+    uintptr_t pointer;    /* thread pointer; 0 if not known */
     uint64_t fingerprint; /* BLOCKED: of what /proc said, to see whether it has moved */
 };
 

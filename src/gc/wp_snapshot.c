@@ -237,7 +237,7 @@ static void stay_awake(const uint32_t *word, uint32_t value, bool yields)
         if (yields)
             RAW3(SYS_sched_yield, 0, 0, 0);
         else
-            __builtin_ia32_pause();
+            cpu_relax();
 }
 
 static void serve(void *ctx)

@@ -15,12 +15,14 @@
 #ifndef HEAP_OBJECT_MAP_H
 #define HEAP_OBJECT_MAP_H
 
+#include "base/machine.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define GRANULE_SHIFT 4
-#define OBJECT_MAP_BYTES ((size_t)1 << (47 - GRANULE_SHIFT))
+#define OBJECT_MAP_BYTES ((size_t)1 << (OS_ADDRESS_BITS - GRANULE_SHIFT))
 
 /* A byte of the map: class in the low 7 bits, OBJECT_SAMPLED if the profiler holds a sample of the
  * block. */

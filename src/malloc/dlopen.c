@@ -4,7 +4,7 @@
  * Samba open their modules so.
  *
  * The loader takes RUNPATH, $ORIGIN and the namespace from the address that dlopen returns to, so
- * that must be the caller's: what is exported clears one bit and jumps. */
+ * that must be the caller's: what is exported (stubs_x86_64.S) clears one bit and jumps. */
 #include "base/compiler.h"
 #include "base/options.h"
 #include "malloc/entry.h"
@@ -15,7 +15,7 @@
 enum { DEEPBIND_STRIP, DEEPBIND_KEEP };
 
 /* The next dlopen: libc's, or that of a library which stands before it.  Until the first call a
- * stub that looks for it. */
+ * stub that calls dlopen_resolve. */
 extern void *dlopen_next __attribute__((visibility("hidden")));
 /* What stays of the flags; chosen before dlopen_next is. */
 extern int dlopen_flags __attribute__((visibility("hidden")));
@@ -34,41 +34,3 @@ void dlopen_resolve(void)
         __atomic_store_n(&dlopen_flags, ~RTLD_DEEPBIND, __ATOMIC_RELAXED);
     __atomic_store_n(&dlopen_next, next, __ATOMIC_RELEASE);
 }
-
-__asm__(".text\n"
-        ".globl dlopen\n"
-        ".type dlopen, @function\n"
-        ".p2align 4\n"
-        "dlopen:\n"
-        "  .cfi_startproc\n"
-        "  mov dlopen_next(%rip), %rax\n" /* first: where it is libc's, the flags are chosen */
-        "  and dlopen_flags(%rip), %esi\n"
-        "  jmp *%rax\n"
-        "  .cfi_endproc\n"
-        ".size dlopen, . - dlopen\n"
-        ".type dlopen_first, @function\n"
-        "dlopen_first:\n"
-        "  .cfi_startproc\n"
-        "  push %rdi\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  push %rsi\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  sub $8, %rsp\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  call dlopen_resolve\n"
-        "  add $8, %rsp\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  pop %rsi\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  pop %rdi\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  and dlopen_flags(%rip), %esi\n"
-        "  jmp *dlopen_next(%rip)\n"
-        "  .cfi_endproc\n"
-        ".size dlopen_first, . - dlopen_first\n"
-        ".data\n"
-        ".p2align 3\n"
-        ".globl dlopen_next\n"
-        ".hidden dlopen_next\n"
-        "dlopen_next: .quad dlopen_first\n"
-        ".text\n");

@@ -68,7 +68,7 @@ stand_in "$(find_object tcache)" tcache_gc_event_handler tcache_gc_dalloc_event_
     tcache_cleanup
 stand_before "$(find_object tcache)" tsd_tcache_data_init
 stand_before "$(find_object jemalloc)" arena_choose_hard
-python3 "$here/copy_entries.py" "$(find_object jemalloc)" > "$entries"
+python3 "$here/copy_entries_x86_64.py" "$(find_object jemalloc)" > "$entries"
 # The compiler's own helpers (popcount) come along, so that they lie where they are used and not behind
 # code that rarely runs: what lies together is resident together.
 ld -r -o "$output" ./*.o "$("$@" -print-libgcc-file-name)"

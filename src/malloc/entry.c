@@ -11,8 +11,8 @@
 
 extern char entry_page[] __attribute__((visibility("hidden")));
 
-/* malloc and free are jemalloc's own code (copy_entries.py); their slots are used only once their
- * page has been replaced. */
+/* malloc and free are jemalloc's own code (copy_entries_x86_64.py); their slots are used only once
+ * their page has been replaced. */
 extern void *slot_malloc __attribute__((visibility("hidden")));
 extern void *slot_free __attribute__((visibility("hidden")));
 void *slot_malloc, *slot_free;
@@ -29,26 +29,8 @@ void *entry_malloc_slow(size_t size)
     return ((void *(*)(size_t))slot_malloc)(size);
 }
 
-/* Slots begin at a stub that saves the arguments, boots, and goes on through the slot again. */
-#define ENTRY(name, plain, tracked)                                                                \
-    extern void *slot_##name __attribute__((visibility("hidden")));                                \
-    __asm__(".text\n"                                                                              \
-            ".globl " #name "\n"                                                                   \
-            ".type " #name ", @function\n"                                                         \
-            ".p2align 4\n" #name ":\n"                                                             \
-            ".cfi_startproc\n"                                                                     \
-            "  jmp *slot_" #name "(%rip)\n"                                                        \
-            ".size " #name ", . - " #name "\n"                                                     \
-            "boot_" #name ":\n"                                                                    \
-            "  call boot_keeping_arguments\n"                                                      \
-            "  jmp *slot_" #name "(%rip)\n"                                                        \
-            ".cfi_endproc\n"                                                                       \
-            ".data\n"                                                                              \
-            ".hidden slot_" #name "\n"                                                             \
-            ".globl slot_" #name "\n"                                                              \
-            ".p2align 3\n"                                                                         \
-            "slot_" #name ": .quad boot_" #name "\n"                                               \
-            ".text\n");
+/* They begin at stubs that boot and go on through the slot again (stubs_x86_64.S). */
+#define ENTRY(name, plain, tracked) extern void *slot_##name __attribute__((visibility("hidden")));
 #define ENTRY_OWN_PAGE(name, plain, tracked)
 #define ENTRY_SECOND ENTRY
 #define ENTRY_OPERATOR(name, plain, tracked, foreign) ENTRY(name, plain, tracked)
@@ -57,21 +39,6 @@ void *entry_malloc_slow(size_t size)
 #undef ENTRY_OWN_PAGE
 #undef ENTRY_SECOND
 #undef ENTRY_OPERATOR
-
-/* On entry the stack is 16-byte aligned: two return addresses lie on it. */
-#define SAVE(name) "  push %" #name "\n  .cfi_adjust_cfa_offset 8\n"
-#define RESTORE(name) "  pop %" #name "\n  .cfi_adjust_cfa_offset -8\n"
-__asm__(".text\n"
-        ".p2align 4\n"
-        "boot_keeping_arguments:\n"
-        ".cfi_startproc\n"
-        /* clang-format off */
-        SAVE(rdi) SAVE(rsi) SAVE(rdx) SAVE(rcx) SAVE(r8) SAVE(r9)
-        "  call memdebug_boot\n"
-        RESTORE(r9) RESTORE(r8) RESTORE(rcx) RESTORE(rdx) RESTORE(rsi) RESTORE(rdi)
-        /* clang-format on */
-        "  ret\n"
-        ".cfi_endproc\n");
 
 bool entry_can_track(void)
 {

@@ -22,7 +22,7 @@ static int early_dup3(int old, int new, int flags)
     return (int)syscall(SYS_dup3, old, new, flags);
 }
 
-/* Where the exported symbol jumps to, and where its stub that notes goes on to. */
+/* Where the exported symbol jumps to, and where its stub that notes goes on to (stubs_x86_64.S). */
 #define SLOTS(name)                                                                                \
     extern void *slot_##name HIDDEN, *next_##name HIDDEN;                                          \
     extern char noting_##name[] HIDDEN;                                                            \
@@ -37,42 +37,6 @@ void note_descriptor_2(int old)
     if (!segment_is_guest())
         message_note(old);
 }
-
-/* The third argument is dup3's.  On entry to a function the stack is 8 bytes off. */
-#define PASSED(name)                                                                               \
-    __asm__(".text\n"                                                                              \
-            ".globl " #name "\n"                                                                   \
-            ".type " #name ", @function\n"                                                         \
-            ".p2align 4\n" #name ":\n"                                                             \
-            "  .cfi_startproc\n"                                                                   \
-            "  jmp *slot_" #name "(%rip)\n"                                                        \
-            "  .cfi_endproc\n"                                                                     \
-            ".size " #name ", . - " #name "\n"                                                     \
-            ".hidden noting_" #name "\n"                                                           \
-            ".globl noting_" #name "\n"                                                            \
-            ".type noting_" #name ", @function\n"                                                  \
-            "noting_" #name ":\n"                                                                  \
-            "  .cfi_startproc\n"                                                                   \
-            "  cmpl $2, %esi\n"                                                                    \
-            "  jne 1f\n"                                                                           \
-            "  push %rdi\n"                                                                        \
-            "  .cfi_adjust_cfa_offset 8\n"                                                         \
-            "  push %rsi\n"                                                                        \
-            "  .cfi_adjust_cfa_offset 8\n"                                                         \
-            "  push %rdx\n"                                                                        \
-            "  .cfi_adjust_cfa_offset 8\n"                                                         \
-            "  call note_descriptor_2\n"                                                           \
-            "  pop %rdx\n"                                                                         \
-            "  .cfi_adjust_cfa_offset -8\n"                                                        \
-            "  pop %rsi\n"                                                                         \
-            "  .cfi_adjust_cfa_offset -8\n"                                                        \
-            "  pop %rdi\n"                                                                         \
-            "  .cfi_adjust_cfa_offset -8\n"                                                        \
-            "1: jmp *next_" #name "(%rip)\n"                                                       \
-            "  .cfi_endproc\n"                                                                     \
-            ".size noting_" #name ", . - noting_" #name "\n");
-PASSED(dup2)
-PASSED(dup3)
 
 void passed_note(void)
 {

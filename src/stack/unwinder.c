@@ -151,7 +151,7 @@ static void lead_slots(struct image *image, const ElfW(Rela) * slots, size_t cou
 {
     for (size_t i = 0; i < count; i++) {
         unsigned type = ELF64_R_TYPE(slots[i].r_info);
-        if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT)
+        if (!MACHINE_SLOT(type))
             continue;
         void *right = right_target(image, &image->symbols[ELF64_R_SYM(slots[i].r_info)]);
         void **slot = (void **)(image->bias + slots[i].r_offset);

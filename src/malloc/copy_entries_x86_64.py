@@ -27,7 +27,7 @@ def run(*command):
 
 
 def fail(why):
-    sys.exit(f"copy_entries.py: {why}: another jemalloc?")
+    sys.exit(f"copy_entries_x86_64.py: {why}: another jemalloc?")
 
 
 def symbols(path):

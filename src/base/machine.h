@@ -1,0 +1,26 @@
+/* What the library asks of the machine that it is compiled for.  Each machine answers in a file of
+ * its own, and so do the other parts that know one: what stands in NAME_x86_64.[chS] is what a
+ * sibling NAME_aarch64 must do, by the contract in NAME.h or at the file's head.
+ *
+ *   OS_PAGE          bytes of a page of this system; a constant where there is only one size
+ *   OS_ADDRESS_BITS  addresses that the system gives unasked are below 1 << that; likewise
+ *   OS_ADDRESS_BITS_MOST  of all systems of this machine
+ *   MACHINE_NAME     for people
+ *   MACHINE_ELF      e_machine of its programs
+ *   MACHINE_SLOT(t)  whether relocations of type t are slots that hold a function's address
+ *   cpu_relax()      in a loop that waits for another CPU
+ */
+#ifndef BASE_MACHINE_H
+#define BASE_MACHINE_H
+
+/* No system has smaller pages, and none has larger ones. */
+#define OS_PAGE_LEAST 4096u
+#define OS_PAGE_MOST 65536u
+
+#if defined(__x86_64__)
+#include "base/machine_x86_64.h"
+#elif defined(__aarch64__)
+#include "base/machine_aarch64.h"
+#endif
+
+#endif

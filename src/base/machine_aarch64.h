@@ -1,0 +1,26 @@
+/* machine.h for aarch64: pages are of 4, 16 or 64 KiB, and addresses have 39 bits or more, as the
+ * kernel was built. */
+#ifndef BASE_MACHINE_AARCH64_H
+#define BASE_MACHINE_AARCH64_H
+
+#include "base/compiler.h"
+
+#include <elf.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/auxv.h>
+
+#define OS_PAGE ((size_t)getauxval(AT_PAGESZ))
+#define OS_ADDRESS_BITS_MOST 48
+/* What the kernel has given the program at exec lies at the upper end of what it gives. */
+#define OS_ADDRESS_BITS (64 - __builtin_clzll(getauxval(AT_RANDOM)))
+#define MACHINE_NAME "arm64"
+#define MACHINE_ELF EM_AARCH64
+#define MACHINE_SLOT(type) ((type) == R_AARCH64_JUMP_SLOT || (type) == R_AARCH64_GLOB_DAT)
+
+static ALWAYS_INLINE void cpu_relax(void)
+{
+    __asm__ volatile("isb" ::: "memory"); /* `yield` does nothing on most */
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* What is exported and must leave no frame, change no argument and no register that a call keeps: it
+ * jumps on.  A sibling must have:
+ *
+ *   NAME of entry_points.def  jumps to what slot_NAME holds.  Slots, here, begin at a stub that calls
+ *                             memdebug_boot, with all arguments of an integer kind kept, and goes on
+ *                             through the slot again (entry.c).  ENTRY_OWN_PAGE: only where those are
+ *                             not copied from jemalloc (copy_entries_x86_64.py)
+ *   dlopen                    clears the bits that dlopen_flags has not, in the second argument, and
+ *                             jumps to dlopen_next, which begins, here, at a stub that calls
+ *                             dlopen_resolve first (dlopen.c)
+ *   dup2, dup3                jump to what slot_NAME holds
+ *   noting_dup2, noting_dup3  where the second argument is 2, call note_descriptor_2 with the first;
+ *                             all go on to what next_NAME holds (passed.c)
+ *
+ * Each instruction has unwind information: a sample, or a signal handler that throws, may be at any. */
+
+/* ---- the malloc family ---- */
+
+#define ENTRY(name, plain, tracked)                                                                \
+        .text;                                                                                     \
+        .globl name;                                                                               \
+        .type name, @function;                                                                     \
+        .p2align 4;                                                                                \
+name:   .cfi_startproc;                                                                            \
+        jmp *slot_##name(%rip);                                                                    \
+        .size name, . - name;                                                                      \
+boot_##name:                                                                                       \
+        call boot_keeping_arguments;                                                               \
+        jmp *slot_##name(%rip);                                                                    \
+        .cfi_endproc;                                                                              \
+        .data;                                                                                     \
+        .hidden slot_##name;                                                                       \
+        .globl slot_##name;                                                                        \
+        .p2align 3;                                                                                \
+slot_##name:                                                                                       \
+        .quad boot_##name
+#define ENTRY_OWN_PAGE(name, plain, tracked)
+#define ENTRY_SECOND ENTRY
+#define ENTRY_OPERATOR(name, plain, tracked, foreign) ENTRY(name, plain, tracked)
+#include "malloc/entry_points.def"
+
+#define SAVE(name) push %name; .cfi_adjust_cfa_offset 8
+#define RESTORE(name) pop %name; .cfi_adjust_cfa_offset -8
+
+/* On entry the stack is 16-byte aligned: two return addresses lie on it. */
+        .text
+        .p2align 4
+boot_keeping_arguments:
+        .cfi_startproc
+        SAVE(rdi)
+        SAVE(rsi)
+        SAVE(rdx)
+        SAVE(rcx)
+        SAVE(r8)
+        SAVE(r9)
+        call memdebug_boot
+        RESTORE(r9)
+        RESTORE(r8)
+        RESTORE(rcx)
+        RESTORE(rdx)
+        RESTORE(rsi)
+        RESTORE(rdi)
+        ret
+        .cfi_endproc
+
+/* ---- dlopen ---- */
+
+        .globl dlopen
+        .type dlopen, @function
+        .p2align 4
+dlopen: .cfi_startproc
+        mov dlopen_next(%rip), %rax /* first: where it is libc's, the flags are chosen */
+        and dlopen_flags(%rip), %esi
+        jmp *%rax
+        .cfi_endproc
+        .size dlopen, . - dlopen
+
+        .type dlopen_first, @function
+dlopen_first:
+        .cfi_startproc
+        SAVE(rdi)
+        SAVE(rsi)
+        sub $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        call dlopen_resolve
+        add $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        RESTORE(rsi)
+        RESTORE(rdi)
+        and dlopen_flags(%rip), %esi
+        jmp *dlopen_next(%rip)
+        .cfi_endproc
+        .size dlopen_first, . - dlopen_first
+
+        .data
+        .p2align 3
+        .globl dlopen_next
+        .hidden dlopen_next
+dlopen_next:
+        .quad dlopen_first
+
+/* ---- dup2, dup3 ---- */
+
+/* The third argument is dup3's.  On entry to a function the stack is 8 bytes off. */
+#define PASSED(name)                                                                               \
+        .text;                                                                                     \
+        .globl name;                                                                               \
+        .type name, @function;                                                                     \
+        .p2align 4;                                                                                \
+name:   .cfi_startproc;                                                                            \
+        jmp *slot_##name(%rip);                                                                    \
+        .cfi_endproc;                                                                              \
+        .size name, . - name;                                                                      \
+        .hidden noting_##name;                                                                     \
+        .globl noting_##name;                                                                      \
+        .type noting_##name, @function;                                                            \
+noting_##name:                                                                                     \
+        .cfi_startproc;                                                                            \
+        cmpl $2, %esi;                                                                             \
+        jne 1f;                                                                                    \
+        SAVE(rdi);                                                                                 \
+        SAVE(rsi);                                                                                 \
+        SAVE(rdx);                                                                                 \
+        call note_descriptor_2;                                                                    \
+        RESTORE(rdx);                                                                              \
+        RESTORE(rsi);                                                                              \
+        RESTORE(rdi);                                                                              \
+1:      jmp *next_##name(%rip);                                                                    \
+        .cfi_endproc;                                                                              \
+        .size noting_##name, . - noting_##name
+PASSED(dup2)
+PASSED(dup3)
+
+        .section .note.GNU-stack, "", @progbits
