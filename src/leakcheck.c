@@ -63,6 +63,29 @@ void leakcheck_boot(void)
         mark_environment();
 }
 
+void leakcheck_unasked(char *text)
+{
+    static const struct {
+        enum option_id id;
+        const char *key;
+    } needs_it[] = {{OPTION_LEAKEXITCODE, "leakexitcode"},
+                    {OPTION_LEAKFILE, "leakfile"},
+                    {OPTION_LEAKSUPPRESSIONS, "leaksuppressions"}};
+    char line[120];
+    struct fmt f = fmt_on(line, sizeof line);
+    if (option_given(OPTION_LEAKCHECK))
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(needs_it); i++)
+        if (option_given(needs_it[i].id)) {
+            fmt_text(&f, f.length ? ", " : "MEMDEBUG: ");
+            fmt_text(&f, needs_it[i].key);
+        }
+    if (!f.length || !options_first_in_tree(text))
+        return;
+    fmt_text(&f, ": nothing is checked without leakcheck=1");
+    message(line);
+}
+
 void leakcheck_init(void)
 {
     fmt_absolute(suppressions_path, sizeof suppressions_path, option_text(OPTION_LEAKSUPPRESSIONS));

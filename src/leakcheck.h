@@ -11,6 +11,9 @@
 /* Finds out whether leakexitcode acts in this process, and marks its environment for those to come.
  * At the first allocation, after the options. */
 void leakcheck_boot(void);
+/* One line, once in a process tree, where `text`, MEMDEBUG's, says what the check is to do and
+ * nothing of leakcheck itself: whoever counts on it would take silence for a pass. */
+void leakcheck_unasked(char *text);
 /* Learns where leaksuppressions is: relative to the directory the program was started in.  Before
  * threads. */
 void leakcheck_init(void);

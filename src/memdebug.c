@@ -298,6 +298,8 @@ void memdebug_boot(void)
     if (active && text && *text)
         passed_note();
     gc_mode = active ? chosen_gc() : GC_OFF;
+    if (active)
+        leakcheck_unasked(text);
     prepare_leakcheck();
     tracked = active && wants_tracked();
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))

@@ -79,8 +79,14 @@ def at_exit(t):
     result = s.run([LEAKY, 'return'], 'leakcheck=1,gc=off')
     t.ok(result.status == 7 and result.err == '==ERROR: memdebug: no leak check of leaky\n'
          'SUMMARY: memdebug: not checked: gc=off\n'.replace('==', f'=={result.pid}==', 1), 'gc=off: said', result)
-    result = s.run([LEAKY, 'return'], 'gctrace=1,leakexitcode=9')
-    t.ok(result.status == 7 and 'leak of' not in result.err, 'leakexitcode alone does nothing', result)
+    for memdebug, said in (('gctrace=1,leakexitcode=9', 'leakexitcode'), ('leakfile=x,leaksuppressions=y', 'leakfile, leaksuppressions'),
+                           ('LeakExitCode=9', 'leakexitcode'), ('leakcheck=0,leakexitcode=9', None),
+                           ('leakexitcode=9,only=other', None)):
+        for command in ([LEAKY, 'return'], ['/bin/sh', '-c', f'/bin/true; {LEAKY} return']):
+            result = s.run(command, memdebug)
+            t.ok(result.status == 7 and 'leak of' not in result.err, f'{memdebug}: does nothing by itself', result)
+            t.equal([line for line in result.rest], said and
+                    [f'memdebug: MEMDEBUG: {said}: nothing is checked without leakcheck=1'] or [], 'which is said, once')
 
 
 def profiles(t):
