@@ -5,6 +5,7 @@
 #include "base/fmt.h"
 #include "base/message.h"
 #include "base/os.h"
+#include "base/spelling.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -55,31 +56,12 @@ static int find(const char *normalized)
     return -1;
 }
 
-/* Levenshtein distance, both at most KEY_SIZE. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[KEY_SIZE + 1];
-    size_t n = strlen(b);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= n; j++) {
-            unsigned replace = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = MIN(replace, MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
 static const char *nearest(const char *normalized)
 {
     int best = 0;
     unsigned best_distance = KEY_SIZE;
     for (int i = 0; i < OPTION_COUNT; i++) {
-        unsigned d = distance(normalized, list[i].key);
+        unsigned d = spelling_distance(normalized, list[i].key);
         if (d < best_distance) {
             best_distance = d;
             best = i;

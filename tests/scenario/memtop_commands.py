@@ -60,6 +60,15 @@ def usage(t):
         result = memtop(*arguments)
         t.ok(result.status == 2 and result.err.startswith('memtop: ') and not result.out,
              f'memtop {" ".join(arguments)}: usage', result)
+    for arguments, nearest in ((['leak', '1'], 'leaks'), (['haep', '-b', '1'], 'heap'), (['pss', '--all', 'x'], 'ps')):
+        result = memtop(*arguments)
+        t.equal((result.status, result.err, result.out),
+                (2, f'memtop: unknown command {arguments[0]}, nearest: {nearest} (memtop -h lists all)\n', ''),
+                f'{arguments[0]}: the command that is meant')
+    result = memtop('leak')
+    t.ok(result.status == 1 and result.err.startswith('memtop: no process is called leak: ')
+         and result.err.endswith('; or is memtop leaks meant?\n') and result.err.count('\n') == 1,
+         'a single word may be a process or a command', result)
     for command in ('stat', 'set', 'record', 'replay', 'diff', 'serve'):
         result = memtop(command)
         t.equal((result.status, result.err), (2, f'memtop: {command} is not in this version\n'), command)
@@ -107,13 +116,16 @@ def reasons(t):
         source.write_text('#include <unistd.h>\nint main(void){ write(1,"ready\\n",6); sleep(60); }\n')
         built = s.find('gcc') and subprocess.run(['gcc', '-static', source, '-o', static],
                                                  capture_output=True, check=False).returncode == 0
-        cases = [(['/bin/sleep', '60'], 'started without LD_PRELOAD', False),
-                 (['/bin/sleep', '60'], 'less than 512 KiB', True)]
+        sleep, none = ['/bin/sleep', '60'], None
+        cases = [(sleep, 'started without LD_PRELOAD', False, none), (sleep, 'less than 512 KiB', True, none),
+                 (sleep, 'only=slepe:x does not name it', True, 'gctrace=1,only=slepe:x'),
+                 (sleep, 'less than 512 KiB', True, 'only=x:sleep'),
+                 (sleep, 'no segment: monitor=off', True, 'only=sleep,monitor=off')]
         if built:
-            cases.append(([static], 'static', False))
+            cases.append(([static], 'static', False, none))
         own = s.PROGRAMS / 'own_malloc'
-        for command, words, preload in cases:
-            with s.running(command, preload=preload) as process:
+        for command, words, preload, memdebug in cases:
+            with s.running(command, memdebug, preload=preload) as process:
                 time.sleep(0.3)
                 rows = {row['pid']: row for row in objects(memtop('ps', '--all', '--json'))}
                 row = rows.get(process.pid, {})

@@ -298,7 +298,8 @@ def someone_elses(t):
                 for command in ((), ('heap',), ('gc',)):
                     result = s.run([*nobody, program, *command, target], preload=False)
                     refused(t, f'someone else\'s {name}, {" ".join(command) or "watch"}', result)
-                    t.ok('root' in result.err or 'ermission' in result.err, 'says whose', result)
+                    t.ok('run memtop as root' in result.err or 'ermission' in result.err, 'says whose', result)
+                    t.ok('root or' not in result.err, 'and who may', result)
             result = s.run([*nobody, program, 'ps', '--all'], preload=False)
             t.equal(result.status, 0, 'ps --all of nobody', result)
 

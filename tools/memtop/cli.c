@@ -3,9 +3,11 @@
 #include "discover.h"
 #include "term.h"
 #include "units.h"
+#include "base/spelling.h"
 #include "view/plain_text.h"
 #include "view/symbolize.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -135,6 +137,20 @@ static const struct command *find_command(const char *name)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     return NULL;
+}
+
+const char *cli_nearest_command(const char *word)
+{
+    const char *nearest = NULL;
+    unsigned least = strlen(word) < 4 ? 2 : 3; /* farther is no slip */
+    for (size_t i = 1; i < command_count; i++) {
+        unsigned distance = spelling_distance(word, commands[i].name);
+        if (commands[i].run && isalpha((unsigned char)word[0]) && distance < least) {
+            least = distance;
+            nearest = commands[i].name;
+        }
+    }
+    return nearest;
 }
 
 static bool parse_charset(const char *text, enum charset *charset)
@@ -385,13 +401,19 @@ int cli_main(int argc, char **argv)
         options.arguments[options.argument_count++] = argv[optind++];
     if (pid)
         options.arguments[options.argument_count++] = (char *)pid;
+    const char *nearest = NULL;
+    if (!command && options.argument_count > 1) /* a target would be one word */
+        nearest = cli_nearest_command(options.arguments[0]);
     if (!command && options.argument_count > 0)
         command = find_command("top");
     else if (!command)
         command = &commands[0];
     int status = EXIT_USAGE;
     size_t bad = strspn(used, command->accepts);
-    if (!command->run) {
+    if (nearest) {
+        cli_error("unknown command %.40s, nearest: %s (memtop -h lists all)", options.arguments[0],
+                  nearest);
+    } else if (!command->run) {
         cli_error("%s is not in this version", command->name);
     } else if (used[bad] != '\0') {
         static const char of_leaks[] =

@@ -52,6 +52,8 @@ void cli_missing_names(void);
 /* The message of target_resolve; an ambiguous name's processes below it. */
 struct targets;
 void cli_targets(const char *message, const struct targets *matches);
+/* The command that `word` may be a slip of; NULL: none. */
+const char *cli_nearest_command(const char *word);
 /* Flushes standard output.  EXIT_DONE; -1: its reader has gone, which is no fault of anyone's and
  * the end of the work; EXIT_FAILED, said on stderr: it could not be written. */
 int cli_flush(void);

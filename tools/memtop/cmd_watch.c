@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -95,6 +96,10 @@ int command_watch(const struct options *options)
         awaited = false;
         status = 0;
     }
+    const char *command = cli_nearest_command(options->arguments[0]);
+    size_t said = strlen(message);
+    if (status == 1 && !awaited && command)
+        snprintf(message + said, sizeof message - said, "; or is memtop %s meant?", command);
     if (status != 0 && (batch || !awaited))
         cli_targets(message, &matches);
     targets_fini(&matches);

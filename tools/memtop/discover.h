@@ -62,6 +62,10 @@ bool target_is_segment(const char *path);
 int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
                    struct targets *matches);
 
+/* What to do about a process of that user's which is closed to us: "run memtop as ... or as root".
+ */
+void target_run_as(uid_t uid, char *advice, size_t size);
+
 /* Why a process is not instrumented, in a few words; for `ps --all` and for refusals.  `advice`
  * (may be NULL) gets what to do about it, or "".  True: that may change by itself, so it can be
  * waited for. */

@@ -32,9 +32,9 @@ static int refuse_process(pid_t pid, const char *name, struct target *target, ch
     proc_user(uid, user, sizeof user);
     proc_user(geteuid(), me, sizeof me);
     if (geteuid() != 0 && uid != geteuid()) {
-        snprintf(message, TARGET_MESSAGE_SIZE,
-                 "%d %s belongs to %s, you are %s: run memtop as %s or as root", (int)pid, name,
-                 user, me, user);
+        target_run_as(uid, advice, sizeof advice);
+        snprintf(message, TARGET_MESSAGE_SIZE, "%d %s belongs to %s, you are %s: %s", (int)pid,
+                 name, user, me, advice);
         return 1;
     }
     if (target_why_not(pid, reason, sizeof reason, advice, sizeof advice))
@@ -47,10 +47,11 @@ static int refuse_process(pid_t pid, const char *name, struct target *target, ch
 static int accept_target(const struct target *found, struct target *target, char *message)
 {
     if (found->state == TARGET_CLOSED && geteuid() != 0 && found->uid != geteuid()) {
-        char user[64];
+        char user[64], advice[100];
         proc_user(found->uid, user, sizeof user);
-        snprintf(message, TARGET_MESSAGE_SIZE, "%d %s belongs to %s: run memtop as %s or as root",
-                 (int)found->pid, found->name, user, user);
+        target_run_as(found->uid, advice, sizeof advice);
+        snprintf(message, TARGET_MESSAGE_SIZE, "%d %s belongs to %s: %s", (int)found->pid,
+                 found->name, user, advice);
         return 1;
     }
     if (found->state == TARGET_CLOSED || found->state == TARGET_BAD) {

@@ -3,6 +3,9 @@
 #include "discover.h"
 #include "elfkind.h"
 
+#include "base/ascii.h"
+#include "base/compiler.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,13 +26,68 @@ static bool has_just_started(const struct proc_stat *stat)
            1;
 }
 
-/* MEMDEBUG says that there is to be no segment. */
-static bool monitor_is_off(pid_t pid)
+void target_run_as(uid_t uid, char *advice, size_t size)
+{
+    char user[64];
+    proc_user(uid, user, sizeof user);
+    snprintf(advice, size, "run memtop as %s%s", user, uid == 0 ? "" : " or as root");
+}
+
+/* The value of a key in MEMDEBUG's text, as far as the next comma; NULL: it is not there.  The last
+ * one counts, and its length is told. */
+static const char *setting(const char *text, const char *key, size_t *length)
+{
+    const char *found = NULL;
+    size_t n = strlen(key);
+    for (const char *item = text; *item; item += strcspn(item, ","), item += *item == ',')
+        if (ascii_begins_same(item, key, n) && item[n] == '=') {
+            found = item + n + 1;
+            *length = strcspn(found, ",");
+        }
+    return found;
+}
+
+static bool same_name(const char *name, const char *listed, size_t length)
+{
+    enum { COMM = 15 }; /* where the kernel cuts a process's name */
+    size_t n = strlen(name);
+    return strncmp(name, listed, length) == 0 && (n == length || (n == COMM && length > n));
+}
+
+static bool names_it(const char *list, size_t size, pid_t pid, const char *comm)
+{
+    char link[64], exe[4096];
+    snprintf(link, sizeof link, "/proc/%d/exe", (int)pid);
+    ssize_t n = readlink(link, exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = '\0';
+    const char *slash = strrchr(exe, '/');
+    for (const char *end = list + size; list < end;) {
+        size_t length = MIN(strcspn(list, ":"), (size_t)(end - list));
+        if (same_name(comm, list, length) ||
+            (slash && strlen(slash + 1) == length && strncmp(slash + 1, list, length) == 0))
+            return true;
+        list += length + 1;
+    }
+    return false;
+}
+
+/* What in its MEMDEBUG leaves it without a segment, as "libmemdebug is loaded, but ..."; NULL:
+ * nothing does. */
+static const char *why_excluded(pid_t pid, const char *comm, char *reason, size_t size)
 {
     char text[2048];
-    const char *value =
-        proc_environ(pid, "MEMDEBUG", text, sizeof text) ? strstr(text, "monitor=") : NULL;
-    return value && (value[8] == '0' || strncmp(value + 8, "of", 2) == 0);
+    size_t length;
+    if (!proc_environ(pid, "MEMDEBUG", text, sizeof text))
+        return NULL;
+    const char *value = setting(text, "only", &length);
+    if (value && length > 0 && !names_it(value, length, pid, comm)) {
+        snprintf(reason, size, "only=%.*s does not name it", (int)MIN(length, 60), value);
+        return reason;
+    }
+    value = setting(text, "monitor", &length);
+    if (value && (value[0] == '0' || ascii_begins_same(value, "of", 2)))
+        return "no segment: monitor=off";
+    return NULL;
 }
 
 bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, size_t advice_size)
@@ -57,7 +115,7 @@ bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
     proc_maps(pid, &maps);
     if (!maps.readable) {
         snprintf(reason, reason_size, "not readable for you");
-        snprintf(advice, advice_size, "run memtop as its user or as root");
+        target_run_as(proc_uid(pid), advice, advice_size);
         return false;
     }
     if (maps.segment) { /* its parent's: discover.c */
@@ -67,13 +125,12 @@ bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
     }
     bool young = has_just_started(&stat);
     if (maps.library) {
-        bool off = monitor_is_off(pid);
-        snprintf(reason, reason_size, "%s",
-                 off ? "libmemdebug is loaded, but no segment: monitor=off?"
-                     : "libmemdebug is loaded, but less than 512 KiB allocated so far");
-        if (!off)
+        const char *excluded = why_excluded(pid, stat.comm, text, sizeof text);
+        snprintf(reason, reason_size, "libmemdebug is loaded, but %s",
+                 excluded ? excluded : "less than 512 KiB allocated so far");
+        if (!excluded)
             snprintf(advice, advice_size, "look again later");
-        return !off;
+        return !excluded;
     }
     struct elf_kind kind;
     snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
