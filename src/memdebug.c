@@ -238,11 +238,11 @@ static void after_fork(void)
 }
 
 /* The segment has found out that this is a copy: it may have been made past the fork handlers. */
-static void on_copy(const struct md_header *parent, const uint64_t *readable)
+static void on_copy(const struct tables *parent)
 {
     if (!in_child)
         after_fork();
-    prof_inherit(parent, readable);
+    prof_inherit(parent);
 }
 
 /* For the first of a process tree alone: the others are often its own executable again. */

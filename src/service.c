@@ -136,15 +136,14 @@ static void answer(uint32_t bits)
 {
     struct md_control *control = &segment_header()->control;
     struct md_cycle cycle;
+    bool cycles = segment_identity()->flags & MD_FLAG_GC; /* not by what others can write to */
     if (bits & MD_REQUEST_SET)
         set_option(control);
     if (bits & MD_REQUEST_GC)
-        control->result = !(segment_header()->flags & MD_FLAG_GC) ? ENOTSUP
-                          : gc_cycle(MD_CYCLE_FORCED, &cycle)     ? 0
-                                                                  : EAGAIN;
+        control->result = !cycles ? ENOTSUP : gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
     if (bits & MD_REQUEST_DUMP)
         control->result = dump_write("request");
-    if (bits & SERVICE_CYCLE)
+    if (cycles && bits & SERVICE_CYCLE)
         gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");

@@ -395,7 +395,7 @@ static void tell_unsampled(const struct md_cycle *cycle)
         __atomic_store_n(&to->objects, leaks[class].objects, __ATOMIC_RELAXED);
         __atomic_store_n(&to->bytes, leaks[class].bytes, __ATOMIC_RELAXED);
         __atomic_store_n(&to->cycle, number, __ATOMIC_RELEASE);
-        if (segment_header()->section[MD_SECTION_UNSAMPLED].count <= class)
+        if (segment_count(MD_SECTION_UNSAMPLED) <= class)
             segment_set_count(MD_SECTION_UNSAMPLED, class + 1ull);
     }
     segment_hold(false);

@@ -262,9 +262,7 @@ static void find_samples(struct sets *sets, bool nothing_new)
 {
     const struct heap_index *index = sets->mark->index;
     const struct md_sample *table = segment_table(MD_SECTION_SAMPLES);
-    uint64_t count =
-        __atomic_load_n(&segment_header()->section[MD_SECTION_SAMPLES].count, __ATOMIC_ACQUIRE);
-    count = MIN(count, sample_room);
+    uint64_t count = MIN(segment_count(MD_SECTION_SAMPLES), sample_room);
     for (uint64_t slot = 0; slot < count; slot++) {
         uint64_t block = __atomic_load_n(&table[slot].addr, __ATOMIC_RELAXED);
         sample_state[slot] = 0; /* a trace that came to nothing may have been here */

@@ -76,7 +76,7 @@ static void index_remove(uint32_t at)
 uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32_t born_ds,
                          bool indexed)
 {
-    uint64_t count = segment_header()->section[MD_SECTION_SAMPLES].count;
+    uint64_t count = segment_count(MD_SECTION_SAMPLES);
     uint32_t slot = free_head;
     if (indexed && !reserve())
         return 0;
@@ -113,7 +113,7 @@ static void take_out(uint32_t slot, struct md_sample *out)
 bool live_remove_locked(uint64_t handle, struct md_sample *out)
 {
     uint32_t slot = (uint32_t)handle - 1;
-    if (slot >= segment_header()->section[MD_SECTION_SAMPLES].count || !record(slot)->addr ||
+    if (slot >= segment_count(MD_SECTION_SAMPLES) || !record(slot)->addr ||
         record(slot)->generation != (uint32_t)(handle >> 32))
         return false;
     take_out(slot, out);
@@ -189,7 +189,7 @@ bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool ind
         return false;
     struct md_sample *s = record(slot);
     *s = *sample;
-    if (segment_header()->section[MD_SECTION_SAMPLES].count <= slot)
+    if (segment_count(MD_SECTION_SAMPLES) <= slot)
         segment_set_count(MD_SECTION_SAMPLES, slot + 1ull);
     if (indexed && sample->addr)
         index_put(sample->addr, slot);
@@ -198,7 +198,7 @@ bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool ind
 
 void live_inherited_locked(void)
 {
-    uint64_t count = segment_header()->section[MD_SECTION_SAMPLES].count;
+    uint64_t count = segment_count(MD_SECTION_SAMPLES);
     for (uint32_t slot = 0; slot < count; slot++)
         if (!record(slot)->addr) {
             record(slot)->weight = free_head;

@@ -9,6 +9,7 @@
 #include "prof/pending.h"
 #include "prof/table.h"
 #include "segment/segment.h"
+#include "segment/tables.h"
 #include "stack/modules.h"
 #include "stack/unwind.h"
 
@@ -32,7 +33,7 @@ static void remove_locked(uint64_t what);
  * then, so does that one; and whoever leaves something tries to take them afterwards.  So nothing
  * is left that nobody will see; in particular, of a block that has been freed nothing is left when
  * its address is sampled again. */
-static void tables_release(void)
+static void tables_unlock(void)
 {
     do {
         if (UNLIKELY(pending_any()))
@@ -45,7 +46,7 @@ static void tables_release(void)
 static bool move_lock(bool take)
 {
     if (!take) {
-        tables_release();
+        tables_unlock();
         modules_release();
         return true;
     }
@@ -217,7 +218,7 @@ static uint64_t record(const void *ptr, size_t size)
     lock_take(&tables_lock);
     uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
     if (UNLIKELY(!stack && depth)) {
-        tables_release();
+        tables_unlock();
         uint32_t epoch = modules_epoch(pcs, depth);
         lock_take(&tables_lock);
         stack = stack_find_locked(pcs, depth, hash);
@@ -233,7 +234,7 @@ static uint64_t record(const void *ptr, size_t size)
             ((struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + bucket)->samples++;
         }
     }
-    tables_release();
+    tables_unlock();
     room_give(pcs);
     if (inside)
         gather_end();
@@ -267,7 +268,8 @@ bool prof_alloc_at(const void *ptr, size_t size)
 static void remove_locked(uint64_t what)
 {
     struct md_sample gone;
-    if (by_address ? live_remove_at_locked(what, &gone) : live_remove_locked(what, &gone))
+    if ((by_address ? live_remove_at_locked(what, &gone) : live_remove_locked(what, &gone)) &&
+        gone.bucket < segment_count(MD_SECTION_BUCKETS))
         charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
 }
 
@@ -280,12 +282,12 @@ static void forget(uint64_t what)
         t->busy = true;
         lock_take(&tables_lock);
         remove_locked(what);
-        tables_release();
+        tables_unlock();
         t->busy = false;
     } else if (pending_add(what)) {
         /* A signal handler frees while its thread is in here, perhaps with the lock. */
         if (lock_try(&tables_lock))
-            tables_release();
+            tables_unlock();
     } else {
         COUNT_ADD(lost_samples, 1);
     }
@@ -319,67 +321,61 @@ uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment)
     for (uint64_t from = 0; from < count; from += FLAG_BATCH) {
         t->busy = true; /* a handler that frees here does not wait for us */
         lock_take(&tables_lock);
-        uint64_t end =
-            MIN(MIN(from + FLAG_BATCH, count), segment_header()->section[MD_SECTION_SAMPLES].count);
+        uint64_t end = MIN(MIN(from + FLAG_BATCH, count), segment_count(MD_SECTION_SAMPLES));
         for (uint64_t slot = from; slot < end; slot++)
             leaks += live_flag_locked((uint32_t)slot, flags[slot], moment);
-        tables_release();
+        tables_unlock();
         t->busy = false;
     }
     return leaks;
 }
 
-/* A forked copy has the parent's blocks, so it takes over the parent's live samples: from the
- * parent's segment, which goes on changing and growing, beyond what is mapped for reading here.
- * Samples that the parent took since are told by their generation; those that it freed since are
- * lost to us.  The copy's alloc sums begin with what it inherited, so inuse = alloc - free holds.
- */
-void prof_inherit(const struct md_header *parent, const uint64_t *readable)
+/* The stack of a bucket of the parent's, into our table; 0: unknown. */
+static uint32_t inherit_stack(const struct tables *parent, uint32_t id)
 {
-    lock_renew(&tables_lock);
-    memset(room_taken, 0, sizeof room_taken);
-    table_renew();
-    live_renew();
-    if (!parent) {
-        modules_inherit(NULL, 0);
-        return;
-    }
-    const struct md_section *section = parent->section;
-    const char *base = (const char *)parent;
-    const struct md_sample *samples = (const void *)(base + section[MD_SECTION_SAMPLES].offset);
-    const struct md_bucket *buckets = (const void *)(base + section[MD_SECTION_BUCKETS].offset);
-    const uint64_t *words = (const void *)(base + section[MD_SECTION_STACKS].offset);
-    uint64_t count[MD_SECTION_COUNT];
-    for (unsigned id = 0; id < MD_SECTION_COUNT; id++)
-        count[id] = MIN(__atomic_load_n(&section[id].count, __ATOMIC_RELAXED), readable[id]);
-    modules_inherit((const void *)(base + section[MD_SECTION_MODULES].offset),
-                    count[MD_SECTION_MODULES]);
-    for (uint32_t slot = 0; slot < count[MD_SECTION_SAMPLES]; slot++) {
-        struct md_sample s = samples[slot];
+    uint64_t count = parent->count[MD_SECTION_STACKS], end = (uint64_t)id + MD_STACK_HEADER_WORDS;
+    if (!id || end >= count)
+        return 0;
+    const struct md_stack *stack =
+        (const void *)((const uint64_t *)parent->table[MD_SECTION_STACKS] + id);
+    uint32_t depth = __atomic_load_n(&stack->depth, __ATOMIC_RELAXED);
+    if (depth > MD_STACK_MAX_DEPTH || end + depth > count)
+        return 0;
+    uint32_t hash = stack_hash(stack->pc, depth), own = stack_find_locked(stack->pc, depth, hash);
+    return own ? own : stack_add_locked(stack->pc, depth, hash, stack->epoch, stack->truncated);
+}
+
+/* A forked copy has the parent's blocks, so it takes over the parent's live samples: from the
+ * parent's tables, which go on changing.  Samples that the parent took since are told by their
+ * generation; those that it freed since are lost to us.  The copy's alloc sums begin with what it
+ * inherited, so inuse = alloc - free holds. */
+static void inherit_samples(const struct tables *parent)
+{
+    const struct md_sample *samples = parent->table[MD_SECTION_SAMPLES];
+    const struct md_bucket *buckets = parent->table[MD_SECTION_BUCKETS];
+    for (uint32_t slot = 0; slot < parent->count[MD_SECTION_SAMPLES]; slot++) {
+        struct md_sample s;
+        s.addr = __atomic_load_n(&samples[slot].addr, __ATOMIC_ACQUIRE);
+        s.generation = __atomic_load_n(&samples[slot].generation, __ATOMIC_RELAXED);
+        s.weight = __atomic_load_n(&samples[slot].weight, __ATOMIC_RELAXED);
+        s.born_ds = __atomic_load_n(&samples[slot].born_ds, __ATOMIC_RELAXED);
+        uint32_t bucket = __atomic_load_n(&samples[slot].bucket, __ATOMIC_RELAXED);
+        s.bucket = 0;
+        s.flags = MD_SAMPLE_INHERITED; /* its own cycles will say what it reaches */
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         /* The parent may be giving the slot to another one: the address goes first and comes last,
          * just behind the generation. */
         if (__atomic_load_n(&samples[slot].addr, __ATOMIC_ACQUIRE) != s.addr ||
             __atomic_load_n(&samples[slot].generation, __ATOMIC_RELAXED) != s.generation ||
-            !live_at_fork(&s) || s.bucket >= count[MD_SECTION_BUCKETS])
+            !live_at_fork(&s) || bucket >= parent->count[MD_SECTION_BUCKETS])
             s.addr = 0;
         if (!s.addr) {
             live_inherit_locked(slot, &s, by_address);
             continue;
         }
-        const struct md_bucket *b = &buckets[s.bucket];
-        const struct md_stack *stack = (const void *)(words + b->stack);
-        uint32_t id = 0;
-        if (b->stack && b->stack + MD_STACK_HEADER_WORDS < count[MD_SECTION_STACKS] &&
-            stack->depth <= MD_STACK_MAX_DEPTH &&
-            b->stack + MD_STACK_HEADER_WORDS + stack->depth <= count[MD_SECTION_STACKS]) {
-            uint32_t depth = stack->depth, hash = stack_hash(stack->pc, depth);
-            id = stack_find_locked(stack->pc, depth, hash);
-            if (!id)
-                id = stack_add_locked(stack->pc, depth, hash, stack->epoch, stack->truncated);
-        }
-        s.flags = MD_SAMPLE_INHERITED; /* its own cycles will say what it reaches */
-        if (bucket_intern_locked(id, b->size, &s.bucket) &&
+        uint32_t stack = __atomic_load_n(&buckets[bucket].stack, __ATOMIC_RELAXED);
+        uint64_t size = __atomic_load_n(&buckets[bucket].size, __ATOMIC_RELAXED);
+        if (bucket_intern_locked(inherit_stack(parent, stack), size, &s.bucket) &&
             live_inherit_locked(slot, &s, by_address)) {
             charge_locked(s.bucket, MD_HEAP_ALLOC_OBJECTS, s.weight);
             COUNT_ADD(inherited_samples, 1);
@@ -388,5 +384,16 @@ void prof_inherit(const struct md_header *parent, const uint64_t *readable)
         }
     }
     live_inherited_locked();
+}
+
+void prof_inherit(const struct tables *parent)
+{
+    lock_renew(&tables_lock);
+    memset(room_taken, 0, sizeof room_taken);
+    table_renew();
+    live_renew();
+    modules_inherit(parent->table[MD_SECTION_MODULES], parent->count[MD_SECTION_MODULES]);
+    if (parent->header)
+        inherit_samples(parent);
     pending_take(remove_locked); /* what the parent had left */
 }

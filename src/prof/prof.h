@@ -32,9 +32,9 @@ extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("in
 #define PROF_IDLE_GAP (64u << 20)
 
 void prof_init(void);
-/* In a forked copy: takes over the live samples of the parent's segment (NULL: it had none), of
- * whose sections `readable` entries are mapped here. */
-void prof_inherit(const struct md_header *parent, const uint64_t *readable);
+/* In a forked copy: takes over the live samples of the parent's tables, if there are any. */
+struct tables;
+void prof_inherit(const struct tables *parent);
 /* Around fork, in the parent.  The first waits, for microseconds as a rule, until no other thread
  * is inside the unwinder. */
 void prof_before_fork(void);

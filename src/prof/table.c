@@ -89,7 +89,9 @@ uint32_t stack_find_locked(const uint64_t *pcs, unsigned depth, uint32_t hash)
         return 0;
     for (uint32_t at = hash & stacks.mask; stacks.slots[at]; at = (at + 1) & stacks.mask) {
         const struct md_stack *s = stack_at(stacks.slots[at] - 1);
-        if (s->hash == hash && s->depth == depth && memcmp(s->pc, pcs, depth * sizeof *pcs) == 0)
+        uint64_t end = stacks.slots[at] - 1 + MD_STACK_HEADER_WORDS + (uint64_t)depth;
+        if (s->hash == hash && s->depth == depth && end <= stack_words &&
+            memcmp(s->pc, pcs, depth * sizeof *pcs) == 0)
             return stacks.slots[at] - 1;
     }
     return 0;
@@ -125,7 +127,7 @@ bool bucket_intern_locked(uint32_t stack, uint64_t size, uint32_t *bucket)
                 return true;
             }
         }
-    uint64_t index = segment_header()->section[MD_SECTION_BUCKETS].count;
+    uint64_t index = segment_count(MD_SECTION_BUCKETS);
     if (!segment_grow(MD_SECTION_BUCKETS, index + 1) || !reserve(&buckets, hash_of_bucket))
         return false;
     struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;

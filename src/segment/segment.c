@@ -28,7 +28,7 @@
 #define LOOK_NS 1000000000 /* how often we look whether the file was unlinked */
 #define BUSY_NS 10000000   /* until another try where a lock was taken */
 
-void (*segment_on_fork)(const struct md_header *inherited, const uint64_t *readable);
+void (*segment_on_fork)(const struct tables *inherited);
 
 /* Guarded by segment_lock: which memory the tables lie in. */
 static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
@@ -158,22 +158,6 @@ bool segment_init(uint32_t flags)
     return usable;
 }
 
-/* Copies everything that is in use from one set of tables to another, so that ids stay. */
-static bool copy_tables(struct tables *to, const struct tables *from)
-{
-    for (int id = 0; id < MD_SECTION_COUNT; id++) {
-        uint64_t count = from->header->section[id].count;
-        uint64_t entries = id == MD_SECTION_CYCLES ? MIN(count, to->capacity[id]) : count;
-        if (id == MD_SECTION_CYCLES && to->capacity[id] != from->capacity[id])
-            return false;
-        if (!tables_grow(to, (enum md_section_id)id, entries))
-            return false;
-        memcpy(to->table[id], from->table[id], entries * to->header->section[id].entry_size);
-        to->header->section[id].count = count;
-    }
-    return true;
-}
-
 /* What has been found and made so far of a file that is to take the tables. */
 struct draft {
     struct place place;
@@ -225,7 +209,7 @@ static bool move_locked(struct draft *draft)
     fresh.header->flags = tables.header->flags | identity.flags;
     fresh.header->heap_goal_bytes = tables.header->heap_goal_bytes;
     fresh.header->counters = counters;
-    bool moved = copy_tables(&fresh, &tables) && place_publish(&draft->place) == 0;
+    bool moved = tables_copy(&fresh, &tables) && place_publish(&draft->place) == 0;
     draft->tables = fresh;
     if (!moved)
         return false;
@@ -378,7 +362,7 @@ static void start_anew(void)
     counters.inherited_samples = 0;
     counters.cycles = counters.skips = counters.dumps = 0;
     if (segment_on_fork)
-        segment_on_fork(inherited.header, inherited.grown);
+        segment_on_fork(&inherited);
     tables_destroy(&inherited);
 }
 
@@ -521,7 +505,12 @@ bool segment_grow(enum md_section_id id, uint64_t count)
 
 void segment_set_count(enum md_section_id id, uint64_t count)
 {
-    __atomic_store_n(&tables.header->section[id].count, count, __ATOMIC_RELEASE);
+    tables_set_count(&tables, id, count);
+}
+
+uint64_t segment_count(enum md_section_id id)
+{
+    return __atomic_load_n(&tables.count[id], __ATOMIC_ACQUIRE);
 }
 
 void segment_add_cycle(struct md_cycle *cycle)
@@ -529,7 +518,7 @@ void segment_add_cycle(struct md_cycle *cycle)
     if (!segment_check())
         return;
     lock_take(&segment_lock);
-    uint64_t index = tables.header->section[MD_SECTION_CYCLES].count;
+    uint64_t index = tables.count[MD_SECTION_CYCLES];
     uint64_t capacity = tables.capacity[MD_SECTION_CYCLES];
     cycle->index = index;
     if (cycle->flags & MD_CYCLE_SKIPPED)

@@ -52,6 +52,9 @@ uint64_t segment_capacity(enum md_section_id id);
 bool segment_grow(enum md_section_id id, uint64_t count);
 /* Publishes that entries below `count` may be read. */
 void segment_set_count(enum md_section_id id, uint64_t count);
+/* The last count that was published.  Not what the header says, nor may anything else that is read
+ * from the tables lead to an address unchecked: others may write to them. */
+uint64_t segment_count(enum md_section_id id);
 
 /* Appends a record to the cycle ring: `cycle->index`, and `number` where it is no skip, are set
  * here.  Caller: the one cycle at a time. */
@@ -77,10 +80,11 @@ void segment_publish_options(void);
 /* Set by the owner of the profile tables: keeps everyone from writing to them while they move.
  * False: not now. */
 extern bool (*segment_move_lock)(bool take);
-/* Called in a forked copy after the tables were made anew and empty; `inherited` is the parent's
- * mapping, NULL if there was none: the header and `readable` entries of each section can be read,
- * which are those of the time of the fork and some more; the parent goes on writing to them. */
-extern void (*segment_on_fork)(const struct md_header *inherited, const uint64_t *readable);
+/* Called in a forked copy after the tables were made anew and empty; `inherited` has the parent's
+ * as they were at the fork, its header NULL if there are none; the parent goes on writing to what
+ * they lead to. */
+struct tables;
+extern void (*segment_on_fork)(const struct tables *inherited);
 
 #define COUNT_ADD(field, n)                                                                        \
     __atomic_fetch_add(&segment_counters()->field, (uint64_t)(n), __ATOMIC_RELAXED)

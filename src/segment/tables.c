@@ -54,7 +54,7 @@ static void lay_out(struct tables *t, void *base, size_t size)
         struct md_section *s = &t->header->section[id];
         t->table[id] = (char *)base + at;
         t->capacity[id] = bytes[id] / entry_size[id];
-        t->grown[id] = 0;
+        t->grown[id] = t->count[id] = 0;
         s->offset = at;
         s->entry_size = entry_size[id];
         s->capacity = t->capacity[id];
@@ -137,10 +137,32 @@ bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count)
     uint64_t end = (want + GROW_LEAST - 1) & ~(uint64_t)(GROW_LEAST - 1);
     uint64_t most = page_round(t->capacity[id] * entry_size[id]);
     end = MIN(end, most);
-    if (end > start && !open_range(t, t->header->section[id].offset + start, end - start))
+    uint64_t offset = (uint64_t)((char *)t->table[id] - (char *)t->header);
+    if (end > start && !open_range(t, offset + start, end - start))
         return false;
     t->grown[id] = MIN(end / entry_size[id], t->capacity[id]);
     return count <= t->grown[id];
+}
+
+void tables_set_count(struct tables *t, enum md_section_id id, uint64_t count)
+{
+    __atomic_store_n(&t->count[id], count, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->header->section[id].count, count, __ATOMIC_RELEASE);
+}
+
+bool tables_copy(struct tables *to, const struct tables *from)
+{
+    for (int i = 0; i < MD_SECTION_COUNT; i++) {
+        enum md_section_id id = (enum md_section_id)i;
+        uint64_t entries = MIN(from->count[id], from->grown[id]);
+        if (id == MD_SECTION_CYCLES && to->capacity[id] != from->capacity[id])
+            return false;
+        if (!tables_grow(to, id, entries))
+            return false;
+        memcpy(to->table[id], from->table[id], entries * entry_size[id]);
+        tables_set_count(to, id, from->count[id]);
+    }
+    return true;
 }
 
 static uint64_t grown_bytes(const struct tables *t)
@@ -168,6 +190,7 @@ void tables_release(struct tables *t)
         madvise((char *)t->header + OS_PAGE, t->size - OS_PAGE, MADV_DONTNEED);
         own_count(-(int64_t)grown_bytes(t));
         memset(t->grown, 0, sizeof t->grown);
+        memset(t->count, 0, sizeof t->count);
     }
     errno = saved;
 }

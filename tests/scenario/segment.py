@@ -66,6 +66,69 @@ def processes():
     return [json.loads(line) for line in memtop('ps', '--json').stdout.splitlines()]
 
 
+# Allocates, frees and forks, for a while; the children allocate too.
+BUSY = '''
+import os, sys, time
+keep, end = [], time.monotonic() + 2
+def work(rounds):
+    for _ in range(rounds):
+        keep.append([bytearray(n) for n in range(100, 3000, 50)])
+        del keep[:-20]
+work(60)
+print('ready', flush=True)
+while time.monotonic() < end:
+    work(5)
+    child = os.fork()
+    if not child:
+        work(10)
+        os._exit(3)
+    if os.waitpid(child, 0)[1] != 3 << 8:
+        sys.exit(50)
+sys.exit(7)
+'''
+
+
+def data_ranges(fd):
+    end = os.fstat(fd).st_size
+    at = 0
+    while at < end:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:  # nothing more
+            return
+        hole = os.lseek(fd, at, os.SEEK_HOLE)
+        yield at, hole - at
+        at = hole
+
+
+def overwritten(t, private):
+    """Whoever may open a segment may write to it: the program, its children and our thread go by what they
+    keep for themselves.  What they say is anything then; they do not crash."""
+    fills = (b'\xff' * 8, b'\0' * 8, bytes(range(8)), b'\xff\xff\xff\x7f' * 2, b'\0\0\1\0\0\0\0\0')
+    for memdebug in ('memprofilerate=4096', 'memprofilerate=64KiB', 'gctrace=1,gctracefile=/dev/null,memprofilerate=256,'
+                     'gcinterval=20ms', 'leakcheck=1,leakfile=/dev/null,gcengine=wp,gcinterval=20ms',
+                     f'heapprofile={private}/p,gcengine=stop,gctrace=1,gctracefile=/dev/null,gcinterval=20ms'):
+        rounds = 0
+        with s.running(['/usr/bin/python3', '-c', BUSY], f'dir={private},keepdead=0,{memdebug}', ready='ready', timeout=120,
+                       env={'PYTHONMALLOC': 'malloc'}) as process:
+            s.wait_for(lambda: s.segments(process.pid, [private]), 10, process)
+            while process.poll() is None:
+                for path in s.segments(None, [private]):
+                    try:
+                        fd = os.open(path, os.O_RDWR)
+                    except OSError:
+                        continue
+                    noise = fills[rounds % len(fills)] if rounds % 2 else os.urandom(8)
+                    for at, length in data_ranges(fd):
+                        os.pwrite(fd, noise * (length // 8), at)
+                    os.close(fd)
+                    rounds += 1
+        t.ok(process.returncode == 7 and rounds > 5, f'{memdebug.split(",")[0]}: its segment is overwritten {rounds} '
+             'times', (process.returncode, process.text() if process.error_path.exists() else ''))
+        for path in private.iterdir():
+            path.unlink()
+
+
 def planted(t, shared):
     """The name is known beforehand: process number and start time stay through exec."""
     for kind in ('FIFO', 'directory', 'socket', 'link to a FIFO', 'link to itself', 'file'):
@@ -171,6 +234,8 @@ with s.Tap() as t:
             t.ok(process.poll() is None, 'and the program goes on')
         for path in private.iterdir():
             path.unlink()
+
+        overwritten(t, private)
 
         # Dead ones are bounded.
         s.run([VICTIM, 'forkserver', '12'], f'dir={private},keepdead=3')

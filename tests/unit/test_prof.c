@@ -4,8 +4,10 @@
 #include "base/options.h"
 #include "base/os.h"
 #include "core_test.h"
+#include "prof/pending.h"
 #include "prof/prof.h"
 #include "segment/segment.h"
+#include "segment/tables.h"
 #include "stack/unwind.h"
 #include "tap.h"
 
@@ -426,6 +428,37 @@ static void test_handlers(void)
        by_handlers);
 }
 
+/* A copy made while its parent's tables were on the move finds none; a free that its parent had
+ * left is not one of the copy's own sample at the same address.  (Made past the fork handlers while
+ * somebody was in the unwinder, it takes no stacks, and lets go of the tables only with its
+ * sample.) */
+static const void *const reused = (const void *)0x710000000000;
+
+static void inherit_none(const struct tables *parent)
+{
+    (void)parent;
+    prof_inherit(&(struct tables){.header = NULL});
+}
+
+static int sample_reused(void *unused)
+{
+    double alloc, inuse, bytes;
+    (void)unused;
+    prof_thread.gathering = true;
+    prof_renew();
+    prof_alloc_at(reused, 4242);
+    sums(4242, &alloc, &inuse, &bytes);
+    return alloc > 0 && inuse == alloc ? 0 : 1;
+}
+
+static void test_no_tables(void)
+{
+    segment_on_fork = inherit_none;
+    pending_add((uintptr_t)reused);
+    is(in_copy(sample_reused, NULL), 0, "a copy without its parent's tables has none of its frees");
+    segment_on_fork = prof_inherit;
+}
+
 int main(void)
 {
     unwind_init();
@@ -456,6 +489,7 @@ int main(void)
     test_locked(true);
     test_stepped();
     test_handlers();
+    test_no_tables();
     segment_fini();
     if (files)
         is(rmdir(folder), 0, "no file is left");

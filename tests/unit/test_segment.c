@@ -5,6 +5,7 @@
 #include "base/os.h"
 #include "core_test.h"
 #include "segment/segment.h"
+#include "segment/tables.h"
 #include "tap.h"
 
 #include <dirent.h>
@@ -38,16 +39,13 @@ static bool move_lock(bool take)
 
 static uint64_t inherited_size; /* of the parent's first bucket, 0: it had no tables */
 
-static void on_fork(const struct md_header *parent, const uint64_t *readable)
+static void on_fork(const struct tables *parent)
 {
-    (void)readable;
     forks++;
     lock_renew(&tables_lock);
     inherited_size = 0;
-    if (parent)
-        inherited_size = ((const struct md_bucket *)((const char *)parent +
-                                                     parent->section[MD_SECTION_BUCKETS].offset))
-                             ->size;
+    if (parent->header)
+        inherited_size = ((const struct md_bucket *)parent->table[MD_SECTION_BUCKETS])->size;
 }
 
 static void path_of(char *path, size_t size, unsigned pid, uint64_t start)
