@@ -272,7 +272,6 @@ static void test_copy(void)
        with[1], with[0]);
     heap_munmap(arena, PAGES * PAGE);
 }
-
 #endif
 
 static int renew(void *argument)
@@ -282,6 +281,7 @@ static int renew(void *argument)
     return !(extents_stable() && map_pages(1, 1) && extent_count == 1);
 }
 
+#if !WITH_TSAN
 static void *map_on(void *stop)
 {
     while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED)) {
@@ -327,6 +327,7 @@ static void test_forks(void)
     ok(ends[0] + ends[1] == FORKS, "of %d copies forked beside changes %u know that they have none",
        FORKS, ends[1]);
 }
+#endif
 
 int main(void)
 {
