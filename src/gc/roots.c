@@ -71,6 +71,19 @@ void roots_find_main(void)
     main_is_first = before == 0 || before == main_pointer;
 }
 
+/* The word of struct pthread that has the start of the thread's stack; the size is behind it
+ * (glibc: stackblock).  0: not known, and every stack is alive as a whole. */
+static unsigned stack_field;
+
+NO_SANITIZE void roots_find_stack_field(const void *stack, size_t size)
+{
+    const uintptr_t *thread = __builtin_thread_pointer();
+    const uintptr_t *end = (const uintptr_t *)((uintptr_t)stack + size) - 1;
+    for (const uintptr_t *word = thread + 1; word < end && !stack_field; word++)
+        if (word[0] == (uintptr_t)stack && word[1] == size)
+            stack_field = (unsigned)(word - thread);
+}
+
 void roots_find_self(void)
 {
     roots_find_main();
@@ -396,24 +409,37 @@ static void scan_without_holes(struct scan *scan, uintptr_t start, uintptr_t end
     }
 }
 
-/* A thread's own stack as libc makes it: a mapping behind a guard, with struct pthread of a thread
- * at its top.  Nothing below the lowest place in use is alive there.  In any other mapping a place
- * in use says nothing about the rest: there may be a dozen coroutine stacks in it. */
+/* Whether a mapping behind a guard is what libc has recorded as a thread's stack, by its struct
+ * pthread, and nothing else: any memory may come to lie behind a mapping without access, and below
+ * a stack that the program (or we) handed to pthread_create, with which the kernel makes one
+ * mapping of it. */
+static bool is_stack_of(const struct scan *scan, const struct proc_mapping *m, uintptr_t thread)
+{
+    if (!stack_field || scan->guard_end != m->start)
+        return false;
+    uintptr_t start = fault_load((const uintptr_t *)thread + stack_field);
+    uintptr_t size = fault_load((const uintptr_t *)thread + stack_field + 1);
+    return start <= m->start && thread - start < size && m->end - start >= size;
+}
+
+/* A thread's own stack: struct pthread is at its top.  Nothing below the lowest place in use is
+ * alive there.  In any other mapping a place in use says nothing about the rest: there may be a
+ * dozen coroutine stacks in it. */
 static bool is_thread_stack(const struct scan *scan, const struct proc_mapping *m)
 {
     if (strcmp(m->path, "[stack]") == 0)
         return true;
     size_t i = lower_bound(scan->threads, scan->thread_count, 1, m->start);
-    return scan->guard_end == m->start && i < scan->thread_count && scan->threads[i] < m->end &&
+    return i < scan->thread_count && scan->threads[i] < m->end &&
            m->end - scan->threads[i] <= 16384 &&
-           (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end);
+           (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end) &&
+           is_stack_of(scan, m, scan->threads[i]);
 }
 
-/* libc keeps the stacks of threads that have ended, for the next ones: a mapping behind a guard
- * with a struct pthread at its top (its first and third word point at itself) that is no live
- * thread's. What is on it is dead; struct pthread itself may hold the result for pthread_join, or
- * the argument of a thread about to be born.  Its address, or the mapping's start if this is
- * something else. */
+/* libc keeps the stacks of threads that have ended, for the next ones: with a struct pthread at the
+ * top (its first and third word point at itself) that is no live thread's.  What is on it is dead;
+ * struct pthread itself may hold the result for pthread_join, or the argument of a thread about to
+ * be born.  Its address, or the mapping's start if this is something else. */
 static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct proc_mapping *m)
 {
     if (scan->guard_end != m->start || !m->writable || m->inode)
@@ -421,7 +447,7 @@ static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct p
     uintptr_t last = m->end - m->start > 16384 ? m->end - 16384 : m->start;
     for (uintptr_t at = m->end - 64; at >= last; at -= 64) {
         const uintptr_t *word = (const uintptr_t *)at;
-        if (fault_load(&word[0]) == at && fault_load(&word[2]) == at)
+        if (fault_load(&word[0]) == at && fault_load(&word[2]) == at && is_stack_of(scan, m, at))
             return at;
     }
     return m->start;

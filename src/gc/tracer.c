@@ -4,6 +4,7 @@
 #include "gc/pages.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/roots.h"
 #include "gc/world.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ static void *tracer_main(void *ctx)
     tid = os_gettid();
     replace_tid(0, tid);
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
+    roots_find_stack_field(stack, stack_size);
     open_all();
     for (uint32_t served = 0;;) {
         uint32_t now;

@@ -30,6 +30,7 @@ struct truth_case {
     const char *lsan;
     int lsan_direct, lsan_indirect;
 };
+#define UNMAPPED "does not look into memory that the program has mapped"
 extern const struct truth_case truth_roots[], truth_threads[], truth_shapes[], truth_cxx[];
 
 extern const char *truth_plugin; /* path of a shared library to open */

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 /* LeakSanitizer's roots are modules' data, stacks, registers and TLS. */
-#define UNMAPPED "does not look into memory that the program has mapped"
 
 /* ------------------------------------------------------------------------- modules' data */
 

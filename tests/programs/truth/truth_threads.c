@@ -325,6 +325,48 @@ static void dead_stack_body(void)
     scrub();
 }
 
+/* Memory of the program behind a mapping without access, and a stack that it hands out above that:
+ * to the kernel the two are one mapping. */
+static struct node **below_stack;
+
+static void make_below_stack(void *(*on_stack)(void *))
+{
+    enum { PAGE = 4096, SIZE = 1 << 20 };
+    pthread_attr_t attributes;
+    char *memory =
+        mmap(NULL, 2 * PAGE + SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(memory, PAGE, PROT_NONE);
+    below_stack = (struct node **)(memory + PAGE);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, memory + 2 * PAGE, SIZE);
+    pthread_create(&thread, &attributes, on_stack, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+static void *stay(void *argument)
+{
+    for (;;)
+        pause();
+    return argument;
+}
+
+static void before_below_live(void)
+{
+    make_below_stack(stay);
+}
+
+static void before_below_dead(void)
+{
+    make_below_stack(nothing);
+    pthread_join(thread, NULL);
+}
+
+static void below_stack_body(void)
+{
+    *below_stack = chain(3, LIVE, LIVE);
+    scrub();
+}
+
 static void before_dead_stack(void)
 {
     enum { SIZE = 1 << 20 };
@@ -469,6 +511,8 @@ const struct truth_case truth_threads[] = {
     {"thread-result", spare_thread, result_body, LIBC_RECORD, 1, 2},
     {"dead-thread", spare_thread, dead_thread_body, NULL, 0, 0},
     {"dead-thread-own-stack", before_dead_stack, dead_stack_body, NULL, 0, 0},
+    {"below-live-stack", before_below_live, below_stack_body, UNMAPPED, 1, 2},
+    {"below-dead-stack", before_below_dead, below_stack_body, UNMAPPED, 1, 2},
     {"on-coroutine-in-thread", before_lender, borrowed_body, NULL, 0, 0},
     {"fork", NULL, fork_body, FORKED, -1, -1},
     {"fork-inherits", NULL, fork_inherits_body, FORKED, -1, -1},
