@@ -340,6 +340,65 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
     return profile_add_sample(b->profile, sample, values);
 }
 
+/* By what a sample is told apart: its locations, its size. */
+static int order_of_samples(const struct profile *p, uint32_t a, uint32_t b)
+{
+    const struct profile_sample *x = &p->samples[a], *y = &p->samples[b];
+    if (x->location_count != y->location_count)
+        return x->location_count < y->location_count ? -1 : 1;
+    int order = memcmp(p->location_ids + x->location_first, p->location_ids + y->location_first,
+                       x->location_count * sizeof *p->location_ids);
+    if (order)
+        return order;
+    int64_t m = x->label_count ? p->labels[x->label_first].number : 0;
+    int64_t n = y->label_count ? p->labels[y->label_first].number : 0;
+    return (m > n) - (m < n);
+}
+
+static int compare_samples(const void *a, const void *b, void *profile)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    int order = order_of_samples(profile, x, y);
+    return order ? order : (x > y) - (x < y);
+}
+
+/* Makes one sample of those that differed only in what is not told: frames of ours, code without a
+ * name.  Not every reader does that by itself. */
+static bool merge_samples(struct profile *p)
+{
+    uint32_t *order = reallocarray(NULL, p->sample_count + 1, sizeof *order);
+    if (!order)
+        return false;
+    for (uint32_t i = 0; i < p->sample_count; i++)
+        order[i] = i;
+    qsort_r(order, p->sample_count, sizeof *order, compare_samples, p);
+    uint32_t first = 0; /* the lowest of its kind: equal ones are in order */
+    for (size_t i = 0; i < p->sample_count; i++) {
+        if (i == 0 || order_of_samples(p, first, order[i]) != 0) {
+            first = order[i];
+            continue;
+        }
+        int64_t *sum = p->values + first * p->type_count;
+        const int64_t *more = p->values + order[i] * p->type_count;
+        for (size_t k = 0; k < p->type_count; k++)
+            if (__builtin_add_overflow(sum[k], more[k], &sum[k]))
+                sum[k] = INT64_MAX;
+        p->samples[order[i]].location_count = 0;
+    }
+    free(order);
+    size_t kept = 0;
+    for (size_t i = 0; i < p->sample_count; i++) {
+        if (!p->samples[i].location_count)
+            continue;
+        p->samples[kept] = p->samples[i];
+        memmove(p->values + kept * p->type_count, p->values + i * p->type_count,
+                p->type_count * sizeof *p->values);
+        kept++;
+    }
+    p->sample_count = kept;
+    return true;
+}
+
 static bool add_samples(struct builder *b)
 {
     const struct snapshot *snap = b->snap;
@@ -363,7 +422,7 @@ static bool add_samples(struct builder *b)
         done = done && add_buckets(b, &order[i], &order[next], &sample);
     }
     free(order);
-    return done;
+    return done && merge_samples(b->profile);
 }
 
 static bool add_comments(struct builder *b)

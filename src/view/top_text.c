@@ -170,17 +170,16 @@ static const char *trimmed(const char *text)
     return text;
 }
 
-/* Go's layout "Jan 2, 2006 at 3:04pm (MST)". */
+/* "2006-01-02 15:04:05 MST", as pprof has it since Go 1.24. */
 static void print_time(int64_t nanos, FILE *out)
 {
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)(nanos / 1000000000 - (nanos % 1000000000 < 0));
     struct tm tm;
     if (!localtime_r(&seconds, &tm))
         return;
-    fprintf(out, "Time: %.3s %d, %d at %d:%02d%s (%s)\n", months + 3 * tm.tm_mon, tm.tm_mday,
-            tm.tm_year + 1900, tm.tm_hour % 12 ? tm.tm_hour % 12 : 12, tm.tm_min,
-            tm.tm_hour < 12 ? "am" : "pm", tm.tm_zone ? tm.tm_zone : "");
+    char text[64];
+    if (strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %Z", &tm) > 0)
+        fprintf(out, "Time: %s\n", text);
 }
 
 static void print_line(const char *before, const char *text, FILE *out)
