@@ -154,7 +154,7 @@ def redis(t, engine):
             subprocess.run([s.find(program), '-s', socket, *arguments], capture_output=True, check=False,
                            env=s.environment(preload=False), timeout=120)
         with s.running(command, f'gctrace=json,gcinterval=20ms,gcengine={engine}',
-                       ready='ready to accept') as process:
+                       ready='eady to accept') as process:
             client('redis-benchmark', '-q', '-n', '40000', '-r', '20000', '-d', '200', '-P', '8',
                    '-t', 'set,get,lpush,hset,zadd')
             client('redis-cli', 'eval', 'local t = {} for i = 1, 10000 do t[i] = {i} end return #t', '0')

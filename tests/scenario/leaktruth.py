@@ -195,6 +195,7 @@ with s.Tap() as t:
             for name, (got, truth) in zip(asked, pool.map(lsan, asked)):
                 direct, indirect, why = known[name]
                 last = list(truth.values())[0][-1] if got and truth else {}
-                expected = (direct, indirect) if why else (last.get('direct'), last.get('indirect'))
-                t.equal(got, expected, f'{name}: LeakSanitizer ' +
-                        (f'differs: {why}' if why else 'says the same'), '' if got else truth)
+                # A newer one may have learnt what an older one does not see: the truth is never wrong.
+                right = [(last.get('direct'), last.get('indirect'))] + ([(direct, indirect)] if why else [])
+                t.ok(got in right, f'{name}: LeakSanitizer ' + (f'may differ: {why}' if why else 'says the same'),
+                     f'got {got}, expected one of {right}' + ('' if got else f'\n{truth}'))

@@ -93,7 +93,7 @@ def memtop(*arguments):
 def sizes(t, fake):
     for cols, rows in ((80, 24), (60, 15), (120, 40), (40, 10), (200, 60)):
         with screen(memtop(fake.pid, '-d', '0.2'), cols, rows) as view:
-            text = view.until(r'session_|cache_insert|\+\d')
+            text = view.until(r'(?s)(session_|cache_insert|\+\d).*^q quit')
             lines = (text or '').splitlines()
             t.ok(text and lines[0].startswith(f'memtop  {fake.pid} fake  live'), f'{cols}x{rows}: title',
                  view.text())
@@ -184,7 +184,7 @@ def keys(t, fake):
         t.ok(s.wait_for(lambda: view.text().count('fake_segment.c') >= 4, 5), 'escape clears it', view.text())
         view.key('Down')
         view.key('Enter')
-        t.ok(view.until(r'^ +0 xmalloc .*fake_segment.c:\d+') and view.until('live sample'),
+        t.ok(view.until(r'^ +0 xmalloc .*fake_segment.c:\d+') and view.until(r'; \d+ live'),
              'enter shows the whole stack', view.text())
         view.key('Home', 'Right')
         t.ok(view.until('stack 2 of 2'), 'right: the next stack of the site', view.text())

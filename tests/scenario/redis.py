@@ -30,7 +30,7 @@ def exercise(t, name, memdebug):
         server.symlink_to(s.find('redis-check-rdb'))
         command = [server, '--port', '0', '--unixsocket', socket, '--dir', directory,
                    '--save', '', '--daemonize', 'no']
-        with s.running(command, memdebug, ready='ready to accept connections', env={
+        with s.running(command, memdebug, ready='eady to accept connections', env={
                 'LD_BIND_NOW': ''}) as process:
             s.wait_for(lambda: client(socket, 'ping') == 'PONG\n', 10, process)
             client(socket, '-q', '-n', '40000', '-r', '20000', '-d', '200', '-P', '8',

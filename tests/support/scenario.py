@@ -64,7 +64,7 @@ class Tap:
         """Skips `name` and returns True where one of the tools is not installed."""
         absent = [tool for tool in tools if find(tool) is None]
         if absent:
-            self.skip(name, 'not installed: ' + ' '.join(absent))
+            self.skip(name, 'not installed: ' + ' '.join(map(str, absent)))
         return bool(absent)
 
 
@@ -291,7 +291,8 @@ class Profile:
                     rest = match[4]
                 else:
                     rest = line.strip()
-                if match := re.match(r'^(.*?) (\S*):(\d+)(?::\d+)? s=\d+', rest):
+                # file:line, and a newer Go's has :column
+                if match := re.match(r'^(.*?) (\S*?):(\d+)(?::\d+)? s=\d+', rest):
                     self.locations[last].append((match[1], match[2], int(match[3])))
                 elif rest:
                     self.locations[last].append((rest.split(' s=')[0], '', 0))
