@@ -19,7 +19,8 @@ CHECKS = ('-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,
           '-bugprone-reserved-identifier,-bugprone-narrowing-conversions,'
           '-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,'
           '-bugprone-macro-parentheses,-bugprone-branch-clone,-bugprone-sizeof-expression,'
-          '-bugprone-integer-division,-clang-analyzer-security.insecureAPI.strcpy,'
+          '-bugprone-integer-division,-bugprone-multi-level-implicit-pointer-conversion,'
+          '-clang-analyzer-security.insecureAPI.strcpy,'
           '-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,'
           '-clang-analyzer-unix.Malloc,-clang-analyzer-optin.performance.Padding')
 BUILD = Path(os.environ.get('MEMDEBUG_BUILD', ROOT / 'build'))
