@@ -105,6 +105,20 @@ static bool wants_leakcheck(void)
     return option_number(OPTION_LEAKCHECK);
 }
 
+static bool wants_service(void)
+{
+    return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
+           option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF;
+}
+
+/* Whether anybody can learn what would be recorded: memtop, or the process itself, which writes it
+ * or has asked for samples that it will get by md_heap_profile. */
+static bool is_of_use(void)
+{
+    return option_number(OPTION_MONITOR) || wants_service() || option_number(OPTION_LEAKCHECK) ||
+           option_number(OPTION_HELP) || option_given(OPTION_MEMPROFILERATE);
+}
+
 static void no_tracing(const char *reason)
 {
     message(reason);
@@ -202,12 +216,6 @@ static void on_thread_end(void)
         service_outlives_main();
 }
 
-static bool wants_service(void)
-{
-    return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
-           option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF;
-}
-
 /* In a forked child our thread is started again by the first sample: a child that only execs never
  * gets there. */
 static bool in_child;
@@ -295,11 +303,12 @@ void memdebug_boot(void)
         entry_follow_foreign();
         active = false;
     }
-    if (active && text && *text)
-        passed_note();
-    gc_mode = active ? chosen_gc() : GC_OFF;
     if (active)
         leakcheck_unasked(text);
+    gc_mode = active ? chosen_gc() : GC_OFF;
+    active = active && is_of_use();
+    if (active && text && *text)
+        passed_note();
     prepare_leakcheck();
     tracked = active && wants_tracked();
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))
