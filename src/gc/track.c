@@ -22,7 +22,7 @@
 #define FEATURE_WP_UNPOPULATED (1u << 13)
 #define FEATURE_WP_ASYNC (1u << 15)
 
-#define DISARM_SLICE ((uintptr_t)16 << 20) /* the lock of the address space is held for 0.5 ms */
+#define SLICE ((uintptr_t)4 << 20) /* the lock of the address space is held for 0.2 ms */
 
 struct track track;
 
@@ -155,14 +155,37 @@ const char *track_arm(void)
     return roots_each_lasting(add_root, NULL) ? NULL : "/proc/self/maps cannot be read";
 }
 
-static void disarm(void *ctx, uintptr_t start, uintptr_t end)
+/* Fails where something else has been mapped meanwhile: nothing to do there. */
+static void disarm(uintptr_t start, uintptr_t end)
 {
-    (void)ctx;
+    struct uffdio_writeprotect ask = {.range = {start, end - start}};
+    RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
+}
+
+/* Disarms it too.  Kernels before 6.15 take a mapping from whomever it is registered with: what has
+ * been mapped in the place of roots meanwhile is left alone.  Refused: it would take a mapping more
+ * than there may be. */
+static void unwatch(uintptr_t start, uintptr_t end, enum track_kind kind)
+{
+    struct uffdio_range ask = {start, end - start};
+    if (kind == TRACK_ROOTS && !pages_all_tracked(start, end))
+        return;
+    if (RAW3(SYS_ioctl, descriptor, UFFDIO_UNREGISTER, &ask) != 0)
+        disarm(start, end);
+}
+
+/* A run of a range that is done with.  Where it is not all of the range, the rest stays armed, and
+ * is good for something only as long as the whole is registered. */
+static void let_go(void *ctx, uintptr_t start, uintptr_t end)
+{
+    const struct track_range *range = ctx;
+    bool whole = start == range->start && end == range->end;
     for (uintptr_t next; start < end; start = next) {
-        next = MIN(end, start + DISARM_SLICE);
-        /* Fails where something else has been mapped meanwhile: nothing to do there. */
-        struct uffdio_writeprotect ask = {.range = {start, next - start}};
-        RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
+        next = MIN(end, start + SLICE);
+        if (whole)
+            unwatch(start, next, range->kind);
+        else
+            disarm(start, next);
     }
 }
 
@@ -171,9 +194,9 @@ void track_disarm(void)
     for (unsigned i = 0; i < track.count; i++) {
         struct track_range range = track.ranges[i];
         if (range.kind == TRACK_ROOTS)
-            barren_each_done(range.start, range.end, disarm, NULL);
+            barren_each_done(range.start, range.end, let_go, &range);
         else
-            disarm(NULL, range.start, range.end);
+            let_go(&range, range.start, range.end);
     }
     track.count = 0;
 }

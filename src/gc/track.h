@@ -4,9 +4,10 @@
  * (pages.h).  System calls that write into a page are noted too.
  *
  * What is watched: the heap, the object map beside it, and larger private mappings of the program
- * (data of modules, pools).  Once registered they stay so: taking it back costs 78 ms a GB under
- * the lock of the address space (measured), leaving it a fault for each page written after a cycle.
- * A mapping that the program itself has registered with a userfaultfd of its own is left to it.
+ * (data of modules, pools); for the time of a cycle, so that the program may register what it likes
+ * with a userfaultfd of its own.  To take it back, which disarms, costs 40 ms a GB, a tenth more
+ * than to disarm alone (measured).  Only mappings that have barren pages stay (barren.h).  One that
+ * the program has registered itself is left to it.
  *
  * On the tracer thread, whose descriptor table holds the descriptor; with extents pinned. */
 #ifndef GC_TRACK_H
@@ -39,8 +40,9 @@ extern struct track track;
 const char *track_open(void);
 /* Registers what is new, and begins anew with everything.  NULL, or why not. */
 const char *track_arm(void);
-/* From here on a first write costs the program nothing more, but to pages that stay tracked as they
- * need not be looked at again (barren.h).  With the program running. */
+/* From here on a first write costs the program nothing more, and nothing is registered, but for
+ * mappings in which there are pages that stay tracked, as they need not be looked at again
+ * (barren.h).  With the program running. */
 void track_disarm(void);
 /* When the tracer thread has ended, and in a forked copy. */
 void track_renew(void);

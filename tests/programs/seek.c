@@ -542,6 +542,18 @@ static long written_pages(const char *map)
     return pages;
 }
 
+/* Whether what cycles have looked at is the program's to register: memory of the heap, what has not
+ * been touched, and what leads to the heap. */
+static bool may_register(int fd, void *map, size_t size)
+{
+    struct uffdio_register ask = {.range = {(uintptr_t)map, size},
+                                  .mode = UFFDIO_REGISTER_MODE_MISSING};
+    bool done = ioctl(fd, UFFDIO_REGISTER, &ask) == 0;
+    if (done)
+        ioctl(fd, UFFDIO_UNREGISTER, &ask.range);
+    return done;
+}
+
 static void own_uffd(int cycles)
 {
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1 /* USER_MODE_ONLY */);
@@ -567,6 +579,14 @@ static void own_uffd(int cycles)
         exit(1);
     page[7] = NULL;
     char *tracked = track_writes();
+    struct node **later =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *untouched = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(untouched + 4096, size - 8192, PROT_READ | PROT_WRITE); /* apart from the others */
+    char *heap = aligned_alloc(4096, size);
+    memset(heap, 1, size);
+    for (size_t at = 0; at < size / sizeof *later; at += 512)
+        later[at] = map[7];
     for (int i = 0; i < cycles; i++) {
         usleep(2000);
         lose_one();
@@ -580,6 +600,11 @@ static void own_uffd(int cycles)
             printf("%ld pages written to, not %d\n", written, i + 1);
             exit(1);
         }
+    }
+    if (!may_register(fd, later, size) || !may_register(fd, untouched + 4096, size - 8192) ||
+        !may_register(fd, heap, size)) {
+        printf("UFFDIO_REGISTER after cycles: %d\n", errno);
+        exit(1);
     }
     printf("kept\n");
 }
