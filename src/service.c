@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "dump.h"
 #include "gc/gc.h"
+#include "gc/proc.h"
 #include "leakcheck.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
@@ -194,52 +195,25 @@ void service_outlives_main(void)
     service_kick(SERVICE_LOOK);
 }
 
-static bool is_own(int tid)
-{
-    for (int i = 0; i < OWN_TIDS; i++)
-        if (__atomic_load_n(&own_tids[i], __ATOMIC_RELAXED) == tid)
-            return true;
-    return false;
-}
-
-static void set_own(int from, int to)
-{
-    for (int i = 0; i < OWN_TIDS; i++)
-        if (__atomic_compare_exchange_n(&own_tids[i], &(int){from}, to, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-            return;
-}
-
 /* Whether every other thread has ended: a main thread that did stays in the list as a zombie. */
 static bool is_last_thread(void)
 {
     char entries[2048], path[64], stat[512];
     bool alone = true;
-    long n;
+    long tid;
     int dir = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return false;
-    while (alone && (n = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0) {
-        for (long at = 0; at < n && alone;) {
-            struct {
-                uint64_t ino;
-                int64_t off;
-                uint16_t length;
-                uint8_t type;
-                char name[];
-            } *entry = (void *)(entries + at);
-            at += entry->length;
-            int tid = atoi(entry->name);
-            if (tid == 0 || is_own(tid))
-                continue;
-            struct fmt f = fmt_on(path, sizeof path);
-            fmt_text(&f, "/proc/self/task/");
-            fmt_text(&f, entry->name);
-            fmt_text(&f, "/stat");
-            const char *state =
-                os_read_file(path, stat, sizeof stat) > 0 ? strrchr(stat, ')') : NULL;
-            alone = !state || state[2] == 'Z' || state[2] == 'X';
-        }
+    struct proc_numbers tasks = {.fd = dir, .buf = entries, .size = sizeof entries};
+    while (alone && (tid = proc_next_number(&tasks)) >= 0) {
+        if (own_thread_is((int)tid))
+            continue;
+        struct fmt f = fmt_on(path, sizeof path);
+        fmt_text(&f, "/proc/self/task/");
+        fmt_u64(&f, (uint64_t)tid);
+        fmt_text(&f, "/stat");
+        const char *state = os_read_file(path, stat, sizeof stat) > 0 ? strrchr(stat, ')') : NULL;
+        alone = !state || state[2] == 'Z' || state[2] == 'X';
     }
     close(dir);
     return alone;
@@ -250,7 +224,7 @@ static void *serve(void *unused)
     (void)unused;
     own_thread = true;
     __atomic_store_n(&service_tid, os_gettid(), __ATOMIC_RELAXED);
-    set_own(0, os_gettid());
+    own_thread_enter(os_gettid());
     prctl(PR_SET_NAME, "memdebug");
     arena_use_own();
     segment_set_flags(MD_FLAG_THREAD);
@@ -282,7 +256,7 @@ static void *serve(void *unused)
     /* glibc now may run exit on this thread, if it was the last: then the program's handlers run
      * here, and what is still to be done at exit is done here too. */
     gc_end();
-    set_own(os_gettid(), 0);
+    own_thread_leave(os_gettid());
     __atomic_store_n(&refused, true, __ATOMIC_RELEASE);
     __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
     return NULL;
@@ -431,7 +405,7 @@ int service_do(enum service_job job, const char *path)
 
 void service_renew(void)
 {
-    memset(own_tids, 0, sizeof own_tids);
+    own_threads_renew();
     started = 0;
     main_ended = refused = false;
     asked = answered = 0;

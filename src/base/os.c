@@ -16,8 +16,43 @@
 #include <unistd.h>
 
 THREAD_LOCAL bool own_thread;
-int own_tids[OWN_TIDS];
 static uint64_t own_total;
+
+/* Of our threads; 0: free. */
+static int own_tids[8];
+
+static void replace_own(int old, int new)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(own_tids); i++) {
+        int expected = old;
+        if (__atomic_compare_exchange_n(&own_tids[i], &expected, new, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return;
+    }
+}
+
+void own_thread_enter(int tid)
+{
+    replace_own(0, tid);
+}
+
+void own_thread_leave(int tid)
+{
+    replace_own(tid, 0);
+}
+
+bool own_thread_is(int tid)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(own_tids); i++)
+        if (__atomic_load_n(&own_tids[i], __ATOMIC_RELAXED) == tid)
+            return true;
+    return false;
+}
+
+void own_threads_renew(void)
+{
+    memset(own_tids, 0, sizeof own_tids);
+}
 
 static int64_t clock_ns(clockid_t clock)
 {

@@ -65,8 +65,11 @@ unsigned own_ranges(struct own_range *to, unsigned room);
 /* True on a thread of ours, or while a thread of the program does our work (a dump at exit): its
  * allocations are not sampled and not in the object map. */
 extern _Thread_local bool own_thread __attribute__((tls_model("initial-exec")));
-#define OWN_TIDS 8
-/* Threads of ours, 0: free.  The stop leaves them out. */
-extern int own_tids[OWN_TIDS];
+/* Threads of ours, by their ids.  The stop leaves them out. */
+void own_thread_enter(int tid);
+void own_thread_leave(int tid);
+bool own_thread_is(int tid);
+/* In a forked copy, which has none of them. */
+void own_threads_renew(void);
 
 #endif

@@ -23,14 +23,50 @@ static unsigned range_count;
 
 /* ---- for long ---- */
 
-static void find_ring(void *ctx, const struct proc_mapping *mapping)
+static const char ring_name[] = "anon_inode:[io_uring]";
+
+static bool begins(const char *path, const char *name)
 {
-    static const char *const names[] = {"anon_inode:[io_uring]", "/[aio]", "socket:["};
-    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
-        *(bool *)ctx |= strncmp(mapping->path, names[i], strlen(names[i])) == 0;
+    return strncmp(path, name, strlen(name)) == 0;
 }
 
-const char *pinned_for_long(void)
+static void find_ring(void *ctx, const struct proc_mapping *mapping)
+{
+    *(bool *)ctx |= begins(mapping->path, ring_name) || begins(mapping->path, "/[aio]") ||
+                    begins(mapping->path, "socket:[");
+}
+
+static bool is_direct(unsigned fd)
+{
+    char text[512];
+    uint64_t flags = 0;
+    return proc_descriptor_read(fd, text, sizeof text) > 0 &&
+           proc_field(text, "flags:", 8, &flags) && flags & O_DIRECT;
+}
+
+/* A ring may lie in memory of the program's own, and show in no mapping (IORING_SETUP_NO_MMAP). */
+static void look_at_descriptors(bool *ring, bool *in_calls)
+{
+    static char buf[32768];
+    char path[sizeof ring_name];
+    unsigned count = 0;
+    bool direct = false;
+    long fd = -1, dir = proc_self_open("fd", O_RDONLY | O_DIRECTORY);
+    struct proc_numbers descriptors = {.fd = dir, .buf = buf, .size = sizeof buf};
+    while (dir >= 0 && !*ring && count <= MOST_DESCRIPTORS &&
+           (fd = proc_next_number(&descriptors)) >= 0) {
+        count++;
+        *ring =
+            proc_descriptor_link((unsigned)fd, path, sizeof path) > 0 && begins(path, ring_name);
+        direct = direct || is_direct((unsigned)fd);
+    }
+    if (dir >= 0)
+        RAW3(SYS_close, dir, 0, 0);
+    /* None at all: the main thread, whose table this is, may have ended. */
+    *in_calls = direct || dir < 0 || fd < -1 || count == 0 || count > MOST_DESCRIPTORS;
+}
+
+const char *pinned_look(bool *in_calls)
 {
     char status[4096];
     uint64_t pinned_kb = 0;
@@ -39,45 +75,14 @@ const char *pinned_for_long(void)
         proc_field(status, "VmPin:", 10, &pinned_kb);
     if (!pinned_kb && !proc_each_mapping(find_ring, &ring))
         return "/proc/self/maps cannot be read";
+    if (!pinned_kb && !ring)
+        look_at_descriptors(&ring, in_calls);
     return pinned_kb ? "the kernel writes to pinned memory unseen (VmPin)"
            : ring    ? "the kernel writes to memory unseen (io_uring, aio)"
                      : NULL;
 }
 
 /* ---- for a call ---- */
-
-static bool is_direct(const char *number)
-{
-    char name[32] = "fdinfo/", text[512];
-    uint64_t flags = 0;
-    strncat(name, number, sizeof name - strlen(name) - 1);
-    return proc_self_read(name, text, sizeof text) > 0 && proc_field(text, "flags:", 8, &flags) &&
-           flags & O_DIRECT;
-}
-
-bool pinned_in_calls(void)
-{
-    static char buf[32768];
-    unsigned count = 0;
-    bool found = false;
-    long fd = proc_self_open("fd", O_RDONLY | O_DIRECTORY), n = -1;
-    while (!found && fd >= 0 && (n = RAW3(SYS_getdents64, fd, buf, sizeof buf)) > 0) {
-        for (long at = 0; at < n && !found;) {
-            /* struct linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name */
-            uint16_t length;
-            memcpy(&length, buf + at + 16, sizeof length);
-            const char *name = buf + at + 19;
-            at += length;
-            if (name[0] < '0' || name[0] > '9')
-                continue;
-            found = ++count > MOST_DESCRIPTORS || is_direct(name);
-        }
-    }
-    if (fd >= 0)
-        RAW3(SYS_close, fd, 0, 0);
-    /* None at all: the main thread, whose table this is, may have ended. */
-    return found || n < 0 || count == 0;
-}
 
 static bool add(uintptr_t start, uint64_t size)
 {

@@ -8,6 +8,10 @@
  * pinned when the call begins, which counts as a write to them, and written to by the device until
  * it returns.  Other calls copy, and a copy is a write like any other.
  *
+ * Not told from others: a ring that has neither a mapping nor a descriptor any more (registered
+ * with itself), descriptors beyond some thousands, and files of a FUSE that reads past the page
+ * cache by itself (direct_io), where only calls that are under way at the first stop are known.
+ *
  * On the tracer thread, but for pinned_each. */
 #ifndef GC_PINNED_H
 #define GC_PINNED_H
@@ -15,10 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Why writes cannot be tracked; NULL: nothing is pinned for long, as far as the kernel tells. */
-const char *pinned_for_long(void);
-/* Whether a file may be open with O_DIRECT: one is, or there is no telling. */
-bool pinned_in_calls(void);
+/* Why writes cannot be tracked; NULL: nothing is pinned for long, as far as the kernel tells.
+ * `in_calls` gets then whether a file may be open with O_DIRECT: one is, or there is no
+ * telling. */
+const char *pinned_look(bool *in_calls);
 /* With the world stopped: notes where the calls under way that read files read to.  False: there
  * are more than can be noted. */
 bool pinned_note(void);

@@ -99,6 +99,42 @@ long proc_task_read(int tid, const char *name, char *buf, size_t size)
     return read_whole(RAW4(SYS_openat, proc_fd, path, O_RDONLY | O_CLOEXEC, 0), buf, size);
 }
 
+long proc_descriptor_link(unsigned fd, char *to, size_t size)
+{
+    char path[64];
+    append_number(append(path, "self/fd/"), fd);
+    long n = RAW4(SYS_readlinkat, proc_fd, path, to, size - 1);
+    to[n > 0 ? n : 0] = 0;
+    return n;
+}
+
+long proc_descriptor_read(unsigned fd, char *buf, size_t size)
+{
+    char name[32];
+    append_number(append(name, "fdinfo/"), fd);
+    return proc_self_read(name, buf, size);
+}
+
+long proc_next_number(struct proc_numbers *numbers)
+{
+    for (;;) {
+        if (numbers->at == numbers->end) {
+            long n = RAW3(SYS_getdents64, numbers->fd, numbers->buf, numbers->size);
+            if (n <= 0)
+                return n < 0 ? n - 1 : -1;
+            numbers->at = 0;
+            numbers->end = n;
+        }
+        /* struct linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name */
+        uint16_t length;
+        memcpy(&length, numbers->buf + numbers->at + 16, sizeof length);
+        const char *name = numbers->buf + numbers->at + 19;
+        numbers->at += length;
+        if (name[0] >= '0' && name[0] <= '9')
+            return (long)proc_number(name, 10, NULL);
+    }
+}
+
 uint64_t proc_number(const char *text, int base, const char **end)
 {
     uint64_t value = 0;

@@ -18,6 +18,22 @@ long proc_self_open(const char *name, int flags);
 long proc_self_read(const char *name, char *buf, size_t size);
 /* Reads /proc/self/task/TID/NAME likewise. */
 long proc_task_read(int tid, const char *name, char *buf, size_t size);
+/* Where descriptor FD of this process leads, terminated and cut at size - 1 bytes; its bytes, or
+ * -errno. */
+long proc_descriptor_link(unsigned fd, char *path, size_t size);
+/* The fdinfo of descriptor FD, as proc_self_read. */
+long proc_descriptor_read(unsigned fd, char *buf, size_t size);
+
+/* The numbers among the names of a directory: threads, descriptors. */
+struct proc_numbers {
+    long fd;   /* the directory, read from its start on */
+    char *buf; /* for some of its entries at a time */
+    size_t size;
+    long at, end; /* in buf; 0 at first */
+};
+/* The next one, in no order; -1: there are no more; less: they cannot be read. */
+long proc_next_number(struct proc_numbers *numbers);
+
 /* Bytes of the process's own memory that are resident: neither file nor shared (statm).  0: it
  * cannot be read. */
 uint64_t proc_private_bytes(void);

@@ -28,16 +28,6 @@ static uint32_t asked, answered; /* futexes */
 static void (*request)(void *ctx);
 static void *request_ctx;
 
-static void replace_tid(int old, int new)
-{
-    for (int i = 0; i < OWN_TIDS; i++) {
-        int expected = old;
-        if (__atomic_compare_exchange_n(&own_tids[i], &expected, new, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-            return;
-    }
-}
-
 static void open_all(void)
 {
     unusable = proc_open(true) ? world_open() : proc_refusal;
@@ -50,7 +40,7 @@ static void *tracer_main(void *ctx)
     (void)ctx;
     own_thread = true;
     tid = os_gettid();
-    replace_tid(0, tid);
+    own_thread_enter(tid);
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
     roots_find_stack_field(stack, stack_size);
     open_all();
@@ -140,7 +130,7 @@ void tracer_end(void)
     /* The kernel's word for it, as the stack is used again. */
     while (RAW3(SYS_tgkill, RAW3(SYS_getpid, 0, 0, 0), tid, 0) == 0)
         raw_sleep_ns(100000);
-    replace_tid(tid, 0);
+    own_thread_leave(tid);
     started = false;
 }
 

@@ -229,14 +229,6 @@ static struct world_thread *slot_for(int tid, bool *is_new)
     return thread;
 }
 
-static bool is_own(int tid)
-{
-    for (int i = 0; i < OWN_TIDS; i++)
-        if (__atomic_load_n(&own_tids[i], __ATOMIC_RELAXED) == tid)
-            return true;
-    return false;
-}
-
 const char *world_open(void)
 {
     process = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
@@ -362,44 +354,35 @@ static int signal_new_tasks(const char **reason)
     int self = (int)RAW3(SYS_gettid, 0, 0, 0);
     int signalled = 0;
     bool seen_self = false, quiet = option_number(OPTION_GCSTOP) == STOP_QUIET;
-    long n;
+    long tid;
+    struct proc_numbers tasks = {.fd = task_fd, .buf = buf, .size = sizeof buf};
     if (RAW3(SYS_lseek, task_fd, 0, 0 /* SEEK_SET */) < 0) {
         *reason = "/proc/self/task cannot be read";
         return -1;
     }
-    while ((n = RAW3(SYS_getdents64, task_fd, buf, sizeof buf)) > 0) {
-        for (long at = 0; at < n;) {
-            /* struct linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name */
-            uint16_t length;
-            memcpy(&length, buf + at + 16, sizeof length);
-            const char *name = buf + at + 19;
-            at += length;
-            if (name[0] < '0' || name[0] > '9')
-                continue;
-            int tid = (int)proc_number(name, 10, NULL);
-            seen_self |= tid == self;
-            if (tid == self || is_own(tid))
-                continue;
-            bool is_new;
-            struct world_thread *thread = slot_for(tid, &is_new);
-            if (!thread) {
-                *reason = "threads are born faster than they can be stopped";
-                return -1;
-            }
-            if (!is_new)
-                continue;
-            if (!world.begin_ns)
-                world.begin_ns = os_now_ns();
-            signalled++;
-            if ((quiet && leave_alone(thread)) ||
-                (is_silent(tid) && settle(thread, STATE(world.generation, WORLD_FREE))))
-                continue;
-            if (!signal_task(thread, reason))
-                return -1;
+    while ((tid = proc_next_number(&tasks)) >= 0) {
+        seen_self |= tid == self;
+        if (tid == self || own_thread_is((int)tid))
+            continue;
+        bool is_new;
+        struct world_thread *thread = slot_for((int)tid, &is_new);
+        if (!thread) {
+            *reason = "threads are born faster than they can be stopped";
+            return -1;
         }
+        if (!is_new)
+            continue;
+        if (!world.begin_ns)
+            world.begin_ns = os_now_ns();
+        signalled++;
+        if ((quiet && leave_alone(thread)) ||
+            (is_silent((int)tid) && settle(thread, STATE(world.generation, WORLD_FREE))))
+            continue;
+        if (!signal_task(thread, reason))
+            return -1;
     }
-    if (n < 0 || !seen_self) {
-        *reason = n < 0 ? "/proc/self/task cannot be read" : "/proc is of another PID namespace";
+    if (tid < -1 || !seen_self) {
+        *reason = tid < -1 ? "/proc/self/task cannot be read" : "/proc is of another PID namespace";
         return -1;
     }
     return signalled;

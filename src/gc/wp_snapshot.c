@@ -349,9 +349,8 @@ const char *wp_arm(void)
     state->spins = os_cpu_count() > 1;
 
     const char *reason = track_open();
-    if (reason || (reason = pinned_for_long()))
+    if (reason || (reason = pinned_look(&state->keeps)))
         return reason;
-    state->keeps = pinned_in_calls();
     int64_t begin = os_now_ns();
     extents_pin();
     reason = track_arm();
@@ -381,8 +380,9 @@ const char *wp_clean(int64_t limit_ns)
 {
     keep_apart(false);
     ask(CLEAN);
+    bool in_calls;
     const char *reason = answer(limit_ns, false);
-    if (!reason && !(reason = pinned_for_long()) && !state->keeps && pinned_in_calls())
+    if (!reason && !(reason = pinned_look(&in_calls)) && !state->keeps && in_calls)
         reason = "a file is read past the page cache now (O_DIRECT)";
     keep_apart(true);
     return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES && is_sought()

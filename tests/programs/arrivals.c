@@ -6,6 +6,8 @@
  *   arrivals pipe FILE CYCLES MEGABYTES     by a thread that waits in read
  *   arrivals direct FILE CYCLES MEGABYTES   from the file, opened with O_DIRECT
  *   arrivals uring FILE CYCLES MEGABYTES    from the file, by io_uring, into registered buffers
+ *   arrivals ring FILE CYCLES MEGABYTES     by io_uring, whose rings lie in our memory, registered
+ *                                           nowhere
  *
  * The pages hang on a list of so many MB, far from each other, and nowhere else that a marker can
  * see: it comes to one after the other, and what it seeks is on those that it has passed.  Each
@@ -87,6 +89,7 @@ static bool by_direct(const char *from, int to)
 }
 
 static int ring;
+static bool own_ring;
 static struct io_uring_params params;
 static char *submissions, *completions;
 static struct io_uring_sqe *entries;
@@ -100,11 +103,11 @@ static bool by_uring(const char *from, int to)
     unsigned tail = FIELD(submissions, params.sq_off.tail);
     unsigned slot = tail & FIELD(submissions, params.sq_off.ring_mask);
     entries[slot] = (struct io_uring_sqe){
-        .opcode = IORING_OP_READ_FIXED,
+        .opcode = own_ring ? IORING_OP_READ : IORING_OP_READ_FIXED,
         .fd = file,
         .addr = (uintptr_t)page(to),
         .len = PAGE,
-        .buf_index = (uint16_t)to,
+        .buf_index = own_ring ? 0 : (uint16_t)to,
     };
     (&FIELD(submissions, params.sq_off.array))[slot] = slot;
     __atomic_store_n(&FIELD(submissions, params.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
@@ -147,6 +150,23 @@ static void open_ring(void)
         cannot("io_uring_register");
 }
 
+#define NO_MMAP (1u << 14) /* of newer headers than Debian 12's */
+
+static void open_own_ring(void)
+{
+    own_ring = true;
+    submissions = completions = aligned_alloc(PAGE, PAGE);
+    entries = aligned_alloc(PAGE, PAGE);
+    memset(submissions, 0, PAGE);
+    memset(entries, 0, PAGE);
+    params.flags = NO_MMAP;
+    params.cq_off.resv2 = (uintptr_t)completions; /* user_addr */
+    params.sq_off.resv2 = (uintptr_t)entries;
+    ring = (int)syscall(SYS_io_uring_setup, 4, &params);
+    if (ring < 0)
+        cannot("io_uring_setup with rings of our own (Linux 6.5)");
+}
+
 /* ---- moving ---- */
 
 static bool (*way)(const char *from, int to);
@@ -183,9 +203,12 @@ int main(int argc, char **argv)
         hidden[i] = (uintptr_t)aligned_alloc(PAGE, PAGE) ^ HIDE;
         memset(page(i), 0, PAGE);
     }
-    way = direct ? by_direct : strcmp(argv[1], "uring") == 0 ? by_uring : by_pipe;
-    if (way == by_uring)
+    bool uring = strcmp(argv[1], "uring") == 0, own = strcmp(argv[1], "ring") == 0;
+    way = direct ? by_direct : uring || own ? by_uring : by_pipe;
+    if (uring)
         open_ring();
+    else if (own)
+        open_own_ring();
     long nodes = atol(argv[4]) << 14, apart = nodes / PAGES;
     for (long i = 0; i < nodes; i++) {
         struct node *node = malloc(sizeof *node);

@@ -59,6 +59,13 @@ def seccomp(t):
     result = s.run([CONFINE, 'kill', 'setpriority,sched_setscheduler', HOSTILE, 'plain'], CYCLES + ',gcengine=wp')
     t.ok(result.status == 0 and 'list=whole' in result.out and 'the marker was killed' not in reasons(result),
          f'the same, gcengine=wp: no marker is killed, {len(result.lines)} cycles', result)
+    # The copy that tries the calls shares the program's descriptors until it has a table of its own.
+    with s.running([CONFINE, 'refuse', 'close_range', CONFINE, 'kill', 'ioctl', s.PROGRAMS / 'victim', 'work', '20'],
+                   CYCLES, ready='ready') as process:
+        t.ok(s.wait_for(lambda: 'would kill the program for ioctl' in process.text()[1], 10, process),
+             'close_range refused, ioctl kills', process.text())
+        links = [os.readlink(path) for path in Path(f'/proc/{process.pid}/fd').iterdir()]
+        t.equal([link for link in links if link.startswith('/proc')], [], 'and no descriptor of ours is left')
     own = 'the program has sandboxed itself (seccomp)'
     for number, name in ((0, 'of the program'), (1, 'of one thread')):
         unharmed(t, f'a sandbox that kills, {name}, after load', s.run([LIMITS, 'sandbox', number], CYCLES),
