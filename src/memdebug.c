@@ -40,7 +40,6 @@ extern void *__libc_stack_end;
 /* Below this rate a page for each live sample, which the plain variant pays, is too dear. */
 #define PLAIN_LEAST_RATE (64u << 10)
 
-enum { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
 /* This process is watched: its malloc is ours, and neither `only` nor `follow` exclude it. */
@@ -48,7 +47,7 @@ static bool active;
 /* The malloc is another's and a leak check was asked for: that it was not done is left to say. */
 static bool unchecked;
 static bool tracked; /* the variant */
-static unsigned gc_mode = GC_OFF;
+static enum gc_mode gc_mode = GC_OFF;
 static const char *no_gc = "gc=off"; /* why there are no cycles, if there are none */
 
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
@@ -76,17 +75,6 @@ static bool named_by_only(void)
     os_executable(exe, sizeof exe);
     const char *slash = strrchr(exe, '/');
     return in_list(list, name) || in_list(list, slash ? slash + 1 : exe);
-}
-
-static unsigned chosen_gc(void)
-{
-    unsigned mode = (unsigned)option_number(OPTION_GC);
-    if (mode != GC_AUTO)
-        return mode;
-    return option_number(OPTION_GCTRACE) || option_number(OPTION_LEAKCHECK) ||
-                   option_given(OPTION_GCINTERVAL)
-               ? GC_OBSERVE
-               : GC_OFF;
 }
 
 /* Whoever asks for leaks at exit wants them all, each with its stack, as LeakSanitizer tells them.
@@ -305,7 +293,7 @@ void memdebug_boot(void)
     }
     if (active)
         leakcheck_unasked(text);
-    gc_mode = active ? chosen_gc() : GC_OFF;
+    gc_mode = active ? option_gc() : GC_OFF;
     active = active && is_of_use();
     if (active && text && *text)
         passed_note();

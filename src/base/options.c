@@ -37,6 +37,7 @@ static size_t pool_used;
 static enum options_given_to given_to;
 
 #define KEY_SIZE 32
+#define ITEM_SIZE 1024 /* key=value */
 
 /* Keys ignore case, _ and -. */
 static void normalize(char *out, const char *key, size_t length)
@@ -250,62 +251,95 @@ static void say_accepts(struct fmt *f, const struct option *o)
             fmt_char(f, *c);
 }
 
-static void complain(const char *key, const char *value, const struct option *o, bool later)
+/* What one "key=value" says. */
+struct item {
+    char *key, *value; /* NULL: a lone key */
+    int id;            /* -1: unknown */
+    uint64_t number;
+    enum parsed parsed;
+};
+
+/* Of a terminated and trimmed text, which is cut up. */
+static struct item read_item(char *text)
 {
-    char line[600], normalized[KEY_SIZE];
-    struct fmt f = fmt_on(line, sizeof line);
-    fmt_text(&f, "MEMDEBUG: ");
-    fmt_bytes(&f, key, strnlen(key, 80));
-    if (value) {
-        fmt_char(&f, '=');
-        fmt_bytes(&f, value, strnlen(value, 160));
-    }
-    if (later) {
-        fmt_text(&f, ": not in this version");
-    } else if (o) {
-        fmt_text(&f, ": bad value");
-        say_accepts(&f, o);
-    } else {
-        normalize(normalized, key, strlen(key));
-        fmt_text(&f, ": unknown key, nearest: ");
-        fmt_text(&f, nearest(normalized));
-        fmt_text(&f, " (MEMDEBUG=help lists all)");
-    }
-    for (size_t i = 0; i < f.length; i++)
-        if ((unsigned char)line[i] < ' ' || line[i] == 127)
-            line[i] = '?';
-    message(line);
+    struct item item = {.key = text, .value = strchr(text, '='), .parsed = PARSED_BAD};
+    char normalized[KEY_SIZE];
+    if (item.value)
+        *item.value++ = 0;
+    for (size_t n = strlen(text); n && ascii_is_space(text[n - 1]);)
+        text[--n] = 0;
+    while (item.value && ascii_is_space(*item.value))
+        item.value++;
+    normalize(normalized, text, strlen(text));
+    item.id = find(normalized);
+    const struct option *o = item.id < 0 ? NULL : &list[item.id];
+    if (o)
+        item.parsed = o->when == LATER
+                          ? PARSED_LATER
+                          : parse_value(o, item.value ? item.value : "1", &item.number);
+    return item;
 }
 
-/* One "key=value", terminated and trimmed.  False: it has been complained about. */
-static bool parse_item(char *item)
+/* What is wrong with it. */
+static void say_complaint(struct fmt *f, const struct item *item)
 {
     char normalized[KEY_SIZE];
-    char *value = strchr(item, '=');
-    if (value)
-        *value++ = 0;
-    for (size_t n = strlen(item); n && ascii_is_space(item[n - 1]);)
-        item[--n] = 0;
-    while (value && ascii_is_space(*value))
-        value++;
-    normalize(normalized, item, strlen(item));
-    int id = find(normalized);
-    const struct option *o = id < 0 ? NULL : &list[id];
-    uint64_t number = 0;
-    enum parsed parsed = PARSED_BAD;
-    if (o)
-        parsed = o->when == LATER ? PARSED_LATER : parse_value(o, value ? value : "1", &number);
-    if (parsed == PARSED) {
-        const char *kept = keep_text(value ? value : "1");
-        if (kept) {
-            numbers[id] = number;
-            texts[id] = kept;
-            given[id] = true;
-        }
-        return true;
+    size_t start = f->length;
+    fmt_bytes(f, item->key, strnlen(item->key, 80));
+    if (item->value) {
+        fmt_char(f, '=');
+        fmt_bytes(f, item->value, strnlen(item->value, 160));
     }
-    complain(item, value, o, parsed == PARSED_LATER);
-    return false;
+    if (item->parsed == PARSED_LATER) {
+        fmt_text(f, ": not in this version");
+    } else if (item->id >= 0) {
+        fmt_text(f, ": bad value");
+        say_accepts(f, &list[item->id]);
+    } else {
+        normalize(normalized, item->key, strlen(item->key));
+        fmt_text(f, ": unknown key, nearest: ");
+        fmt_text(f, nearest(normalized));
+        fmt_text(f, " (MEMDEBUG=help lists all)");
+    }
+    for (size_t i = start; i < f->length; i++)
+        if ((unsigned char)f->buf[i] < ' ' || f->buf[i] == 127)
+            f->buf[i] = '?';
+}
+
+/* Takes one item over.  False: it has been complained about. */
+static bool parse_item(char *text)
+{
+    struct item item = read_item(text);
+    if (item.parsed != PARSED) {
+        char line[600];
+        struct fmt f = fmt_on(line, sizeof line);
+        fmt_text(&f, "MEMDEBUG: ");
+        say_complaint(&f, &item);
+        message(line);
+        return false;
+    }
+    const char *kept = keep_text(item.value ? item.value : "1");
+    if (kept) {
+        numbers[item.id] = item.number;
+        texts[item.id] = kept;
+        given[item.id] = true;
+    }
+    return true;
+}
+
+bool options_check(const char *text, char *complaint, size_t size)
+{
+    char copy[ITEM_SIZE];
+    struct fmt f = fmt_on(complaint, size);
+    if (strlen(text) >= sizeof copy) {
+        fmt_bytes(&f, text, 80);
+        fmt_text(&f, "...: too long");
+        return false;
+    }
+    struct item item = read_item(strcpy(copy, text));
+    if (item.parsed != PARSED)
+        say_complaint(&f, &item);
+    return item.parsed == PARSED;
 }
 
 /* Whether the key at `text` is `follow`, however it is written; `letters` get the places of its
@@ -361,7 +395,7 @@ bool options_parse(char *text)
     }
     pool_used = 0;
     for (char *p = text; p && *p;) {
-        char item[1024], *start = p, *letters[3];
+        char item[ITEM_SIZE], *start = p, *letters[3];
         size_t n = 0;
         while (ascii_is_space(*start))
             start++;
@@ -427,6 +461,17 @@ const char *option_text(enum option_id id)
 bool option_given(enum option_id id)
 {
     return given[id];
+}
+
+enum gc_mode option_gc(void)
+{
+    enum gc_mode mode = (enum gc_mode)option_number(OPTION_GC);
+    if (mode != GC_AUTO)
+        return mode;
+    return option_number(OPTION_GCTRACE) || option_number(OPTION_LEAKCHECK) ||
+                   option_given(OPTION_GCINTERVAL)
+               ? GC_OBSERVE
+               : GC_OFF;
 }
 
 int option_set(const char *key, const char *value)

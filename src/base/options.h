@@ -24,6 +24,9 @@ enum option_id {
  * Returns whether this process is the child by exec of one that has seen the text before: the first
  * one writes the key `follow` as fOllow, which children inherit, keys ignore, and nobody types. */
 bool options_parse(char *text);
+/* Whether one item, "key=value" without the escapes of a list, would be taken; else `complaint` is
+ * the line that options_parse says, without "MEMDEBUG: ".  Changes nothing. */
+bool options_check(const char *text, char *complaint, size_t size);
 /* Whether `text`, parsed before, is met for the first time in the process tree by this call: it
  * writes the first key so that only its last letter is a capital, which is inherited as above. */
 bool options_first_in_tree(char *text);
@@ -48,6 +51,10 @@ uint64_t option_number(enum option_id id);
 const char *option_text(enum option_id id);
 /* Whether MEMDEBUG names it. */
 bool option_given(enum option_id id);
+
+/* What gc= comes to, never GC_AUTO: that is decided by what else was asked for. */
+enum gc_mode { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
+enum gc_mode option_gc(void);
 
 /* 0, EINVAL unknown key or value, EPERM not at run time, ENOSYS not in this version. */
 int option_set(const char *key, const char *value);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The README's table of options is the one of src/base/options.def.
+"""The README's table of options is the one of src/base/options.def, its list of system calls that of
+src/base/system_calls.def.
 
     check_readme.py            checks it
     check_readme.py --write    writes it between the markers
@@ -7,12 +8,14 @@
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lint import ROOT, Tap
 
 BEGIN, END = '<!-- options: begin (from src/base/options.def) -->', '<!-- options: end -->'
+CALLS_BEGIN, CALLS_END = '<!-- system calls: begin -->', '<!-- system calls: end -->'
 STRING = r'"((?:[^"\\]|\\.)*)"'
 WHEN = {'START': 'no', 'RUNTIME': 'yes', 'LATER': 'not in this version'}
 
@@ -42,21 +45,39 @@ def table(rows):
     return '\n'.join(lines)
 
 
+def system_calls(text):
+    """The lines of the README's list."""
+    lines = []
+    for call in re.findall(r'^SYSTEM_CALLS\((.*?)\)$', text, re.M | re.S):
+        name, *parts = re.findall(STRING, call)
+        lines += textwrap.wrap(''.join(parts), 113, initial_indent=f'    {name + ":":12}', subsequent_indent=' ' * 16)
+    return '\n'.join(lines)
+
+
 def main():
     readme = ROOT / 'README.md'
-    made = table(options((ROOT / 'src/base/options.def').read_text()))
+    sections = ((BEGIN, END, table(options((ROOT / 'src/base/options.def').read_text())), 20, 'options.def'),
+                (CALLS_BEGIN, CALLS_END, system_calls((ROOT / 'src/base/system_calls.def').read_text()), 6,
+                 'system_calls.def'))
     text = readme.read_text() if readme.exists() else ''
-    parts = re.search(re.escape(BEGIN) + r'\n(.*?)\n' + re.escape(END), text, re.S)
+
+    def section(begin, end):
+        return re.search(re.escape(begin) + r'\n(.*?)\n' + re.escape(end), text, re.S)
     if '--write' in sys.argv:
-        if parts is None:
-            sys.exit(f'README.md has no section between\n{BEGIN}\nand\n{END}')
-        readme.write_text(text[:parts.start(1)] + made + text[parts.end(1):])
+        for begin, end, made, _, _ in sections:
+            parts = section(begin, end)
+            if parts is None:
+                sys.exit(f'README.md has no section between\n{begin}\nand\n{end}')
+            text = text[:parts.start(1)] + made + text[parts.end(1):]
+        readme.write_text(text)
         return
     with Tap() as t:
-        t.ok(made.count('\n') > 20, f'options.def has {made.count(chr(10)) - 1} keys')
-        if t.ok(parts is not None, 'README.md has the section of options', f'{BEGIN}\n{END}'):
-            t.equal(parts[1].splitlines(), made.splitlines(),
-                    'the table equals options.def (tests/lint/check_readme.py --write)')
+        for begin, end, made, least, source in sections:
+            t.ok(made.count('\n') > least, f'{source}: {made.count(chr(10)) + 1} lines')
+            parts = section(begin, end)
+            if t.ok(parts is not None, f'README.md has the section of {source}', f'{begin}\n{end}'):
+                t.equal(parts[1].splitlines(), made.splitlines(),
+                        f'it equals {source} (tests/lint/check_readme.py --write)')
         # What the README tells to run must be there.
         for command in sorted(set(re.findall(r'\b((?:tools|tests|bench)/[\w./-]+\.(?:sh|py))\b', text))):
             t.ok((ROOT / command).exists(), f'README.md: {command} exists')

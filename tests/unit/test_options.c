@@ -608,6 +608,56 @@ static void test_describe(void)
     ok(strlen(text) == 11 && text[12] == '#', "cut to its room");
 }
 
+/* One item by itself: taken, or refused in the words that options_parse says, and nothing changes.
+ */
+static void test_check(void)
+{
+    static const char *const refused[] = {"gcintreval=1s", "gc=on",    "scavtrace=1", "=", "",
+                                          "gcinterval=",   "help\nme", "gc=collect"};
+    static const char *const taken[] = {"gc=ready",      "Mem_Profile-Rate = 1", "gctrace",
+                                        "gcpercent=50%", "follow=fork,exec",     "heapprofile=a,b",
+                                        "dir="};
+    char complaint[600], expected[700], text[1100];
+    parse("gcpercent=7");
+    for (unsigned i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        bool good = options_check(taken[i], complaint, sizeof complaint);
+        ok(good && !*complaint, "%s is taken", taken[i]);
+    }
+    ok(option_number(OPTION_GCPERCENT) == 7 && option_number(OPTION_GC) == GC_AUTO,
+       "and the options are as before");
+    for (unsigned i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        bool good = options_check(refused[i], complaint, sizeof complaint);
+        snprintf(expected, sizeof expected, "memdebug: MEMDEBUG: %s\n", complaint);
+        const char *says = *refused[i] ? said(refused[i]) : expected;
+        ok(!good && *complaint && strcmp(says, expected) == 0, "%s: %s", refused[i], complaint);
+    }
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    ok(!options_check(text, complaint, sizeof complaint) && strstr(complaint, ": too long"),
+       "what is too long is refused");
+    ok(!options_check("gc=on", complaint, 10) && strlen(complaint) == 9, "cut to its room");
+}
+
+/* gc=auto is decided by what else is asked for. */
+static void test_gc(void)
+{
+    static const struct {
+        const char *text;
+        enum gc_mode mode;
+    } modes[] = {{"", GC_OFF},
+                 {"gc=ready", GC_READY},
+                 {"gctrace=json", GC_OBSERVE},
+                 {"leakcheck=1", GC_OBSERVE},
+                 {"gcinterval=auto", GC_OBSERVE},
+                 {"gctrace=1,gc=off", GC_OFF},
+                 {"gctrace=1,gc=ready", GC_READY},
+                 {"heapprofile=/tmp/x", GC_OFF}};
+    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        parse(modes[i].text);
+        is(option_gc(), modes[i].mode, "%s: what gc comes to", modes[i].text);
+    }
+}
+
 static bool shown[OPTION_COUNT];
 /* Whom the text was given to: by a mark of pid and start, which is no option and no error. */
 static void test_mark(void)
@@ -658,6 +708,8 @@ int main(void)
     test_defaults();
     test_values();
     test_nearest();
+    test_check();
+    test_gc();
     test_hostile();
     test_spelling();
     test_once();

@@ -55,6 +55,17 @@ static bool find_library(char path[PATH_MAX], char *error)
     return false;
 }
 
+bool launch_library(char path[PATH_MAX], char error[VIEW_ERROR_SIZE])
+{
+    if (!find_library(path, error))
+        return false;
+    if (!strpbrk(path, ": "))
+        return true;
+    snprintf(error, VIEW_ERROR_SIZE, "%.150s: LD_PRELOAD cannot name a path with blanks or colons",
+             path);
+    return false;
+}
+
 /* As execvp would find it; 0, ENOENT or EACCES. */
 static int find_program(const char *name, char *path)
 {
@@ -100,6 +111,14 @@ static void interpreter_of(char *path)
     name[strcspn(name, " \t\r\n")] = '\0';
     if (name[0] == '/')
         memmove(path, name, strlen(name) + 1);
+}
+
+bool launch_file(const char *name, char file[PATH_MAX])
+{
+    if (find_program(name, file) != 0)
+        return false;
+    interpreter_of(file);
+    return true;
 }
 
 static int check_program(struct launch *launch, const char *name, char *error)
@@ -158,14 +177,7 @@ int launch_prepare(struct launch *launch, const struct options *options,
     int status = check_program(launch, options->arguments[0], error);
     if (status)
         return status;
-    if (!find_library(launch->library, error))
-        return EXIT_FAILED;
-    if (strpbrk(launch->library, ": ")) {
-        snprintf(error, VIEW_ERROR_SIZE,
-                 "%.150s: LD_PRELOAD cannot name a path with blanks or colons", launch->library);
-        return EXIT_FAILED;
-    }
-    return 0;
+    return launch_library(launch->library, error) ? 0 : EXIT_FAILED;
 }
 
 /* A name that the user has not given may have been planted as a link, in a directory like /tmp:

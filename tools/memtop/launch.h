@@ -18,6 +18,13 @@ struct launch {
     int status;                    /* memtop's own, if launch_start failed */
 };
 
+/* The library that memtop runs programs on, as LD_PRELOAD can name it; false with
+ * one line. */
+bool launch_library(char path[PATH_MAX], char error[VIEW_ERROR_SIZE]);
+/* What the loader gets to see when a program is run, by path or found as execvp finds it: of a
+ * script what its first line names.  False: it is not to be found. */
+bool launch_file(const char *name, char file[PATH_MAX]);
+
 /* 0, or memtop's exit status (127 not found, 126 not executable, 1 refused) and one line. */
 int launch_prepare(struct launch *launch, const struct options *options,
                    char error[VIEW_ERROR_SIZE]);
