@@ -3,7 +3,6 @@
 user and of its cgroup, locked memory, no overcommit, no /proc.  The program goes on unharmed; cycles are
 done, or skipped with the reason."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
+from cgroups import VERSION2, cgroup
 
 LIMITS, HOSTILE, CONFINE, POOL = (s.PROGRAMS / name for name in ('limited', 'hostile', 'confine', 'pool'))
 CYCLES = 'gctrace=1,gcinterval=10ms'
@@ -175,34 +175,6 @@ def limited_user(t):
         result = s.run(command, preload=False)
         t.ok(result.status == 0 and 'list=whole' in result.out, f'{name}, none for our thread: goes on unharmed',
              result)
-
-
-VERSION2 = Path('/sys/fs/cgroup/cgroup.controllers').exists()
-
-
-@contextlib.contextmanager
-def cgroup(controller, values):
-    """A cgroup with these settings, {v2 name: (v1 name, value)}; or the reason why there is none."""
-    root, version2 = Path('/sys/fs/cgroup'), VERSION2
-    directory = (root if version2 else root / controller) / f'mdtest-{os.getpid()}'
-    try:
-        if version2 and controller not in (root / 'cgroup.subtree_control').read_text().split():
-            yield f'{controller} is not delegated in {root}'
-            return
-        directory.mkdir()
-    except OSError as error:
-        yield str(error)
-        return
-    try:
-        for name, (old_name, value) in values.items():
-            with contextlib.suppress(FileNotFoundError):  # swap accounting may be off
-                (directory / (name if version2 else old_name)).write_text(str(value))
-        yield directory
-    except OSError as error:
-        yield str(error)
-    finally:
-        s.wait_for(lambda: not (directory / 'cgroup.procs').read_text(), 10)
-        directory.rmdir()
 
 
 def preloaded(more=''):

@@ -35,6 +35,8 @@ const struct command commands[] = {
      "[--no-cycle]\n"
      "                    [--exit-code N] [-n COUNT|--all] [--json] [-o FILE]"},
     {"gc", command_gc, 0, 1, "dpJ", "memtop gc TARGET [-d SECS]"},
+    {"unit", command_unit, 1, SIZE_MAX, "I", "memtop unit NAME [KEY=VALUE]... [--install]"},
+    {"container", command_container, 0, SIZE_MAX, "", "memtop container [KEY=VALUE]..."},
     {"stat", NULL, 0, 0, "", ""},
     {"set", NULL, 0, 0, "", ""},
     {"record", NULL, 0, 0, "", ""},
@@ -56,6 +58,10 @@ static const char help[] =
     "memtop gc TARGET          ask for a cycle and print its line\n"
     "memtop tail [FILE|-]      chart gctrace lines, ours or a Go program's (GODEBUG=gctrace=1)\n"
     "memtop tail TARGET        the lines of a process, wherever it has put its stderr\n"
+    "memtop unit NAME          the drop-in that puts memdebug into a systemd service, with what "
+    "its\n"
+    "                          sandbox keeps from working; --install; KEY=VALUE as in MEMDEBUG\n"
+    "memtop container          the same for a container: Dockerfile, docker, Kubernetes\n"
     "\n"
     "  -p PID        the target, as a pid          -d SECS     between updates (1, 0.5, 500ms)\n"
     "  -b            batch: text, no terminal      -n COUNT    stop after that many updates\n"
@@ -189,7 +195,8 @@ enum {
     OPTION_EXCLUDE,
     OPTION_SUPPRESSIONS,
     OPTION_NO_CYCLE,
-    OPTION_EXIT_CODE
+    OPTION_EXIT_CODE,
+    OPTION_INSTALL
 };
 
 static const struct option long_options[] = {
@@ -207,6 +214,7 @@ static const struct option long_options[] = {
     {"suppressions", required_argument, NULL, OPTION_SUPPRESSIONS},
     {"no-cycle", no_argument, NULL, OPTION_NO_CYCLE},
     {"exit-code", required_argument, NULL, OPTION_EXIT_CODE},
+    {"install", no_argument, NULL, OPTION_INSTALL},
     {"batch", no_argument, NULL, 'b'},
     {"pid", required_argument, NULL, 'p'},
     {"output", required_argument, NULL, 'o'},
@@ -321,6 +329,9 @@ static bool take_option(struct options *options, int letter, const char *value, 
     case OPTION_LIVE:
         *used = 'V';
         return options->live = true;
+    case OPTION_INSTALL:
+        *used = 'I';
+        return options->install = true;
     case OPTION_LEAKS:
         *used = 'K';
         return options->leaks = true;
@@ -419,8 +430,8 @@ int cli_main(int argc, char **argv)
         static const char of_leaks[] =
             "Q--by, --since, --diff, --exclude, --suppressions, --no-cycle, --exit-code";
         static const char *const spelled[] = {
-            "J--json", "A--all",   "L--allocs", "C--charset, --no-color",
-            "V--live", "K--leaks", of_leaks};
+            "J--json", "A--all",   "L--allocs",  "C--charset, --no-color",
+            "V--live", "K--leaks", "I--install", of_leaks};
         char text[96] = {'-', used[bad], '\0'};
         for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++)
             if (spelled[i][0] == used[bad])

@@ -14,7 +14,7 @@ struct options {
     double interval_seconds; /* -d */
     bool interval_given;
     long count; /* -n; 0: no end */
-    bool batch, json, all, allocs, color, live, leaks, no_cycle;
+    bool batch, json, all, allocs, color, live, leaks, no_cycle, install;
     enum charset charset;
     const char *output;       /* -o */
     const char *settings[64]; /* -e of run: key=value for MEMDEBUG */
@@ -35,7 +35,7 @@ struct command {
     int (*run)(const struct options *options); /* NULL: not in this version */
     size_t least, most;                        /* arguments */
     const char *accepts; /* option letters beside -h and -V; J json, A all, L allocs, C charset and
-                            color, V live, K leaks, Q what is told of leaks */
+                            color, V live, K leaks, I install, Q what is told of leaks */
     const char *usage;
 };
 
@@ -67,6 +67,8 @@ int command_tail(const struct options *options);
 int command_heap(const struct options *options);
 int command_gc(const struct options *options);
 int command_leaks(const struct options *options);
+int command_unit(const struct options *options);
+int command_container(const struct options *options);
 int command_run(const struct options *options);
 
 #endif

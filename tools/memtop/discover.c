@@ -203,7 +203,12 @@ static void path_of_mapping(pid_t pid, const struct proc_maps *maps, char *path,
         snprintf(path, size, "%s", maps->path);
         if (stat(path, &st) == 0 && st.st_ino == maps->ino && st.st_dev == maps->dev)
             return;
-        snprintf(path, size, "/proc/%d/root%s", (int)pid, maps->path);
+        /* In a chroot of a mount namespace the name that maps has begins with the root's. */
+        char root[64], above[PATH_MAX];
+        snprintf(root, sizeof root, "/proc/%d/root", (int)pid);
+        ssize_t n = readlink(root, above, sizeof above);
+        bool below = n > 1 && strncmp(maps->path, above, (size_t)n) == 0 && maps->path[n] == '/';
+        snprintf(path, size, "%s%s", root, maps->path + (below ? n : 0));
         if (stat(path, &st) == 0 && st.st_ino == maps->ino)
             return;
     }

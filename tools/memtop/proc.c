@@ -161,6 +161,13 @@ bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size)
     return found;
 }
 
+bool proc_environ_is_whole(pid_t pid)
+{
+    char text[1024];
+    ssize_t n = read_file(pid, "environ", text, sizeof text);
+    return n == 0 || (n > 0 && text[0] != '=' && strchr(text, '=') != NULL);
+}
+
 static bool other_namespace(pid_t pid, const char *kind)
 {
     char path[64], mine[64], other[64];
@@ -206,9 +213,10 @@ static void maps_line(struct proc_maps *maps, char *line)
 {
     uint64_t start, end, ino;
     unsigned major, minor;
+    char access[5];
     int at = 0;
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4s %*x %x:%x %" SCNu64 " %n", &start, &end, &major,
-               &minor, &ino, &at) < 5 ||
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n", &start, &end, access,
+               &major, &minor, &ino, &at) < 6 ||
         at == 0)
         return;
     char *path = line + at;
@@ -221,7 +229,8 @@ static void maps_line(struct proc_maps *maps, char *line)
     if (deleted)
         path[length -= sizeof gone - 1] = '\0';
     const char *base = strrchr(path, '/') + 1;
-    if (strncmp(base, "libmemdebug.so", 14) == 0)
+    /* Where its code cannot be mapped (noexec), the loader leaves the rest of it lying there. */
+    if (strncmp(base, "libmemdebug.so", 14) == 0 && access[2] == 'x')
         maps->library = true;
     bool memfd = strcmp(path, "/memfd:memdebug") == 0;
     bool file = length > 6 && strcmp(path + length - 6, ".mdseg") == 0;

@@ -35,6 +35,9 @@ bool proc_rss(pid_t pid, uint64_t *bytes);
 bool proc_cmdline(pid_t pid, char *buffer, size_t size);
 /* A variable of the environment the process was started with; false: not set or not readable. */
 bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size);
+/* Whether that environment can be read, and has not been written over: a program that shows a title
+ * in its place does that. */
+bool proc_environ_is_whole(pid_t pid);
 /* In another mount namespace than ours, so that paths mean something else there. */
 bool proc_other_root(pid_t pid);
 /* Whether that is the process that tells of itself that it started at `start_ticks` (0: it could
@@ -47,7 +50,7 @@ pid_t proc_own_pid(pid_t pid);
  */
 struct proc_maps {
     bool readable;
-    bool library;        /* libmemdebug.so is mapped */
+    bool library;        /* libmemdebug.so is mapped, its code too */
     bool segment;        /* and a segment: */
     uint64_t start, end; /* of its first mapping */
     dev_t dev;

@@ -9,7 +9,7 @@ _memtop()
     }
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
-            ps | top | run | tail | heap | leaks | gc) command=${words[i]}; break ;;
+            ps | top | run | tail | heap | leaks | gc | unit | container) command=${words[i]}; break ;;
         esac
     done
     if [[ $command == run ]]; then
@@ -36,6 +36,8 @@ _memtop()
                 heap) options+=' -o --allocs --leaks -p' ;;
                 leaks) options+=' --by= --since --diff --exclude --suppressions --no-cycle --exit-code -n --all --json -o -d -p' ;;
                 gc) options+=' -d -p --json' ;;
+                unit) options+=' --install' ;;
+                container) ;;
                 *) options+=' -p -d -n -b --json --charset= --no-color' ;;
             esac
             COMPREPLY=($(compgen -W "$options" -- "$cur"))
@@ -45,11 +47,14 @@ _memtop()
     local targets
     targets=$(memtop ps 2>/dev/null | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 }')
     case $command in
-        '') COMPREPLY=($(compgen -W "ps top run tail heap leaks gc $targets" -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W "ps top run tail heap leaks gc unit container $targets" -- "$cur")) ;;
         top | gc) COMPREPLY=($(compgen -W "$targets" -- "$cur")) ;;
         heap | leaks) COMPREPLY=($(compgen -W "$targets" -- "$cur") $(compgen -f -- "$cur")) ;;
         tail) COMPREPLY=($(compgen -f -- "$cur")) ;;
         run) COMPREPLY=($(compgen -c -- "$cur")) ;;
+        unit)
+            [[ $prev == unit ]] && COMPREPLY=($(compgen -W "$(systemctl list-unit-files --type=service --no-legend \
+                2>/dev/null | awk '{ sub(/\.service$/, "", $1); print $1 }')" -- "$cur")) ;;
     esac
 } &&
     complete -F _memtop memtop
