@@ -109,12 +109,18 @@ def emit(name, path, table, relocs):
     for at in range(0, size, 16):
         print("  .byte " + ", ".join(f"0x{b:02x}" for b in data[at:at + 16]))
     print(f".cfi_endproc\n.size {name}, . - {name}")
-    print(f".reloc {name} + {jump + 1}, R_X86_64_PLT32, {ours} - 4")
+    relocate(name, jump + 1, "R_X86_64_PLT32", f"{ours}-4")
     for offset, kind, value in relocs:
         if start <= offset < start + size:
             if kind not in ("R_X86_64_REX_GOTPCRELX", "R_X86_64_GOTTPOFF", "R_X86_64_GOTPCREL"):
                 fail(f"relocation {kind} of {value}")
-            print(f".reloc {name} + {offset - start}, {kind}, {value}")
+            relocate(name, offset - start, kind, value)
+
+
+def relocate(name, offset, kind, value):
+    """Clang's assembler relocates by symbol 0 where nothing but `.reloc` names the symbol."""
+    print(f".hidden {re.match('[A-Za-z_0-9]+', value)[0]}")
+    print(f".reloc {name} + {offset}, {kind}, {value}")
 
 
 def main():

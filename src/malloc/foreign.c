@@ -15,22 +15,22 @@
 
 /* References like those of the program, with libc's version: the loader has led them where it leads
  * the program's.  A look-up by name would pass over what only a version finds, such as the old
- * versions that libc_malloc_debug.so defines.  (Our own calls are bound within this library.) */
-__asm__(".symver program_malloc, malloc@GLIBC_2.2.5\n"
-        ".symver program_free, free@GLIBC_2.2.5\n"
-        ".symver program_realloc, realloc@GLIBC_2.2.5\n"
-        ".symver program_aligned_alloc, aligned_alloc@GLIBC_2.16\n");
-void *program_malloc(size_t size);
-void program_free(void *block);
-void *program_realloc(void *block, size_t size);
-void *program_aligned_alloc(size_t alignment, size_t size);
+ * versions that libc_malloc_debug.so defines.  (Our own calls are bound within this library.)  In
+ * stubs_x86_64.S: a compiler takes what it knows by two names for two functions, which are never
+ * equal. */
+extern const struct {
+    void *(*malloc)(size_t size);
+    void (*free)(void *block);
+    void *(*realloc)(void *block, size_t size);
+    void *(*aligned_alloc)(size_t alignment, size_t size);
+} program __attribute__((visibility("hidden")));
 
 /* The module whose malloc stands first.  The program was started with it: it stays. */
 static Dl_info first;
 
 static bool look(void)
 {
-    void *const led[] = {(void *)program_malloc, (void *)program_free, (void *)program_realloc};
+    void *const led[] = {(void *)program.malloc, (void *)program.free, (void *)program.realloc};
     void *const ours[] = {(void *)malloc, (void *)free, (void *)realloc};
     for (size_t i = 0; i < ARRAY_LENGTH(led); i++) {
         const ElfW(Sym) *symbol = NULL;
@@ -81,9 +81,9 @@ static void *allocate(size_t alignment, size_t size)
 {
     size = MAX(size, 1u);
     if (!alignment)
-        return program_malloc(size);
+        return program.malloc(size);
     size_t whole = (size + alignment - 1) & ~(alignment - 1);
-    return whole >= size ? program_aligned_alloc(alignment, whole) : NULL;
+    return whole >= size ? program.aligned_alloc(alignment, whole) : NULL;
 }
 
 static void *allocate_or_fail(size_t alignment, size_t size, int nothrow)
@@ -114,5 +114,5 @@ void *foreign_new_aligned_nothrow(size_t size, size_t alignment)
 
 void foreign_free(void *block)
 {
-    program_free(block);
+    program.free(block);
 }

@@ -11,6 +11,8 @@
  *   dup2, dup3                jump to what slot_NAME holds
  *   noting_dup2, noting_dup3  where the second argument is 2, call note_descriptor_2 with the first;
  *                             all go on to what next_NAME holds (passed.c)
+ *   program                   no code: where references to libc's malloc, free, realloc and aligned_alloc
+ *                             are led, by the versions that programs of this machine ask for (foreign.c)
  *
  * Each instruction has unwind information: a sample, or a signal handler that throws, may be at any. */
 
@@ -130,5 +132,23 @@ noting_##name:                                                                  
         .size noting_##name, . - noting_##name
 PASSED(dup2)
 PASSED(dup3)
+
+/* ---- the program's malloc ---- */
+
+        .symver program_malloc, malloc@GLIBC_2.2.5
+        .symver program_free, free@GLIBC_2.2.5
+        .symver program_realloc, realloc@GLIBC_2.2.5
+        .symver program_aligned_alloc, aligned_alloc@GLIBC_2.16
+        .section .data.rel.ro, "aw", @progbits
+        .p2align 3
+        .globl program
+        .hidden program
+        .type program, @object
+        .size program, 32
+program:
+        .quad program_malloc
+        .quad program_free
+        .quad program_realloc
+        .quad program_aligned_alloc
 
         .section .note.GNU-stack, "", @progbits

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "noinline.h"
 #include "truth/scrub.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
 #define ARENA(i) ((int)((i) + 1) << 20)
 #define NO_CACHE (1 << 8)
 enum { KEPT = 2000, LOST = 300 };

@@ -12,7 +12,7 @@ static int answer(void)
     return 42;
 }
 
-static int (*resolve(void))(void)
+__attribute__((used)) static int (*resolve(void))(void)
 {
     for (size_t i = 0; i < BLOCKS; i++) {
         blocks[i] = malloc(1000 + i);

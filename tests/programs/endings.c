@@ -9,6 +9,7 @@
  *   endings constructor PLUGIN  from that constructor
  *
  * But for `count` it is 5 blocks of 333 bytes. */
+#include "noinline.h"
 #include "truth/scrub.h"
 
 #include <dlfcn.h>
@@ -21,13 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define AWAY __attribute__((noinline, noclone))
-
 static void *volatile last;
 static __thread void *volatile kept;
 static int ready[2];
 
-static AWAY void lose(int count, size_t size)
+static NOINLINE void lose(int count, size_t size)
 {
     for (int i = 0; i < count; i++) {
         last = malloc(size);

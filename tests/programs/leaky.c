@@ -8,6 +8,7 @@
  * --beside keeps a thread that waits.  --child does the leaking and ending in a forked child too.
  * --chatty leaves text in stdio's buffer.  The status is 7 wherever the program itself may choose
  * one. */
+#include "noinline.h"
 #include "truth/scrub.h"
 
 #include <pthread.h>
@@ -18,8 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define AWAY __attribute__((noinline, noclone))
-
 struct node {
     struct node *next, *other;
     char payload[32];
@@ -29,7 +28,7 @@ static void *volatile kept[64];
 /* What is stored by way of this cannot be left out by the compiler. */
 static void *volatile last;
 
-static AWAY void leak_direct(int count)
+static NOINLINE void leak_direct(int count)
 {
     for (int i = 0; i < count; i++) {
         last = malloc(100);
@@ -38,7 +37,7 @@ static AWAY void leak_direct(int count)
     last = NULL;
 }
 
-static AWAY struct node *make_list(int count)
+static NOINLINE struct node *make_list(int count)
 {
     struct node *head = NULL;
     for (int i = 0; i < count; i++) {
@@ -49,13 +48,13 @@ static AWAY struct node *make_list(int count)
     return head;
 }
 
-static AWAY void leak_list(int count)
+static NOINLINE void leak_list(int count)
 {
     last = make_list(count);
     last = NULL;
 }
 
-static AWAY void leak_large(int count)
+static NOINLINE void leak_large(int count)
 {
     for (int i = 0; i < count; i++) {
         last = malloc(300000);
@@ -64,7 +63,7 @@ static AWAY void leak_large(int count)
     last = NULL;
 }
 
-static AWAY void leak_later(int count)
+static NOINLINE void leak_later(int count)
 {
     for (int i = 0; i < count; i++) {
         last = malloc(200);
@@ -73,13 +72,13 @@ static AWAY void leak_later(int count)
     last = NULL;
 }
 
-static AWAY void keep(int count)
+static NOINLINE void keep(int count)
 {
     for (int i = 0; i < count && i < 64; i++)
         kept[i] = malloc(1000);
 }
 
-static AWAY void *leak_all(void *argument)
+static NOINLINE void *leak_all(void *argument)
 {
     int scale = *(int *)argument;
     leak_direct(10 * scale);

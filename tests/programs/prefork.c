@@ -6,14 +6,14 @@
  * worker loses; with THREADS so many begin to allocate at once in the worker, first of all.
  *
  * "worker=PID status=N", -N by a signal.  The worker ends by exit(3). */
+#include "noinline.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOINLINE __attribute__((noinline, noclone))
 
 struct block {
     struct block *next;

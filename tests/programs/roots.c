@@ -31,9 +31,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "noinline.h"
 #include "truth/scrub.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
 #define MASK 0x5a5a5a5a5a5a5a5aul
 
 struct node {

@@ -3,6 +3,8 @@
  * alone, and writes a heap profile while the kept blocks are alive.
  *
  *   sites BYTES_PER_SITE PROFILE [RATE]      RATE: md_set("memprofilerate", RATE) as first thing */
+#include "noinline.h"
+
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SITE __attribute__((noinline, noclone, used))
+#define SITE NOINLINE __attribute__((used))
 /* Keeps the compiler from turning the allocation into a tail call: the site must be on the stack.
  */
 #define STAY(p) __asm__ volatile("" : "+r"(p) : : "memory")

@@ -8,6 +8,8 @@
  * register or a dead place of a frame still keeps.  One line a cycle:
  *   cycle error=0 lost=N..M chains=N..M   (before ... after)
  */
+#include "noinline.h"
+
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -18,7 +20,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
 #define SLOTS 32        /* lists that a thread holds */
 #define SHARED 256      /* lists that anybody may take */
 #define LIFE 20000      /* allocations of a thread, about */

@@ -189,7 +189,7 @@ static volatile int bare_runs;
 static volatile long bare_wrong;
 
 /* Without a thread pointer: nothing here may look at a thread-local, errno included. */
-__attribute__((used, optimize("no-stack-protector"))) static void bare_main(void)
+__attribute__((used, no_stack_protector)) static void bare_main(void)
 {
     struct timespec ts = {0, 3000000};
     long result;
@@ -212,7 +212,6 @@ __attribute__((used, optimize("no-stack-protector"))) static void bare_main(void
 
 __attribute__((naked, used)) static long clone_bare(unsigned long flags, void *top)
 {
-    (void)flags, (void)top;
     __asm__("mov $56, %eax\n\t"
             "xor %edx, %edx\n\t"
             "xor %r10d, %r10d\n\t"

@@ -36,8 +36,8 @@ static bool find_library(char path[PATH_MAX], char *error)
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n > 0) {
-        static const char *const beside[] = {"", "/../..", /* of tests in our build */
-                                             "/" MEMTOP_LIBDIR_FROM_BINDIR};
+        static const char installed[] = "/" MEMTOP_LIBDIR_FROM_BINDIR;
+        static const char *const beside[] = {"", "/../..", /* of tests in our build */ installed};
         self[n] = '\0';
         *strrchr(self, '/') = '\0';
         for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {

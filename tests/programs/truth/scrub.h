@@ -4,6 +4,8 @@
 #ifndef TESTS_SCRUB_H
 #define TESTS_SCRUB_H
 
+#include "noinline.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -29,7 +31,7 @@ __attribute__((target("avx"))) static inline void clear_vectors(void)
 }
 
 /* Overwrites the dead frames below the caller, and the registers that it does not own. */
-__attribute__((noinline, noclone, unused)) static void scrub(void)
+NOINLINE __attribute__((unused)) static void scrub(void)
 {
     uint64_t frames[8192];
     memset(frames, 0, sizeof frames);

@@ -7,6 +7,7 @@
 #ifndef TESTS_TRUTH_H
 #define TESTS_TRUTH_H
 
+#include "noinline.h"
 #include "scrub.h"
 
 #include <stdbool.h>
@@ -17,7 +18,6 @@
 extern "C" {
 #endif
 
-#define NOINLINE __attribute__((noinline, noclone))
 #define MASK 0x5a5a5a5a5a5a5a5aul /* an address XORed with it is no address */
 
 struct truth_case {

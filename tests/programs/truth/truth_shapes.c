@@ -4,7 +4,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-static void *volatile held, *volatile held_too;
+static void *volatile held;
 
 /* --------------------------------------------------------------- which part is pointed at */
 
