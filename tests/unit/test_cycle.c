@@ -203,8 +203,8 @@ static void *thread_coroutine(void *arg)
 {
     uint64_t *args = arg;
     char *stack = (char *)(args[1] ^ HIDE);
+    getcontext(&coroutine_context); /* first: it keeps registers that hold what the rest works on */
     ((uint64_t *)stack)[8] = args[2] ^ HIDE;
-    getcontext(&coroutine_context);
     coroutine_context.uc_stack.ss_sp = stack;
     coroutine_context.uc_stack.ss_size = 65536;
     coroutine_context.uc_link = &main_context;
