@@ -31,7 +31,8 @@ void roots_find_self(void);
 /* In a forked copy, on its only thread: notes which that is. */
 void roots_find_main(void);
 
-/* On a thread of ours with the stack that pthread_create was given: finds where libc records that. */
+/* On a thread of ours with the stack that pthread_create was given: finds where libc records that.
+ */
 void roots_find_stack_field(const void *stack, size_t size);
 
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
