@@ -8,6 +8,7 @@
  *   dlopen                    clears the bits that dlopen_flags has not, in the second argument, and
  *                             jumps to dlopen_next, which begins, here, at a stub that calls
  *                             dlopen_resolve first (dlopen.c)
+ *   dlmopen                   the same with the third argument and dlmopen_next, where the first is 0
  *   dup2, dup3                jump to what slot_NAME holds
  *   noting_dup2, noting_dup3  where the second argument is 2, call note_descriptor_2 with the first;
  *                             all go on to what next_NAME holds (passed.c)
@@ -65,45 +66,49 @@ boot_keeping_arguments:
         ret
         .cfi_endproc
 
-/* ---- dlopen ---- */
+/* ---- dlopen, dlmopen ---- */
 
-        .globl dlopen
-        .type dlopen, @function
-        .p2align 4
-dlopen: .cfi_startproc
-        mov dlopen_next(%rip), %rax /* first: where it is libc's, the flags are chosen */
-        and dlopen_flags(%rip), %esi
-        jmp *%rax
-        .cfi_endproc
-        .size dlopen, . - dlopen
-
-        .type dlopen_first, @function
-dlopen_first:
-        .cfi_startproc
-        SAVE(rdi)
-        SAVE(rsi)
-        sub $8, %rsp
-        .cfi_adjust_cfa_offset 8
-        call dlopen_resolve
-        add $8, %rsp
-        .cfi_adjust_cfa_offset -8
-        RESTORE(rsi)
-        RESTORE(rdi)
-        and dlopen_flags(%rip), %esi
-        jmp *dlopen_next(%rip)
-        .cfi_endproc
-        .size dlopen_first, . - dlopen_first
-
-        .data
-        .p2align 3
-        .globl dlopen_next
-        .hidden dlopen_next
-dlopen_next:
-        .quad dlopen_first
+/* `unless` leads past what clears the flags.  On entry the stack is 8 bytes off. */
+#define OPENER(name, flags, unless)                                                                \
+        .text;                                                                                     \
+        .globl name;                                                                               \
+        .type name, @function;                                                                     \
+        .p2align 4;                                                                                \
+name:   .cfi_startproc;                                                                            \
+again_##name:                                                                                      \
+        mov name##_next(%rip), %rax; /* first: where it is libc's, the flags are chosen */         \
+        unless;                                                                                    \
+        and dlopen_flags(%rip), %flags;                                                            \
+1:      jmp *%rax;                                                                                 \
+        .cfi_endproc;                                                                              \
+        .size name, . - name;                                                                      \
+        .type first_##name, @function;                                                             \
+first_##name:                                                                                      \
+        .cfi_startproc;                                                                            \
+        SAVE(rdi);                                                                                 \
+        SAVE(rsi);                                                                                 \
+        SAVE(rdx);                                                                                 \
+        call dlopen_resolve;                                                                       \
+        RESTORE(rdx);                                                                              \
+        RESTORE(rsi);                                                                              \
+        RESTORE(rdi);                                                                              \
+        jmp again_##name;                                                                          \
+        .cfi_endproc;                                                                              \
+        .size first_##name, . - first_##name;                                                      \
+        .data;                                                                                     \
+        .p2align 3;                                                                                \
+        .globl name##_next;                                                                        \
+        .hidden name##_next;                                                                       \
+name##_next:                                                                                       \
+        .quad first_##name
+#define IN_ANY_NAMESPACE
+#define IN_ANOTHER_NAMESPACE test %rdi, %rdi; jne 1f /* LM_ID_BASE is 0 */
+OPENER(dlopen, esi, IN_ANY_NAMESPACE)
+OPENER(dlmopen, edx, IN_ANOTHER_NAMESPACE)
 
 /* ---- dup2, dup3 ---- */
 
-/* The third argument is dup3's.  On entry to a function the stack is 8 bytes off. */
+/* The third argument is dup3's. */
 #define PASSED(name)                                                                               \
         .text;                                                                                     \
         .globl name;                                                                               \

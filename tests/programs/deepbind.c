@@ -74,6 +74,8 @@ int main(int argc, char **argv)
         exchange(dlopen(file, RTLD_NOW | RTLD_DEEPBIND));
     } else if (!strcmp(action, "exchange-old")) {
         exchange(dlopen_old(file, RTLD_LAZY | RTLD_GLOBAL | RTLD_DEEPBIND));
+    } else if (!strcmp(action, "exchange-base")) {
+        exchange(dlmopen(LM_ID_BASE, file, RTLD_NOW | RTLD_DEEPBIND));
     } else if (!strcmp(action, "names")) {
         const char *(*ask)(void);
         *(void **)&ask = function(dlopen(file, RTLD_NOW | RTLD_DEEPBIND), "plug_asks");

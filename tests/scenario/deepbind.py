@@ -43,6 +43,7 @@ with s.Tap() as t, tempfile.TemporaryDirectory(prefix='mdtest-') as made:
     actions = {
         'blocks of both sides': ['exchange', plug],
         'by the old version of dlopen': ['exchange-old', plug],
+        "by dlmopen into the program's namespace": ['exchange-base', plug],
         "the caller's RUNPATH": ['opener', opener, 'hidden.so'],
         "the caller's RUNPATH, with the flag": ['opener-deep', opener, 'hidden.so'],
         "the caller's $ORIGIN": ['opener', opener, '$ORIGIN/plugins/hidden.so'],
