@@ -110,6 +110,25 @@ def listing(t):
         Path(rows[0]['segment']).unlink()
 
 
+def many_dead(t):
+    """As root's memtop finds what each container has left."""
+    left = []
+    for i in range(18):
+        with s.running([FAKE, '--name', f'gone{i}'], preload=False, ready='ready') as fake:
+            left.append(Path(fake.text()[0].splitlines()[0]))
+    with s.running([FAKE, '--name', 'alive'], preload=False, ready='ready'):
+        result, every, rows = memtop('ps'), memtop('ps', '--all'), objects(memtop('ps', '--json'))
+    lines = result.out.splitlines()
+    dead = [line for line in lines if ' dead ' in line]
+    more = re.fullmatch(r'(\d+) more of the dead: memtop ps --all', lines[-1])
+    t.ok(len(dead) == 16 and more and any('alive' in line for line in lines[:lines.index(dead[0])]),
+         'ps: the living, then the sixteen that died last, and how many more', result)
+    for name, got in (('ps --all', every.out), ('ps --json', json.dumps(rows))):
+        t.equal([i for i in range(18) if not re.search(rf'\bgone{i}\b', got)], [], f'{name}: all of them')
+    for path in left:
+        path.unlink()
+
+
 def reasons(t):
     with tempfile.TemporaryDirectory() as directory:
         source, static = Path(directory) / 'x.c', Path(directory) / 'static'
@@ -485,6 +504,7 @@ def closed_outputs(t):
 with s.Tap() as t:
     usage(t)
     listing(t)
+    many_dead(t)
     reasons(t)
     awaited(t)
     small(t)

@@ -102,9 +102,18 @@ static void print_other(pid_t pid, const struct options *options)
            units_bytes(rss, rss_known ? (double)bytes : NAN), "-", stat.comm, reason);
 }
 
+/* Where every container has left its own, the dead would push the living out of sight. */
+#define DEAD_SHOWN 16
+
+static bool is_dead(const struct target *target)
+{
+    return target->state == TARGET_DEAD || target->state == TARGET_BAD;
+}
+
 int command_ps(const struct options *options)
 {
     struct targets targets;
+    size_t dead = 0;
     if (targets_scan(&targets) != 0) {
         cli_error("out of memory");
         return EXIT_FAILED;
@@ -113,11 +122,14 @@ int command_ps(const struct options *options)
         printf("%7s %-10s %-7s %7s %7s %7s %7s %6s  %s\n", "PID", "USER", "STATE", "UP", "HEAP",
                "PEAK", "RSS", "CYCLES", options->all ? "COMMAND, OR WHY NOT" : "COMMAND");
     for (size_t i = 0; i < targets.count; i++) {
+        dead += is_dead(&targets.target[i]);
         if (options->json)
             report_line(stdout, report_target_json(&targets.target[i]));
-        else
+        else if (dead <= DEAD_SHOWN || options->all)
             print_target(&targets.target[i]);
     }
+    if (!options->json && !options->all && dead > DEAD_SHOWN)
+        printf("%zu more of the dead: memtop ps --all\n", dead - DEAD_SHOWN);
     if (options->all) {
         pid_t *pids;
         size_t count = proc_pids(&pids);
