@@ -452,6 +452,7 @@ static __attribute__((constructor)) void at_load(void)
                                           prof_moment, prof_flag};
     sigset_t all, before;
     passed_init();
+    common_init();
     if (unchecked)
         register_exit();
     if (!active)

@@ -71,46 +71,62 @@ struct mallinfo common_mallinfo(void)
     return info;
 }
 
-/* libstdc++ is found at run time: a C program has none, and a C++ program that allocates with
- * operator new has one. */
-static void *cxx(const char *name)
+/* A C program has no libstdc++, and a C++ program that allocates with operator new has one: from
+ * its start, or with a library that it opens.  The loader is asked when there is no other way: in a
+ * forked copy its lock may be held for ever. */
+typedef void handler(void);
+__attribute__((weak)) handler *get_new_handler(void) __asm__("_ZSt15get_new_handlerv");
+__attribute__((weak)) void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv");
+
+static struct {
+    handler *(*get_handler)(void);
+    void (*throw_bad_alloc)(void); /* the last to be set */
+    void *(*nothrow)(size_t size, const void *tag);
+    void *(*aligned_nothrow)(size_t size, size_t alignment, const void *tag);
+} cxx;
+
+static void find_cxx(void)
 {
-    return dlsym(RTLD_NEXT, name);
+    *(void **)&cxx.get_handler = dlsym(RTLD_NEXT, "_ZSt15get_new_handlerv");
+    *(void **)&cxx.nothrow = dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
+    *(void **)&cxx.aligned_nothrow = dlsym(RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
+    void *last = dlsym(RTLD_NEXT, "_ZSt17__throw_bad_allocv");
+    __atomic_store_n((void **)&cxx.throw_bad_alloc, last, __ATOMIC_RELEASE);
+}
+
+void common_init(void)
+{
+    /* Without, each look-up would fail, and the loader allocate for its error. */
+    if (get_new_handler && throw_bad_alloc)
+        find_cxx();
 }
 
 /* A new handler may throw, and only C++ can catch: libstdc++'s own nothrow operators call the
  * throwing ones, which are ours, and catch. */
 static void *new_nothrow(size_t alignment, size_t size)
 {
-    void *(*plain)(size_t, const void *);
-    void *(*aligned)(size_t, size_t, const void *);
-    static const char nothrow;
-    *(void **)&plain = cxx("_ZnwmRKSt9nothrow_t");
-    *(void **)&aligned = cxx("_ZnwmSt11align_val_tRKSt9nothrow_t");
+    static const char tag;
     if (alignment)
-        return aligned ? aligned(size, alignment, &nothrow) : NULL;
-    return plain ? plain(size, &nothrow) : NULL;
+        return cxx.aligned_nothrow ? cxx.aligned_nothrow(size, alignment, &tag) : NULL;
+    return cxx.nothrow ? cxx.nothrow(size, &tag) : NULL;
 }
 
 COLD void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
                       int nothrow)
 {
-    typedef void handler(void);
-    handler *(*get_handler)(void);
-    void (*throw_bad_alloc)(void);
-    *(void **)&get_handler = cxx("_ZSt15get_new_handlerv");
-    *(void **)&throw_bad_alloc = cxx("_ZSt17__throw_bad_allocv");
     handler *run;
+    if (!__atomic_load_n((void **)&cxx.throw_bad_alloc, __ATOMIC_ACQUIRE))
+        find_cxx();
     if (nothrow)
-        return get_handler && get_handler() ? new_nothrow(alignment, size) : NULL;
-    while ((run = get_handler ? get_handler() : NULL)) {
+        return cxx.get_handler && cxx.get_handler() ? new_nothrow(alignment, size) : NULL;
+    while ((run = cxx.get_handler ? cxx.get_handler() : NULL)) {
         run();
         void *ptr = again(alignment, size);
         if (ptr)
             return ptr;
     }
-    if (throw_bad_alloc)
-        throw_bad_alloc();
+    if (cxx.throw_bad_alloc)
+        cxx.throw_bad_alloc();
     message("operator new: out of memory, and no C++ library to throw with");
     abort();
 }

@@ -22,6 +22,8 @@ void *plain_new_nothrow(size_t size);
 void *plain_new_aligned(size_t size, size_t alignment);
 void *plain_new_aligned_nothrow(size_t size, size_t alignment);
 
+/* At load: learns what a refused operator new will need. */
+void common_init(void);
 /* The program's share in jemalloc's statistics, and giving memory back, are the same for both. */
 int common_malloc_trim(size_t pad);
 struct mallinfo common_mallinfo(void);

@@ -4,6 +4,7 @@ dlopen, libraries that take each other's place, programs that export libunwind's
 kill for its calls."""
 
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,16 @@ with s.Tap() as t:
                 f'{name}: 300 forks beside dlopen and dlclose', result)
         for path in s.segments():  # of children, which leave by _exit
             path.unlink()
+
+    # stdin ends only with the program, for which the constructor waits.
+    for memdebug in MODES:
+        process = subprocess.Popen([s.PROGRAMS / 'refused', s.PROGRAMS / 'slow_plugin.so'], text=True,
+                                   env=s.environment(memdebug), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        out = process.stdout.read()
+        process.wait(30)
+        process.stdin.close()
+        t.equal(out, 'status 15\n', f'{memdebug or "MEMDEBUG unset"}: operator new is refused in a child that finds '
+                'the loader locked')
 
     if not t.missing('a library where another was', 'go'):
         with tempfile.TemporaryDirectory() as directory:
