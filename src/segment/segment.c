@@ -158,33 +158,48 @@ bool segment_init(uint32_t flags)
     return usable;
 }
 
-/* What has been found and made so far of a file that is to take the tables. */
-struct draft {
+/* What has been found and made so far of a file that is to take the tables; of whoever has claimed
+ * `drafting`.  A copy forked meanwhile finds here what it has inherited and would keep in use. */
+static struct draft {
     struct place place;
     struct tables tables;
-    struct stat st;
-};
+    struct stat st; /* st_ino 0: not known yet */
+    int fd;         /* or -1 */
+} draft = {.fd = -1};
 
 /* All of it that looks at /proc and at directories: no lock is held. */
-static bool draft_file(struct draft *draft)
+static bool draft_file(void)
 {
     if (!identity.pid)
         identify();
-    int fd = place_open(&draft->place, &identity, file_reservation());
-    if (fd < 0)
+    draft.st.st_ino = 0;
+    draft.fd = place_open(&draft.place, &identity, file_reservation());
+    if (draft.fd < 0)
         return false;
-    bool ok =
-        fstat(fd, &draft->st) == 0 && tables_create_file(&draft->tables, fd, draft->place.budget);
-    close(fd);
+    bool ok = fstat(draft.fd, &draft.st) == 0 &&
+              tables_create_file(&draft.tables, draft.fd, draft.place.budget);
+    close(draft.fd);
+    draft.fd = -1;
     if (!ok)
-        unlink(draft->place.temporary);
+        unlink(draft.place.temporary);
     return ok;
 }
 
-static void drop_file(struct draft *draft)
+static void drop_file(void)
 {
-    unlink(draft->place.temporary);
-    tables_destroy(&draft->tables);
+    unlink(draft.place.temporary);
+    tables_destroy(&draft.tables);
+}
+
+/* In a forked copy: lets go of what its parent was at.  The number may be another file's by now. */
+static void forget_draft(void)
+{
+    struct stat st;
+    if (draft.fd >= 0 && draft.st.st_ino && fstat(draft.fd, &st) == 0 &&
+        st.st_ino == draft.st.st_ino && st.st_dev == draft.st.st_dev)
+        close(draft.fd);
+    draft.fd = -1;
+    tables_destroy(&draft.tables);
 }
 
 /* Has our thread, if there is one, look what is to be done. */
@@ -195,38 +210,37 @@ static void wake(struct md_header *header)
 }
 
 /* Moves the tables into the file.  segment_lock held, and segment_move_lock taken. */
-static bool move_locked(struct draft *draft)
+static bool move_locked(void)
 {
-    struct tables fresh = draft->tables;
-    identity.exec_generation = draft->place.exec_generation;
+    struct md_header *header = draft.tables.header;
+    identity.exec_generation = draft.place.exec_generation;
     struct md_section sections[16];
-    memcpy(sections, fresh.header->section, sizeof sections);
-    uint64_t file_size = fresh.header->file_size;
-    memcpy(fresh.header, &identity, sizeof identity);
-    memcpy(fresh.header->section, sections, sizeof sections);
-    fresh.header->file_size = file_size;
-    options_to_header(fresh.header);
-    fresh.header->flags = tables.header->flags | identity.flags;
-    fresh.header->heap_goal_bytes = tables.header->heap_goal_bytes;
-    fresh.header->counters = counters;
-    bool moved = tables_copy(&fresh, &tables) && place_publish(&draft->place) == 0;
-    draft->tables = fresh;
-    if (!moved)
+    memcpy(sections, header->section, sizeof sections);
+    uint64_t file_size = header->file_size;
+    memcpy(header, &identity, sizeof identity);
+    memcpy(header->section, sections, sizeof sections);
+    header->file_size = file_size;
+    options_to_header(header);
+    header->flags = tables.header->flags | identity.flags;
+    header->heap_goal_bytes = tables.header->heap_goal_bytes;
+    header->counters = counters;
+    if (!tables_copy(&draft.tables, &tables) || place_publish(&draft.place) != 0)
         return false;
     /* Only the header may still be held by someone. */
     __atomic_store_n(&moving, true, __ATOMIC_SEQ_CST);
     tables_destroy(&retired);
     retired = tables;
-    tables = fresh;
+    tables = draft.tables;
+    memset(&draft.tables, 0, sizeof draft.tables);
     __atomic_store_n(&moving, false, __ATOMIC_SEQ_CST);
     /* Those that were set meanwhile, in the old header. */
     segment_set_flags(__atomic_load_n(&identity.flags, __ATOMIC_SEQ_CST));
     tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */
     wake(retired.header);
-    place = draft->place;
-    file_dev = draft->st.st_dev;
-    file_ino = draft->st.st_ino;
+    place = draft.place;
+    file_dev = draft.st.st_dev;
+    file_ino = draft.st.st_ino;
     __atomic_store_n(&is_file, true, __ATOMIC_RELAXED);
     return true;
 }
@@ -235,22 +249,20 @@ static bool move_locked(struct draft *draft)
  * there.  The caller has claimed `drafting`.  False: a lock was not to be had. */
 static bool make_file(void)
 {
-    /* Not on the stack: this runs in an allocation of the program's, whose stack may be small. */
-    static struct draft draft;
-    if (!draft_file(&draft))
+    if (!draft_file())
         return true;
     bool locked = false, moved = false;
     /* Tried, not waited for: the holder may be this thread, below a signal handler. */
     if (lock_try(&segment_lock)) {
         locked = segment_move_lock(true);
         if (locked) {
-            moved = move_locked(&draft);
+            moved = move_locked();
             segment_move_lock(false);
         }
         lock_release(&segment_lock);
     }
     if (!moved) {
-        drop_file(&draft);
+        drop_file();
     } else if (place_clean(&draft.place, option_number(OPTION_KEEPDEAD))) {
         __atomic_store_n(&untidy, true, __ATOMIC_RELEASE);
         wake(tables.header);
@@ -347,7 +359,9 @@ static void start_anew(void)
         moving = false;
     }
     struct tables inherited = tables;
-    tables_destroy_private(&retired);
+    tables_destroy(&retired);
+    if (drafting)
+        forget_draft();
     is_file = kept = false;
     drafting = untidy = false;
     looked_ns = 0;

@@ -114,6 +114,7 @@ bool tables_create_file(struct tables *t, int fd, size_t size)
     if (base == MAP_FAILED)
         return false;
     madvise(base, size, MADV_DONTDUMP);
+    t->size = size;
     t->header = base;
     t->file = true;
     if (!open_range(t, 0, OS_PAGE) || !own_note(base, size, 0)) {
@@ -193,11 +194,4 @@ void tables_release(struct tables *t)
         memset(t->count, 0, sizeof t->count);
     }
     errno = saved;
-}
-
-void tables_destroy_private(struct tables *t)
-{
-    if (!t->file)
-        tables_destroy(t);
-    memset(t, 0, sizeof *t);
 }

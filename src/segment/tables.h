@@ -36,7 +36,5 @@ bool tables_copy(struct tables *to, const struct tables *from);
 void tables_destroy(struct tables *t);
 /* Gives back the memory of private tables but for the header: they read 0 from then on. */
 void tables_release(struct tables *t);
-/* Destroys it only if it is private memory. */
-void tables_destroy_private(struct tables *t);
 
 #endif

@@ -189,6 +189,80 @@ static void test_unlinked(void)
     is(moves, 2, "once");
 }
 
+/* ---- a fork while another thread makes the file ---- */
+
+static int trap[2] = {-1, -1}; /* pipes: whoever sizes a file says so, and waits for an answer */
+static int answer[2];
+
+/* Before libc's, as this program calls it. */
+int ftruncate(int fd, off_t length)
+{
+    char byte = 'x';
+    if (trap[1] >= 0 && (write(trap[1], &byte, 1) != 1 || read(answer[0], &byte, 1) != 1))
+        return -1;
+    return (int)syscall(SYS_ftruncate, fd, length);
+}
+
+static void *make_anew(void *unused)
+{
+    segment_publish(DUE);
+    return unused;
+}
+
+static unsigned open_segments(void)
+{
+    char link[300], target[400];
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        count += strstr(target, ".mdseg") != NULL;
+    }
+    return count;
+}
+
+static unsigned mapped_segments(void)
+{
+    char line[600];
+    unsigned count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && fgets(line, sizeof line, maps))
+        count += strstr(line, ".mdseg") != NULL;
+    if (maps)
+        fclose(maps);
+    return count;
+}
+
+static int look_in_copy(void *inherited)
+{
+    if (open_segments() != 1)
+        return 99; /* that is what it is about */
+    (void)inherited;
+    return segment_check() ? (int)(open_segments() * 10 + mapped_segments()) : 98;
+}
+
+static void test_fork_beside(void)
+{
+    char path[400], byte = 'x';
+    pthread_t thread;
+    nap_ms(1100);
+    if (!own_path(path, sizeof path) || unlink(path) != 0 || pipe(trap) != 0 || pipe(answer) != 0 ||
+        pthread_create(&thread, NULL, make_anew, NULL) != 0)
+        return;
+    int told = trap[1];
+    ok(read(trap[0], &byte, 1) == 1, "another thread makes the file");
+    is(in_copy(look_in_copy, NULL), 0, "a copy forked meanwhile keeps neither it nor its lock");
+    trap[1] = -1;
+    ok(write(answer[1], &byte, 1) == 1 && pthread_join(thread, NULL) == 0 &&
+           own_path(path, sizeof path),
+       "it is made all the same");
+    for (int i = 0; i < 2; i++)
+        close(answer[i]);
+    close(trap[0]);
+    close(told);
+}
+
 /* In the copy, made by whatever means. */
 static int in_child(pid_t parent)
 {
@@ -426,6 +500,7 @@ int main(void)
     test_private();
     test_file();
     test_unlinked();
+    test_fork_beside();
     test_fork("fork");
     test_fork("_Fork");
     if (SANITIZED)

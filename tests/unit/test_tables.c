@@ -90,7 +90,7 @@ static void test_private(size_t size)
            ((struct md_bucket *)t.table[MD_SECTION_BUCKETS])[1].size == 0,
        "%s: released it reads 0 but for the header", what);
     is(own_bytes() - before, OS_PAGE, "%s: and counts for a page", what);
-    tables_destroy_private(&t);
+    tables_destroy(&t);
     ok(!t.header && !readable(header), "%s: destroyed it is gone", what);
     is(own_bytes(), before, "%s: and not counted", what);
     is(records(), at_start, "%s: off the record", what);
@@ -123,9 +123,6 @@ static void test_file(void)
     tables_release(&t);
     is(((struct md_bucket *)t.table[MD_SECTION_BUCKETS])->size, bucket.size,
        "a file is not released");
-    struct tables copy = t;
-    tables_destroy_private(&copy);
-    ok(!copy.header && readable(t.header), "nor destroyed as if it were private");
     tables_destroy(&t);
     is(own_bytes(), before, "destroyed it is not counted");
     close(fd);
