@@ -91,7 +91,7 @@ done
 umount -R -l /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 export container=memdebug-test SYSTEMD_UNIT_PATH=/run/service:/etc/systemd/system SYSTEMD_GENERATOR_PATH=/run/none
-exec "$4" --system --unit=test.target --log-target=console --log-level=info --show-status=no
+exec "$4" --system --unit=test.target --log-target=null --show-status=no
 '''
 
 
@@ -107,12 +107,12 @@ def child_of(pid):
 class Manager:
     """systemd, running in namespaces of its own."""
 
-    def __init__(self, process, pid, log):
-        self.process, self.pid, self.log = process, pid, log
+    def __init__(self, pid):
+        self.pid = pid
 
     def run(self, *command, timeout=60):
         """From within its namespaces, as its administrator."""
-        return s.run(['nsenter', '-t', self.pid, '-m', '-p', '-n', '-C', '--', *command], preload=False,
+        return s.run(['nsenter', '-t', self.pid, '-m', '-p', '-n', '-C', '-r', '-w', '--', *command], preload=False,
                      env={'SYSTEMD_UNIT_PATH': '/run/service:/etc/systemd/system'}, cwd='/', timeout=timeout)
 
     def main_pid(self, unit):
@@ -140,6 +140,9 @@ def manager(scratch, groups):
     if SYSTEMD is None:
         yield 'systemd is not installed'
         return
+    if s.run(['unshare', '-U', 'true'], preload=False).status != 0:
+        yield 'user namespaces are refused, as in a chroot'
+        return
     try:
         group.mkdir()
     except OSError as error:
@@ -155,7 +158,7 @@ def manager(scratch, groups):
                 env=s.environment(preload=False), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd='/',
                 start_new_session=True)
         s.wait_for(lambda: child_of(process.pid), 30, process)
-        made = Manager(process, child_of(process.pid), log)
+        made = Manager(child_of(process.pid))
         up = made.pid and s.wait_for(
             lambda: made.run('systemctl', 'is-system-running').out.strip() in ('running', 'degraded'), 60, process)
         yield made if up else 'systemd does not start here: ' + ' '.join(log.read_text(errors='replace').split())[-300:]
@@ -183,6 +186,16 @@ def make_units(directory):
 
 def memtop(*arguments, timeout=120):
     return s.run([s.MEMTOP, *arguments], preload=False, timeout=timeout)
+
+
+def unhurried(*arguments):
+    """The same of what asks for cycles, until none is skipped for want of CPUs."""
+    for _ in range(60):
+        result = memtop(*arguments)
+        if result.status == 0 or not any(reason in result.out + result.err for reason in s.BUSY):
+            break
+        time.sleep(0.5)
+    return result
 
 
 def listed(pid):
@@ -215,7 +228,8 @@ def start(t, m, unit, *settings, says=()):
          f'{unit}: memtop unit --install, {len(says)} obstacles', result)
     result = m.run('systemctl', 'restart', unit)
     state = m.run('systemctl', 'is-active', unit).out.strip()
-    t.ok(result.status == 0 and state == 'active', f'{unit}: starts with it', f'{result}\n{m.log.read_text()}')
+    t.ok(result.status == 0 and state == 'active', f'{unit}: starts with it',
+         f'{result}\n{m.run("systemctl", "status", unit)}')
     return m.main_pid(unit)
 
 
@@ -224,7 +238,7 @@ def is_watched(t, pid, what, name, function):
     s.wait_for(lambda: listed(pid), 30)
     record = listed(pid) or {}
     t.ok(record.get('name') == name, f'{what}: memtop ps lists it, {record.get("name")}', memtop('ps', '--all'))
-    result = memtop('gc', str(pid))
+    result = unhurried('gc', str(pid))
     cycle = s.GC_LINE.match(result.out.strip())
     t.ok(result.status == 0 and cycle and int(s.Cycle(cycle).objects) > 0, f'{what}: memtop gc: a cycle', result)
     result = memtop('heap', '-b', str(pid))
@@ -233,7 +247,7 @@ def is_watched(t, pid, what, name, function):
 
 def redis(t, m):
     pid = start(t, m, 'redis-server', 'gc=ready', 'memprofilerate=16KiB')
-    if not t.ok(pid, 'redis-server: has a main process', m.log.read_text()):
+    if not t.ok(pid, 'redis-server: has a main process'):
         return
     status = status_of(pid)
     t.ok(status['Seccomp'] == '2' and status['NoNewPrivs'] == '1' and int(status['CapBnd'], 16) == 0 and
@@ -266,7 +280,7 @@ def redis(t, m):
 
 def nginx(t, m):
     pid = start(t, m, 'nginx', 'gc=ready', 'memprofilerate=16KiB')
-    if not t.ok(pid, 'nginx: has a main process', m.log.read_text()):
+    if not t.ok(pid, 'nginx: has a main process'):
         return
     fetch = m.run('python3', '-c', 'import urllib.request\nfor _ in range(300):\n'
                   '  r = urllib.request.urlopen("http://127.0.0.1/")\n  r.read()\nprint(r.status)')
@@ -283,7 +297,7 @@ def nginx(t, m):
     if found:
         is_watched(t, found[0]['pid'], 'an nginx worker', 'nginx', 'ngx_')
     others = memtop('ps', '--all').out
-    t.ok(listed(pid) or re.search(rf'^ *{pid} .*libmemdebug is loaded, but less than 512 KiB', others, re.M),
+    t.ok(listed(pid) or re.search(rf'^ *{pid} .*: .*less than [56].* KiB allocated', others, re.M),
          'nginx: the first process is listed, or why it is not', others)
     m.run('systemctl', 'stop', 'nginx')
 
@@ -292,7 +306,7 @@ def confined(t, m, limited):
     value = 'a b%p,"$HOME"\\{pid}'
     pid = start(t, m, 'confined', 'gc=ready', f'only={value}:python3', 'memprofilerate=16KiB',
                 says=['DynamicUser=: at each stop systemd removes what the user has in /dev/shm'])
-    if not t.ok(pid, 'python3: has a main process', m.log.read_text()):
+    if not t.ok(pid, 'python3: has a main process'):
         return
     status = status_of(pid)
     t.ok(status['Seccomp'] == '2' and int(status['CapBnd'], 16) == 0 and int(status['Uid'].split()[0]) >= 61184 and
@@ -419,7 +433,7 @@ def container(t, scratch, how):
                  f'{what}: first process of its own, read-only, no shell, no rights, a filter', status)
             is_watched(t, pid, what, 'leaky', 'leak_large')
             lost = s.key_values(text())['leak_direct']['objects']
-            result = memtop('leaks', str(pid))
+            result = unhurried('leaks', str(pid))
             t.ok(result.status == 0 and f'in {lost} object(s)' in result.out and ' in leak_direct ' in result.out,
                  f'{what}: memtop leaks: leak_direct, {lost} objects', result)
             # The sidecar: in the same PID namespace, with files of its own, of the same user.

@@ -88,10 +88,11 @@ static void test_lines(void)
 
 static void test_words(void)
 {
-    const char *at = "  plain \"two words\" 'a \"b\"' A=\"x y\"z back\\\\slash\\x q\\\"q \"open",
+    const char *at = "  plain \"two words\" 'a \"b\"' A=\"x y\"z back\\\\slash\\x q\\\"q "
+                     "\\x41\\102\\9 \"open",
                *none = " \t";
     static const char *const expected[] = {"plain",        "two words", "a \"b\"", "A=x yz",
-                                           "back\\slashx", "q\"q",      "open"};
+                                           "back\\slashx", "q\"q",      "AB9",     "open"};
     char word[64];
     for (unsigned i = 0; i < sizeof expected / sizeof expected[0]; i++)
         ok(unit_word(&at, word, sizeof word) && strcmp(word, expected[i]) == 0, "word %s: %s",

@@ -4,12 +4,12 @@
 #include "elfkind.h"
 #include "launch.h"
 #include "settings.h"
-#include "systemd_analyze.h"
+#include "unit_calls.h"
 #include "unit_paths.h"
+#include "view/plain_text.h"
 
 #include <errno.h>
 #include <glob.h>
-#include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,12 +31,12 @@ struct dropin {
 __attribute__((format(printf, 2, 3))) static void obstacle(struct dropin *dropin,
                                                            const char *format, ...)
 {
+    char line[2048]; /* one, whatever the unit's words have in them */
     va_list arguments;
     va_start(arguments, format);
-    fprintf(dropin->obstacles, OBSTACLE);
-    vfprintf(dropin->obstacles, format, arguments);
-    fprintf(dropin->obstacles, "\n");
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    fprintf(dropin->obstacles, OBSTACLE "%s\n", plain_text(line, sizeof line, line, sizeof line));
     dropin->count++;
 }
 
@@ -45,13 +45,15 @@ __attribute__((format(printf, 2, 3))) static void obstacle(struct dropin *dropin
 /* As one word of a list.  `ours`: a text that has no specifiers, so that each % is doubled. */
 static void put_word(FILE *out, const char *text, bool ours)
 {
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        if (*text == '%' && ours)
-            fputc('%', out);
-        fputc(*text, out);
-    }
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127)
+            fprintf(out, "\\x%02x", (unsigned)*text);
+        else
+            fprintf(out, "%s%c",
+                    strchr("\"\\", *text)  ? "\\"
+                    : *text == '%' && ours ? "%"
+                                           : "",
+                    *text);
 }
 
 static void put_path(FILE *out, const char *key, const char *prefix, const char *path)
@@ -96,24 +98,41 @@ static void set_environment(struct dropin *dropin)
     fprintf(dropin->out, "\"\n");
 }
 
+/* What the library needs, where it has that with it (tools/package.sh); false: it has not. */
+static bool has_along(const char *library, char folder[PATH_MAX])
+{
+    int length = (int)(strrchr(library, '/') - library);
+    return snprintf(folder, PATH_MAX, "%.*s/memdebug", length, library) < PATH_MAX &&
+           access(folder, F_OK) == 0;
+}
+
+static void put_library(struct dropin *dropin, const char *key)
+{
+    char folder[PATH_MAX];
+    put_path(dropin->out, key, "", dropin->request->library);
+    if (has_along(dropin->request->library, folder))
+        put_path(dropin->out, key, "", folder);
+}
+
 /* The library must be seen, readable and executable. */
 static void let_library(struct dropin *dropin)
 {
     const char *library = dropin->request->library, *setting;
+    char folder[PATH_MAX];
     enum path_view view = unit_path_view(dropin->unit, library, &setting);
     if (view == PATH_COVERED) {
         fprintf(dropin->out, "# %s= covers the library.\n", setting);
-        put_path(dropin->out, "BindReadOnlyPaths", "", library);
+        put_library(dropin, "BindReadOnlyPaths");
         if (strncmp(setting, "Root", 4) == 0)
-            obstacle(dropin, "%s=: libunwind.so.8, libgcc_s.so.1 and glibc 2.36 must be in there",
-                     setting);
+            obstacle(dropin, "%s=: glibc 2.36, libgcc_s.so.1%s must be in there", setting,
+                     has_along(library, folder) ? "" : " and libunwind.so.8");
     } else if (view != PATH_SEEN) {
         obstacle(dropin, "%s= hides %s: not loaded; install it in another place", setting, library);
     }
     if (!unit_path_executable(dropin->unit, library)) {
         fprintf(dropin->out,
                 "# NoExecPaths= is set: the loader maps code from here only if it is named.\n");
-        put_path(dropin->out, "ExecPaths", "", library);
+        put_library(dropin, "ExecPaths");
     }
     char path[PATH_MAX];
     struct stat st;
@@ -298,72 +317,9 @@ static bool wants_cycles(void)
     return option_gc() != GC_OFF;
 }
 
-enum call_group {
-#define SYSTEM_CALLS(id, name, calls) CALLS_##id,
-#include "base/system_calls.def"
-#undef SYSTEM_CALLS
-    CALL_GROUP_COUNT
-};
-
-static const char *const call_groups[CALL_GROUP_COUNT] = {
-#define SYSTEM_CALLS(id, name, calls) [CALLS_##id] = calls,
-#include "base/system_calls.def"
-#undef SYSTEM_CALLS
-};
-
-static bool group_is_needed(enum call_group group)
-{
-    uint64_t rate = option_number(OPTION_MEMPROFILERATE);
-    switch (group) {
-    case CALLS_JEMALLOC:
-    case CALLS_ALWAYS:
-        return true;
-    case CALLS_SEGMENT:
-        return option_number(OPTION_MONITOR);
-    case CALLS_TRACKED:
-        return wants_cycles() || (rate > 0 && rate < 64 << 10);
-    case CALLS_THREAD:
-        return wants_cycles() || option_text(OPTION_HEAPPROFILE)[0] != '\0' ||
-               option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF;
-    case CALLS_CYCLE:
-        return wants_cycles();
-    case CALLS_IF_ALLOWED:
-    case CALL_GROUP_COUNT:
-        break;
-    }
-    return false;
-}
-
-/* Whether the filter lets a call pass: the first assignment says what it is a list of, the later
- * ones add and take away. */
-static bool filter_allows(const struct dropin *dropin, const char *call)
-{
-    bool any = false, allowed = true;
-    for (size_t i = 0; i < dropin->unit->count; i++) {
-        const struct unit_setting *setting = &dropin->unit->setting[i];
-        char word[256];
-        if (strcmp(setting->key, "SystemCallFilter") != 0)
-            continue;
-        if (setting->value[0] == '\0') {
-            any = false;
-            allowed = true;
-            continue;
-        }
-        bool denies = setting->value[0] == '~';
-        if (!any)
-            allowed = denies || systemd_call_is_in(dropin->request->call_sets, "@default", call);
-        any = true;
-        for (const char *at = setting->value + denies; unit_word(&at, word, sizeof word);) {
-            word[strcspn(word, ":")] = '\0';
-            if (systemd_call_is_in(dropin->request->call_sets, word, call))
-                allowed = !denies;
-        }
-    }
-    return allowed;
-}
-
 static void look_at_calls(struct dropin *dropin)
 {
+    struct unit_calls calls;
     if (unit_value(dropin->unit, "SystemCallFilter")[0] == '\0')
         return;
     if (!dropin->request->call_sets) {
@@ -372,31 +328,14 @@ static void look_at_calls(struct dropin *dropin)
                  "whether it allows what memdebug calls is not known");
         return;
     }
-    char refused[2048] = "";
-    bool only_cycles = true;
-    for (enum call_group group = 0; group < CALL_GROUP_COUNT; group++) {
-        char calls[512];
-        snprintf(calls, sizeof calls, "%s", group_is_needed(group) ? call_groups[group] : "");
-        for (char *next, *call = strtok_r(calls, " ", &next); call;
-             call = strtok_r(NULL, " ", &next)) {
-            char spaced[80];
-            snprintf(spaced, sizeof spaced, " %s", call);
-            size_t length = strlen(refused);
-            if (filter_allows(dropin, call) || strstr(refused, spaced))
-                continue;
-            only_cycles = only_cycles && group == CALLS_CYCLE && strcmp(call, "clone") != 0;
-            snprintf(refused + length, sizeof refused - length, "%s", spaced);
-        }
-    }
-    if (refused[0] == '\0')
-        return;
-    const char *number = unit_value(dropin->unit, "SystemCallErrorNumber");
-    bool kills = number[0] == '\0' || strcmp(number, "kill") == 0;
-    obstacle(dropin, "SystemCallFilter= refuses%s: %s; to allow: SystemCallFilter=%s", refused,
-             only_cycles ? "no cycle will be done"
-             : kills     ? "the service would be KILLED for it"
-                         : "not all will work",
-             refused + 1);
+    unit_calls(&calls, dropin->unit, dropin->request->call_sets);
+    if (calls.refused[0] != '\0')
+        obstacle(dropin, "SystemCallFilter= refuses %s: %s; to allow: SystemCallFilter=%s",
+                 calls.refused,
+                 calls.only_cycles ? "no cycle will be done"
+                 : calls.kills     ? "the service would be KILLED for it"
+                                   : "not all will work",
+                 calls.refused);
 }
 
 static void look_at_limits(struct dropin *dropin)

@@ -356,11 +356,24 @@ char *unit_list(const struct unit *unit, const char *key)
     return NULL;
 }
 
-static char unescape(char c)
+/* What stands behind a backslash; moves `at` to its last character. */
+static char unescape(const char **at)
 {
     static const char from[] = "abfnrtvs", to[] = "\a\b\f\n\r\t\v ";
-    const char *found = strchr(from, c);
-    return found && c != '\0' ? to[found - from] : c;
+    const char *c = *at, *found = strchr(from, *c);
+    char digits[4] = {c[0]};
+    if (found)
+        return to[found - from];
+    if (c[0] == 'x' && isxdigit((unsigned char)c[1]) && isxdigit((unsigned char)c[2])) {
+        memcpy(digits, c + 1, 2);
+        *at += 2;
+        return (char)strtoul(digits, NULL, 16);
+    }
+    if (strspn(c, "01234567") < 3)
+        return *c;
+    memcpy(digits, c, 3);
+    *at += 2;
+    return (char)strtoul(digits, NULL, 8);
 }
 
 bool unit_word(const char **at, char *word, size_t size)
@@ -376,8 +389,10 @@ bool unit_word(const char **at, char *word, size_t size)
             quote = c == quote ? '\0' : c;
             continue;
         }
-        if (c == '\\' && p[1] != '\0')
-            c = unescape(*++p);
+        if (c == '\\' && p[1] != '\0') {
+            p++;
+            c = unescape(&p);
+        }
         if (n + 1 < size)
             word[n++] = c;
     }

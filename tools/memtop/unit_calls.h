@@ -1,0 +1,17 @@
+/* Which of the library's own system calls (base/system_calls.def) a service's SystemCallFilter=
+ * refuses. */
+#ifndef MEMTOP_UNIT_CALLS_H
+#define MEMTOP_UNIT_CALLS_H
+
+#include "unit_file.h"
+
+struct unit_calls {
+    char refused[2048]; /* their names, with a blank between; "" none */
+    bool only_cycles;   /* without them cycles are not done, and all else is */
+    bool kills;         /* else they fail with an error */
+};
+
+/* By the options in force.  `sets`: systemd_call_sets(). */
+void unit_calls(struct unit_calls *calls, const struct unit *unit, const char *sets);
+
+#endif
