@@ -121,6 +121,18 @@ static bool wants_tracked(void)
     return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_LEAST_RATE);
 }
 
+/* Those that nobody can overrule. */
+static const char *jemalloc_settings(void)
+{
+    if (tracked)
+        return "dss:disabled,zero_realloc:free,prof:false" JEMALLOC_SIZES_OF_CLASSES;
+    if (!active)
+        return "dss:disabled,zero_realloc:free,prof:false";
+    return "dss:disabled,zero_realloc:free,prof:true,prof_active:true,prof_thread_active_init:true,"
+           "prof_final:false,prof_leak:false,prof_gdump:false,prof_accum:false,lg_prof_interval:-1,"
+           "prof_stats:false,prof_recent_alloc_max:0";
+}
+
 /* The size classes, as jemalloc tells them. */
 static bool learn_classes(void)
 {
@@ -303,12 +315,7 @@ void memdebug_boot(void)
         no_tracing(reason ? reason
                           : "no tracing: the page of malloc could not be replaced (mremap)");
     jep_malloc_conf = malloc_conf;
-    jep_malloc_conf_2_conf_harder =
-        active && !tracked
-            ? "dss:disabled,zero_realloc:free,prof:true,prof_active:true,"
-              "prof_thread_active_init:true,prof_final:false,prof_leak:false,prof_gdump:false,"
-              "prof_accum:false,lg_prof_interval:-1,prof_stats:false,prof_recent_alloc_max:0"
-            : "dss:disabled,zero_realloc:free,prof:false";
+    jep_malloc_conf_2_conf_harder = jemalloc_settings();
     if (tracked && !learn_classes())
         no_tracing("this jemalloc does not tell its size classes: no tracing");
     if (active && (counts_init() != 0 || !segment_init((tracked ? MD_FLAG_TRACKED : 0u) |

@@ -12,7 +12,8 @@ set -eu
 # By dpkg-dev meson knows in which folder libraries lie.
 build='gcc g++ libc6-dev dpkg-dev pkgconf meson ninja-build binutils scdoc libjemalloc-dev libunwind-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
-test='golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format clang-tidy systemd'
+test='autoconf make golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format
+    clang-tidy systemd'
 # A|B: the first that there is.
 real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
     nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git

@@ -7,9 +7,10 @@ than all the rest of the plain variant.  They lie together in one page.  A secon
 same places, jumps through slots: for the tracked variant it is moved over the first (entry.c), so its
 jumps are linked for there.  Where a function leaves itself (jemalloc's slow path) it goes to ours.
 
-Fails if the functions are not of the shape known from jemalloc 5.3.0: one relative jump out of each,
-to its slow path, as the only way out but `ret`; and nothing on the stack but the return address, by
-jemalloc's own unwind information.  That of the copies says so too, and is as true of a jump.
+That can be done of functions in the form known from jemalloc 5.3: one relative jump out of each, to its
+slow path, as the only way out but `ret`; and nothing on the stack but the return address, by
+jemalloc's own unwind information.  That of the copies says so too, and is as true of a jump.  Of others
+nothing is copied: status 3, and the reason on stderr.
 """
 import re
 import subprocess
@@ -27,7 +28,8 @@ def run(*command):
 
 
 def fail(why):
-    sys.exit(f"copy_entries_x86_64.py: {why}: another jemalloc?")
+    print(why, file=sys.stderr)
+    sys.exit(3)
 
 
 def symbols(path):
@@ -98,6 +100,9 @@ def check_frame(path, start, size):
 
 def emit(name, path, table, relocs):
     inside, slow, ours = FUNCTIONS[name]
+    for wanted in (inside, slow):
+        if wanted not in table:
+            fail(f"no {wanted}")
     start, size = table[inside]
     check_frame(path, start, size)
     data = text_bytes(path, start, size)

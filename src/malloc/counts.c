@@ -67,24 +67,9 @@ bool counts_as_own(bool own)
     return outer;
 }
 
-/* jemalloc calls these where it would call its own. */
-void je_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
-void je_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
+/* jemalloc calls this where it would call its own: the thread is ending. */
 void je_tcache_cleanup(jemalloc_tsd *tsd);
 
-void je_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed)
-{
-    counts_publish();
-    jep_tcache_gc_event_handler(tsd, elapsed);
-}
-
-void je_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed)
-{
-    counts_publish();
-    jep_tcache_gc_dalloc_event_handler(tsd, elapsed);
-}
-
-/* The thread is ending. */
 void je_tcache_cleanup(jemalloc_tsd *tsd)
 {
     counts_publish();

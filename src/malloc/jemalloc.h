@@ -1,6 +1,10 @@
-/* jemalloc as it lies inside this library: its public functions under their private names, and the
- * few internal names that ours stand in for (see embed_jemalloc.sh).  The only file that names
- * jemalloc's inside. */
+/* jemalloc 5.3 as it lies inside this library: its public functions under their private names, and
+ * the few internal names that ours stand in for (see embed_jemalloc.sh).  With releases.c, which
+ * has what differs between 5.3.0 and 5.3.1, the only file that names jemalloc's inside.
+ *
+ * The build defines JEMALLOC_VERSION, JEMALLOC_BUGFIX (its last number, of three) and
+ * JEMALLOC_LG_PAGE, and COPIED_ENTRIES where malloc and free are jemalloc's own code
+ * (copy_entries_x86_64.py). */
 #ifndef MALLOC_JEMALLOC_H
 #define MALLOC_JEMALLOC_H
 
@@ -9,6 +13,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define JEMALLOC_PAGE ((size_t)1 << JEMALLOC_LG_PAGE)
+
+/* The setting by which all blocks have the size of a class, the large ones too, as the object map
+ * takes them to: 5.3.1 would have large ones of any number of pages. */
+#if JEMALLOC_BUGFIX == 0
+#define JEMALLOC_SIZES_OF_CLASSES ""
+#else
+#define JEMALLOC_SIZES_OF_CLASSES ",disable_large_size_classes:false"
+#endif
 
 void *jep_malloc(size_t size);
 void *jep_calloc(size_t count, size_t size);
@@ -44,7 +58,7 @@ typedef struct jemalloc_tsd jemalloc_tsd;
 extern _Thread_local char je_tsd_tls[]
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* What jemalloc's profiler hands back when a sampled block is freed (5.3.0 prof_structs.h). */
+/* What jemalloc's profiler hands back when a sampled block is freed (prof_structs.h). */
 struct jemalloc_prof_info {
     uint64_t alloc_time;
     void *alloc_tctx;
@@ -60,13 +74,13 @@ struct jemalloc_prof_bt {
 typedef struct jemalloc_arena jemalloc_arena;
 extern jemalloc_arena *je_arenas[] __attribute__((visibility("hidden"))); /* by index; atomic */
 
-/* The beginning of what jemalloc knows of an extent (5.3.0 edata.h). */
+/* The beginning of what jemalloc knows of an extent (edata.h). */
 struct jemalloc_edata {
     uint64_t bits;
     void *addr; /* of the block, if it is a large one: on the extent's first page */
     size_t size_and_serial;
 };
-#define JEMALLOC_EXTENT_SIZE (~(uintptr_t)4095) /* of size_and_serial */
+#define JEMALLOC_EXTENT_SIZE (~(uintptr_t)(JEMALLOC_PAGE - 1)) /* of size_and_serial */
 #define JEMALLOC_IS_SLAB(bits) ((bits) >> 12 & 1)
 #define JEMALLOC_CLASS(bits) ((bits) >> 20 & 0xff)
 #define JEMALLOC_FREE_IN_SLAB(bits) ((bits) >> 28 & 0x3ff)
@@ -95,17 +109,10 @@ void jep_arena_reset(jemalloc_tsd *tsd, jemalloc_arena *arena);
 void jep_pa_dalloc(jemalloc_tsdn *tsdn, void *shard, struct jemalloc_edata *extent, bool *deferred);
 bool jep_large_ralloc_no_move(jemalloc_tsdn *tsdn, struct jemalloc_edata *extent, size_t least,
                               size_t most, bool zero);
-void *jep_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
-                       bool zero, void *tcache);
-void *jep_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
-                       size_t size, size_t alignment, bool zero, void *tcache, void *hook);
 void jep_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                    void *tctx);
-void jep_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable,
-                                  struct jemalloc_prof_info *info);
 void *jep_prof_tctx_create(jemalloc_tsd *tsd);
-void jep_tcache_gc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
-void jep_tcache_gc_dalloc_event_handler(jemalloc_tsd *tsd, uint64_t elapsed);
+uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd); /* ours, asked for by releases.c too */
 void jep_tcache_cleanup(jemalloc_tsd *tsd);
 
 /* What a thread does without where memory is used up (exhausted.c). */

@@ -1,5 +1,5 @@
 /* jemalloc's extents as they come, change and go: where it is not by our mmap that they come, and
- * where what jemalloc 5.3.0 says of a change is not so. */
+ * where what jemalloc says of a change is not so. */
 #include "base/os.h"
 #include "heap/extents.h"
 #include "heap/object_map.h"
@@ -115,14 +115,25 @@ void je_arena_reset(jemalloc_tsd *tsd, jemalloc_arena *arena);
 void je_pa_dalloc(jemalloc_tsdn *tsdn, void *shard, struct jemalloc_edata *extent, bool *deferred);
 
 static THREAD_LOCAL bool emptying;
+static THREAD_LOCAL size_t sampled; /* usable bytes of the block at hand, if it is a sampled one */
+
+/* 5.3.1 gives such a block back as one of the size that its extent has. */
+void pages_sample_freed(size_t usable)
+{
+    if (UNLIKELY(emptying))
+        sampled = usable;
+}
 
 static COLD void forget_blocks(const struct jemalloc_edata *extent)
 {
-    size_t size = je_sz_index2size_tab[JEMALLOC_CLASS(extent->bits)], count = 1;
     uintptr_t start = start_of(extent), end = end_of(extent);
-    if (JEMALLOC_IS_SLAB(extent->bits))
-        count = (end - start) / size - JEMALLOC_FREE_IN_SLAB(extent->bits);
-    counts_freed(count * size);
+    if (JEMALLOC_IS_SLAB(extent->bits)) {
+        size_t size = je_sz_index2size_tab[JEMALLOC_CLASS(extent->bits)];
+        counts_freed(((end - start) / size - JEMALLOC_FREE_IN_SLAB(extent->bits)) * size);
+    } else {
+        counts_freed(sampled ? sampled : jep_malloc_usable_size(extent->addr));
+        sampled = 0;
+    }
     if (object_map)
         tracked_forget(start, end);
 }
@@ -142,7 +153,7 @@ void je_pa_dalloc(jemalloc_tsdn *tsdn, void *shard, struct jemalloc_edata *exten
 }
 
 /* A large block is to be resized where it lies, to `most` or else to at least `least`.  Where it
- * has grown to the least only, jemalloc's own says that it has failed, and nobody counts what came:
+ * has grown to the least only, 5.3.0's own says that it has failed, and nobody counts what came:
  * not its caller (xallocx), not its statistics, not ours. */
 bool je_large_ralloc_no_move(jemalloc_tsdn *tsdn, struct jemalloc_edata *extent, size_t least,
                              size_t most, bool zero);

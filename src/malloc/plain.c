@@ -9,22 +9,15 @@
 
 #include <errno.h>
 
-/* jemalloc's smallest large class, with pages of 4 KiB (5.3.0 sc.h). */
-#define LARGE_LEAST 16384u
+/* jemalloc's smallest large class (sc.h). */
+#define LARGE_LEAST (4 * JEMALLOC_PAGE)
 
-/* A context that means: allocate as usual, not sampled (5.3.0 prof_inlines.h). */
+/* A context that means: allocate as usual, not sampled (prof_inlines.h). */
 #define NOT_SAMPLED ((void *)(uintptr_t)1)
 
 void *je_prof_tctx_create(jemalloc_tsd *tsd);
 void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t size, size_t usable,
                                   void *tctx);
-void je_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable, struct jemalloc_prof_info *info);
-void *je_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
-                      bool zero, void *tcache);
-void *je_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
-                      size_t size, size_t alignment, bool zero, void *tcache, void *hook);
-uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd);
-uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd);
 void je_prof_unwind_init(void);
 void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
 
@@ -41,27 +34,13 @@ void *je_prof_tctx_create(jemalloc_tsd *tsd)
     return tctx ? tctx : NOT_SAMPLED;
 }
 
-/* A sampled small block lies alone in an extent of the smallest large class: in an arena where
- * nothing else does, so what it does not use of it has never been touched. */
-static bool for_sample(size_t usable, size_t alignment)
+/* A sampled small block lies alone in an extent, on a page of its own: of the smallest large class
+ * in 5.3.0, of as few pages as hold it in 5.3.1.  It goes to an arena where nothing else does, so
+ * what it does not use of it has never been touched. */
+jemalloc_arena *plain_arena(jemalloc_arena *arena, size_t usable, size_t alignment)
 {
-    return UNLIKELY(sampling) && usable == LARGE_LEAST && alignment == OS_PAGE;
-}
-
-void *je_arena_palloc(jemalloc_tsd *tsd, jemalloc_arena *arena, size_t usable, size_t alignment,
-                      bool zero, void *tcache)
-{
-    if (!arena && for_sample(usable, alignment))
-        arena = arena_of_samples();
-    return jep_arena_palloc(tsd, arena, usable, alignment, zero, tcache);
-}
-
-void *je_arena_ralloc(jemalloc_tsd *tsd, jemalloc_arena *arena, void *ptr, size_t old_size,
-                      size_t size, size_t alignment, bool zero, void *tcache, void *hook)
-{
-    if (!arena && for_sample(size, alignment))
-        arena = arena_of_samples();
-    return jep_arena_ralloc(tsd, arena, ptr, old_size, size, alignment, zero, tcache, hook);
+    bool alone = UNLIKELY(sampling) && usable <= LARGE_LEAST && alignment == JEMALLOC_PAGE;
+    return alone && !arena ? arena_of_samples() : arena;
 }
 
 /* jemalloc keeps the size it is told here with the block and returns it at free: it carries our
@@ -73,21 +52,9 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
     jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable), usable, tctx);
 }
 
-void je_prof_free_sampled_object(jemalloc_tsd *tsd, size_t usable, struct jemalloc_prof_info *info)
-{
-    prof_free(info->alloc_size);
-    jep_prof_free_sampled_object(tsd, usable, info);
-}
-
 static THREAD_LOCAL uint64_t gaps_drawn;
 
 uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd)
-{
-    gaps_drawn++;
-    return prof_draw_gap();
-}
-
-uint64_t je_prof_sample_postponed_event_wait(jemalloc_tsd *tsd)
 {
     gaps_drawn++;
     return prof_draw_gap();

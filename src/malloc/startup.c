@@ -63,7 +63,7 @@ static void add(uintptr_t start, uintptr_t end)
 static void add_module(uintptr_t address)
 {
     unsigned count;
-    uintptr_t gap = (uintptr_t)entry_page_tracked;
+    uintptr_t gap = entry_page_gone();
     struct loaded object;
     const ElfW(Phdr) *headers =
         address && loaded_at(address, &object) ? loaded_headers(&object, &count) : NULL;

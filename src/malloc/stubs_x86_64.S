@@ -37,7 +37,11 @@ boot_##name:                                                                    
         .p2align 3;                                                                                \
 slot_##name:                                                                                       \
         .quad boot_##name
+#ifdef COPIED_ENTRIES
 #define ENTRY_OWN_PAGE(name, plain, tracked)
+#else
+#define ENTRY_OWN_PAGE ENTRY
+#endif
 #define ENTRY_SECOND ENTRY
 #define ENTRY_OPERATOR(name, plain, tracked, foreign) ENTRY(name, plain, tracked)
 #include "malloc/entry_points.def"

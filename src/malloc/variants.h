@@ -24,6 +24,14 @@ void *plain_new_aligned_nothrow(size_t size, size_t alignment);
 
 /* At load: learns what a refused operator new will need. */
 void common_init(void);
+
+/* The arena of an allocation with that usable size and alignment, for which the program has chosen
+ * `arena`, or none. */
+struct jemalloc_arena *plain_arena(struct jemalloc_arena *arena, size_t usable, size_t alignment);
+
+/* A sampled block with that usable size is about to be freed (pages.c). */
+void pages_sample_freed(size_t usable);
+
 /* The program's share in jemalloc's statistics, and giving memory back, are the same for both. */
 int common_malloc_trim(size_t pad);
 struct mallinfo common_mallinfo(void);

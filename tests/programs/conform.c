@@ -285,6 +285,51 @@ static void test_threads(void)
     ok(foreign_ok, "blocks of another thread can be read, resized and freed");
 }
 
+/* C23's, which glibc has since 2.43: blocks of every function that they may be from, and bad sizes,
+ * which a compiler's mistake may bring, do no harm. */
+static void test_sized(bool ours)
+{
+    void (*free_sized_)(void *, size_t) =
+        (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
+    void (*free_aligned_sized_)(void *, size_t, size_t) =
+        (void (*)(void *, size_t, size_t))dlsym(RTLD_DEFAULT, "free_aligned_sized");
+    if (!free_sized_ || !free_aligned_sized_) {
+        if (ours)
+            ok(false, "free_sized and free_aligned_sized are exported");
+        else
+            tap_skip("free_sized and free_aligned_sized", "this allocator has none");
+        return;
+    }
+    errno = any_error;
+    free_sized_(NULL, 100);
+    free_aligned_sized_(NULL, 64, 128);
+    is(errno, any_error, "freeing nothing by its size does nothing");
+    size_t used_before = mallinfo2().uordblks;
+    bool whole = true;
+    for (size_t size = 1; size < (4u << 20); size += 1 + size / 5) {
+        free_sized_(malloc(size), size);
+        free_sized_(calloc(1, size), size);
+        free_sized_(realloc(malloc(size), 2 * size), 2 * size);
+        for (size_t alignment = 8; alignment <= 8192; alignment *= 4) {
+            size_t rounded = (size + alignment - 1) & ~(alignment - 1);
+            free_aligned_sized_(aligned_alloc(alignment, rounded), alignment, rounded);
+        }
+        if (ours)
+            free_sized_(malloc(size), size / 3);
+        unsigned char *p = malloc(size), *q = malloc(size);
+        memset(p, 1, size);
+        memset(q, 2, size);
+        whole &= all_bytes(p, size, 1) && p != q;
+        free(p);
+        free_sized_(q, size);
+    }
+    ok(whole, "free_sized and free_aligned_sized leave the size classes whole");
+    is(errno, any_error, "and errno alone");
+    size_t used = mallinfo2().uordblks;
+    ok(used < used_before + (64u << 20), "and their blocks are free (%zu -> %zu)", used_before,
+       used);
+}
+
 /* jemalloc's public API. */
 static void test_jemalloc(bool ours)
 {
@@ -386,6 +431,7 @@ int main(int argc, char **argv)
     test_reallocarray();
     test_information();
     test_threads();
+    test_sized(ours);
     test_jemalloc(ours);
     test_sizes();
     return tap_done();

@@ -4,18 +4,15 @@ as they do on jemalloc.  The package is had by apt-get, into the build folder, a
 be: its programs are built with the headers that its configure makes, and linked to the system's
 libjemalloc, in whose place ours stands."""
 
-import os
-import re
 import shutil
-import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import jemalloc_source
 import scenario as s
+from jemalloc_source import PLACE, Missing, call
 
-PLACE = s.BUILD / 'tests' / 'jemalloc'
 MODES = (None, 'memprofilerate=1', 'memprofilerate=4096', 'gc=ready', 'gctrace=1,gcinterval=20ms',
          'gc=ready,memprofilerate=1')
 # What the package's own shell scripts set for these programs.
@@ -25,55 +22,20 @@ LIBRARY = 'btalloc btalloc_0 btalloc_1 math mtx sleep SFMT test thd timer'.split
 INSIDE = 'nstime malloc_io ticker test_hooks'.split()
 
 
-class Missing(Exception):
-    pass
-
-
-def call(command, cwd, what):
-    done = subprocess.run([str(part) for part in command], cwd=cwd, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
-    if done.returncode:
-        raise Missing(f'{what}: ' + ' '.join(done.stdout.split('\n')[-4:]).strip()[:200])
-    return done.stdout
-
-
-def source():
-    """The unpacked source of the jemalloc that is installed."""
-    version = call(['dpkg-query', '-W', '-f', '${Version}', 'libjemalloc-dev'], '/', 'libjemalloc-dev')
-    tree = PLACE / f'jemalloc-{version.split("-")[0]}'
-    if (tree / 'configure').exists():
-        return tree
-    where = re.search(r'^ +\d+ (http\S+) (\S+)/main \S+ Packages$',
-                      call(['apt-cache', 'policy', 'libjemalloc-dev'], '/', 'apt-cache'), re.M)
-    if not where:
-        raise Missing('no archive that libjemalloc-dev comes from')
-    for folder in ('lists/partial', 'cache/archives/partial'):
-        (PLACE / folder).mkdir(parents=True, exist_ok=True)
-    (PLACE / 'sources.list').write_text(f'deb-src {where[1]} {where[2]} main\n')
-    options = [f'Dir::State::Lists={PLACE}/lists', f'Dir::Etc::SourceList={PLACE}/sources.list',
-               'Dir::Etc::SourceParts=-', f'Dir::Cache={PLACE}/cache', 'Debug::NoLocking=1',
-               'APT::Update::Error-Mode=any', 'APT::Sandbox::User=', 'Acquire::Retries=1',
-               'Acquire::http::Timeout=20']
-    apt = ['apt-get', '-q'] + [word for option in options for word in ('-o', option)]
-    call(apt + ['update'], PLACE, 'apt-get update')
-    call(apt + ['--download-only', 'source', f'jemalloc={version}'], PLACE, 'apt-get source')
-    with tarfile.open(next(PLACE.glob('jemalloc_*.orig.tar.*'))) as archive:
-        archive.extractall(PLACE)
-    for folder in ('lists', 'cache'):
-        shutil.rmtree(PLACE / folder)
-    return tree
-
-
 def build():
     """Paths of the programs, by name."""
-    tree = source()
+    tree, version = jemalloc_source.get()
     names = [path.stem for path in sorted((tree / 'test' / 'integration').glob('*.c'))
              if path.stem != 'smallocx'] # an experiment that the package leaves out
     work, done = PLACE / 'work', PLACE / 'built'
     if not done.exists():
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        call([tree / 'configure', '--with-version=5.3.0-0-g0', '--enable-prof', '--with-lg-page=12',
+        configure = tree / 'configure'
+        if not configure.exists():
+            configure = work / 'configure'
+            call(['autoconf', '-I', tree, '-o', configure, tree / 'configure.ac'], work, 'autoconf')
+        call([configure, f'--srcdir={tree}', f'--with-version={version}-0-g0', '--enable-prof', '--with-lg-page=12',
               '--with-lg-hugepage=21', '--disable-doc', '--disable-cxx'], work, 'configure')
         (work / 'include/jemalloc/internal/private_namespace.h').touch() # nothing inside is linked
         compiler = ['cc', '-O1', '-w', '-D_GNU_SOURCE', '-D_REENTRANT', '-DJEMALLOC_INTEGRATION_TEST']
@@ -99,11 +61,8 @@ def passes(path, name, memdebug, preload=True):
 
 with s.Tap() as t:
     try:
-        if s.find('apt-get') is None or s.find('apt-cache') is None:
-            raise Missing('no apt-get')
-        PLACE.mkdir(parents=True, exist_ok=True)
         programs = build()
-    except (Missing, OSError, StopIteration, tarfile.TarError) as why:
+    except (Missing, OSError) as why:
         t.skip("jemalloc's integration programs", f'Debian\'s source package cannot be had or built: {why}')
         programs = {}
     alone = {name: passes(path, name, None, preload=False) for name, path in programs.items()}
