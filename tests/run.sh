@@ -11,6 +11,7 @@ export PATH
 quick=
 [ "${1:-}" != --quick ] || quick=yes
 tools/install-deps.sh build test || exit 1
+tools/install-deps.sh package || echo "packages: what makes them cannot be had"
 tools/install-deps.sh real || echo "real programs: not all of them can be had"
 
 # build NAME [meson options]: configures if need be, and compiles.

@@ -4,6 +4,7 @@
 #   tools/install-deps.sh build           to build
 #   tools/install-deps.sh build test      and to run every test
 #   tools/install-deps.sh build bench     and to run every benchmark
+#   tools/install-deps.sh build package   and to make packages and try them
 #   tools/install-deps.sh real            what the tests of real programs run, each if it can be had;
 #                                         servers are installed, none is started
 set -eu
@@ -18,6 +19,7 @@ test='autoconf make golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux g
 real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
     nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git
     redis-server'
+package='git build-essential debhelper lintian patchelf debootstrap'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 
 wanted=
@@ -26,10 +28,11 @@ for group in "$@"; do
     case $group in
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
+    package) wanted="$wanted $package" ;;
     bench) wanted="$wanted $bench" ;;
     real) optional=$real ;;
     *)
-        echo "usage: tools/install-deps.sh [build] [test] [bench] [real]" >&2
+        echo "usage: tools/install-deps.sh [build] [test] [package] [bench] [real]" >&2
         exit 2
         ;;
     esac

@@ -263,7 +263,7 @@ static int lead(struct dl_phdr_info *info, size_t size, void *data)
     unsigned found = 0;
     const char *base = strrchr(info->dlpi_name, '/');
     (void)size;
-    if (strcmp(base ? base + 1 : info->dlpi_name, "libunwind.so.8") != 0)
+    if (strcmp(base ? base + 1 : info->dlpi_name, LIBUNWIND_SONAME) != 0)
         return 0;
     struct image image = image_of(info);
     if (!image.symbols || !image.strings || !image.hash)

@@ -3,15 +3,26 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <string.h>
 
 static struct libdw table;
 static bool complete;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* Of elfutils' libraries only those of one build go together.  A libdw that comes with us
+ * (meson's option bundled) would have its calls led to a libelf that the program has; what fits
+ * that one is the system's libdw. */
+static const char *fitting_libdw(void)
+{
+    static const char common[] = "libdw.so.1";
+    bool bundled = strcmp(LIBDW_SONAME, common) != 0;
+    return bundled && dlopen("libelf.so.1", RTLD_LAZY | RTLD_NOLOAD) ? common : LIBDW_SONAME;
+}
+
 static void load(void)
 {
     /* Not RTLD_DEEPBIND: it would free with one malloc what another gave. */
-    void *library = dlopen(LIBDW_SONAME, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(fitting_libdw(), RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return;
     complete = true;

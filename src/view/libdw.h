@@ -8,8 +8,6 @@
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 
-#define LIBDW_SONAME "libdw.so.1"
-
 #define LIBDW_FUNCTIONS(F)                                                                         \
     F(dwarf_attr_integrate)                                                                        \
     F(dwarf_child)                                                                                 \

@@ -72,8 +72,8 @@ static demangle_function *find_demangle(bool load_cxx)
 const char *symbolizer_missing(void)
 {
     return libdw_get() ? NULL
-                       : "names of functions are missing: " LIBDW_SONAME
-                         " is not here (Debian: apt-get install libdw1)";
+                       : "names of functions are missing: libdw.so.1 "
+                         "is not here (Debian: apt-get install libdw1)";
 }
 
 struct symbolizer *symbolizer_create(const struct symbolizer_options *options)

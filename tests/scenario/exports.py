@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The library exports what exports.txt lists, and nothing else."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ with s.Tap() as t:
     have = exported(s.LIB)
     t.equal(sorted(listed - have.keys()), [], 'nothing of the list is missing')
     t.equal(sorted(have.keys() - listed), [], 'nothing is exported beside the list')
+    symbols = (s.ROOT / 'tools/debian/libmemdebug0.symbols').read_text()
+    t.equal(sorted(re.findall(r'^ (\w+)@', symbols, re.M)), sorted(listed), 'the package promises the same')
     t.equal(have.get('malloc_conf'), 'V', 'malloc_conf is a weak object')
     for memdebug in (None, 'gc=ready'):
         result = s.run([s.PROGRAMS / 'settings'], memdebug, preload=False)

@@ -30,7 +30,7 @@ int main(void)
          "# NAME\n\n"
          "memdebug - where the memory of native programs goes\n\n"
          "# SYNOPSIS\n\n"
-         "LD_PRELOAD=libmemdebug.so MEMDEBUG=key=value,key=value _program_\n\n"
+         "LD_PRELOAD=libmemdebug.so.0 MEMDEBUG=key=value,key=value _program_\n\n"
          "# DESCRIPTION\n\n"
          "A library around jemalloc, preloaded or linked, that prints a line for each cycle of its "
          "tracing collector in the grammar of Go's gctrace, keeps sampled heap profiles that *go "

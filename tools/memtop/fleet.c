@@ -76,7 +76,7 @@ static void draw(struct fleet *fleet)
         screen_text(screen, list, 1, 2, STYLE_BOLD, "No program runs on memdebug.");
         screen_text(screen, list, 3, 2, STYLE_NORMAL, "Start one:        memtop run -- PROGRAM");
         screen_text(screen, list, 4, 2, STYLE_NORMAL,
-                    "or, in a service: LD_PRELOAD=libmemdebug.so");
+                    "or, in a service: LD_PRELOAD=libmemdebug.so.0");
         screen_text(screen, list, 5, 2, STYLE_NORMAL, "Why not those:    memtop ps --all");
         if (geteuid() != 0)
             screen_text(screen, list, 7, 2, STYLE_DIM,

@@ -151,8 +151,8 @@ bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
     }
     snprintf(reason, reason_size, "%s",
              proc_environ_is_whole(pid)
-                 ? "started without LD_PRELOAD=libmemdebug.so"
-                 : "started without LD_PRELOAD=libmemdebug.so, or the loader refused it: its "
+                 ? "started without LD_PRELOAD=libmemdebug.so.0"
+                 : "started without LD_PRELOAD=libmemdebug.so.0, or the loader refused it: its "
                    "environment is not to be read");
     snprintf(advice, advice_size, "%s", preload_advice);
     return young;
