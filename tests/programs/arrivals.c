@@ -152,6 +152,11 @@ static void open_ring(void)
 
 #define NO_MMAP (1u << 14) /* of newer headers than Debian 12's */
 
+/* The last member, which became user_addr in newer headers, and was resv2. */
+#define SET_USER_ADDRESS(offsets, address)                                                         \
+    memcpy((char *)&(offsets) + sizeof(offsets) - sizeof(uint64_t),                                \
+           &(uint64_t){(uintptr_t)(address)}, 8)
+
 static void open_own_ring(void)
 {
     own_ring = true;
@@ -160,8 +165,8 @@ static void open_own_ring(void)
     memset(submissions, 0, PAGE);
     memset(entries, 0, PAGE);
     params.flags = NO_MMAP;
-    params.cq_off.resv2 = (uintptr_t)completions; /* user_addr */
-    params.sq_off.resv2 = (uintptr_t)entries;
+    SET_USER_ADDRESS(params.cq_off, completions);
+    SET_USER_ADDRESS(params.sq_off, entries);
     ring = (int)syscall(SYS_io_uring_setup, 4, &params);
     if (ring < 0)
         cannot("io_uring_setup with rings of our own (Linux 6.5)");

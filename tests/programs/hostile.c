@@ -367,12 +367,19 @@ static int stopped(long times)
     return finish("stopped", status);
 }
 
-/* NUMBER seconds. */
+static void on_terminate(int number)
+{
+    stop = 1;
+}
+
+/* NUMBER seconds, or until SIGTERM. */
 static int plain(long seconds)
 {
     pthread_t thread;
+    signal(SIGTERM, on_terminate);
     pthread_create(&thread, NULL, sleep_until_stop, NULL);
-    work_for(seconds ? (double)seconds : RUN_SECONDS);
+    for (double end = now() + (seconds ? (double)seconds : RUN_SECONDS); !stop && now() < end;)
+        work_for(0.01);
     stop = 1;
     pthread_join(thread, NULL);
     return finish("plain", 0);

@@ -57,7 +57,7 @@ def unharmed(t, command, name, expected, cycles=1, allowed=s.BUSY, memdebug=CYCL
 
 def attached(t, name, command, done):
     """A tool attaches to the program while cycles run, and lets go."""
-    with s.running([HOSTILE, 'plain', '4'], CYCLES) as process:
+    with s.running([HOSTILE, 'plain', '100'], CYCLES) as process:
         if not s.wait_for(lambda: 'gc 5 ' in process.text()[1], 20, process):
             t.ok(False, f'{name}: cycles before it', process.text())
             return
@@ -68,6 +68,7 @@ def attached(t, name, command, done):
         before = len(s.split_trace(process.text()[1])[0])
         t.ok(s.wait_for(lambda: len(s.split_trace(process.text()[1])[0]) >= before + 5, 20, process),
              f'{name}: cycles go on', process.text()[1][-2000:])
+        process.terminate()
         t.equal(process.wait(30), 0, f'{name}: the program ends as it would')
         out, err = process.text()
         t.ok('list=whole' in out and not s.split_trace(err)[2], f'{name}: and is unharmed', (out, err[-500:]))
