@@ -1,32 +1,15 @@
 #!/usr/bin/env python3
-"""clang-format leaves every C and C++ file as it is.  Its versions do not agree with each other, so the one that the
-code is formatted by is asked, or none."""
+"""clang-format leaves every C and C++ file as it is."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
-from lint import ROOT, Tap, find, sources
-
-VERSION = 14
-
-
-def clang_format():
-    """(the program, '') or (None, why not)."""
-    other = 'none'
-    for name in (f'clang-format-{VERSION}', 'clang-format'):
-        if program := find(name):
-            said = subprocess.run([program, '--version'], capture_output=True, text=True, check=True).stdout
-            other = re.search(r'version (\d+)', said)[1]
-            if int(other) == VERSION:
-                return program, ''
-    return None, f'the code is formatted by clang-format {VERSION}; here is {other}'
-
+from lint import ROOT, Tap, llvm_tool, sources
 
 with Tap() as t:
-    program, reason = clang_format()
+    program, reason = llvm_tool('clang-format')
     if not program:
         t.skip('formatting', reason)
     for path in sources('.c', '.cpp', '.h') if program else []:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
-from lint import ROOT, Tap, find
+from lint import ROOT, Tap, llvm_tool
 
 # Without what has nothing to say in C of this kind: parameters of one type side by side, our reserved
 # names (the malloc family), snprintf in place of snprintf_s, small integers that widen on purpose, the
@@ -19,8 +19,7 @@ CHECKS = ('-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,
           '-bugprone-reserved-identifier,-bugprone-narrowing-conversions,'
           '-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,'
           '-bugprone-macro-parentheses,-bugprone-branch-clone,-bugprone-sizeof-expression,'
-          '-bugprone-integer-division,-bugprone-multi-level-implicit-pointer-conversion,'
-          '-clang-analyzer-security.insecureAPI.strcpy,'
+          '-bugprone-integer-division,-clang-analyzer-security.insecureAPI.strcpy,'
           '-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,'
           '-clang-analyzer-unix.Malloc,-clang-analyzer-optin.performance.Padding')
 BUILD = Path(os.environ.get('MEMDEBUG_BUILD', ROOT / 'build'))
@@ -38,14 +37,17 @@ def files():
 
 
 def tidy(path):
-    done = subprocess.run([find('clang-tidy'), '--quiet', f'--checks={CHECKS}', '-p', BUILD,
+    done = subprocess.run([program, '--quiet', f'--checks={CHECKS}', '-p', BUILD,
                            '--extra-arg=-Wno-unknown-warning-option', path],
                           capture_output=True, text=True, check=False)
     return sorted({f'{place}: {text}' for place, text in FINDING.findall(done.stdout)})
 
 
 with Tap() as t:
-    if not t.missing('clang-tidy', 'clang-tidy'):
+    program, reason = llvm_tool('clang-tidy')
+    if not program:
+        t.skip('clang-tidy', reason)
+    else:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             paths = files()
             for path, findings in zip(paths, pool.map(tidy, paths)):
