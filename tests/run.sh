@@ -1,18 +1,43 @@
 #!/bin/sh
 # Builds and runs every test.  The last line is `N passed, N failed, N skipped`, in test points; the
-# exit status says whether all passed.  On a fresh Debian 12 it installs what it needs first.
+# exit status says whether all passed.  On a fresh Debian it installs what it needs first.
 #
-#   tests/run.sh [--quick]     --quick leaves the hostile and the sanitizer builds out
+#   tests/run.sh [--quick | --part] [--here]
+#
+#   --quick    without the hostile and the sanitizer builds
+#   --part     the unit tests and those scenarios that depend most on what the release has, alone
+#   --here     without that part in a fresh Debian 13 (tests/distros.sh)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
+usage() {
+    sed -n '5,9s/^# \{0,1\}//p' tests/run.sh
+}
 quick=
-[ "${1:-}" != --quick ] || quick=yes
+part=
+here=
+for option in "$@"; do
+    case $option in
+    --quick) quick=yes ;;
+    --part) part=yes quick=yes here=yes ;;
+    --here) here=yes ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+done
 tools/install-deps.sh build test || exit 1
-tools/install-deps.sh package || echo "packages: what makes them cannot be had"
-tools/install-deps.sh real || echo "real programs: not all of them can be had"
+if [ -z "$part" ]; then
+    tools/install-deps.sh package || echo "packages: what makes them cannot be had"
+    tools/install-deps.sh real || echo "real programs: not all of them can be had"
+fi
 
 # build NAME [meson options]: configures if need be, and compiles.
 build() {
@@ -40,7 +65,11 @@ build build || {
     echo "0 passed, 1 failed, 0 skipped"
     exit 1
 }
-run_tests build
+if [ -n "$part" ]; then
+    run_tests build --suite unit --suite release
+else
+    run_tests build
+fi
 
 # run_sanitized NAME SANITIZERS WITHOUT: the unit tests and the replays of fuzzing in a build of its
 # own, without the tests named.
@@ -69,6 +98,20 @@ if [ -z "$quick" ]; then
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     run_sanitized build-asan address,undefined 'cycle.*|world'
     run_sanitized build-tsan thread 'cycle.*|world|mark|leaks|remark|sought|names'
+fi
+
+# The same on the next release, where that can be had: the part of it that is most likely to differ.
+if [ -z "$here" ]; then
+    mkdir -p build-trixie
+    log=build-trixie/testlog.json
+    rm -f $log
+    tests/distros.sh --part --log $log trixie
+    case $? in
+    0) ;;
+    77) echo '{"name": "Debian 13", "result": "SKIP"}' >$log ;;
+    *) status=1 ;;
+    esac
+    logs="$logs $log"
 fi
 
 # shellcheck disable=SC2086  # words

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what Debian 12 lacks, with apt-get and only if something is missing; safe to run twice.
+# Installs what a Debian lacks, with apt-get and only if something is missing; safe to run twice.
 #
 #   tools/install-deps.sh build           to build
 #   tools/install-deps.sh build test      and to run every test
 #   tools/install-deps.sh build bench     and to run every benchmark
 #   tools/install-deps.sh build package   and to make packages and try them
+#   tools/install-deps.sh distros         what installs another release (tests/distros.sh)
 #   tools/install-deps.sh real            what the tests of real programs run, each if it can be had;
 #                                         servers are installed, none is started
 set -eu
@@ -21,6 +22,7 @@ real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-
     redis-server'
 package='git build-essential debhelper lintian patchelf debootstrap'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
+distros='debootstrap debian-archive-keyring'
 
 wanted=
 optional=
@@ -30,9 +32,10 @@ for group in "$@"; do
     test) wanted="$wanted $test" ;;
     package) wanted="$wanted $package" ;;
     bench) wanted="$wanted $bench" ;;
+    distros) wanted="$wanted $distros" ;;
     real) optional=$real ;;
     *)
-        echo "usage: tools/install-deps.sh [build] [test] [package] [bench] [real]" >&2
+        echo "usage: tools/install-deps.sh [build] [test] [package] [bench] [distros] [real]" >&2
         exit 2
         ;;
     esac
