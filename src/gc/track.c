@@ -162,15 +162,14 @@ static void disarm(uintptr_t start, uintptr_t end)
     RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
 }
 
-/* Disarms it too.  Kernels before 6.15 take a mapping from whomever it is registered with: what has
- * been mapped in the place of roots meanwhile is left alone.  Refused: it would take a mapping more
- * than there may be. */
+/* Disarms it too.  Not every kernel asks whose registration it ends (6.18 does): in the place of
+ * roots something else may have been mapped meanwhile, and registered by the program.  Refused: it
+ * would take a mapping more than there may be. */
 static void unwatch(uintptr_t start, uintptr_t end, enum track_kind kind)
 {
     struct uffdio_range ask = {start, end - start};
-    if (kind == TRACK_ROOTS && !pages_all_tracked(start, end))
-        return;
-    if (RAW3(SYS_ioctl, descriptor, UFFDIO_UNREGISTER, &ask) != 0)
+    bool ours = kind != TRACK_ROOTS || pages_all_tracked(start, end);
+    if (!ours || RAW3(SYS_ioctl, descriptor, UFFDIO_UNREGISTER, &ask) != 0)
         disarm(start, end);
 }
 
