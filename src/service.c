@@ -9,10 +9,12 @@
 #include "dump.h"
 #include "gc/gc.h"
 #include "gc/proc.h"
+#include "gc/restart.h"
 #include "leakcheck.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "segment/segment.h"
+#include "view/leaks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +34,9 @@
 #define STACK_BYTES (1u << 20)
 #define LONGEST_SLEEP_NS 60000000000
 #define TIDY_NS 10000000
+#define TRY_NS 10000000
 #define KEPT_CHECK_NS 1000000000
+#define EXIT_CYCLES_MOST 4
 #define SHOW_NS 1000000000 /* of our thread's life, until memtop can see the process anyhow */
 #define LAST_CHECK_NS 100000000
 #define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
@@ -64,7 +68,7 @@ static void futex_wake(uint32_t *word)
 static void futex_wait(uint32_t *word, uint32_t value, int64_t ns)
 {
     struct timespec timeout = {ns / 1000000000, ns % 1000000000};
-    syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+    restart_futex_wait(word, value, &timeout);
 }
 
 /* Asked of a forked copy that has no segment of its own yet (a signal comes to it): the word in
@@ -94,6 +98,31 @@ static int64_t served_cpu_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* Two cycles that tell of leaks, or one that does for two; some more if there are threads whose
+ * registers are not seen, which may be so for a moment only. */
+static int exit_leak_cycles(void)
+{
+    struct md_cycle cycle;
+    char reason[100];
+    struct fmt f = fmt_on(reason, sizeof reason);
+    uint32_t flags = MD_CYCLE_AT_EXIT | GC_PATIENT, unseen = 0;
+    for (int i = 0, telling = 0; i < EXIT_CYCLES_MOST; i++) {
+        if (!gc_cycle(i ? flags : flags | GC_FINAL, &cycle)) {
+            leakcheck_failed(cycle.reason);
+            return EAGAIN;
+        }
+        telling += leaks_tell(&cycle);
+        unseen = cycle.unseen_threads ? cycle.unseen_threads : unseen;
+        if (!cycle.unreachable_objects || cycle.flags & MD_CYCLE_FINAL || telling == 2)
+            return 0;
+    }
+    fmt_text(&f, "the registers of ");
+    fmt_u64(&f, unseen);
+    fmt_text(&f, " thread(s) were not seen");
+    leakcheck_failed(reason);
+    return EAGAIN;
+}
+
 static int run_job(enum service_job job, const char *path)
 {
     struct md_cycle cycle;
@@ -105,12 +134,7 @@ static int run_job(enum service_job job, const char *path)
     case JOB_EXIT_CYCLE:
         return gc_cycle(MD_CYCLE_AT_EXIT, &cycle) ? 0 : EAGAIN;
     case JOB_EXIT_LEAK_CYCLES:
-        if (gc_cycle(MD_CYCLE_AT_EXIT | GC_PATIENT | GC_FINAL, &cycle) &&
-            (!cycle.unreachable_objects || cycle.flags & MD_CYCLE_FINAL ||
-             gc_cycle(MD_CYCLE_AT_EXIT | GC_PATIENT, &cycle)))
-            return 0;
-        leakcheck_failed(cycle.reason);
-        return EAGAIN;
+        return exit_leak_cycles();
     case JOB_EXIT_DUMP:
         return dump_write("exit");
     case JOB_EXIT_LEAKS:
@@ -164,6 +188,8 @@ static int64_t look(void)
         message_check();
         again = now + KEPT_CHECK_NS;
     }
+    if (segment_header()->flags & MD_FLAG_GC && !gc_try())
+        again = MIN(again, now + TRY_NS);
     if (service_paces) {
         if (gc_due(now, &flags, &next))
             gc_cycle(flags, &cycle);

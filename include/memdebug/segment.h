@@ -147,7 +147,8 @@ struct md_header {
 #define MD_CYCLE_TIMED 8u /* by gcinterval */
 #define MD_CYCLE_FINAL                                                                             \
     16u /* at exit, of a program with no other thread: a second would find the same */
-#define MD_CYCLE_LEAKS 32u /* leaked_* is known: a cycle was done before, or it is FINAL */
+/* leaked_* is known: all registers were seen, and in a cycle done before too, or it is FINAL */
+#define MD_CYCLE_LEAKS 32u
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
 
 struct md_cycle {
@@ -193,6 +194,11 @@ struct md_cycle {
      * sampled or not.  With MD_CYCLE_FINAL all.  With MD_CYCLE_LEAKS only, else 0. */
     uint64_t leaked_objects;
     uint64_t leaked_bytes;
+    /* Of the threads: those that could not be, or were not, interrupted in a system call, so that
+     * nobody knows what their registers point to.  With any, unreachable_* may be too high, and
+     * MD_CYCLE_LEAKS is not set. */
+    uint32_t unseen_threads;
+    uint32_t reserved32;
     char reason[64]; /* of a skip, else empty */
 };
 
@@ -274,7 +280,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_counters) == 256, "counters");
 MD_SEGMENT_ASSERT(sizeof(struct md_control) == 512, "control");
 MD_SEGMENT_ASSERT(sizeof(struct md_header) == 3568, "header");
 MD_SEGMENT_ASSERT(sizeof(struct md_header) <= 4096, "the header fits the first page");
-MD_SEGMENT_ASSERT(sizeof(struct md_cycle) == 336, "cycle");
+MD_SEGMENT_ASSERT(sizeof(struct md_cycle) == 344, "cycle");
 MD_SEGMENT_ASSERT(sizeof(struct md_module) == 520, "module");
 MD_SEGMENT_ASSERT(sizeof(struct md_stack) == 16, "stack");
 MD_SEGMENT_ASSERT(sizeof(struct md_bucket) == 64, "bucket");

@@ -12,6 +12,7 @@
 #include "gc/permit.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/restart_probe.h"
 #include "gc/room.h"
 #include "gc/roots.h"
 #include "gc/stop_snapshot.h"
@@ -29,7 +30,8 @@
 
 #define ATTEMPTS 4
 #define ATTEMPT_PAUSE_NS INT64_C(20000000) /* after the first; doubled each time */
-#define PATIENCE_NS INT64_C(10000000000)   /* GC_PATIENT */
+#define PROBE_LOOK_NS INT64_C(500000)
+#define PATIENCE_NS INT64_C(10000000000) /* GC_PATIENT */
 
 static struct gc_hooks hooks;
 static struct pacer pacer;
@@ -118,6 +120,7 @@ static const char *attempt(struct work *work, const char *(*in_stop)(struct work
         }
         work->moment = hooks.sample_moment ? hooks.sample_moment() : 0;
         cycle->threads = world.parked + world.blocked;
+        cycle->unseen_threads = second ? MAX(cycle->unseen_threads, world.blocked) : world.blocked;
         if (!world_resume()) { /* whatever else has failed, this may be why */
             reason = WORLD_CALLED_OFF;
             *again = true;
@@ -317,11 +320,17 @@ void gc_init(const struct gc_hooks *given)
     publish_goal(pacer_goal(&pacer, &settings));
 }
 
+bool gc_try(void)
+{
+    return permit_trial() || restart_probe();
+}
+
 void gc_renew(void)
 {
     ask_bytes = 0;
     tracer_renew();
     world_renew();
+    restart_probe_renew();
     snapshot_renew();
     unforked_renew();
     roots_find_main();
@@ -369,8 +378,6 @@ static void fill_heap(struct md_cycle *cycle, const struct work *work)
     cycle->unreachable_bytes = result->unreachable_bytes;
     cycle->direct_objects = result->leaks.direct_objects;
     cycle->direct_bytes = result->leaks.direct_bytes;
-    cycle->leaked_objects = result->leaks.leaked_objects;
-    cycle->leaked_bytes = result->leaks.leaked_bytes;
     cycle->stack_bytes = result->roots.stack_bytes;
     cycle->globals_bytes = result->roots.globals_bytes;
     int64_t end = (int64_t)(result->bytes + hooks.in_use_bytes() - work->in_use);
@@ -410,7 +417,10 @@ static void settle_leaks(struct md_cycle *cycle, const struct work *work)
     if (cycle->flags & MD_CYCLE_FINAL) {
         cycle->leaked_objects = cycle->unreachable_objects;
         cycle->leaked_bytes = cycle->unreachable_bytes;
-    } else if (!leaks_had_before()) {
+    } else if (leaks_had_before()) {
+        cycle->leaked_objects = work->result.leaks.leaked_objects;
+        cycle->leaked_bytes = work->result.leaks.leaked_bytes;
+    } else {
         return;
     }
     cycle->flags |= MD_CYCLE_LEAKS;
@@ -441,11 +451,15 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
     const char *reason = permit_trial();
+    while (!reason && !restart_probe())
+        raw_sleep_ns(PROBE_LOOK_NS);
     if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
         reason = work.reason;
-    if (reason || flags & GC_UNTOLD || out->engine != MD_ENGINE_WP)
+    /* A register that was not seen may lead to any block. */
+    bool verdict = !reason && !(flags & GC_UNTOLD) && !out->unseen_threads;
+    if (!verdict || out->engine != MD_ENGINE_WP)
         wp_forget();
-    if (reason || flags & GC_UNTOLD)
+    if (!verdict)
         leaks_drop();
     if (flags & GC_UNTOLD)
         return !reason;
@@ -460,10 +474,12 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         strncpy(out->reason, reason, sizeof out->reason - 1);
     } else {
         fill_heap(out, &work);
-        if (flags & GC_FINAL && out->threads <= 1)
+        if (verdict && flags & GC_FINAL && out->threads <= 1)
             out->flags |= MD_CYCLE_FINAL;
-        settle_leaks(out, &work);
-        leaks_keep();
+        if (verdict) {
+            settle_leaks(out, &work);
+            leaks_keep();
+        }
         pacer_base(&pacer, out->heap_end_bytes);
     }
     const struct roots_size *roots = &work.result.roots;

@@ -35,6 +35,10 @@ struct gc_hooks {
 /* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts
  * nothing. */
 void gc_init(const struct gc_hooks *hooks);
+/* Tries in copies of the process what cycles need to know of kernel and libc: begins with it, or
+ * looks how far it is.  Early on the thread that will call gc_cycle, which waits for it otherwise;
+ * again after some ms as long as it says false. */
+bool gc_try(void);
 /* In a forked copy: forgets the parent's cycle in flight and history. */
 void gc_renew(void);
 

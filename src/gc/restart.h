@@ -17,25 +17,41 @@
  * with a time-out.  They return EINTR, as after any handler (signal(7)).  gcstop=quiet does not
  * signal threads that sit in them (world.h).
  *
- * The call's number is read from the program's code in front of it; where that is unclear the call
- * returns EINTR, as signal(7) allows.
- *
- * Called in the stop handler, on the program's threads. */
+ * The call's number is read from the program's code in front of it, or from the stack.  What can be
+ * read depends on the libc, and is tried at the start on the one that runs (restart_probe.h).  A
+ * call of which it cannot be read returns EINTR, as signal(7) allows: so as long as it is not known
+ * that all of libc's can, no thread is interrupted in a call before somebody has looked (world.h).
+ */
 #ifndef GC_RESTART_H
 #define GC_RESTART_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <ucontext.h>
 
-/* With all signals blocked, when the thread is about to go on.  May not return: a stop that comes
- * while an earlier one's sleep is being finished goes back to that one's, so that stops do not pile
- * up frames on the thread's stack. */
+/* In the stop handler, on the program's threads.  With all signals blocked, when the thread is
+ * about to go on.  May not return: a stop that comes while an earlier one's sleep is being finished
+ * goes back to that one's, so that stops do not pile up frames on the thread's stack. */
 void restart_call(ucontext_t *context);
 
-/* Whether a call that sleeps, with these six arguments, would go on as if nothing had happened.
- * `code`: the RESTART_CODE bytes up to where it returns to. */
-#define RESTART_CODE 18
-bool restart_is_exact(int number, const uint64_t *args, const uint8_t *code);
+/* FUTEX_WAIT in memory that may be shared: where a thread of the program waits for us, it does so
+ * in a call that goes on after a stop, whatever the libc, and so is seen in it.  Returns 0 or
+ * -errno. */
+long restart_futex_wait(uint32_t *word, uint32_t value, const struct timespec *timeout);
+
+/* What becomes of a call that sleeps, if it is interrupted. */
+enum restart_fate {
+    RESTART_GOES_ON, /* as if nothing had happened */
+    RESTART_ENDS,    /* returns EINTR, or may: see above */
+    RESTART_UNREAD   /* returns EINTR, because its number cannot be read */
+};
+/* Copies memory of this process; false: not all of it. */
+typedef bool restart_read(uintptr_t at, void *to, size_t size);
+/* Of the call `number` with these six arguments that returns to `pc`, the stack pointer being `sp`.
+ */
+enum restart_fate restart_fate(int number, const uint64_t *args, uintptr_t pc, uintptr_t sp,
+                               restart_read *read);
 
 #endif

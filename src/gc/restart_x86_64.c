@@ -1,10 +1,12 @@
 #include "gc/restart.h"
 
+#include "gc/frame.h"
 #include "gc/raw.h"
+#include "gc/restart_x86_64.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <string.h>
 
 /* long gc_restart(const uint64_t *mask): sets the mask and finishes the call that was interrupted.
  * A stop between `again` and `after` jumps to `again` (below): returning from that handler would
@@ -38,6 +40,12 @@ __asm__(".text\n"
         "    .cfi_endproc\n"
         ".size gc_restart, . - gc_restart\n");
 
+/* In a call that an earlier stop has interrupted. */
+static bool is_finishing(uintptr_t pc)
+{
+    return pc >= (uintptr_t)gc_restart_again && pc <= (uintptr_t)gc_restart_after;
+}
+
 /* Leaves the handler for gc_restart_again on the frame that it has interrupted. */
 static _Noreturn void jump_again(const greg_t *regs)
 {
@@ -57,17 +65,95 @@ static _Noreturn void jump_again(const greg_t *regs)
     __builtin_unreachable();
 }
 
-/* The number that the code loads before the `syscall` that ends at `pc`: "mov $N, %eax" right
- * before it, or with one or two instructions between.  -1: not found. */
-static NO_SANITIZE int number_before(const uint8_t *pc)
+/* ---- which call it is ---- */
+
+#define CODE 18u  /* bytes before the return address that are looked at */
+#define WORDS 64u /* above the stack pointer, likewise, by restart_learn */
+
+struct restart_stub restart_stub;
+
+static const uint8_t syscall_code[] = {0x0f, 0x05};
+static const uint8_t load_code[] = {0x48, 0x8b, 0x44, 0x24}; /* mov N(%rsp), %rax; N follows */
+#define RET_CODE 0xc3
+
+static int number_at(uintptr_t at, restart_read *read)
 {
-    if (pc[-2] != 0x0f || pc[-1] != 0x05)
+    uint64_t word;
+    return read(at, &word, sizeof word) && word < 1u << 16 ? (int)word : -1;
+}
+
+static bool is_stub(uintptr_t pc, uintptr_t sp, restart_read *read)
+{
+    uintptr_t caller;
+    return pc == restart_stub.pc && read(sp, &caller, sizeof caller) &&
+           caller == restart_stub.caller;
+}
+
+/* The number of the call that returns to `pc`, from the code in front of it:
+ *
+ *     mov $N, %eax; syscall          with one or two instructions between, or none: glibc to 2.40
+ *     mov N(%rsp), %rax; syscall     from 2.41 on, in a process of one thread, or one that cannot
+ *                                    be cancelled
+ *     syscall; ret                   from 2.41 on: all that can be cancelled, from one place
+ *
+ * -1: not found. */
+static int number_of(uintptr_t pc, uintptr_t sp, restart_read *read)
+{
+    uint8_t code[CODE];
+    const uint8_t *call = code + CODE - sizeof syscall_code;
+    if (!read(pc - CODE, code, CODE) || memcmp(call, syscall_code, sizeof syscall_code) != 0)
         return -1;
-    for (const uint8_t *at = pc - 7; at >= pc - RESTART_CODE; at--)
+    if (memcmp(call - 5, load_code, sizeof load_code) == 0 && call[-1] < 0x80)
+        return number_at(sp + call[-1], read);
+    if (is_stub(pc, sp, read))
+        return restart_stub.calls > 1 && restart_stub.words
+                   ? number_at(sp + 8 * (uintptr_t)__builtin_ctzll(restart_stub.words), read)
+                   : -1;
+    for (const uint8_t *at = call - 5; at >= code; at--)
         if (at[0] == 0xb8 && at[2] <= 1 && at[3] == 0 && at[4] == 0)
             return at[1] | at[2] << 8;
     return -1;
 }
+
+/* On the thread itself: its own stack, and the code that it has just run. */
+static NO_SANITIZE bool read_own(uintptr_t at, void *to, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        ((volatile uint8_t *)to)[i] = ((const volatile uint8_t *)at)[i];
+    return true;
+}
+
+/* What `sp` has at the same place in each call is the number's place. */
+static enum restart_seen learn_place(uintptr_t sp, const int numbers[2])
+{
+    for (unsigned i = 0; i < WORDS; i++) {
+        int number = number_at(sp + 8 * (uintptr_t)i, read_own);
+        if (number != numbers[0] && number != numbers[1])
+            restart_stub.words &= ~(UINT64_C(1) << i);
+    }
+    restart_stub.calls++;
+    return restart_stub.words ? RESTART_READ : RESTART_NOT_READ;
+}
+
+enum restart_seen restart_learn(const ucontext_t *context, const int numbers[2])
+{
+    uintptr_t pc = frame_pc(context), sp = frame_sp(context);
+    uint8_t code[sizeof syscall_code + 1];
+    read_own(pc - sizeof syscall_code, code, sizeof code);
+    if (context->uc_mcontext.gregs[REG_RAX] != -EINTR ||
+        memcmp(code, syscall_code, sizeof syscall_code) != 0)
+        return RESTART_NO_CALL;
+    if (is_stub(pc, sp, read_own))
+        return learn_place(sp, numbers);
+    int found = number_of(pc, sp, read_own);
+    if (found >= 0 || restart_stub.pc || code[sizeof syscall_code] != RET_CODE)
+        return found == numbers[0] || found == numbers[1] ? RESTART_READ : RESTART_NOT_READ;
+    restart_stub = (struct restart_stub){.pc = pc, .words = ~UINT64_C(0)};
+    read_own(sp, &restart_stub.caller, sizeof restart_stub.caller);
+    return learn_place(sp, numbers);
+}
+
+/* ---- how it goes on ---- */
 
 enum how { LEAVE, FINISH, SET_BACK };
 
@@ -120,14 +206,19 @@ static enum how how_to_go_on(int number, const uint64_t *args)
     return LEAVE;
 }
 
-bool restart_is_exact(int number, const uint64_t *args, const uint8_t *code)
+enum restart_fate restart_fate(int number, const uint64_t *args, uintptr_t pc, uintptr_t sp,
+                               restart_read *read)
 {
+    enum how how = how_to_go_on(number, args);
+    if (is_finishing(pc))
+        return RESTART_GOES_ON;
     /* The kernel goes on with these by itself. */
-    if (number == SYS_wait4 || number == SYS_waitid)
-        return true;
-    if (number == SYS_futex && (args[3] == 0 || how_to_go_on(number, args) == LEAVE))
-        return true;
-    return how_to_go_on(number, args) != LEAVE && number_before(code + RESTART_CODE) == number;
+    if (number == SYS_wait4 || number == SYS_waitid ||
+        (number == SYS_futex && (args[3] == 0 || how == LEAVE)))
+        return RESTART_GOES_ON;
+    if (how == LEAVE)
+        return RESTART_ENDS;
+    return number_of(pc, sp, read) == number ? RESTART_GOES_ON : RESTART_UNREAD;
 }
 
 /* Whether the program is about to get a signal of its own that would end the call.  One that it
@@ -154,15 +245,15 @@ static bool signal_waits(uint64_t mask)
 void restart_call(ucontext_t *context)
 {
     greg_t *regs = context->uc_mcontext.gregs;
-    uintptr_t pc = (uintptr_t)regs[REG_RIP];
-    if (pc >= (uintptr_t)gc_restart_again && pc <= (uintptr_t)gc_restart_after) {
+    uintptr_t pc = frame_pc(context);
+    if (is_finishing(pc)) {
         if (pc < (uintptr_t)gc_restart_after || regs[REG_RAX] == -EINTR)
             jump_again(regs);
         return;
     }
     if (regs[REG_RAX] != -EINTR)
         return;
-    int number = number_before((const uint8_t *)pc);
+    int number = number_of(pc, frame_sp(context), read_own);
     const uint64_t *mask = (const uint64_t *)&context->uc_sigmask;
     const uint64_t args[] = {(uint64_t)regs[REG_RDI], (uint64_t)regs[REG_RSI],
                              (uint64_t)regs[REG_RDX], (uint64_t)regs[REG_R10],

@@ -3,7 +3,6 @@
 #include "base/compiler.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
-#include "gc/restart.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -61,11 +60,4 @@ bool seat_of(int tid, struct seat *seat)
 bool seat_read(uintptr_t at, void *to, size_t size)
 {
     return RAW4(SYS_pread64, memory_fd, to, size, at) == (long)size;
-}
-
-bool seat_goes_on(const struct seat *seat)
-{
-    uint8_t code[RESTART_CODE] = {0};
-    seat_read(seat->pc - sizeof code, code, sizeof code);
-    return restart_is_exact(seat->number, seat->args, code);
 }

@@ -22,7 +22,5 @@ bool seat_of(int tid, struct seat *seat);
 /* Copies program memory, as the kernel sees it: it may be gone, or not be readable.  False: not all
  * of it. */
 bool seat_read(uintptr_t at, void *to, size_t size);
-/* Whether the call would go on exactly if the task were signalled (restart.h). */
-bool seat_goes_on(const struct seat *seat);
 
 #endif

@@ -1,7 +1,9 @@
 /* What of the tracing layer is no C function.  A sibling must have:
  *
- *   raw_restorer   where a signal handler returns to, if the kernel has no place of its own (raw.h)
- *   gc_task_clone  task.h's clone
+ *   raw_restorer        where a signal handler returns to, if the kernel has no place of its own
+ *                       (raw.h)
+ *   gc_task_clone       task.h's clone
+ *   restart_futex_wait  restart.h's
  */
         .text
 
@@ -38,5 +40,21 @@ gc_task_clone:
         ud2
         .cfi_endproc
         .size gc_task_clone, . - gc_task_clone
+
+/* long restart_futex_wait(uint32_t *word, uint32_t value, const struct timespec *timeout): the number
+ * stands right in front of the call. */
+        .globl restart_futex_wait
+        .hidden restart_futex_wait
+        .type restart_futex_wait, @function
+restart_futex_wait:
+        .cfi_startproc
+        movq %rdx, %r10
+        movl %esi, %edx
+        xorl %esi, %esi
+        movl $202, %eax
+        syscall
+        ret
+        .cfi_endproc
+        .size restart_futex_wait, . - restart_futex_wait
 
         .section .note.GNU-stack, "", @progbits

@@ -6,6 +6,7 @@
 #include "gc/proc.h"
 #include "gc/raw.h"
 #include "gc/restart.h"
+#include "gc/restart_probe.h"
 #include "gc/seat.h"
 
 #include <errno.h>
@@ -308,11 +309,15 @@ static enum world_state examine(const struct world_thread *thread, struct seat *
     return WORLD_BLOCKED;
 }
 
-/* gcstop=quiet: a task in a call that would not go on exactly is not signalled at all. */
-static bool leave_alone(struct world_thread *thread)
+/* A task in a call that would not go on, though it could, is not signalled at all; with `quiet`
+ * neither is one in a call that cannot. */
+static bool leave_alone(struct world_thread *thread, bool quiet)
 {
     struct seat seat;
-    if (!seat_of(thread->tid, &seat) || seat.number < 0 || seat.sp == 0 || seat_goes_on(&seat))
+    if (!seat_of(thread->tid, &seat) || seat.number < 0 || seat.sp == 0)
+        return false;
+    enum restart_fate fate = restart_fate(seat.number, seat.args, seat.pc, seat.sp, seat_read);
+    if (fate == RESTART_GOES_ON || (fate == RESTART_ENDS && !quiet))
         return false;
     take_seat(thread, &seat);
     thread->state = STATE(world.generation, WORLD_BLOCKED);
@@ -354,6 +359,7 @@ static int signal_new_tasks(const char **reason)
     int self = (int)RAW3(SYS_gettid, 0, 0, 0);
     int signalled = 0;
     bool seen_self = false, quiet = option_number(OPTION_GCSTOP) == STOP_QUIET;
+    bool look = quiet || !restart_proved;
     long tid;
     struct proc_numbers tasks = {.fd = task_fd, .buf = buf, .size = sizeof buf};
     if (RAW3(SYS_lseek, task_fd, 0, 0 /* SEEK_SET */) < 0) {
@@ -375,7 +381,7 @@ static int signal_new_tasks(const char **reason)
         if (!world.begin_ns)
             world.begin_ns = os_now_ns();
         signalled++;
-        if ((quiet && leave_alone(thread)) ||
+        if ((look && leave_alone(thread, quiet)) ||
             (is_silent((int)tid) && settle(thread, STATE(world.generation, WORLD_FREE))))
             continue;
         if (!signal_task(thread, reason))

@@ -3,8 +3,8 @@
  * A stop signals every task of the process, which parks in a signal handler on its own stack (so
  * its registers lie there, vector registers too) until it is resumed.  A task that cannot answer
  * because it sits in a system call counts as parked as long as /proc says it has not moved
- * (seat.h); with gcstop=quiet so does one whose call would return EINTR, which is then not
- * signalled at all.
+ * (seat.h).  So does one that is not signalled at all, as its call would return EINTR: with
+ * gcstop=quiet, and where libc's calls cannot be read (restart_probe.h).
  *
  * A stop stands until the tracer resumes it, but only for so long: a tracer that gets no CPU
  * resumes nobody.  Then a parked thread calls it off, all go on, and what was seen in it is void.

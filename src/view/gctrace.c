@@ -130,6 +130,11 @@ size_t gctrace_format(const struct md_cycle *c, uint32_t pid, const char *name, 
     fmt_text(f, " unreachable ");
     fmt_u64(f, c->unreachable_bytes);
     fmt_text(f, " B");
+    if (c->unseen_threads) {
+        fmt_text(f, ", ");
+        fmt_u64(f, c->unseen_threads);
+        fmt_text(f, " threads unseen");
+    }
     put_process(f, pid, name);
     if (c->flags & MD_CYCLE_FORCED)
         fmt_text(f, " (forced)");

@@ -139,12 +139,20 @@ static bool take_go_part(struct text *t, struct md_cycle *c, enum gctrace_form *
     return take_u32(t, &c->cpus) && take(t, " P");
 }
 
+/* Said where there are any. */
+static bool take_unseen(struct text *t, struct md_cycle *c)
+{
+    c->unseen_threads = 0;
+    return t->at == t->end || *t->at == 'p' ||
+           (take_u32(t, &c->unseen_threads) && take(t, " threads unseen, "));
+}
+
 static bool take_our_part(struct text *t, struct md_cycle *c, uint32_t *pid, char *name)
 {
     return take_u64(t, &c->live_objects) && take(t, " objects, ") &&
            take_u64(t, &c->unreachable_objects) && take(t, " unreachable ") &&
-           take_u64(t, &c->unreachable_bytes) && take(t, " B, pid ") && take_u32(t, pid) &&
-           take(t, " ") && take_name(t, name);
+           take_u64(t, &c->unreachable_bytes) && take(t, " B, ") && take_unseen(t, c) &&
+           take(t, "pid ") && take_u32(t, pid) && take(t, " ") && take_name(t, name);
 }
 
 static enum gctrace_form take_cycle(struct text *t, struct md_cycle *c, uint32_t *pid, char *name)

@@ -437,12 +437,16 @@ int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks
                    .excludes = options->excludes,
                    .exclude_count = options->exclude_count},
     };
-    for (size_t i = snap->cycle_count; i-- && !l->has_cycle;)
-        if (!(snap->cycles[i].flags & MD_CYCLE_SKIPPED)) {
+    for (size_t i = snap->cycle_count; i-- && !l->has_cycle;) {
+        const struct md_cycle *cycle = &snap->cycles[i];
+        if (leaks_tell(cycle)) {
             l->has_cycle = true;
-            l->cycle = snap->cycles[i];
-            l->counted = l->cycle.flags & MD_CYCLE_LEAKS;
+            l->cycle = *cycle;
+            l->counted = cycle->flags & MD_CYCLE_LEAKS;
+        } else if (!l->unseen_threads) {
+            l->unseen_threads = cycle->unseen_threads;
         }
+    }
     l->filtered = options->base != NULL;
     if (take_samples(l, snap, options) && leave_out(l, options->suppressions) &&
         (!options->base || leaks_subtract(l, options->base)) && make_groups(l)) {

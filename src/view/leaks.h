@@ -59,6 +59,14 @@ struct leaks_unsampled {
 };
 #define LEAKS_UNSAMPLED_MOST 128u
 
+/* Whether a cycle tells which blocks nothing leads to: not if there are registers that it has not
+ * seen, unless all blocks are reachable without them. */
+static inline bool leaks_tell(const struct md_cycle *cycle)
+{
+    return !(cycle->flags & MD_CYCLE_SKIPPED) &&
+           (!cycle->unseen_threads || !cycle->unreachable_objects);
+}
+
 struct leaks {
     struct leak_group *groups; /* by bytes; by stack direct ones first */
     size_t group_count;
@@ -72,9 +80,10 @@ struct leaks {
     uint64_t seen;              /* samples that are leaks, before anything was left out */
     uint64_t once;              /* samples that only the last cycle did not reach */
     bool has_cycle;
-    struct md_cycle cycle; /* the last one done */
-    uint64_t cycles;       /* done so far */
-    uint64_t rate;         /* memprofilerate */
+    struct md_cycle cycle;   /* the last one that tells of leaks */
+    uint32_t unseen_threads; /* of a later one, which therefore does not */
+    uint64_t cycles;         /* done so far */
+    uint64_t rate;           /* memprofilerate */
     uint64_t lost_samples;
     /* its own */
     struct leak *leaks;

@@ -231,7 +231,12 @@ void leaks_print(struct leaks *l, const struct leaks_text *how, FILE *out)
         print_suppressions(l, how->suppressions, out);
     char amount[LEAKS_AMOUNT_SIZE];
     leaks_amount(&all, amount);
-    if (!leaks_known(l) && !l->group_count)
+    if (!leaks_known(l) && !l->group_count && l->unseen_threads)
+        fprintf(out,
+                "SUMMARY: memdebug: not checked: the registers of %" PRIu32
+                " thread(s) were not seen\n",
+                l->unseen_threads);
+    else if (!leaks_known(l) && !l->group_count)
         fputs(
             "SUMMARY: memdebug: not checked: a leak is what two cycles do not reach, one after the "
             "other\n",

@@ -5,7 +5,8 @@
  *
  * Prints `truth NAME objects=N direct=N` for each function that leaks; "none" leaks nothing and
  * returns.  --serve prints "ready", then leaks as much again by leak_later at each line on stdin.
- * --beside keeps a thread that waits.  --child does the leaking and ending in a forked child too.
+ * --beside keeps a thread that waits in a read.  --child does the leaking and ending in a forked
+ * child too.
  * --chatty leaves text in stdio's buffer.  The status is 7 wherever the program itself may choose
  * one. */
 #include "noinline.h"
@@ -113,8 +114,11 @@ static void late(void)
 
 static void *wait_for_ever(void *unused)
 {
-    for (;;)
-        pause();
+    int ends[2];
+    char byte;
+    if (pipe(ends) == 0)
+        while (read(ends[0], &byte, 1) < 0)
+            ;
     return unused;
 }
 

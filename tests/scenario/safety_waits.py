@@ -45,10 +45,22 @@ with s.Tap() as t:
     result = s.run([WAITS, 'all', MS], 'gctrace=1,gcinterval=10ms,gcstop=quiet')
     got = outcomes(result)
     t.ok(len(result.lines) >= 10, f'gcstop=quiet: {len(result.lines)} cycles while they wait', result)
+    t.ok(max([cycle.unseen for cycle in result.lines], default=0) >= len(INTERRUPTED),
+         'gcstop=quiet: the line says how many threads were not seen', result)
     for name, (how, ms) in got.items():
         # A stop may meet a thread on its way out, when its time was up.
         up = name in INTERRUPTED and how == 'EINTR' and ms >= MS
         t.ok(how == 'ok' or up or name in LATER and ms < 3 * MS, f'gcstop=quiet, {name}: {how}, {ms} ms')
+
+    # Whatever the libc: nothing that can go on comes back with EINTR.
+    for engine in ('clone', 'wp', 'stop'):
+        result = s.run([s.PROGRAMS / 'eintr', '10', '100', '20'], f'gctrace=1,gcinterval=5ms,gcengine={engine}',
+                       timeout=100)
+        counts = re.findall(r'^(\S+) calls=1000 eintr=(\d+) wrong=(\d+)$', result.out, re.M)
+        t.equal([count for count in counts if count[1:] != ('0', '0')], [],
+                f'{engine}: 0 of 1000 calls of each of {len(counts)} kinds return EINTR ({len(result.lines)} cycles)',
+                result)
+        t.ok(len(counts) == 17 and len(result.lines) > 1, f'{engine}: all were made', result)
 
     for name in ('pselect', 'select', 'ppoll'):
         result = s.run([WAITS, 'children', name, '100'], 'gctrace=1,gcinterval=1ms', timeout=60)

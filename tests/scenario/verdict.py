@@ -51,6 +51,20 @@ def counted(t):
     result = s.run([LEAKY, '--scale', '20', 'return'], 'leakcheck=1,leakexitcode=23,memprofilerate=64KiB')
     t.ok(result.status == 23 and SUMMARY.findall(result.err) == [(str(20 * 329040), '320')],
          'several sizes: groups and the rest come to what was counted', result)
+    # A thread that is not interrupted, and waits: what its registers point to is not known.
+    for engine in ('clone', 'stop'):
+        memdebug = f'leakcheck=1,leakexitcode=23,gcstop=quiet,gcengine={engine}'
+        result = s.run([LEAKY, '--scale', '3', '--beside', 'return'], memdebug)
+        t.ok(result.status == 23 and [found[2] for found in NOT_CHECKED.findall(result.err)] ==
+             ['the registers of 1 thread(s) were not seen'],
+             f'{engine}, registers that were not seen: not checked', result)
+        result = s.run([LEAKY, '--scale', '3', 'return'], memdebug)
+        t.ok(result.status == 23 and SUMMARY.findall(result.err) == [(str(3 * 329040), '48')],
+             f'{engine}, gcstop=quiet: the thread that exits is seen', result)
+    with server('1', ',gcstop=quiet') as pid:
+        result = s.run([s.MEMTOP, 'leaks', pid, '--exit-code', '3'], preload=False)
+        t.ok(result.status == 1 and 'SUMMARY: memdebug: not checked: the registers of 1 thread(s) were not seen\n'
+             in result.out, 'memtop leaks: likewise', result)
     for rate in ('0', '512KiB', '1'):
         with server(rate) as pid:
             result = s.run([s.MEMTOP, 'leaks', pid, '--exit-code', '3'], preload=False)
@@ -59,10 +73,10 @@ def counted(t):
 
 
 @contextlib.contextmanager
-def server(rate):
+def server(rate, more=''):
     """leaky, which waits; its pid."""
     process = subprocess.Popen([str(LEAKY), '--serve', '--silent', '--scale', '4', 'return'], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, env=s.environment(f'gc=ready,memprofilerate={rate}'))
+                               stdout=subprocess.PIPE, env=s.environment(f'gc=ready,memprofilerate={rate}{more}'))
     try:
         process.stdout.readline()
         yield process.pid

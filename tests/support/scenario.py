@@ -186,7 +186,7 @@ _N = r'(0|[1-9]\d*)'
 GC_LINE = re.compile(
     rf'^gc ([1-9]\d*) @(\d+\.\d{{3}})s {_N}%: {_MS}\+{_MS}\+{_MS} ms clock, '
     rf'{_MS}\+{_MS}/{_MS}/{_MS}\+{_MS} ms cpu, {_N}->{_N}->{_N} MB, {_N} MB goal, {_N} MB stacks, '
-    rf'{_N} MB globals, {_N} P, {_N} objects, {_N} unreachable {_N} B, pid ([1-9]\d*) ([^ ,]+)'
+    rf'{_N} MB globals, {_N} P, {_N} objects, {_N} unreachable {_N} B(?:, (\d+) threads unseen)?, pid ([1-9]\d*) ([^ ,]+)'
     r'( \(forced\))?$')
 SKIP_LINE = re.compile(r'^gcskip @(\d+\.\d{3})s (.+), pid ([1-9]\d*) ([^ ,]+)$')
 
@@ -210,7 +210,8 @@ class Cycle:
         self.before, self.end, self.live, self.goal = map(int, group[11:15])
         self.stacks, self.globals, self.cpus = map(int, group[15:18])
         self.objects, self.unreachable, self.unreachable_bytes = map(int, group[18:21])
-        self.pid, self.name, self.forced = int(group[21]), group[22], group[23] is not None
+        self.unseen = int(group[21] or 0)
+        self.pid, self.name, self.forced = int(group[22]), group[23], group[24] is not None
 
 
 def split_trace(text):

@@ -403,6 +403,48 @@ static void test_reaped(void)
     ok(done, "cycles are done beside a thread that reaps every child with __WALL");
 }
 
+static volatile bool is_deaf;
+
+static void *deaf_in_read(void *end)
+{
+    uint64_t all = ~UINT64_C(0);
+    char byte;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    is_deaf = true;
+    return (void *)read(*(int *)end, &byte, 1);
+}
+
+/* What only a register may lead to is no leak as long as there is one that nobody has seen. */
+static void test_unseen(void)
+{
+    pthread_t thread;
+    int ends[2];
+    struct md_cycle cycle = {0}, again = {0};
+    if (pipe(ends) != 0)
+        return;
+    cycle_at_last(0, &cycle);
+    bool known = cycle.flags & MD_CYCLE_LEAKS;
+    pthread_create(&thread, NULL, deaf_in_read, &ends[0]);
+    while (!is_deaf)
+        usleep(1000);
+    for (int tries = 0; tries < 1000 && cycle.unseen_threads != 1; tries++) {
+        usleep(1000);
+        cycle_at_last(0, &cycle);
+    }
+    cycle_at_last(0, &again);
+    ok(known && cycle.unseen_threads == 1 && again.unseen_threads == 1,
+       "a thread that blocks all signals and waits is not seen");
+    ok(again.unreachable_objects > 0 && !(again.flags & MD_CYCLE_LEAKS) && !again.leaked_objects,
+       "two cycles with it say of %lu unreachable objects nothing", again.unreachable_objects);
+    close(ends[1]);
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    cycle_at_last(0, &cycle);
+    ok(!cycle.unseen_threads && cycle.flags & MD_CYCLE_LEAKS &&
+           cycle.leaked_objects == cycle.unreachable_objects,
+       "one without it does, by the last that could");
+}
+
 static void *deaf_and_running(void *arg)
 {
     uint64_t all = ~UINT64_C(0);
@@ -579,6 +621,7 @@ int main(int argc, char **argv)
     test_each_kind();
     test_unnoticed();
     test_reaped();
+    test_unseen();
     test_skip();
     test_called_off();
     test_due();

@@ -92,6 +92,15 @@ static void test_our_line(void)
             "gc 8 @0.480s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, "
             "10->10->6 MB, 10 MB goal, 0 MB stacks, 0 MB globals, 2 P, 48211 objects, 12 "
             "unreachable 1536 B, pid 812 my_prog__v2_ (forced)");
+    static const char unseen_line[] =
+        "gc 8 @0.480s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, "
+        "10->10->6 MB, 10 MB goal, 0 MB stacks, 0 MB globals, 2 P, 48211 objects, 12 "
+        "unreachable 1536 B, 3 threads unseen, pid 812 redis-server (forced)";
+    is(c.unseen_threads, 0, "no threads unseen");
+    c = parse(unseen_line, &pid, name, &whole);
+    ok(whole && pid == 812, "a line with threads whose registers were not seen");
+    is(c.unseen_threads, 3, "threads unseen");
+    is_line(&c, "redis-server", unseen_line);
     char crlf[512];
     snprintf(crlf, sizeof crlf, "%s\r\n", our_line);
     parse(crlf, &pid, name, &whole);

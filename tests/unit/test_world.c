@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "gc/proc.h"
 #include "gc/raw.h"
+#include "gc/restart_probe.h"
 #include "gc/tracer.h"
 #include "gc/world.h"
 
@@ -493,6 +494,38 @@ static void *epoll_often(void *arg)
     return NULL;
 }
 
+/* A call that would go on if its number could be read is left alone as long as it is not known that
+ * libc's can be, and interrupted where only the program makes such a one. */
+static long call_bare_poll(void)
+{
+    return syscall(SYS_poll, NULL, 0, 300) < 0 ? -errno : 0;
+}
+
+static void test_unread(void)
+{
+    bool known = restart_proved;
+    for (int proved = 0; proved < 2; proved++) {
+        struct call_run run = {.call = call_bare_poll};
+        pthread_t thread;
+        restart_proved = proved;
+        pthread_create(&thread, NULL, run_call, &run);
+        usleep(50000);
+        struct stop stop = run_stop(0);
+        pthread_join(thread, NULL);
+        ok(!stop.reason && stop.unchanged && stop.blocked == (unsigned)!proved,
+           "poll by syscall(), libc's calls %s: stopped", proved ? "can be read" : "not tried yet");
+        is(run.result, proved ? -EINTR : 0, "and it returns %s", proved ? "EINTR" : "in time");
+    }
+    restart_proved = known;
+}
+
+static void *prove(void *unused)
+{
+    while (!restart_probe())
+        usleep(1000);
+    return unused;
+}
+
 static void test_quiet(void)
 {
     for (int quiet = 0; quiet < 2; quiet++) {
@@ -661,7 +694,11 @@ static void test_vfork(void)
 int main(void)
 {
     alarm(600);
+    pthread_t prover;
     ok(th_init(NULL), "set up");
+    pthread_create(&prover, NULL, prove, NULL);
+    pthread_join(prover, NULL);
+    ok(restart_proved, "libc's calls can be read");
     test_running();
     test_called_off();
     test_births();
@@ -670,6 +707,7 @@ int main(void)
     test_setxid();
     test_calls();
     test_quiet();
+    test_unread();
     test_long_sleep();
     test_many();
     test_main_gone();

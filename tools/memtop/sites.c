@@ -1,5 +1,7 @@
 #include "sites.h"
 
+#include "view/leaks.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,7 +211,7 @@ static void take_counts(struct sites *sites, const struct snapshot *snapshot)
     sites->leak_most = INFINITY;
     for (size_t i = snapshot->cycle_count; i > 0; i--) {
         const struct md_cycle *cycle = &snapshot->cycles[i - 1];
-        if (cycle->flags & MD_CYCLE_SKIPPED)
+        if (!leaks_tell(cycle))
             continue;
         bool two = (cycle->flags & MD_CYCLE_LEAKS) != 0;
         sites->leaks_known = two || cycle->unreachable_objects == 0;

@@ -1,0 +1,246 @@
+/* Which of libc's calls can be read where they are interrupted: tried by restart_probe on the libc
+ * that runs, and held against what the kernel says of a thread that sits in one. */
+#include "gc_heap.h"
+#include "tap.h"
+
+#include "gc/proc.h"
+#include "gc/raw.h"
+#include "gc/restart.h"
+#include "gc/restart_probe.h"
+#include "gc/restart_x86_64.h"
+#include "gc/seat.h"
+
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int pair[2];   /* in which nothing comes */
+static int polled;    /* an epoll of nothing */
+static int semaphore; /* System V, 0 */
+static int queue;     /* System V, empty */
+static sem_t never;
+static const struct timespec endless = {1000000, 0};
+
+static struct timespec far_off(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += endless.tv_sec;
+    return ts;
+}
+
+static void in_nanosleep(void)
+{
+    nanosleep(&endless, NULL);
+}
+
+static void in_clock_nanosleep(void)
+{
+    struct timespec ts = far_off();
+    clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL);
+}
+
+static void in_poll(void)
+{
+    poll(NULL, 0, -1);
+}
+
+static void in_ppoll(void)
+{
+    ppoll(NULL, 0, &endless, NULL);
+}
+
+static void in_select(void)
+{
+    select(0, NULL, NULL, NULL, NULL);
+}
+
+static void in_epoll(void)
+{
+    struct epoll_event event;
+    epoll_wait(polled, &event, 1, -1);
+}
+
+static void in_semop(void)
+{
+    struct sembuf take = {0, -1, 0};
+    semop(semaphore, &take, 1);
+}
+
+static void in_msgrcv(void)
+{
+    struct {
+        long type;
+        char text[8];
+    } message;
+    msgrcv(queue, &message, sizeof message.text, 0, 0);
+}
+
+static void in_sem_timedwait(void)
+{
+    struct timespec ts = far_off();
+    sem_timedwait(&never, &ts);
+}
+
+static void in_cond_timedwait(void)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    struct timespec ts = far_off();
+    pthread_mutex_lock(&mutex);
+    pthread_cond_timedwait(&cond, &mutex, &ts);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void in_sigwaitinfo(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    sigwaitinfo(&set, NULL);
+}
+
+static void in_pause(void)
+{
+    pause();
+}
+
+static void in_epoll_timed(void)
+{
+    struct epoll_event event;
+    epoll_wait(polled, &event, 1, 1000000);
+}
+
+static void in_read(void)
+{
+    char byte;
+    if (read(pair[0], &byte, 1) != 1)
+        abort();
+}
+
+static void in_bare_poll(void)
+{
+    syscall(SYS_poll, NULL, 0, -1);
+}
+
+static const struct {
+    const char *name;
+    void (*call)(void);
+    enum restart_fate fate;
+} calls[] = {
+    {"nanosleep", in_nanosleep, RESTART_GOES_ON},
+    {"clock_nanosleep", in_clock_nanosleep, RESTART_GOES_ON},
+    {"poll", in_poll, RESTART_GOES_ON},
+    {"ppoll", in_ppoll, RESTART_GOES_ON},
+    {"select", in_select, RESTART_GOES_ON},
+    {"epoll_wait", in_epoll, RESTART_GOES_ON},
+    {"semop", in_semop, RESTART_GOES_ON},
+    {"msgrcv", in_msgrcv, RESTART_GOES_ON},
+    {"sem_timedwait", in_sem_timedwait, RESTART_GOES_ON},
+    {"pthread_cond_timedwait", in_cond_timedwait, RESTART_GOES_ON},
+    {"sigwaitinfo", in_sigwaitinfo, RESTART_GOES_ON},
+    {"pause", in_pause, RESTART_GOES_ON},
+    {"epoll_wait with a time", in_epoll_timed, RESTART_ENDS},
+    {"read", in_read, RESTART_ENDS},
+    {"poll by syscall()", in_bare_poll, RESTART_UNREAD},
+};
+#define CALLS ARRAY_LENGTH(calls)
+
+struct sitter {
+    void (*call)(void);
+    bool cancellable;
+    int tid;
+};
+
+static void *sit(void *arg)
+{
+    struct sitter *sitter = arg;
+    if (!sitter->cancellable)
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    __atomic_store_n(&sitter->tid, os_gettid(), __ATOMIC_RELEASE);
+    sitter->call();
+    return NULL;
+}
+
+/* Until it sleeps: the same call at two looks. */
+static bool seated(int tid, struct seat *seat)
+{
+    struct seat before = {.number = -1};
+    for (int tries = 0; tries < 10000; tries++) {
+        if (seat_of(tid, seat) && seat->number >= 0 && seat->fingerprint == before.fingerprint)
+            return true;
+        before = *seat;
+        usleep(1000);
+    }
+    return false;
+}
+
+static void test_fates(bool cancellable)
+{
+    static struct sitter sitters[2 * CALLS];
+    for (size_t i = 0; i < CALLS; i++) {
+        struct sitter *sitter = &sitters[i + (cancellable ? 0 : CALLS)];
+        struct seat seat = {0};
+        pthread_t thread;
+        *sitter = (struct sitter){calls[i].call, cancellable, 0};
+        pthread_create(&thread, NULL, sit, sitter); /* ends with the process */
+        while (!__atomic_load_n(&sitter->tid, __ATOMIC_ACQUIRE))
+            usleep(100);
+        ok(seated(sitter->tid, &seat), "a thread sits in %s", calls[i].name);
+        is(restart_fate(seat.number, seat.args, seat.pc, seat.sp, seat_read), calls[i].fate,
+           "%s%s: %s", calls[i].name, cancellable ? "" : ", not to be cancelled",
+           calls[i].fate == RESTART_GOES_ON ? "goes on"
+           : calls[i].fate == RESTART_ENDS  ? "ends"
+                                            : "cannot be read");
+    }
+}
+
+static void *try(void *took)
+{
+    int64_t begin = os_now_ns();
+    while (!restart_probe())
+        usleep(1000);
+    *(int64_t *)took = os_now_ns() - begin;
+    return NULL;
+}
+
+int main(void)
+{
+    alarm(600);
+    ok(th_init(NULL) && proc_open(false), "set up");
+    seat_open();
+    int64_t took;
+    pthread_t thread;
+    ok(restart_probe() && !restart_proved, "in a process of one thread nothing is known");
+    pthread_create(&thread, NULL, try, &took);
+    pthread_join(thread, NULL);
+    ok(restart_proved, "glibc %s: each of its calls can be read (tried in %ld us)",
+       gnu_get_libc_version(), (long)(took / 1000));
+    unsigned major = 0, minor = 0;
+    sscanf(gnu_get_libc_version(), "%u.%u", &major, &minor);
+    bool one_place = major > 2 || minor >= 41;
+    is(restart_stub.pc != 0, one_place, "it has %s",
+       one_place ? "one place for all that can be cancelled" : "no place for all");
+    if (one_place)
+        printf("# number in word %d, of %u calls\n", __builtin_ctzll(restart_stub.words),
+               restart_stub.calls);
+    ok(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && (polled = epoll_create1(0)) >= 0, "files");
+    semaphore = semget(IPC_PRIVATE, 1, 0600);
+    queue = msgget(IPC_PRIVATE, 0600);
+    sem_init(&never, 0, 0);
+    test_fates(true);
+    test_fates(false);
+    semctl(semaphore, 0, IPC_RMID);
+    msgctl(queue, IPC_RMID, NULL);
+    return tap_done();
+}
