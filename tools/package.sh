@@ -7,10 +7,7 @@
 #   tar    memdebug-VERSION-ARCH-glibcVERSION.tar.gz, which works wherever it is unpacked, with the
 #          libraries that it needs and their licences: for any system with the glibc of the one that
 #          it is made on, or a newer one
-#
-# With DEB_BUILD_OPTIONS=nocheck the unit tests are neither built nor run.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
 
 out=build-package
@@ -18,18 +15,19 @@ wanted=
 while [ $# -gt 0 ]; do
     case $1 in
     -o)
-        out=${2:?-o: a directory is wanted}
+        out=$(realpath -m "${2:?-o: a directory is wanted}")
         shift
         ;;
     deb | tar) wanted="$wanted $1" ;;
     *)
-        sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
     esac
     shift
 done
 
+cd "$(dirname "$0")/.."
 fail() {
     echo "package: $*" >&2
     exit 1
@@ -144,7 +142,8 @@ make_tar() {
     # One that is opened is not looked for where the opener's own needs are.
     patchelf --set-rpath "\$ORIGIN" "$tree"/lib/memdebug/*
     {
-        echo "Libraries in lib/memdebug, as the packages named have them; only their names differ."
+        echo "Libraries in lib/memdebug, as the packages named have them but for their names,"
+        echo "and that they look for each other there."
         for library in "${!taken[@]}"; do
             # Packages of before /lib was a link know the file by that name.
             package=$({ dpkg-query -S "${taken[$library]}" || dpkg-query -S "${taken[$library]#/usr}"; } 2>/dev/null) ||
