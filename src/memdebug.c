@@ -309,6 +309,8 @@ void memdebug_boot(void)
     active = active && is_of_use();
     if (active && text && *text)
         passed_note();
+    if (gc_mode != GC_OFF && gc_absent())
+        no_tracing(gc_absent());
     prepare_leakcheck();
     tracked = active && wants_tracked();
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))

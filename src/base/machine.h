@@ -4,11 +4,15 @@
  *
  *   OS_PAGE          bytes of a page of this system; a constant where there is only one size
  *   OS_ADDRESS_BITS  addresses that the system gives unasked are below 1 << that; likewise
- *   OS_ADDRESS_BITS_MOST  of all systems of this machine
+ *   OS_ADDRESS_BITS_MOST
+ *                    that of any system of this machine
  *   MACHINE_NAME     for people
  *   MACHINE_ELF      e_machine of its programs
  *   MACHINE_SLOT(t)  whether relocations of type t are slots that hold a function's address
+ *   MACHINE_GLIBC    the first version of glibc's symbols there
  *   cpu_relax()      in a loop that waits for another CPU
+ *   machine_code_address(a)
+ *                    the address in a return address as it lies on a stack
  */
 #ifndef BASE_MACHINE_H
 #define BASE_MACHINE_H

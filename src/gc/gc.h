@@ -32,6 +32,10 @@ struct gc_hooks {
     uint64_t (*on_samples)(const uint8_t *flags, uint64_t count, uint64_t moment);
 };
 
+/* NULL, or why there are no cycles on this machine, in one line; then nothing else here is called
+ * but gc_renew. */
+const char *gc_absent(void);
+
 /* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts
  * nothing. */
 void gc_init(const struct gc_hooks *hooks);

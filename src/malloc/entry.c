@@ -1,6 +1,7 @@
 #include "malloc/entry.h"
 
 #include "base/compiler.h"
+#include "base/machine.h"
 #include "malloc/foreign.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
@@ -21,7 +22,7 @@
 
 static void leave(void **slot, const char *name)
 {
-    void *libc = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+    void *libc = dlvsym(RTLD_NEXT, name, MACHINE_GLIBC);
     if (libc)
         *slot = libc;
 }

@@ -5,6 +5,7 @@
 #include "segment/segment.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,14 +13,14 @@
 
 /* Until whoever has the calls next is known, by constructors that run before ours: the same as
  * libc's. */
-static int early_dup2(int old, int new)
-{
-    return (int)syscall(SYS_dup2, old, new);
-}
-
 static int early_dup3(int old, int new, int flags)
 {
     return (int)syscall(SYS_dup3, old, new, flags);
+}
+
+static int early_dup2(int old, int new)
+{
+    return old == new ? (fcntl(old, F_GETFD) < 0 ? -1 : new) : early_dup3(old, new, 0);
 }
 
 /* Where the exported symbol jumps to, and where its stub that notes goes on to (stubs_x86_64.S). */

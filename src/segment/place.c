@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define DEAD_BYTES_KEPT (64u << 20)
-#define BUDGET_LEAST (256u << 10)
+#define BUDGET_LEAST MAX(256u << 10, 16 * OS_PAGE)
 
 static bool on_tmpfs(const char *dir, uint64_t *free_bytes)
 {

@@ -12,8 +12,8 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define CYCLES 256   /* records kept: about 20 minutes of a cycle each 5 s */
-#define CLASSES 128u /* size classes: a page of records */
+#define CYCLES 256  /* records kept: about 20 minutes of a cycle each 5 s */
+#define CLASSES 128 /* size classes */
 #define GROW_LEAST (16u << 10)
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = {
@@ -34,36 +34,28 @@ static uint64_t page_round(uint64_t n)
  * sample: a live sample 32 bytes, a bucket 64, a stack some 20 words. */
 static void lay_out(struct tables *t, void *base, size_t size)
 {
-    uint64_t modules = size < (8u << 20) ? 128 : 1024;
-    uint64_t at = OS_PAGE;
+    const uint64_t count[MD_SECTION_COUNT] = {[MD_SECTION_CYCLES] = CYCLES,
+                                              [MD_SECTION_MODULES] = size < (8u << 20) ? 128 : 1024,
+                                              [MD_SECTION_UNSAMPLED] = CLASSES};
+    const uint64_t tenths[MD_SECTION_COUNT] = {
+        [MD_SECTION_STACKS] = 3, [MD_SECTION_BUCKETS] = 2, [MD_SECTION_SAMPLES] = 5};
+    uint64_t at = OS_PAGE, rest = size - OS_PAGE;
     t->header = base;
     t->size = size;
-    uint64_t fixed = page_round(CYCLES * sizeof(struct md_cycle)) +
-                     page_round(modules * sizeof(struct md_module)) +
-                     CLASSES * sizeof(struct md_unsampled) + OS_PAGE;
-    uint64_t rest = size - fixed;
-    uint64_t bytes[MD_SECTION_COUNT] = {
-        [MD_SECTION_CYCLES] = CYCLES * sizeof(struct md_cycle),
-        [MD_SECTION_MODULES] = modules * sizeof(struct md_module),
-        [MD_SECTION_STACKS] = rest / 10 * 3,
-        [MD_SECTION_BUCKETS] = rest / 10 * 2,
-        [MD_SECTION_SAMPLES] = rest / 10 * 5,
-        [MD_SECTION_UNSAMPLED] = CLASSES * sizeof(struct md_unsampled),
-    };
+    for (int id = 0; id < MD_SECTION_COUNT; id++)
+        rest -= page_round(count[id] * entry_size[id]);
     for (int id = 0; id < MD_SECTION_COUNT; id++) {
         struct md_section *s = &t->header->section[id];
+        uint64_t bytes = count[id] ? page_round(count[id] * entry_size[id])
+                                   : rest / 10 * tenths[id] & ~(uint64_t)(OS_PAGE - 1);
         t->table[id] = (char *)base + at;
-        t->capacity[id] = bytes[id] / entry_size[id];
+        t->capacity[id] = count[id] ? count[id] : bytes / entry_size[id];
         t->grown[id] = t->count[id] = 0;
         s->offset = at;
         s->entry_size = entry_size[id];
         s->capacity = t->capacity[id];
         s->count = 0;
-        at += bytes[id] & ~(uint64_t)(OS_PAGE - 1);
-        if (bytes[id] & (OS_PAGE - 1))
-            at += id <= MD_SECTION_MODULES ? OS_PAGE : 0;
-        if (id > MD_SECTION_MODULES)
-            t->capacity[id] = s->capacity = (bytes[id] & ~(uint64_t)(OS_PAGE - 1)) / entry_size[id];
+        at += bytes;
     }
     t->header->file_size = size;
 }
@@ -135,7 +127,8 @@ bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count)
     uint64_t start = page_round(t->grown[id] * entry_size[id]);
     /* A quarter more each time keeps the number of calls logarithmic. */
     uint64_t want = MAX(count * entry_size[id], start + start / 4);
-    uint64_t end = (want + GROW_LEAST - 1) & ~(uint64_t)(GROW_LEAST - 1);
+    uint64_t step = MAX(GROW_LEAST, OS_PAGE);
+    uint64_t end = (want + step - 1) & ~(step - 1);
     uint64_t most = page_round(t->capacity[id] * entry_size[id]);
     end = MIN(end, most);
     uint64_t offset = (uint64_t)((char *)t->table[id] - (char *)t->header);

@@ -1,5 +1,7 @@
 #include "stack/loaded.h"
 
+#include "base/machine.h"
+
 #include <dlfcn.h>
 #include <signal.h>
 #include <string.h>
@@ -106,7 +108,7 @@ const ElfW(Phdr) * loaded_headers(const struct loaded *object, unsigned *count)
     if (object->dynamic - object->start >= object->end - object->start ||
         memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_phentsize != sizeof(ElfW(Phdr)) ||
-        header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > 4096)
+        header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > OS_PAGE_LEAST)
         return NULL;
     *count = header->e_phnum;
     return (const void *)(object->start + header->e_phoff);

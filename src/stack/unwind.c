@@ -14,7 +14,7 @@
 
 extern void *__libc_stack_end;
 
-#define LEAST_PC 4096u /* no code lies in the first page */
+#define LEAST_PC OS_PAGE_LEAST /* no code lies in the first page */
 
 uintptr_t own_text_start, own_text_end;
 static bool ready;
@@ -59,7 +59,7 @@ static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
         end = (uintptr_t)__libc_stack_end;
     int n = 0;
     while (n < most && fp && (fp & 7) == 0 && fp + 16 <= end && end - fp < (1ull << 32)) {
-        uintptr_t next = ((uintptr_t *)fp)[0], pc = ((uintptr_t *)fp)[1];
+        uintptr_t next = ((uintptr_t *)fp)[0], pc = machine_code_address(((uintptr_t *)fp)[1]);
         if (pc < LEAST_PC)
             break;
         pcs[n++] = (void *)pc;
@@ -100,7 +100,7 @@ static NOINLINE int walk_steps(void **pcs, int most)
     unw_cursor_t cursor;
     unw_word_t pc;
     int n = 0;
-    if (unwinder.getcontext(&context) < 0 || unwinder.init_local(&cursor, &context) < 0)
+    if (unwinder_here(&context) < 0 || unwinder.init_local(&cursor, &context) < 0)
         return 0;
     do {
         if (unwinder.get_reg(&cursor, UNW_REG_IP, &pc) < 0)

@@ -45,7 +45,14 @@ static bool can_read(uintptr_t address)
            errno != EFAULT;
 }
 
-/* libunwind writes by syscall(2). */
+/* libunwind writes by write, and on x86-64 by syscall. */
+static ssize_t probe_write(int fd, const void *from, size_t size)
+{
+    if (fd != PROBE_WRITE)
+        return write(fd, from, size);
+    return can_read((uintptr_t)from) ? (ssize_t)size : -1;
+}
+
 static long probe_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     if (number != SYS_write || a != PROBE_WRITE)
@@ -97,6 +104,8 @@ static int show_object(int (*callback)(struct dl_phdr_info *, size_t, void *), v
 
 /* ---- leading them there ---- */
 
+enum { CALLS_NEEDED = 3, CALL_WRITE = CALLS_NEEDED, CALL_SYSCALL };
+
 static struct call {
     const char *name;
     void *ours;
@@ -105,10 +114,11 @@ static struct call {
     {"dl_iterate_phdr", (void *)show_object, false},
     {"pipe2", (void *)probe_pipe2, false},
     {"read", (void *)probe_read, false},
-    {"syscall", (void *)probe_syscall, false},
+    /* One of these two. */
+    [CALL_WRITE] = {"write", (void *)probe_write, false},
+    [CALL_SYSCALL] = {"syscall", (void *)probe_syscall, false},
     {"mincore", (void *)probe_mincore, false}, /* not since 1.8 */
 };
-#define CALLS_NEEDED 4u
 
 struct image {
     uintptr_t bias;
@@ -170,8 +180,7 @@ static const struct {
     void *to;
     const char *name;
 } functions[] = {
-    {&unwinder.getcontext, TEXT_OF(unw_tdep_getcontext)},
-    {&unwinder.init_local, TEXT_OF(unw_init_local)},
+    UNWINDER_HERE{&unwinder.init_local, TEXT_OF(unw_init_local)},
     {&unwinder.get_reg, TEXT_OF(unw_get_reg)},
     {&unwinder.step, TEXT_OF(unw_step)},
     {&unwinder.backtrace, TEXT_OF(unw_backtrace)},
@@ -273,7 +282,8 @@ static int lead(struct dl_phdr_info *info, size_t size, void *data)
     seal(&image, false);
     for (size_t i = 0; i < CALLS_NEEDED; i++)
         found += calls[i].found;
-    *led = found == CALLS_NEEDED && find_functions(&image) == ARRAY_LENGTH(functions);
+    bool probes = calls[CALL_WRITE].found || calls[CALL_SYSCALL].found;
+    *led = found == CALLS_NEEDED && probes && find_functions(&image) == ARRAY_LENGTH(functions);
     return 1;
 }
 
@@ -284,8 +294,7 @@ static NOINLINE bool known_shape(void)
     unw_cursor_t cursor;
     unw_word_t pc = 0;
     trying = true;
-    bool stepped = unwinder.getcontext(&context) == 0 &&
-                   unwinder.init_local(&cursor, &context) == 0 &&
+    bool stepped = unwinder_here(&context) == 0 && unwinder.init_local(&cursor, &context) == 0 &&
                    unwinder.get_reg(&cursor, UNW_REG_IP, &pc) == 0 && unwinder.step(&cursor) > 0;
     trying = false;
     return stepped && pc - asked_for <= 1;

@@ -22,13 +22,23 @@
 
 /* libunwind's functions, under its own names without the prefix. */
 struct unwinder {
-    int (*getcontext)(unw_context_t *);
+    int (*getcontext)(unw_context_t *); /* where it is one (unwinder_here) */
     int (*init_local)(unw_cursor_t *, unw_context_t *);
     int (*get_reg)(unw_cursor_t *, unw_regnum_t, unw_word_t *);
     int (*step)(unw_cursor_t *);
     int (*backtrace)(void **, int);
 };
 extern struct unwinder unwinder;
+
+/* Each machine's own: unwinder_here(context), by which the stack begins in the function that it
+ * stands in, and UNWINDER_HERE, the function for it among libunwind's, if there is one. */
+#if defined(__x86_64__)
+#define unwinder_here(context) unwinder.getcontext(context)
+#define UNWINDER_HERE {&unwinder.getcontext, TEXT_OF(unw_tdep_getcontext)},
+#else
+#define unwinder_here(context) unw_tdep_getcontext(context) /* inline, as for aarch64 */
+#define UNWINDER_HERE
+#endif
 
 /* Once, at load, with all signals blocked: asks the loader.  False: it is not there, or not of a
  * known shape, and must not be used: it would take the loader's lock inside an allocation. */

@@ -1,5 +1,6 @@
 #include "view/snapshot.h"
 
+#include "base/machine.h"
 #include "view/plain_text.h"
 
 #include <errno.h>
@@ -65,7 +66,7 @@ static uint64_t load_count(const void *base, unsigned id)
  * advice; there the size check at the opening has to do. */
 static bool readable(const uint8_t *start, uint64_t bytes)
 {
-    uintptr_t page = 4096, from = (uintptr_t)start & ~(page - 1);
+    uintptr_t page = OS_PAGE, from = (uintptr_t)start & ~(page - 1);
     uintptr_t to = ((uintptr_t)start + bytes + page - 1) & ~(page - 1);
     if (!bytes || madvise((void *)from, to - from, MADV_POPULATE_READ) == 0)
         return true;

@@ -67,6 +67,16 @@ __attribute__((unused)) static void tap_skip(const char *name, const char *reaso
     tap_print("ok %d - %s # SKIP %s", ++tap_count, name, reason);
 }
 
+/* True under an emulator of system calls (qemu-user: tests/cross.sh says so): the point is skipped,
+ * as it does not have what it needs. */
+__attribute__((unused)) static bool tap_emulated(const char *name, const char *lacks)
+{
+    if (!getenv("MEMDEBUG_EMULATED"))
+        return false;
+    tap_print("ok %d - %s # SKIP qemu-user lacks %s", ++tap_count, name, lacks);
+    return true;
+}
+
 /* The plan, and the exit status: return it from main. */
 __attribute__((unused)) static int tap_done(void)
 {

@@ -2,6 +2,7 @@
 #include "support/tap.h"
 
 #include "view/jit_code.h"
+#include "base/machine.h"
 #include "view/perf_map.h"
 
 #include <errno.h>
@@ -176,7 +177,9 @@ static void write_map(const char *path, uint64_t address)
 static void test_owner(void)
 {
     char root[] = "/tmp/test_perf_map.XXXXXX", tmp[64], path[96], other[96];
-    uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (tap_emulated("code made at run time", "pages of code"))
+        return;
+    uint8_t *code = mmap(NULL, OS_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t address = (uint64_t)(uintptr_t)code;
     if (!mkdtemp(root) || code == MAP_FAILED)
         return;
@@ -188,7 +191,7 @@ static void test_owner(void)
                         dead = {root, 0, 77, getuid()};
     stranger.uid++;
     ok(strcmp(code_name(&place, address), JIT_CODE) == 0, "code without a map");
-    ok(strcmp(code_name(&place, 4096), JIT_UNKNOWN) == 0, "where there is no code");
+    ok(strcmp(code_name(&place, OS_PAGE_LEAST), JIT_UNKNOWN) == 0, "where there is no code");
     ok(strcmp(code_name(&dead, address), JIT_UNKNOWN) == 0, "of the dead nothing is known");
     uintptr_t here;
     void (*function)(void) = test_owner;
@@ -208,7 +211,7 @@ static void test_owner(void)
     unlink(other);
     rmdir(tmp);
     rmdir(root);
-    munmap(code, 4096);
+    munmap(code, OS_PAGE);
 }
 
 int main(void)

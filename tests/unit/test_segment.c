@@ -500,6 +500,13 @@ int main(void)
     test_private();
     test_file();
     test_unlinked();
+    if (tap_emulated("copies", "MADV_WIPEONFORK")) {
+        test_cycles();
+        test_threads();
+        segment_fini();
+        rmdir(folder);
+        return tap_done();
+    }
     test_fork_beside();
     test_fork("fork");
     test_fork("_Fork");

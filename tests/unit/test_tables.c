@@ -112,9 +112,10 @@ static void test_file(void)
     check_growth(&t, "file", 1);
     uint64_t used = own_bytes() - before;
     fstat(fd, &st);
-    ok((uint64_t)st.st_blocks * 512 >= used && used > size / 10 * 9,
-       "its pages are there: %llu of %llu", (unsigned long long)st.st_blocks * 512,
-       (unsigned long long)used);
+    if (!tap_emulated("its pages are there", "MADV_POPULATE_WRITE"))
+        ok((uint64_t)st.st_blocks * 512 >= used && used > size / 10 * 9,
+           "its pages are there: %llu of %llu", (unsigned long long)st.st_blocks * 512,
+           (unsigned long long)used);
     struct md_bucket bucket;
     ok(pread(fd, &bucket, sizeof bucket, (off_t)t.header->section[MD_SECTION_BUCKETS].offset) ==
                sizeof bucket &&

@@ -1,5 +1,7 @@
 #include "elfkind.h"
 
+#include "base/machine.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -97,7 +99,7 @@ int elf_kind_read(struct elf_kind *kind, const char *path, uid_t runner)
     if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &header)) {
         result = ENOEXEC;
     } else {
-        kind->foreign = header.e_machine != EM_X86_64 || gelf_getclass(elf) != ELFCLASS64;
+        kind->foreign = header.e_machine != MACHINE_ELF || gelf_getclass(elf) != ELFCLASS64;
         read_interpreter(kind, elf);
         read_sections(kind, elf);
     }
@@ -109,7 +111,7 @@ int elf_kind_read(struct elf_kind *kind, const char *path, uid_t runner)
 bool elf_kind_refuses(const struct elf_kind *kind, char *reason, size_t size)
 {
     if (kind->foreign)
-        snprintf(reason, size, "not an x86-64 program");
+        snprintf(reason, size, "not a program of this machine (" MACHINE_NAME ")");
     else if (kind->is_setuid)
         snprintf(reason, size, "%s: the loader drops LD_PRELOAD", kind->privilege);
     else if (kind->is_static && kind->is_go)

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 struct elf_kind {
-    bool foreign;   /* not ELF of x86-64 */
+    bool foreign;   /* not ELF of this machine */
     bool is_static; /* no dynamic loader */
     bool is_musl;
     bool is_go;
