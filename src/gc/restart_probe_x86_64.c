@@ -149,8 +149,9 @@ static void on_signal(int number, void *info, void *context)
     probe->stub = restart_stub;
 }
 
-/* Signals come from a timer, until each call has met one: nobody need be awake for it. */
-static void take_signals(void)
+/* Signals come from a timer, until each call has met one: nobody need be awake for it.  False: it
+ * is refused. */
+static bool take_signals(void)
 {
     uint64_t open = UINT64_C(1) << (SIGALRM - 1);
     struct itimerval often = {{0, SIGNAL_US}, {0, SIGNAL_US}};
@@ -158,7 +159,7 @@ static void take_signals(void)
     sigdelset(&but_ours, SIGALRM);
     raw_handle(SIGALRM, on_signal, 0);
     raw_sigmask(SIG_UNBLOCK, &open, NULL);
-    RAW3(SYS_setitimer, ITIMER_REAL, &often, NULL);
+    return RAW3(SYS_setitimer, ITIMER_REAL, &often, NULL) == 0;
 }
 
 static _Noreturn void copy_main(long parent)
@@ -172,8 +173,8 @@ static _Noreturn void copy_main(long parent)
         polled = RAW3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0
                      ? (int)RAW3(SYS_epoll_create1, 0, 0, 0)
                      : -1;
-        take_signals();
-        while (probe->at < TRIES) {
+        bool signals = take_signals();
+        while (signals && probe->at < TRIES) {
             pthread_setcancelstate(probe->at % 2 ? PTHREAD_CANCEL_DISABLE : PTHREAD_CANCEL_ENABLE,
                                    NULL);
             kinds[probe->at / 2].call();
