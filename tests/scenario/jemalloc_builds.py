@@ -77,7 +77,7 @@ def build(t, place, *options):
     setup = call('meson', 'setup', place, s.ROOT, *options)
     if not t.ok(setup.returncode == 0, 'it is set up', (setup.stdout + setup.stderr)[-3000:]):
         return None, ''
-    name = re.search(r'^build (libmemdebug\.so\.\S+):', (place / 'build.ninja').read_text(), re.M)[1]
+    name = re.search(r'^build (libmemdebug\.so\.[^\s/]+):', (place / 'build.ninja').read_text(), re.M)[1]
     made = call('ninja', '-C', place, name)
     return (place / name if t.ok(made.returncode == 0, 'and built', made.stdout[-3000:]) else None), setup.stdout
 
