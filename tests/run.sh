@@ -33,6 +33,10 @@ for option in "$@"; do
         ;;
     esac
 done
+reason=$(tools/check-place.sh build .) || {
+    echo "run.sh: $reason: copy the checkout to another place" >&2
+    exit 1
+}
 tools/install-deps.sh build test || exit 1
 if [ -z "$part" ]; then
     tools/install-deps.sh package || echo "packages: what makes them cannot be had"

@@ -76,9 +76,13 @@ install() {
     echo "installing: $*"
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@"
 }
-$as_root apt-get -q update
+unable() {
+    echo "install-deps: apt-get cannot install what is missing (is there a network?):$missing$choices" >&2
+    exit 1
+}
+$as_root apt-get -q update || unable
 # shellcheck disable=SC2086  # words
-[ -z "$missing" ] || install $missing
+[ -z "$missing" ] || install $missing || unable
 [ -n "$choices" ] || exit 0
 
 # Whoever installs a server by its package starts it, unless a policy says no.

@@ -5,7 +5,8 @@
 #   tools/quickstart.sh                       the bundled demo: a session server that leaks
 #   tools/quickstart.sh -- PROGRAM ARGS...    a program of yours; ^C ends it and shows the result
 #
-# Needs root or sudo if packages are missing.  Needs no terminal; on one, it opens live memtop.
+# Needs root or sudo if packages are missing.  Needs no terminal; on one, it opens live memtop.  Builds in
+# $MEMDEBUG_BUILD if that is set, and not again what is there.
 set -euo pipefail
 here=$(pwd)
 cd "$(dirname "$0")/.."
@@ -14,7 +15,7 @@ build=${MEMDEBUG_BUILD:-$root/build}
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 --) shift ;;
@@ -25,12 +26,25 @@ case ${1:-} in
     ;;
 esac
 
+stop() {
+    echo "quickstart: $2" >&2
+    exit "$1"
+}
+# A path that is relative is so to where the user is.
+[ $# = 0 ] || (cd "$here" && type -P -- "$1" >/dev/null) ||
+    stop 127 "$1: there is no such program, or it cannot be executed"
+
 say() {
     printf '\n== %s\n' "$*"
 }
 
 # ------------------------------------------------------------------------------------ build
+what=preload
 if [ ! -e "$build/libmemdebug.so" ] || [ ! -e "$build/memtop" ] || [ -z "${MEMDEBUG_BUILD:-}" ]; then
+    what=build
+fi
+reason=$(tools/check-place.sh $what "$build") || stop 1 "$reason: MEMDEBUG_BUILD=DIRECTORY builds somewhere else"
+if [ $what = build ]; then
     say "build"
     tools/install-deps.sh build
     [ -f "$build/build.ninja" ] || meson setup "$build" >/dev/null

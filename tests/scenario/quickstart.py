@@ -20,7 +20,7 @@ def quickstart(*arguments, **extra):
 
 
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
-    done = quickstart(QUICKSTART_SECONDS='8')
+    done = quickstart(QUICKSTART_SECONDS='15')
     text = done.stdout + done.stderr
     t.equal(done.returncode, 0, 'the demo', text)
     lines = [s.GC_LINE.match(line) for line in done.stdout.splitlines() if line.startswith('gc ')]
@@ -46,7 +46,46 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     t.ok(done.returncode == 0 and 'cannot be preloaded' in done.stdout, 'a static program is told so',
          done.stdout + done.stderr)
     done = quickstart('--', '/no/such/program')
-    t.ok(done.returncode == 127 and 'No such file' in done.stdout + done.stderr, 'a missing program',
-         done.stdout + done.stderr)
+    t.equal((done.returncode, done.stdout, done.stderr), (127, '', 'quickstart: /no/such/program: there is no such '
+                                                          'program, or it cannot be executed\n'), 'a missing program')
     done = quickstart('nonsense')
     t.ok(done.returncode == 2 and 'usage' in done.stderr, 'a usage line for anything else', done.stderr)
+
+    # What cannot be is said in a sentence, before anything is tried.
+    def refused(name, command, sentence, **extra):
+        env = s.environment(preload=False, extra=extra)
+        done = subprocess.run([*map(str, command)], env=env, text=True, capture_output=True, stdin=subprocess.DEVNULL,
+                              timeout=100, check=False)
+        t.ok(done.returncode == 1 and re.fullmatch(sentence, done.stderr) and not done.stdout, name,
+             f'{done.returncode}\n{done.stdout}\n{done.stderr}')
+
+    script = s.ROOT / 'tools/quickstart.sh'
+    for name, place in (('blanks', 'a b'), ('a colon', 'a:b')):
+        refused(f'a path with {name}', [script], r'quickstart: nothing can be preloaded .* LD_PRELOAD separates by '
+                r'blanks and colons: MEMDEBUG_BUILD=.*\n', MEMDEBUG_BUILD=f'{temporary}/{place}')
+    # As root, who may write everywhere else.
+    alone = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$0/$1"',
+             s.ROOT]
+    if subprocess.run([*alone, '../bin/true'], capture_output=True, check=False).returncode in (126, 127):
+        for script in ('tools/quickstart.sh', 'tests/run.sh', 'bench/run.sh'):
+            refused(f'{script} in a read-only checkout', [*alone, script],
+                    r'\S+: nothing can be built in .*, as .* cannot be written to: .*\n')
+    else:
+        t.skip('a read-only checkout', 'no mount namespace of our own')
+
+    done = subprocess.run([s.ROOT / 'bench/run.sh', '--help'], text=True, capture_output=True, check=False)
+    t.ok(done.returncode == 0 and '[--quick]' in done.stdout and not done.stderr, 'bench/run.sh --help', done)
+
+    # Packages are missing, and there is no network, or nobody who may install.
+    tools = Path(temporary) / 'tools'
+    tools.mkdir()
+    for name, text in (('dpkg-query', 'exit 1'), ('apt-get', 'exit 100'), ('id', 'echo 1000')):
+        (tools / name).write_text(f'#!/bin/sh\n{text}\n')
+        (tools / name).chmod(0o755)
+    for name in ('env', 'tr', 'sh'):
+        (tools / name).symlink_to(s.find(name))
+    install = ['/bin/sh', s.ROOT / 'tools/install-deps.sh', 'build']
+    refused('no root', install, r'install-deps: run as root or install sudo; needed: gcc .*\n', PATH=str(tools))
+    (tools / 'id').write_text('#!/bin/sh\necho 0\n')
+    refused('no network', install, r'install-deps: apt-get cannot install what is missing \(is there a network\?\): '
+            r'gcc .*\n', PATH=str(tools))
