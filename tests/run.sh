@@ -96,6 +96,12 @@ if [ -z "$quick" ]; then
         status=1
     fi
 
+    # Another compiler, and one that sees all files at once.
+    tests/builds.sh gcc:lto clang || status=1
+    for directory in build-gcc-lto build-clang-plain; do
+        [ ! -f "$directory/build.ninja" ] || logs="$logs $directory/meson-logs/testlog.json"
+    done
+
     # Everything but the interposed symbols, with the mistakes that only a sanitizer sees.  A stopped
     # world is beyond them: they have threads, signal stacks and a heap of their own.  LeakSanitizer is
     # off: it needs ptrace, which containers refuse.

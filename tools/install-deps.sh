@@ -15,7 +15,7 @@ set -eu
 build='gcc g++ libc6-dev dpkg-dev pkgconf meson ninja-build binutils scdoc libjemalloc-dev libunwind-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
 test='autoconf make golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format
-    clang-tidy systemd'
+    clang-tidy clang systemd'
 # A|B: the first that there is.
 real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
     nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git
