@@ -34,7 +34,7 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
             ('leaky', LEAKY, 'memprofilerate=1', r'\bleak_large$')):
         prefix = Path(directory) / name
         done = s.run(command, f'heapprofile={prefix},{memdebug}', env={'PYTHONMALLOC': 'malloc'})
-        table = s.run([s.MEMTOP, 'heap', '-b', *s.dumps(prefix)[-1:]], preload=False)
+        table = s.run([s.MEMTOP, 'heap', '-b', '--allocs', *s.dumps(prefix)[-1:]], preload=False)
         t.ok(done.status in (0, 7) and re.search(wanted, table.out, re.M), f'a profile of {name}, with names',
              f'{done}\n{table}')
 
