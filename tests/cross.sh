@@ -6,7 +6,7 @@
 #
 # The libraries of arm64 come into a folder of their own (build-arm64/root): this system's packages stay as
 # they are, but for the compiler and the emulator, which must be there:
-#   gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user
+#   gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user golang-go
 set -eu
 [ -f "${1:-}/configure.ac" ] || {
     echo "usage: tests/cross.sh JEMALLOC" >&2
@@ -15,7 +15,7 @@ set -eu
 jemalloc=$(realpath "$1")
 cd "$(dirname "$0")/.."
 top=$PWD build=$PWD/build-arm64
-for tool in aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ qemu-aarch64 apt-get dpkg-deb meson; do
+for tool in aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ qemu-aarch64 apt-get dpkg-deb meson go; do
     command -v $tool >/dev/null || {
         echo "cross: no $tool: nothing is tested for arm64" >&2
         exit 77
@@ -70,3 +70,32 @@ ninja -C "$build/meson"
 meson test -C "$build/meson" --no-rebuild --print-errorlogs --timeout-multiplier 5 bus_error chart engine extents \
     fmt gctrace history layout live lock message names object_map options os pacer perf_map place pprof prof rng room \
     rust_name screen segment sites snapshot suppressions table tables tracelog units view_leaks
+
+# A profile of a program, exact as each allocation is sampled: counts, bytes and names.
+cat >"$build/kept.c" <<'END'
+#include <stdlib.h>
+static void *kept[2000];
+__attribute__((noinline)) static void *keep_one(size_t size)
+{
+    return malloc(size);
+}
+int main(void)
+{
+    for (int i = 0; i < 2000; i++)
+        free(keep_one(3000)), kept[i] = keep_one(1000);
+    return kept[1999] == NULL;
+}
+END
+aarch64-linux-gnu-gcc --sysroot="$root" -g -O1 "$build/kept.c" -o "$build/kept"
+for how in cfi fp; do
+    rm -f "$build"/heap.*
+    MEMDEBUG="memprofilerate=1,unwind=$how,heapprofile=$build/heap" \
+        qemu-aarch64 -L "$root" -E LD_PRELOAD="$build/meson/libmemdebug.so.0" "$build/kept"
+    go tool pprof -raw "$build"/heap.*.exit.pb.gz >"$build/heap.text" 2>/dev/null
+    grep -Eq '^ +2000 +2048000 +2000 +2048000: ' "$build/heap.text" &&
+        grep -Eq '^ +2000 +6144000 +0 +0: ' "$build/heap.text" && grep -q 'M=1 keep_one .*kept.c:' "$build/heap.text" || {
+        echo "cross: unwind=$how: not the profile of the program" >&2
+        exit 1
+    }
+    echo "cross: unwind=$how: the profile has what the program has allocated"
+done

@@ -15,6 +15,11 @@ void gc_init(const struct gc_hooks *hooks)
     (void)hooks;
 }
 
+bool gc_try(void)
+{
+    return true;
+}
+
 void gc_renew(void)
 {
 }

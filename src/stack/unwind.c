@@ -89,7 +89,7 @@ static void count_frames(unsigned frames)
     if (thread.frames < FAST_FRAMES)
         return;
     int64_t now = os_coarse_ns();
-    thread.fast = now - thread.since_ns < FAST_WITHIN_NS;
+    thread.fast = UNWINDER_SAME && now - thread.since_ns < FAST_WITHIN_NS;
     thread.since_ns = now;
     thread.frames = 0;
 }
