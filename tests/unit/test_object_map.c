@@ -114,9 +114,10 @@ static void test_open(void)
 
     char *heap =
         heap_mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ok(heap != MAP_FAILED && readable(object_byte(heap)) &&
-           readable(object_byte(heap + (1 << 20) - 1)) && extent_count == 1,
-       "where the heap is mapped the map is open");
+    if (!tap_emulated("where the heap is mapped the map is open", "process_vm_readv"))
+        ok(heap != MAP_FAILED && readable(object_byte(heap)) &&
+               readable(object_byte(heap + (1 << 20) - 1)) && extent_count == 1,
+           "where the heap is mapped the map is open");
 }
 
 static int without_space(void *argument)

@@ -464,6 +464,8 @@ static int sample_reused(void *unused)
 
 static void test_no_tables(void)
 {
+    if (tap_emulated("a copy without its parent's tables", "MADV_WIPEONFORK"))
+        return;
     segment_on_fork = inherit_none;
     pending_add((uintptr_t)reused);
     is(in_copy(sample_reused, NULL), 0, "a copy without its parent's tables has none of its frees");
