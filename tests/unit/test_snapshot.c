@@ -242,12 +242,14 @@ static void test_files(void)
     is(snap.header.control.request, MD_REQUEST_GC, "what was written is there");
     snapshot_fini(&snap);
     /* What a load from the mapping would answer with SIGBUS. */
-    is(truncate(shm, 4096), 0, "the file is cut under the mapping");
-    is(snapshot_take(&snap, file.base, file.size, SNAPSHOT_ALL, error), 0, "still no signal");
-    ok(snap.torn > 0 && snap.bucket_count == 0, "what is missing is counted");
-    snapshot_fini(&snap);
-    is(truncate(shm, 0), 0, "and cut to nothing");
-    is(snapshot_take(&snap, file.base, file.size, SNAPSHOT_ALL, error), EINVAL, "is refused");
+    if (!tap_emulated("the file is cut under the mapping", "MADV_POPULATE_READ")) {
+        is(truncate(shm, 4096), 0, "the file is cut under the mapping");
+        is(snapshot_take(&snap, file.base, file.size, SNAPSHOT_ALL, error), 0, "still no signal");
+        ok(snap.torn > 0 && snap.bucket_count == 0, "what is missing is counted");
+        snapshot_fini(&snap);
+        is(truncate(shm, 0), 0, "and cut to nothing");
+        is(snapshot_take(&snap, file.base, file.size, SNAPSHOT_ALL, error), EINVAL, "is refused");
+    }
     segment_file_close(&file);
 
     int disk = segment_file_open(&file, copy, true, error);
