@@ -27,11 +27,12 @@ FINDING = re.compile(r'^(\S+?:\d+:\d+): (?:warning|error): (.*)$', re.M)
 
 
 def files():
-    """Our own translation units under src/ and tools/, once each."""
+    """Our own translation units in C under src/ and tools/, once each."""
     found = {}
     for entry in json.loads((BUILD / 'compile_commands.json').read_text()):
         path = (Path(entry['directory']) / entry['file']).resolve()
-        if path.is_relative_to(ROOT / 'src') or path.is_relative_to(ROOT / 'tools'):
+        ours = path.is_relative_to(ROOT / 'src') or path.is_relative_to(ROOT / 'tools')
+        if ours and path.suffix == '.c':
             found.setdefault(path, entry)
     return sorted(found)
 
