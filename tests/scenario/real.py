@@ -410,9 +410,9 @@ def git(ground):
 
 
 # program: (the mode that tells most of it, what it needs, processes of it that end by _exit or a
-# signal, whose segments stay)
+# signal, or call exec of what is not watched, whose segments stay)
 PROGRAMS = {
-    chromium: ('auto', ['chromium'], 0),
+    chromium: ('auto', ['chromium'], 1),  # the shell that starts it
     php: ('leakcheck', ['php'], 0),
     java: ('profile', ['java', 'javac'], 0),
     nginx: ('auto', ['nginx', 'wrk'], 0),
