@@ -110,7 +110,8 @@ def programs(directory):
     yield 'perl', 'perl', ['perl', directory / 'work.pl'], {}
     yield 'node', 'node', ['node', directory / 'work.js'], {}
     source = directory / 'roots.i'
-    subprocess.run(['gcc', '-E', '-D_GNU_SOURCE', s.ROOT / 'tests/programs/roots.c', '-o', source], check=True)
+    subprocess.run(['gcc', '-E', '-D_GNU_SOURCE', '-I', s.ROOT / 'tests/support', s.ROOT / 'tests/programs/roots.c',
+                    '-o', source], check=True)
     cc1 = subprocess.run(['gcc', '-print-prog-name=cc1'], check=True, capture_output=True, text=True)
     yield 'cc1', 'cc1', [cc1.stdout.strip(), '-quiet', '-fpreprocessed', '-O2', source, '-o',
                          directory / 'roots.s'], {}
