@@ -2,27 +2,28 @@
 # Builds and runs every test.  The last line is `N passed, N failed, N skipped`, in test points; the
 # exit status says whether all passed.  On a fresh Debian it installs what it needs first.
 #
-#   tests/run.sh [--quick | --part] [--here]
+#   tests/run.sh [--quick | --part | --all]
 #
 #   --quick    without the hostile and the sanitizer builds
 #   --part     the unit tests and those scenarios that depend most on what the release has, alone
-#   --here     without that part in a fresh Debian 13 (tests/distros.sh)
+#   --all      with clang's build (tests/builds.sh), and that part in a fresh Debian 13
+#              (tests/distros.sh)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
 usage() {
-    sed -n '5,9s/^# \{0,1\}//p' tests/run.sh
+    sed -n '5,10s/^# \{0,1\}//p' tests/run.sh
 }
 quick=
 part=
-here=
+all=
 for option in "$@"; do
     case $option in
     --quick) quick=yes ;;
-    --part) part=yes quick=yes here=yes ;;
-    --here) here=yes ;;
+    --part) part=yes quick=yes ;;
+    --all) all=yes ;;
     -h | --help)
         usage
         exit 0
@@ -96,10 +97,6 @@ if [ -z "$quick" ]; then
         status=1
     fi
 
-    # Another compiler.
-    tests/builds.sh clang || status=1
-    [ ! -f build-clang-plain/build.ninja ] || logs="$logs build-clang-plain/meson-logs/testlog.json"
-
     # Everything but the interposed symbols, with the mistakes that only a sanitizer sees.  A stopped
     # world is beyond them: they have threads, signal stacks and a heap of their own.  LeakSanitizer is
     # off: it needs ptrace, which containers refuse.
@@ -108,8 +105,12 @@ if [ -z "$quick" ]; then
     run_sanitized build-tsan thread 'cycle.*|world|mark|leaks|remark|sought|names'
 fi
 
-# The same on the next release, where that can be had: the part of it that is most likely to differ.
-if [ -z "$here" ]; then
+if [ -n "$all" ]; then
+    # Another compiler.
+    tests/builds.sh clang || status=1
+    [ ! -f build-clang-plain/build.ninja ] || logs="$logs build-clang-plain/meson-logs/testlog.json"
+
+    # The next release: the part that is most likely to differ there.
     mkdir -p build-trixie
     log=build-trixie/testlog.json
     rm -f $log

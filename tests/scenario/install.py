@@ -60,7 +60,7 @@ def without_libdw(t, directory):
         t.skip('without libdw', 'it is not here to be hidden, or unshare and mount are not allowed')
         return
     missing = re.compile(r'^\w+: names of functions are missing: libdw\.so\.1 is not here \(.*libdw1\)$', re.M)
-    inside = f'{GROWS}\nimport os, time\nif os.fork() == 0: raise SystemExit\nos.wait(); time.sleep(0.3)'
+    inside = f'{GROWS}\nimport os, time\ntime.sleep(0.5)\nif os.fork() == 0: raise SystemExit\nos.wait(); time.sleep(0.3)'
     preload = [*hide, 'env', f'LD_PRELOAD={s.LIB}', 'PYTHONMALLOC=malloc']
     profile = f'MEMDEBUG=memprofilerate=4096,heapprofile={directory}/heap,heapprofileinterval=100ms'
     done = s.run([*preload, profile, PYTHON, '-c', inside], preload=False)
