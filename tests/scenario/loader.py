@@ -19,7 +19,7 @@ MODES = (None, 'memprofilerate=1', 'gctrace=1,gcinterval=50ms')
 with s.Tap() as t:
     for memdebug in MODES:
         name = memdebug or 'MEMDEBUG unset'
-        result = s.run([LOADER, 'handler', '30000'], memdebug, timeout=60)
+        result = s.run([LOADER, 'handler', '30000'], memdebug, timeout=400)
         t.equal((result.status, result.out), (0, 'handled=most unreached=0\n'),
                 f'{name}: a handler unwinds in the middle of samples', result)
         result = s.run([LOADER, 'fork', '300', PLUGIN], memdebug, timeout=100)
