@@ -373,7 +373,7 @@ static void help_line(const char *text)
     message_write(line, f.length);
 }
 
-static void at_end(void)
+static NOINLINE void finish(void)
 {
     static bool ended;
     if (!(active || unchecked) || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
@@ -419,6 +419,17 @@ static void at_end(void)
     counts_publish();
     service_end();
     segment_fini();
+}
+
+/* What the program still has in registers that a call keeps comes to lie in this frame, above
+ * `point`. */
+static NOINLINE void at_end(void)
+{
+    volatile char point = 0;
+    __builtin_unwind_init();
+    gc_note_end((const void *)&point);
+    finish();
+    gc_note_end(NULL);
 }
 
 /* quick_exit runs no other handler after this one, the first that was registered, and flushes

@@ -24,6 +24,11 @@ void gc_renew(void)
 {
 }
 
+void gc_note_end(const void *point)
+{
+    (void)point;
+}
+
 void gc_end(void)
 {
 }

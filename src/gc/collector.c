@@ -348,6 +348,11 @@ void gc_renew(void)
     patient_until_ns = 0;
 }
 
+void gc_note_end(const void *point)
+{
+    roots_note_end(point ? os_gettid() : 0, (uintptr_t)point);
+}
+
 void gc_end(void)
 {
     tracer_end();

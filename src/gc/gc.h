@@ -51,6 +51,10 @@ void gc_renew(void);
  * next cycle starts it again. */
 void gc_end(void);
 
+/* The calling thread is at the program's end: of its stack, what lies below `point` is none of the
+ * program's.  NULL: it goes on. */
+void gc_note_end(const void *point);
+
 /* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
  * that run cycles where they hurt). */
 #define GC_UNTOLD (1u << 31)

@@ -84,6 +84,17 @@ NO_SANITIZE void roots_find_stack_field(const void *stack, size_t size)
             stack_field = (unsigned)(word - thread);
 }
 
+/* The thread that has come to the end, and where what the program has on its stack ends; 0: none.
+ * Set before that thread asks for a cycle, and waits. */
+static int end_tid;
+static uintptr_t end_point;
+
+void roots_note_end(int tid, uintptr_t point)
+{
+    end_tid = tid;
+    end_point = point;
+}
+
 void roots_find_self(void)
 {
     roots_find_main();
@@ -92,6 +103,8 @@ void roots_find_self(void)
     self_tls = (struct hole){0, 0};
     dl_iterate_phdr(note_self, &seen);
 }
+
+#define END_MOST ((uintptr_t)256 << 10) /* what waiting there takes of the same stack */
 
 struct scan {
     struct mark *mark;
@@ -233,10 +246,14 @@ static bool collect(struct scan *scan)
         if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
             continue;
         scan->main_lives |= thread->tid == program;
-        /* The handler's frame is below the interrupted code's, or on an alternate stack. */
-        scan->points[scan->point_count++] = thread->sp - FRAME_RED_ZONE;
-        if (scan->part != EARLY)
-            scan->points[scan->point_count++] = thread->frame;
+        if (thread->tid == end_tid && end_point - thread->sp < END_MOST) {
+            scan->points[scan->point_count++] = end_point;
+        } else {
+            /* The handler's frame is below the interrupted code's, or on an alternate stack. */
+            scan->points[scan->point_count++] = thread->sp - FRAME_RED_ZONE;
+            if (scan->part != EARLY)
+                scan->points[scan->point_count++] = thread->frame;
+        }
         uintptr_t pointer =
             thread->pointer || thread->tid != program ? thread->pointer : main_pointer;
         if (pointer)

@@ -141,10 +141,13 @@ def jit_named(t):
                 t.skip("nor another user's map", 'needs root')
         finally:
             path.unlink(missing_ok=True)
-    result = s.run([s.PROGRAMS / 'jit', 2, 'map'], 'leakcheck=1', stdin='\n')
-    t.ok('made_0 of the map' in result.err and 'made_1 of the map' in result.err, 'leakcheck reads it itself',
-         result)
-    Path(f'/tmp/perf-{result.pid}.map').unlink(missing_ok=True)
+    # More than once: what earlier calls have left on the stack, below the end of the program, must hide nothing.
+    results = [s.run([s.PROGRAMS / 'jit', 2, 'map'], 'leakcheck=1', stdin='\n') for _ in range(16)]
+    for result in results:
+        Path(f'/tmp/perf-{result.pid}.map').unlink(missing_ok=True)
+    bad = [result for result in results
+           if 'made_0 of the map' not in result.err or 'made_1 of the map' not in result.err]
+    t.ok(not bad, f'leakcheck reads it itself ({len(bad)} of {len(results)} did not)', bad[:1])
 
 
 NODE = ('const zlib = require("zlib"); const kept = [];\n'
