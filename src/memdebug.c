@@ -427,9 +427,11 @@ static NOINLINE void at_end(void)
 {
     volatile char point = 0;
     __builtin_unwind_init();
-    gc_note_end((const void *)&point);
+    if (gc_mode != GC_OFF)
+        gc_note_end((const void *)&point);
     finish();
-    gc_note_end(NULL);
+    if (gc_mode != GC_OFF)
+        gc_note_end(NULL);
 }
 
 /* quick_exit runs no other handler after this one, the first that was registered, and flushes

@@ -24,7 +24,7 @@ def objects(result):
 
 def row_of(pid):
     """What `ps` says of a process: as text, and the command as JSON."""
-    text = [line for line in memtop('ps').out.splitlines() if line.split()[:1] == [str(pid)]]
+    text = [line for line in memtop('ps', '--all').out.splitlines() if line.split()[:1] == [str(pid)]]
     found = [row for row in objects(memtop('ps', '--json')) if row['pid'] == pid]
     return text[0] if text else '', found[0] if found else {}
 

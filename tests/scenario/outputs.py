@@ -99,7 +99,7 @@ def ring(t):
 
 def ps(pid):
     """What memtop ps has on one process: (text line, JSON)."""
-    text = subprocess.run([s.MEMTOP, 'ps'], env=s.environment(preload=False), capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([s.MEMTOP, 'ps', '--all'], env=s.environment(preload=False), capture_output=True, text=True, check=True).stdout
     lines = subprocess.run([s.MEMTOP, 'ps', '--json'], env=s.environment(preload=False), capture_output=True, text=True, check=True)
     records = [json.loads(line) for line in lines.stdout.splitlines()]
     return (next((line for line in text.splitlines() if line.split()[:1] == [str(pid)]), ''),
