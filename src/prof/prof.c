@@ -24,7 +24,8 @@ void (*prof_on_sample)(void);
 
 /* Guards the stacks, buckets and live samples of the segment, and their indexes. */
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
-static bool by_address; /* samples are found by address (the tracked variant) */
+/* Samples are found by address (the tracked variant): false until the first one is taken. */
+static bool by_address;
 
 /* Records a free: of a handle, or of an address. */
 static void remove_locked(uint64_t what);
@@ -261,14 +262,15 @@ uint64_t prof_alloc(const void *ptr, size_t size)
 
 bool prof_alloc_at(const void *ptr, size_t size)
 {
-    by_address = true;
+    __atomic_store_n(&by_address, true, __ATOMIC_RELAXED);
     return prof_alloc(ptr, size) != 0;
 }
 
 static void remove_locked(uint64_t what)
 {
     struct md_sample gone;
-    if ((by_address ? live_remove_at_locked(what, &gone) : live_remove_locked(what, &gone)) &&
+    if ((__atomic_load_n(&by_address, __ATOMIC_RELAXED) ? live_remove_at_locked(what, &gone)
+                                                        : live_remove_locked(what, &gone)) &&
         gone.bucket < segment_count(MD_SECTION_BUCKETS))
         charge_locked(gone.bucket, MD_HEAP_FREE_OBJECTS, gone.weight);
 }
