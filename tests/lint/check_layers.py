@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lint import ROOT, Tap, sources
 
 LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
+MEMTOP = ['target', 'preload', 'series', 'ui', 'cmd']  # folders of tools/memtop
 READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}, 'man': {'man', 'base'}}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 LINES = 600
@@ -51,7 +52,7 @@ def violations(path, text):
                 found.append(f'{path}: "{name}" is not in its own folder')
             continue
         target = name.split('/')[0]
-        if target == 'memdebug':
+        if target == 'memdebug' or source == 'memtop' and target in MEMTOP:
             continue
         if source is not None and not allowed(source, target):
             found.append(f'{path}: {source} includes {name}')

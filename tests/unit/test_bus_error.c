@@ -1,6 +1,6 @@
 /* A file that is cut under a mapping: the load ends a process without the handler, and reads zeros
  * in one with it. */
-#include "bus_error.h"
+#include "target/bus_error.h"
 #include "support/tap.h"
 
 #include <signal.h>

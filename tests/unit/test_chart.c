@@ -1,5 +1,5 @@
-/* tools/memtop/chart.c: numbers in, cells out. */
-#include "chart.h"
+/* tools/memtop/ui/chart.c: numbers in, cells out. */
+#include "ui/chart.h"
 #include "support/tap.h"
 
 #include <math.h>

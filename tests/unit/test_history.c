@@ -1,5 +1,5 @@
-/* tools/memtop/history.c: points in time to columns of a chart; rates; quantiles. */
-#include "history.h"
+/* tools/memtop/series/history.c: points in time to columns of a chart; rates; quantiles. */
+#include "series/history.h"
 #include "support/tap.h"
 
 #include <math.h>

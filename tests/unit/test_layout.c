@@ -1,7 +1,7 @@
-/* tools/memtop/layout.c and the panels, over every size: nothing overlaps, nothing leaves the
+/* tools/memtop/ui/layout.c and the panels, over every size: nothing overlaps, nothing leaves the
  * screen, what matters most is there. */
-#include "layout.h"
-#include "panel.h"
+#include "ui/layout.h"
+#include "ui/panel.h"
 #include "support/tap.h"
 
 #include <math.h>

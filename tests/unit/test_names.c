@@ -1,5 +1,6 @@
-/* tools/memtop/names.c: what a call site is called, and looking names up beside the caller. */
-#include "names.h"
+/* tools/memtop/series/names.c: what a call site is called, and looking names up beside the
+ * caller. */
+#include "series/names.h"
 #include "support/tap.h"
 
 #include <poll.h>

@@ -1,5 +1,5 @@
-/* tools/memtop/screen.c: text into cells, whatever the text and wherever. */
-#include "screen.h"
+/* tools/memtop/ui/screen.c: text into cells, whatever the text and wherever. */
+#include "ui/screen.h"
 #include "support/tap.h"
 
 #include <locale.h>

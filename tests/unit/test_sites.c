@@ -1,5 +1,5 @@
-/* tools/memtop/sites.c: sums by stack, growth over the last minute, ages of samples. */
-#include "sites.h"
+/* tools/memtop/series/sites.c: sums by stack, growth over the last minute, ages of samples. */
+#include "series/sites.h"
 #include "support/tap.h"
 
 #include <math.h>

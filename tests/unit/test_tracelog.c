@@ -1,7 +1,7 @@
-/* tools/memtop/logread.c and tracelog.c: trace lines out of whatever stands around them. */
-#include "logread.h"
+/* tools/memtop/target/logread.c and tracelog.c: trace lines out of whatever stands around them. */
+#include "target/logread.h"
 #include "support/tap.h"
-#include "tracelog.h"
+#include "series/tracelog.h"
 #include "view/gctrace.h"
 
 #include <errno.h>

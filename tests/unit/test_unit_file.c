@@ -1,8 +1,8 @@
 /* Units as systemd reads them: where they lie, their drop-ins, lines and lists; and what a service
  * then sees of the file system. */
 #include "support/tap.h"
-#include "unit_file.h"
-#include "unit_paths.h"
+#include "preload/unit_file.h"
+#include "preload/unit_paths.h"
 
 #include <errno.h>
 #include <stdio.h>

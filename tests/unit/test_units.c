@@ -1,6 +1,6 @@
-/* tools/memtop/units.c: what numbers look like, and which texts are durations. */
+/* tools/memtop/series/units.c: what numbers look like, and which texts are durations. */
 #include "support/tap.h"
-#include "units.h"
+#include "series/units.h"
 #include "view/plain_text.h"
 
 #include <math.h>

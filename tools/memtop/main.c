@@ -1,6 +1,6 @@
-#include "bus_error.h"
-#include "cli.h"
-#include "names.h"
+#include "target/bus_error.h"
+#include "cmd/cli.h"
+#include "series/names.h"
 
 #include <unistd.h>
 

@@ -1,0 +1,349 @@
+/* memtop leaks: what a process leaks, by call stack.  Of one that runs it first asks for two
+ * cycles, as a leak is what two could not reach; of a dead one it tells what its last two saw. */
+#include "target/ask.h"
+#include "cli.h"
+#include "target/discover.h"
+#include "ui/report.h"
+#include "target/save.h"
+#include "target/source.h"
+#include "series/units.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHOWN 20
+#define WAIT_SECONDS 60
+
+#define CYCLES_MOST 4
+
+/* Two cycles that tell of leaks; one if that finds nothing; some more if there are threads whose
+ * registers are not seen, which may be so for a moment only.  False: said. */
+static bool do_cycles(struct source *source, const struct options *options)
+{
+    char error[VIEW_ERROR_SIZE];
+    struct md_cycle cycle;
+    double seconds = options->interval_given ? options->interval_seconds : WAIT_SECONDS;
+    for (int i = 0, telling = 0; telling < 2 && i < CYCLES_MOST; i++) {
+        if (ask_cycle(source, seconds, &cycle, error)) {
+            cli_error("%s", error);
+            return false;
+        }
+        if (cycle.flags & MD_CYCLE_SKIPPED) {
+            cli_error("%d %s could not do a cycle: %s; --no-cycle tells what earlier ones saw",
+                      (int)source->target.pid, source->target.name, cycle.reason);
+            return false;
+        }
+        if (!cycle.unreachable_objects)
+            break;
+        telling += leaks_tell(&cycle);
+    }
+    return true;
+}
+
+/* ---- JSON ---- */
+
+static void set_sum(json_t *object, const struct leak_sum *sum)
+{
+    json_object_set_new(object, "bytes", report_number(round(sum->bytes)));
+    json_object_set_new(object, "bytes_standard_error",
+                        report_number(round(sqrt(sum->bytes_variance))));
+    json_object_set_new(object, "objects", report_number(round(sum->objects)));
+    json_object_set_new(object, "objects_standard_error",
+                        report_number(round(sqrt(sum->objects_variance))));
+    json_object_set_new(object, "exact", json_boolean(!(sum->objects_variance > 0)));
+    json_object_set_new(object, "samples", json_integer((json_int_t)sum->samples));
+}
+
+static json_t *new_object(const struct source *source, const char *type)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "type", json_string(type));
+    json_object_set_new(object, "pid", json_integer(source->target.pid));
+    json_object_set_new(object, "name", report_string(source->target.name));
+    return object;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return *text ? report_string(text) : json_null();
+}
+
+static json_t *frames_json(struct leaks *leaks, uint32_t stack, bool *recursive)
+{
+    size_t count;
+    const struct leak_frame *frames = leaks_frames(leaks, stack, &count, recursive);
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_t *frame = json_object();
+        char address[24];
+        snprintf(address, sizeof address, "0x%" PRIx64, frames[i].address);
+        json_object_set_new(frame, "function", text_or_null(frames[i].full_name));
+        json_object_set_new(frame, "file", text_or_null(frames[i].file));
+        json_object_set_new(frame, "line",
+                            frames[i].line ? json_integer(frames[i].line) : json_null());
+        json_object_set_new(frame, "module", text_or_null(frames[i].module));
+        json_object_set_new(frame, "module_address", json_string(address));
+        json_array_append_new(array, frame);
+    }
+    return array;
+}
+
+static json_t *group_json(const struct source *source, struct leaks *leaks,
+                          const struct leak_group *group, double now_ds)
+{
+    static const char *const names[] = {"stack", "function", "type", "module", "size"};
+    json_t *object = new_object(source, "leak");
+    struct leak_sum sum = leak_sum_of(&group->sum[LEAK_DIRECT], &group->sum[LEAK_INDIRECT]);
+    json_object_set_new(object, "by", json_string(names[leaks->by]));
+    set_sum(object, &sum);
+    json_object_set_new(object, "direct_bytes",
+                        report_number(round(group->sum[LEAK_DIRECT].bytes)));
+    json_object_set_new(object, "direct_objects",
+                        report_number(round(group->sum[LEAK_DIRECT].objects)));
+    json_object_set_new(object, "size_bytes",
+                        group->size ? json_integer((json_int_t)group->size) : json_null());
+    json_object_set_new(object, "oldest_seconds",
+                        report_number(fmax(0, now_ds - sum.oldest_ds) / 10));
+    json_object_set_new(object, "newest_seconds",
+                        report_number(fmax(0, now_ds - sum.newest_ds) / 10));
+    json_object_set_new(object, "stacks", json_integer(group->stacks));
+    if (leaks->by == LEAKS_BY_STACK) {
+        json_object_set_new(object, "kind",
+                            json_string(group->sum[LEAK_DIRECT].samples ? "direct" : "indirect"));
+        bool recursive;
+        json_object_set_new(object, "stack", frames_json(leaks, group->stack, &recursive));
+        json_object_set_new(object, "recursive", json_boolean(recursive));
+    } else if (leaks->by != LEAKS_BY_SIZE) {
+        const char *key = leaks->by == LEAKS_BY_TYPE ? "type_name" : names[leaks->by];
+        json_object_set_new(object, key, report_string(group->name));
+    }
+    return object;
+}
+
+static json_t *unsampled_json(const struct leaks *leaks)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < leaks->unsampled_count; i++) {
+        const struct leaks_unsampled *u = &leaks->unsampled[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "size_bytes",
+                            u->size ? report_number((double)u->size) : json_null());
+        json_object_set_new(object, "objects", report_number((double)u->objects));
+        json_object_set_new(object, "bytes", report_number((double)u->bytes));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static void print_json(const struct source *source, struct leaks *leaks, size_t count,
+                       double now_ds, FILE *out)
+{
+    for (size_t i = 0; i < leaks->group_count && (!count || i < count); i++)
+        report_line(out, group_json(source, leaks, &leaks->groups[i], now_ds));
+    struct leak_sum sum = leaks_total(leaks), rest = leaks_unsampled_sum(leaks);
+    json_t *object = new_object(source, "leaks");
+    const struct md_cycle *cycle = &leaks->cycle;
+    set_sum(object, &sum);
+    json_object_set_new(object, "direct_bytes",
+                        report_number(round(leaks->total[LEAK_DIRECT].bytes)));
+    json_object_set_new(object, "direct_objects",
+                        report_number(round(leaks->total[LEAK_DIRECT].objects)));
+    json_object_set_new(object, "groups", json_integer((json_int_t)leaks->group_count));
+    json_object_set_new(object, "unsampled_bytes", report_number(rest.bytes));
+    json_object_set_new(object, "unsampled_objects", report_number(rest.objects));
+    json_object_set_new(object, "unsampled", unsampled_json(leaks));
+    json_object_set_new(object, "suppressed_bytes", report_number(round(leaks->suppressed.bytes)));
+    json_object_set_new(object, "suppressed_objects",
+                        report_number(round(leaks->suppressed.objects)));
+    json_object_set_new(object, "once_samples", json_integer((json_int_t)leaks->once));
+    json_object_set_new(object, "lost_samples", json_integer((json_int_t)leaks->lost_samples));
+    json_object_set_new(object, "memprofilerate_bytes", report_number((double)leaks->rate));
+    json_object_set_new(object, "cycle", json_integer((json_int_t)cycle->number));
+    json_object_set_new(object, "unreachable_objects",
+                        json_integer((json_int_t)cycle->unreachable_objects));
+    json_object_set_new(object, "unreachable_bytes",
+                        json_integer((json_int_t)cycle->unreachable_bytes));
+    json_object_set_new(object, "leaked_objects",
+                        leaks->counted ? report_number((double)cycle->leaked_objects)
+                                       : json_null());
+    json_object_set_new(object, "leaked_bytes",
+                        leaks->counted ? report_number((double)cycle->leaked_bytes) : json_null());
+    json_object_set_new(object, "unreachable_direct_objects",
+                        json_integer((json_int_t)cycle->direct_objects));
+    json_object_set_new(object, "unreachable_direct_bytes",
+                        json_integer((json_int_t)cycle->direct_bytes));
+    report_line(out, object);
+}
+
+/* ---- what is wanted ---- */
+
+struct inputs {
+    struct suppressions suppressions;
+    struct profile base;
+    bool has_base;
+};
+
+static void inputs_fini(struct inputs *in)
+{
+    suppressions_fini(&in->suppressions);
+    if (in->has_base)
+        profile_fini(&in->base);
+}
+
+/* False: said. */
+static bool read_inputs(struct inputs *in, const struct options *options)
+{
+    char error[VIEW_ERROR_SIZE];
+    *in = (struct inputs){0};
+    if (options->suppressions &&
+        suppressions_read(&in->suppressions, options->suppressions, error)) {
+        cli_error("%s", error);
+        return false;
+    }
+    if (in->suppressions.bad_lines)
+        cli_error("%s: %zu line(s) are not leak:PATTERN, the first is line %zu",
+                  options->suppressions, in->suppressions.bad_lines, in->suppressions.first_bad);
+    if (!options->diff)
+        return true;
+    if (pprof_read(&in->base, options->diff, PPROF_LIMIT, error)) {
+        cli_error("%s", error);
+        return false;
+    }
+    in->has_base = true;
+    if (profile_sample_index(&in->base, "leak_space") >= 0)
+        return true;
+    cli_error("%s has no leak_space: it was written before a cycle was done", options->diff);
+    return false;
+}
+
+static int print_to(const char *path, struct leaks *leaks, const struct source *source,
+                    const struct options *options, const struct inputs *in, double now_ds)
+{
+    char *bytes = NULL, error[VIEW_ERROR_SIZE];
+    size_t size = 0, count = options->all ? 0 : options->count ? (size_t)options->count : SHOWN;
+    FILE *out = path ? open_memstream(&bytes, &size) : stdout;
+    int status = EXIT_DONE;
+    if (!out) {
+        cli_error("out of memory");
+        return EXIT_FAILED;
+    }
+    struct leaks_text how = {.pid = (uint32_t)source->target.pid,
+                             .name = source->target.name,
+                             .count = count,
+                             .suppressions = &in->suppressions};
+    if (options->json)
+        print_json(source, leaks, options->count ? count : 0, now_ds, out);
+    else
+        leaks_print(leaks, &how, out);
+    if (!path)
+        return cli_flush() == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
+    if (fclose(out) != 0 || !bytes) {
+        cli_error("out of memory");
+        status = EXIT_FAILED;
+    } else if (save_file(path, bytes, size, error)) {
+        cli_error("%s", error);
+        status = EXIT_FAILED;
+    }
+    free(bytes);
+    return status;
+}
+
+/* A report of what a cycle saw some time ago says nothing of what came since. */
+static void tell_age(const struct source *source, const struct leaks *leaks, double now_ds)
+{
+    char age[UNITS_SIZE];
+    double seconds = now_ds / 10 - (double)leaks->cycle.start_ns / 1e9;
+    if (leaks->has_cycle && seconds >= 1)
+        cli_error("%d %s: as its last cycle saw it, %s %s", (int)source->target.pid,
+                  source->target.name, units_age(age, seconds),
+                  source->state == SOURCE_LIVE ? "ago" : "before it last wrote");
+}
+
+static int tell(struct source *source, const struct options *options, struct inputs *in)
+{
+    struct leaks leaks;
+    char error[VIEW_ERROR_SIZE];
+    const struct md_header *header = &source->snapshot.header;
+    int pid = (int)source->target.pid;
+    if (!header->counters.cycles) {
+        cli_error("%d %s has done no cycle: which objects are reachable is not known", pid,
+                  source->target.name);
+        return EXIT_FAILED;
+    }
+    cli_missing_names();
+    if (options->output && !options->json) {
+        int result = save_profile(source, options->output, -1, "leak_space", error);
+        if (result)
+            cli_error("%s", error);
+        return result ? EXIT_FAILED : EXIT_DONE;
+    }
+    double now_ds = header_uptime(header, monotonic_ns(), source->state == SOURCE_LIVE) * 10;
+    double from_ds = options->since_seconds > 0 ? now_ds - options->since_seconds * 10 : 0;
+    struct leaks_options how = {.symbolizer = save_symbolizer(source, true),
+                                .suppressions = &in->suppressions,
+                                .excludes = options->excludes,
+                                .exclude_count = options->exclude_count,
+                                .base = in->has_base ? &in->base : NULL,
+                                .born_from_ds = from_ds > 0 ? (uint32_t)from_ds : 0,
+                                .by = options->by};
+    int status = EXIT_FAILED;
+    if (leaks_build(&leaks, &source->snapshot, &how, error))
+        cli_error("%s", error);
+    else
+        status = print_to(options->output, &leaks, source, options, in, now_ds);
+    if (status == EXIT_DONE && (options->no_cycle || source->target.state != TARGET_LIVE))
+        tell_age(source, &leaks, now_ds);
+    if (status == EXIT_DONE && options->leak_status)
+        status = leaks_found(&leaks)    ? options->leak_status
+                 : !leaks_known(&leaks) ? EXIT_FAILED
+                                        : EXIT_DONE;
+    leaks_fini(&leaks);
+    symbolizer_destroy(how.symbolizer);
+    return status;
+}
+
+static int leaks_of_target(const struct target *target, const struct options *options,
+                           struct inputs *in)
+{
+    struct source source;
+    char error[VIEW_ERROR_SIZE];
+    if (ask_possible(target, error) || source_open(&source, target, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    int status = EXIT_FAILED;
+    bool asked = options->no_cycle || target->state != TARGET_LIVE || do_cycles(&source, options);
+    if (asked && source_poll(&source, LEAKS_SNAPSHOT, error))
+        cli_error("%s", error);
+    else if (asked)
+        status = tell(&source, options, in);
+    source_close(&source);
+    return status;
+}
+
+int command_leaks(const struct options *options)
+{
+    if (options->argument_count == 0) {
+        cli_error("leaks: a TARGET is wanted; memtop ps lists them");
+        return EXIT_USAGE;
+    }
+    struct target target;
+    struct targets matches;
+    struct inputs in;
+    char message[TARGET_MESSAGE_SIZE];
+    int status = target_resolve(options->arguments[0], &target, message, &matches);
+    if (status != 0)
+        cli_targets(message, &matches);
+    else if (read_inputs(&in, options)) {
+        status = leaks_of_target(&target, options, &in);
+        inputs_fini(&in);
+    } else {
+        inputs_fini(&in);
+        status = EXIT_FAILED;
+    }
+    targets_fini(&matches);
+    return status;
+}

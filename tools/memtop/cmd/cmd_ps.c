@@ -1,0 +1,152 @@
+/* memtop ps: the instrumented processes, the dead ones marked; with --all the others and why. */
+#include "cli.h"
+#include "target/discover.h"
+#include "ui/report.h"
+#include "series/units.h"
+#include "view/plain_text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What was asked for and could be written nowhere is here. */
+static void print_kept(const struct target *target)
+{
+    char name[sizeof target->path];
+    if (target->state == TARGET_LIVE)
+        snprintf(name, sizeof name, "%d", (int)target->pid);
+    else
+        plain_text(name, sizeof name, target->path, sizeof target->path);
+    if (target->header.flags & MD_FLAG_REPORT)
+        printf("  (its leak report is here: memtop leaks %s)", name);
+    if (target->header.trace_output == MD_TRACE_SEGMENT)
+        printf("  (its trace lines are here: memtop tail %s)", name);
+}
+
+static void print_target(const struct target *target)
+{
+    char user[64], up[UNITS_SIZE], heap[UNITS_SIZE], peak[UNITS_SIZE], rss[UNITS_SIZE],
+        cycles[UNITS_SIZE];
+    bool readable = target_readable(target);
+    bool live = target->state == TARGET_LIVE;
+    uint64_t bytes;
+    bool rss_known = live && proc_rss(target->pid, &bytes);
+    const struct md_header *header = &target->header;
+    proc_user(target->uid, user, sizeof user);
+    printf("%7d %-10.10s %-7s %7s %7s %7s %7s %6s  ", (int)target->pid, user,
+           target_state_name(target),
+           units_age(up, readable ? header_uptime(header, monotonic_ns(), live) : NAN),
+           units_bytes(heap, readable ? (double)header_inuse(header) : NAN),
+           units_bytes(peak, readable ? (double)header->counters.peak_bytes : NAN),
+           units_bytes(rss, rss_known ? (double)bytes : NAN),
+           readable ? units_count(cycles, (double)header->counters.cycles) : "-");
+    if (readable)
+        printf("%s", target->cmdline[0] ? target->cmdline : target->name);
+    else
+        printf("%s%s%s", target->name, target->name[0] ? ": " : "", target->error);
+    if (target->state == TARGET_UNSEEN)
+        printf("  (lives in another PID namespace)");
+    if (target->claims_other)
+        printf("  (the file says it was user %u's)", (unsigned)target->header.uid);
+    if (target->state == TARGET_DEAD && target->ended_realtime_ns > 0) {
+        struct timespec now;
+        char ago[UNITS_SIZE];
+        clock_gettime(CLOCK_REALTIME, &now);
+        printf("  (last wrote %s ago)",
+               units_age(ago, (double)now.tv_sec - (double)target->ended_realtime_ns / 1e9));
+    }
+    if (readable)
+        print_kept(target);
+    printf("\n");
+}
+
+static bool listed(const struct targets *targets, pid_t pid)
+{
+    for (size_t i = 0; i < targets->count; i++)
+        if (targets->target[i].pid == pid && targets->target[i].state != TARGET_DEAD &&
+            targets->target[i].state != TARGET_UNSEEN)
+            return true;
+    return false;
+}
+
+static void print_other(pid_t pid, const struct options *options)
+{
+    struct proc_stat stat;
+    char reason[160], user[64], command[512] = "";
+    if (proc_stat(pid, &stat) != 0 || proc_is_kernel(&stat))
+        return;
+    target_why_not(pid, reason, sizeof reason, NULL, 0);
+    proc_cmdline(pid, command, sizeof command);
+    uint64_t bytes;
+    bool rss_known = proc_rss(pid, &bytes);
+    if (options->json) {
+        json_t *object = json_object();
+        json_t *line = json_string(command);
+        json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+        json_object_set_new(object, "type", json_string("process"));
+        json_object_set_new(object, "pid", json_integer(pid));
+        json_object_set_new(object, "name", json_string(stat.comm));
+        json_object_set_new(object, "command", line ? line : json_null());
+        json_object_set_new(object, "instrumented", json_false());
+        json_object_set_new(object, "rss_bytes",
+                            rss_known ? report_number((double)bytes) : json_null());
+        json_object_set_new(object, "reason", json_string(reason));
+        report_line(stdout, object);
+        return;
+    }
+    char rss[UNITS_SIZE];
+    proc_user(proc_uid(pid), user, sizeof user);
+    printf("%7d %-10.10s %-7s %7s %7s %7s %7s %6s  %s: %s\n", (int)pid, user, "-", "-", "-", "-",
+           units_bytes(rss, rss_known ? (double)bytes : NAN), "-", stat.comm, reason);
+}
+
+/* Where every container has left its own, the dead would push the living out of sight. */
+#define DEAD_SHOWN 16
+
+static bool is_dead(const struct target *target)
+{
+    return target->state == TARGET_DEAD || target->state == TARGET_BAD;
+}
+
+int command_ps(const struct options *options)
+{
+    struct targets targets;
+    size_t dead = 0;
+    if (targets_scan(&targets) != 0) {
+        cli_error("out of memory");
+        return EXIT_FAILED;
+    }
+    if (!options->json && (targets.count > 0 || options->all))
+        printf("%7s %-10s %-7s %7s %7s %7s %7s %6s  %s\n", "PID", "USER", "STATE", "UP", "HEAP",
+               "PEAK", "RSS", "CYCLES", options->all ? "COMMAND, OR WHY NOT" : "COMMAND");
+    for (size_t i = 0; i < targets.count; i++) {
+        dead += is_dead(&targets.target[i]);
+        if (options->json)
+            report_line(stdout, report_target_json(&targets.target[i]));
+        else if (dead <= DEAD_SHOWN || options->all)
+            print_target(&targets.target[i]);
+    }
+    if (!options->json && !options->all && dead > DEAD_SHOWN)
+        printf("%zu more of the dead: memtop ps --all\n", dead - DEAD_SHOWN);
+    if (options->all) {
+        pid_t *pids;
+        size_t count = proc_pids(&pids);
+        for (size_t i = 0; i < count; i++)
+            if (pids[i] != getpid() && !listed(&targets, pids[i]))
+                print_other(pids[i], options);
+        free(pids);
+    } else if (targets.count == 0 && !targets.passed_over) {
+        cli_error("no program runs on memdebug: start one with memtop run -- PROGRAM; "
+                  "memtop ps --all says why the others do not");
+    }
+    if (targets.passed_over) {
+        char user[64];
+        proc_user(targets.passed_over_uid, user, sizeof user);
+        cli_error("%zu files were not looked at: over %d of one user in a directory (%s)",
+                  targets.passed_over, TARGETS_OF_USER_MAX, user);
+    }
+    targets_fini(&targets);
+    return EXIT_DONE;
+}

@@ -1,0 +1,178 @@
+/* memtop run: starts a program on memdebug, leaves the terminal to it, and sums up at its end.
+ *
+ * The segment is mapped as soon as it is there: the program removes the file at its exit, but what
+ * is mapped can be read on. */
+#include "cli.h"
+#include "preload/launch.h"
+#include "ui/live_view.h"
+#include "ui/summary.h"
+#include "ui/term.h"
+#include "series/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct run {
+    struct launch launch;
+    pid_t pid;
+    int64_t start_ns, end_ns;
+    bool watching; /* the segment was found */
+    struct watch watch;
+    int status;
+    struct rusage usage;
+};
+
+/* The segment of our child, when there is one. */
+static void look_for_segment(struct run *run)
+{
+    struct targets targets;
+    struct proc_maps maps;
+    char error[VIEW_ERROR_SIZE];
+    proc_maps(run->pid, &maps);
+    if (!maps.segment || targets_scan(&targets) != 0)
+        return;
+    for (size_t i = 0; i < targets.count && !run->watching; i++)
+        if (targets.target[i].pid == run->pid && targets.target[i].state == TARGET_LIVE)
+            run->watching = watch_open(&run->watch, &targets.target[i], false, error) == 0;
+    targets_fini(&targets);
+}
+
+/* What the program wrote last, and every minute's growth on the way. */
+static void tick(struct run *run)
+{
+    char error[VIEW_ERROR_SIZE];
+    if (run->watching && run->watch.source.state == SOURCE_REPLACED) {
+        watch_close(&run->watch); /* it has exec'ed: the summary is of what it became */
+        run->watching = false;
+    }
+    if (!run->watching)
+        look_for_segment(run);
+    else
+        watch_tick(&run->watch, false, error);
+}
+
+/* Waits for the end; signals meant for the program go to it. */
+static void wait_for_end(struct run *run, int signals, double interval)
+{
+    int64_t next_ns = monotonic_ns();
+    double early = 0.005; /* look often at first: a short program's segment lives shortly */
+    for (;;) {
+        pid_t done = wait4(run->pid, &run->status, WNOHANG, &run->usage);
+        if (done == run->pid || (done < 0 && errno != EINTR))
+            return;
+        if (monotonic_ns() >= next_ns) {
+            tick(run);
+            double pause = run->watching ? interval : early < interval ? early : interval;
+            early *= 1.2;
+            next_ns = monotonic_ns() + (int64_t)(pause * 1e9);
+        }
+        struct pollfd wait = {signals, POLLIN, 0};
+        int64_t wait_ms = (next_ns - monotonic_ns()) / 1000000 + 1;
+        poll(&wait, 1, wait_ms < 0 ? 0 : (int)wait_ms);
+        struct signalfd_siginfo info;
+        while (read(signals, &info, sizeof info) == sizeof info) {
+            /* What the terminal sent, it sent to the program as well. */
+            bool from_terminal = info.ssi_code == SI_KERNEL;
+            if (info.ssi_signo != SIGCHLD && !from_terminal)
+                kill(run->pid, (int)info.ssi_signo);
+        }
+    }
+}
+
+static int open_signals(sigset_t *before)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaddset(&set, signals[i]);
+    sigprocmask(SIG_BLOCK, &set, before);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* --live: the program's output goes to a file, the terminal shows the view.  Leaving the view
+ * leaves the program running: then it is only waited for. */
+static void watch_live(struct run *run, const struct options *options, int signals)
+{
+    char error[VIEW_ERROR_SIZE] = "";
+    while (!run->watching) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid != 0)
+            return;
+        tick(run);
+        struct pollfd wait = {signals, POLLIN, 0};
+        poll(&wait, 1, 50);
+    }
+    if (!run->watching || !term_open(options->color, error)) {
+        if (error[0] != '\0')
+            cli_error("%s", error);
+        return;
+    }
+    struct target target = run->watch.source.target;
+    live_watch(&target, options, false, error);
+    term_close();
+}
+
+static int exit_status(int status)
+{
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int command_run(const struct options *options)
+{
+    struct run run = {0};
+    char error[VIEW_ERROR_SIZE], output[64] = "";
+    int status = launch_prepare(&run.launch, options, error);
+    if (status != 0) {
+        cli_error("%s", error);
+        return status;
+    }
+    if (run.launch.warning[0] != '\0')
+        cli_error("%s", run.launch.warning);
+    const char *log = NULL;
+    if (options->live && !cli_batch(options)) {
+        snprintf(output, sizeof output, "memtop-run-%d.log", (int)getpid());
+        log = options->output ? options->output : output;
+    }
+    sigset_t before;
+    int signals = open_signals(&before);
+    run.start_ns = monotonic_ns();
+    run.pid = launch_start(&run.launch, &before, log, error);
+    if (run.pid < 0) {
+        cli_error("%s", error);
+        return run.launch.status;
+    }
+    if (log)
+        watch_live(&run, options, signals);
+    wait_for_end(&run, signals, options->interval_seconds < 0.5 ? options->interval_seconds : 0.5);
+    run.end_ns = monotonic_ns();
+    if (run.watching) {
+        char ignored[VIEW_ERROR_SIZE];
+        cli_missing_names();
+        watch_tick(&run.watch, false, ignored);
+    }
+    struct summary summary = {.argument = options->arguments,
+                              .argument_count = options->argument_count,
+                              .status = run.status,
+                              .usage = &run.usage,
+                              .wall_seconds = (double)(run.end_ns - run.start_ns) / 1e9,
+                              .watch = run.watching ? &run.watch : NULL,
+                              .log = log,
+                              .why_none = run.launch.warning};
+    summary_print(&summary, options->json, stderr);
+    if (run.watching)
+        watch_close(&run.watch);
+    close(signals);
+    return exit_status(run.status);
+}

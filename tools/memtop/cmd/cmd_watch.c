@@ -1,0 +1,136 @@
+/* memtop TARGET, and memtop alone: the list, from which one is chosen. */
+#include "cli.h"
+#include "ui/fleet.h"
+#include "ui/live_view.h"
+#include "ui/report.h"
+#include "ui/term.h"
+#include "ui/wait.h"
+#include "series/watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH_SITES = 20 };
+
+static void sleep_seconds(double seconds)
+{
+    struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
+static int watch_batch(const struct target *target, const struct options *options)
+{
+    struct watch watch;
+    char error[VIEW_ERROR_SIZE];
+    if (watch_open(&watch, target, false, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    cli_missing_names();
+    int status = EXIT_DONE;
+    for (long i = 0; options->count == 0 || i < options->count; i++) {
+        if (i > 0) {
+            sleep_seconds(options->interval_seconds);
+            if (watch_tick(&watch, false, error)) {
+                cli_error("%s", error);
+                status = EXIT_FAILED;
+                break;
+            }
+        }
+        if (options->json) {
+            char *text = report_json_text(&watch, BATCH_SITES);
+            printf("%s\n", text ? text : "{}");
+            free(text);
+        } else {
+            printf("%s", i > 0 ? "\n" : "");
+            report_text(stdout, &watch, BATCH_SITES);
+        }
+        int flushed = cli_flush();
+        if (flushed != EXIT_DONE) {
+            status = flushed == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
+            break;
+        }
+        if (watch.source.state != SOURCE_LIVE)
+            break;
+    }
+    watch_close(&watch);
+    return status;
+}
+
+/* `awaited`: there is no segment yet; `message` says why. */
+static int watch_live(struct target *target, bool awaited, char message[TARGET_MESSAGE_SIZE],
+                      const struct options *options)
+{
+    char error[VIEW_ERROR_SIZE];
+    if (!term_open(options->color, error)) {
+        cli_error("%s", error);
+        return EXIT_FAILED;
+    }
+    enum wait_end wait = awaited ? wait_live(target, options, message) : WAIT_FOUND;
+    enum live_end end = LIVE_QUIT;
+    if (wait == WAIT_FOUND)
+        end = live_watch(target, options, false, error);
+    term_close();
+    if (wait == WAIT_OVER)
+        cli_error("%s", message);
+    if (end == LIVE_FAILED)
+        cli_error("%s", error);
+    return wait == WAIT_OVER || end == LIVE_FAILED ? EXIT_FAILED
+           : term_signal()                         ? 128 + term_signal()
+                                                   : EXIT_DONE;
+}
+
+int command_watch(const struct options *options)
+{
+    if (options->argument_count == 0)
+        return command_list(options);
+    struct target target;
+    struct targets matches;
+    char message[TARGET_MESSAGE_SIZE];
+    int status = target_resolve(options->arguments[0], &target, message, &matches);
+    bool batch = cli_batch(options), awaited = status == 1 && target.pid != 0;
+    if (awaited && batch && wait_batch(&target, message) == WAIT_FOUND) {
+        awaited = false;
+        status = 0;
+    }
+    const char *command = cli_nearest_command(options->arguments[0]);
+    size_t said = strlen(message);
+    if (status == 1 && !awaited && command)
+        snprintf(message + said, sizeof message - said, "; or is memtop %s meant?", command);
+    if (status != 0 && (batch || !awaited))
+        cli_targets(message, &matches);
+    targets_fini(&matches);
+    if (batch)
+        return status == 0 ? watch_batch(&target, options) : status;
+    return status == 0 || awaited ? watch_live(&target, awaited, message, options) : status;
+}
+
+int command_list(const struct options *options)
+{
+    char error[VIEW_ERROR_SIZE];
+    if (!cli_batch(options)) {
+        if (!term_open(options->color, error)) {
+            cli_error("%s", error);
+            return EXIT_FAILED;
+        }
+        enum live_end end = fleet_watch(options, error);
+        term_close();
+        if (end == LIVE_FAILED)
+            cli_error("%s", error);
+        return end == LIVE_FAILED ? EXIT_FAILED : term_signal() ? 128 + term_signal() : EXIT_DONE;
+    }
+    /* Once, unless more is asked for. */
+    long count = options->count > 0 ? options->count : options->interval_given ? 0 : 1;
+    for (long i = 0; count == 0 || i < count; i++) {
+        if (i > 0)
+            sleep_seconds(options->interval_seconds);
+        int status = command_ps(options);
+        int flushed = status == EXIT_DONE ? cli_flush() : status;
+        if (flushed != EXIT_DONE)
+            return flushed == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
+    }
+    return EXIT_DONE;
+}

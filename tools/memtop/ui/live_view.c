@@ -1,0 +1,397 @@
+#include "live_view.h"
+
+#include "panel.h"
+#include "report.h"
+#include "target/save.h"
+#include "term.h"
+#include "series/watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROWS_NAMED = 2000 }; /* sites that a filter looks through */
+
+struct live {
+    struct watch watch;
+    struct wish wish;
+    struct screen screen;
+    uint32_t *rows;
+    size_t room;
+    uint64_t cursor_key;  /* the site the cursor is on: it stays there when the order changes */
+    uint32_t members[64]; /* the stacks of that site */
+    bool cursor_set;
+};
+
+struct wish live_wish(const struct options *options)
+{
+    return (struct wish){.order = SITES_BY_GROWTH,
+                         .interval_seconds = options->interval_seconds,
+                         .span_seconds = 120,
+                         .cursor = -1};
+}
+
+static double step(double value, const double *steps, size_t count, int direction)
+{
+    if (direction > 0) {
+        for (size_t i = 0; i < count; i++)
+            if (steps[i] > value * 1.001)
+                return steps[i];
+    } else {
+        for (size_t i = count; i > 0; i--)
+            if (steps[i - 1] < value * 0.999)
+                return steps[i - 1];
+    }
+    return value;
+}
+
+bool live_common_key(struct wish *wish, enum charset *charset, int key, int64_t now_ns)
+{
+    static const double intervals[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60};
+    static const double spans[] = {30, 60, 120, 300, 900, 3600, 7200};
+    const size_t interval_count = sizeof intervals / sizeof intervals[0];
+    const size_t span_count = sizeof spans / sizeof spans[0];
+    switch (key) {
+    case '?':
+    case 'h':
+    case TERM_HELP:
+        wish->pane = PANE_HELP;
+        return true;
+    case ' ':
+    case 'Z':
+        wish->paused = !wish->paused;
+        wish->frozen_ns = now_ns;
+        return true;
+    case '+': /* more often */
+        wish->interval_seconds = step(wish->interval_seconds, intervals, interval_count, -1);
+        return true;
+    case '-':
+        wish->interval_seconds = step(wish->interval_seconds, intervals, interval_count, 1);
+        return true;
+    case '[':
+        wish->span_chosen = true;
+        wish->span_seconds = step(wish->span_seconds, spans, span_count, -1);
+        return true;
+    case ']':
+        wish->span_chosen = true;
+        wish->span_seconds = step(wish->span_seconds, spans, span_count, 1);
+        return true;
+    case 'c':
+        *charset = term_charset(*charset == CHARSET_BRAILLE ? CHARSET_BLOCK
+                                : *charset == CHARSET_BLOCK ? CHARSET_ASCII
+                                                            : CHARSET_BRAILLE);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool matches(const struct live *live, uint32_t place)
+{
+    const struct stack_names *names =
+        names_find(live->watch.names, live->watch.sites.group[place].stack);
+    return names && names->label && strcasestr(names->label, live->wish.filter);
+}
+
+/* The sites in the order wished, the filter applied, the cursor where its site went. */
+static void arrange(struct live *live)
+{
+    struct sites *sites = &live->watch.sites;
+    struct wish *wish = &live->wish;
+    if (sites->count > live->room) {
+        uint32_t *grown = realloc(live->rows, sites->count * 2 * sizeof grown[0]);
+        if (grown) {
+            live->rows = grown;
+            live->room = sites->count * 2;
+        }
+    }
+    bool filtered = wish->filter[0] != '\0';
+    size_t count =
+        watch_sites(&live->watch, wish->order, live->rows, live->room, filtered ? ROWS_NAMED : 0);
+    if (filtered) {
+        size_t kept = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (matches(live, live->rows[i]))
+                live->rows[kept++] = live->rows[i];
+        }
+        count = kept;
+    }
+    wish->rows = live->rows;
+    wish->row_count = count;
+    int place = -1;
+    for (size_t i = 0; live->cursor_set && i < count && place < 0; i++)
+        if (sites->group[live->rows[i]].key == live->cursor_key)
+            place = (int)i;
+    if (live->cursor_set && place < 0 && wish->cursor >= 0) /* filtered away */
+        place = wish->cursor < (int)count ? wish->cursor : (int)count - 1;
+    wish->cursor = place;
+    if (place >= 0)
+        live->cursor_key = sites->group[live->rows[place]].key;
+    wish->members = live->members;
+    wish->member_count = place >= 0 && wish->pane == PANE_STACK
+                             ? sites_members(sites, live->cursor_key, wish->order, live->members,
+                                             sizeof live->members / sizeof live->members[0])
+                             : 0;
+    if (wish->member >= wish->member_count)
+        wish->member = 0;
+    if (wish->member_count > 0)
+        names_want(live->watch.names, &live->watch.source.snapshot,
+                   sites->site[live->members[wish->member]].stack);
+}
+
+/* Keeps the cursor in sight, and asks for the names of what is in sight: the top row last, as the
+ * last asked for goes first. */
+static void scroll(struct live *live)
+{
+    struct wish *wish = &live->wish;
+    struct layout layout =
+        panels_layout(live->screen.rows, live->screen.cols, &live->watch.model, wish);
+    size_t shown = layout.sites.rows > 1 ? (size_t)layout.sites.rows - 1 : 1;
+    if (wish->cursor >= 0) {
+        size_t cursor = (size_t)wish->cursor;
+        if (cursor < wish->first_row)
+            wish->first_row = cursor;
+        if (cursor >= wish->first_row + shown)
+            wish->first_row = cursor - shown + 1;
+    } else {
+        wish->first_row = 0;
+    }
+    if (wish->first_row + shown > wish->row_count)
+        wish->first_row = wish->row_count > shown ? wish->row_count - shown : 0;
+    for (size_t i = shown; i > 0; i--)
+        if (wish->first_row + i - 1 < wish->row_count)
+            names_want(live->watch.names, &live->watch.source.snapshot,
+                       live->watch.sites.group[wish->rows[wish->first_row + i - 1]].stack);
+}
+
+static void move_cursor(struct live *live, long by)
+{
+    struct wish *wish = &live->wish;
+    if (wish->row_count == 0)
+        return;
+    long to = wish->cursor < 0 ? (by > 0 ? 0 : (long)wish->row_count - 1) : wish->cursor + by;
+    to = to < 0 ? 0 : to >= (long)wish->row_count ? (long)wish->row_count - 1 : to;
+    wish->cursor = (int)to;
+    wish->stack_scroll = 0;
+    wish->member = 0;
+    live->cursor_key = live->watch.sites.group[wish->rows[to]].key;
+    live->cursor_set = true;
+}
+
+/* memtop-PID-TIME.pb.gz and .json in the working directory. */
+static void save_both(struct live *live)
+{
+    char base[64], path[96], error[VIEW_ERROR_SIZE], stamp[32];
+    time_t now = time(NULL);
+    struct tm local;
+    localtime_r(&now, &local);
+    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local);
+    snprintf(base, sizeof base, "memtop-%d-%s", (int)live->watch.source.target.pid, stamp);
+    snprintf(path, sizeof path, "%s.pb.gz", base);
+    int result = save_profile(&live->watch.source, path, -1, NULL, error);
+    if (result == 0) {
+        snprintf(path, sizeof path, "%s.json", base);
+        char *text = report_json_text(&live->watch, 50);
+        result = text ? save_file(path, text, strlen(text), error) : -1;
+        if (!text)
+            snprintf(error, sizeof error, "out of memory");
+        free(text);
+    }
+    if (result == 0)
+        snprintf(live->wish.message, sizeof live->wish.message, "saved %s.pb.gz and %s.json", base,
+                 base);
+    else
+        snprintf(live->wish.message, sizeof live->wish.message, "not saved: %s", error);
+}
+
+static void filter_key(struct live *live, int key)
+{
+    struct wish *wish = &live->wish;
+    size_t length = strlen(wish->filter);
+    if (key == TERM_ENTER) {
+        wish->typing = false;
+    } else if (key == TERM_ESCAPE) {
+        wish->typing = false;
+        wish->filter[0] = '\0';
+    } else if (key == TERM_BACKSPACE) {
+        if (length > 0)
+            wish->filter[length - 1] = '\0';
+    } else if (key >= ' ' && key < 0x7f && length + 1 < sizeof wish->filter) {
+        wish->filter[length] = (char)key;
+        wish->filter[length + 1] = '\0';
+    }
+}
+
+/* False: the user leaves the view. */
+static bool handle_key(struct live *live, int key, bool *quit)
+{
+    struct wish *wish = &live->wish;
+    if (key == TERM_QUIT) {
+        *quit = true;
+        return false;
+    }
+    if (key == TERM_NONE || key == TERM_RESIZE)
+        return true;
+    wish->message[0] = '\0';
+    if (wish->pane == PANE_HELP) {
+        wish->pane = PANE_NONE;
+        return true;
+    }
+    if (wish->typing) {
+        filter_key(live, key);
+        return true;
+    }
+    if (live_common_key(wish, &live->screen.charset, key, live->watch.model.now_ns))
+        return true;
+    long page = live->screen.rows / 3;
+    switch (key) {
+    case 'q':
+        return false;
+    case TERM_ESCAPE:
+        if (wish->pane != PANE_NONE)
+            wish->pane = PANE_NONE;
+        else if (wish->filter[0] != '\0')
+            wish->filter[0] = '\0';
+        else
+            live->cursor_set = false, wish->cursor = -1;
+        break;
+    case TERM_LEFT:
+    case TERM_RIGHT:
+        if (wish->pane == PANE_STACK && wish->member_count > 0) {
+            size_t step_by = key == TERM_RIGHT ? 1 : wish->member_count - 1;
+            wish->member = (wish->member + step_by) % wish->member_count;
+            wish->stack_scroll = 0;
+            break;
+        }
+        wish->order = (wish->order + (key == TERM_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
+        break;
+    case '<':
+    case ',':
+        wish->order = wish->order == 0 ? SITES_ORDERS - 1 : wish->order - 1;
+        break;
+    case '>':
+    case '.':
+        wish->order = (wish->order + 1) % SITES_ORDERS;
+        break;
+    case '/':
+        wish->typing = true;
+        break;
+    case 's':
+        save_both(live);
+        break;
+    case TERM_UP:
+    case 'k':
+        move_cursor(live, -1);
+        break;
+    case TERM_DOWN:
+    case 'j':
+        move_cursor(live, 1);
+        break;
+    case TERM_PAGE_UP:
+        if (wish->pane == PANE_STACK)
+            wish->stack_scroll -= wish->stack_scroll < 4 ? wish->stack_scroll : 4;
+        else
+            move_cursor(live, -page);
+        break;
+    case TERM_PAGE_DOWN:
+        if (wish->pane == PANE_STACK)
+            wish->stack_scroll += 4;
+        else
+            move_cursor(live, page);
+        break;
+    case TERM_HOME:
+        move_cursor(live, -(long)wish->row_count);
+        break;
+    case TERM_END:
+        move_cursor(live, (long)wish->row_count);
+        break;
+    case TERM_ENTER:
+        if (wish->cursor < 0)
+            move_cursor(live, 1);
+        wish->pane = wish->pane == PANE_STACK || wish->cursor < 0 ? PANE_NONE : PANE_STACK;
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+static void redraw(struct live *live)
+{
+    int rows, cols;
+    term_size(&rows, &cols);
+    screen_resize(&live->screen, rows, cols);
+    names_take(live->watch.names);
+    arrange(live);
+    scroll(live);
+    if (!live->wish.span_chosen) { /* as much as is known, half a minute to five */
+        double known = history_seconds(&live->watch.history);
+        live->wish.span_seconds = known < 30 ? 30 : known > 300 ? 300 : known;
+    }
+    panels_draw(&live->screen, &live->watch.model, &live->wish);
+    term_show(&live->screen);
+}
+
+/* The process has exec'ed and keeps another segment now: goes on with that one. */
+static void follow_replaced(struct live *live)
+{
+    struct targets targets;
+    struct watch fresh;
+    char error[VIEW_ERROR_SIZE];
+    if (targets_scan(&targets) != 0)
+        return;
+    for (size_t i = 0; i < targets.count; i++) {
+        const struct target *target = &targets.target[i];
+        if (target->pid != live->watch.source.target.pid || target->state != TARGET_LIVE ||
+            target->ino == live->watch.source.target.ino ||
+            watch_open(&fresh, target, true, error) != 0)
+            continue;
+        watch_close(&live->watch);
+        live->watch = fresh;
+        watch_moved(&live->watch);
+        live->cursor_set = false;
+        live->wish.cursor = -1;
+        snprintf(live->wish.message, sizeof live->wish.message, "it runs another program now: %s",
+                 target->name);
+        break;
+    }
+    targets_fini(&targets);
+}
+
+enum live_end live_watch(const struct target *target, const struct options *options, bool back,
+                         char error[VIEW_ERROR_SIZE])
+{
+    struct live live = {.wish = live_wish(options)};
+    if (watch_open(&live.watch, target, true, error))
+        return LIVE_FAILED;
+    live.screen.charset = term_charset(options->charset);
+    enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
+    bool quit = false;
+    /* It was read when it was opened. */
+    int64_t next_ns = monotonic_ns() + (int64_t)(live.wish.interval_seconds * 1e9);
+    for (;;) {
+        int64_t now = monotonic_ns();
+        if (now >= next_ns) {
+            if (watch_tick(&live.watch, live.wish.paused, error)) {
+                /* the file was cut under us: what was read stays on the screen */
+                snprintf(live.wish.message, sizeof live.wish.message, "%s", error);
+            }
+            if (live.watch.source.state == SOURCE_REPLACED && !live.wish.paused)
+                follow_replaced(&live);
+            next_ns = now + (int64_t)(live.wish.interval_seconds * 1e9);
+        }
+        redraw(&live);
+        int64_t wait_ms = (next_ns - monotonic_ns()) / 1000000 + 1;
+        double before = live.wish.interval_seconds;
+        int key = term_key(wait_ms < 0 ? 0 : (int)wait_ms, names_fd(live.watch.names));
+        if (!handle_key(&live, key, &quit))
+            break;
+        if (live.wish.interval_seconds != before)
+            next_ns = monotonic_ns();
+    }
+    watch_close(&live.watch);
+    screen_fini(&live.screen);
+    free(live.rows);
+    return quit ? LIVE_QUIT : end;
+}

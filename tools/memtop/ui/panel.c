@@ -1,0 +1,336 @@
+#include "panel.h"
+
+#include "series/losses.h"
+#include "series/units.h"
+#include "view/gctrace.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void draw_title(struct screen *screen, struct rect area, const struct model *model,
+                       const struct wish *wish)
+{
+    enum { MEMTOP, IDENTITY, STATE, TITLE, LOGS, OPTIONS, EVERY, PAUSED, PARTS };
+    /* What is there before the others where not all of it fits. */
+    static const int importance[PARTS] = {STATE, PAUSED, IDENTITY, MEMTOP,
+                                          LOGS,  EVERY,  TITLE,    OPTIONS};
+    char logs[64] = "", every[64] = "";
+    if (model->logs > 1)
+        snprintf(logs, sizeof logs, "program %zu of %zu: tab", model->log + 1, model->logs);
+    if (model->alive && !wish->paused)
+        snprintf(every, sizeof every, "every %gs", wish->interval_seconds);
+    const struct {
+        const char *text;
+        enum style style;
+    } parts[PARTS] = {
+        [MEMTOP] = {"memtop", STYLE_TITLE},
+        [IDENTITY] = {model->identity, STYLE_BOLD},
+        [STATE] = {model->state, model->alive && !model->stopped ? STYLE_HEAP : STYLE_WARN},
+        [TITLE] = {model->title, STYLE_NORMAL},
+        [LOGS] = {logs, STYLE_DIM},
+        [OPTIONS] = {model->header ? model->header->options : "", STYLE_DIM},
+        [EVERY] = {every, STYLE_DIM},
+        [PAUSED] = {wish->paused ? " PAUSED " : "", STYLE_SELECTED},
+    };
+    int width[PARTS] = {0}, left = area.cols;
+    for (int i = 0; i < PARTS; i++) {
+        int part = importance[i], gap = left < area.cols ? 2 : 0;
+        int wanted = screen_width(screen, parts[part].text);
+        /* These two may be cut; the others are there or not. */
+        if (wanted + gap > left && (part == IDENTITY || (part == TITLE && left >= 20)))
+            wanted = left - gap;
+        if (wanted <= 0 || wanted + gap > left)
+            continue;
+        width[part] = wanted;
+        left -= wanted + gap;
+    }
+    for (int part = 0, col = 0; part < PARTS; part++) {
+        if (width[part] == 0)
+            continue;
+        if (part == EVERY || part == PAUSED) /* on the right */
+            col = area.cols - width[part];
+        struct rect place = {area.row, area.col + col, 1, width[part]};
+        screen_text_cut(screen, place, 0, 0, parts[part].style, parts[part].text);
+        col += width[part] + 2;
+    }
+}
+
+/* "name value" pairs, as many as fit. */
+struct figures {
+    struct screen *screen;
+    struct rect area;
+    int row, col;
+};
+
+/* False: it does not fit. */
+static bool figure(struct figures *figures, enum style style, const char *name, const char *value)
+{
+    struct screen *screen = figures->screen;
+    int width = screen_width(screen, name) + 1 + screen_width(screen, value);
+    int start = figures->col + (figures->col > 0 ? 2 : 0);
+    if (start + width > figures->area.cols)
+        return false;
+    int col = screen_text(screen, figures->area, figures->row, start, STYLE_DIM, name);
+    figures->col = screen_text(screen, figures->area, figures->row, col + 1, style, value);
+    return true;
+}
+
+static void draw_program_figures(struct figures *figures, const struct model *model,
+                                 const struct wish *wish)
+{
+    char text[UNITS_SIZE], line[64];
+    const struct md_counters *counters = &model->header->counters;
+    int64_t now_ns = wish->paused ? wish->frozen_ns : model->now_ns;
+    double heap = history_value(model->history, HISTORY_HEAP, now_ns);
+    figure(figures, STYLE_BOLD, "heap", units_bytes(text, heap));
+    if (model->growth_seconds >= 1) {
+        double share = model->growth_bytes / fmax(heap, 1);
+        snprintf(line, sizeof line, "%s/%.0fs", units_growth(text, model->growth_bytes),
+                 model->growth_seconds);
+        figure(figures,
+               share >= 0.1    ? STYLE_BAD
+               : share >= 0.01 ? STYLE_WARN
+                               : STYLE_NORMAL,
+               "grew", line);
+    }
+    figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
+    figure(figures, STYLE_NORMAL, "rss",
+           units_bytes(text, history_value(model->history, HISTORY_RSS, now_ns)));
+    char count[UNITS_SIZE];
+    snprintf(line, sizeof line, "%s%s", model->objects_counted ? "" : "~",
+             units_count(count, model->live_objects));
+    figure(figures, STYLE_NORMAL, "objects", line);
+    snprintf(line, sizeof line, "%s%s/s", model->alloc_bound ? "<" : "",
+             units_bytes(text, model->alloc_rate));
+    figure(figures, STYLE_NORMAL, "alloc", isnan(model->alloc_rate) ? "-" : line);
+    snprintf(line, sizeof line, "%s%s/s", model->free_bound ? "<" : "",
+             units_bytes(text, model->free_rate));
+    figure(figures, STYLE_NORMAL, "free", isnan(model->free_rate) ? "-" : line);
+    figure(figures, STYLE_DIM, "own", units_bytes(text, (double)counters->own_bytes));
+}
+
+static void draw_losses(struct figures *figures, const struct loss losses[LOSSES])
+{
+    char count[UNITS_SIZE], name[32];
+    for (int i = 0; i < LOSSES; i++) {
+        snprintf(name, sizeof name, "lost %s", losses[i].what);
+        if (losses[i].count > 0)
+            figure(figures, STYLE_WARN, name, units_count(count, (double)losses[i].count));
+    }
+}
+
+static void draw_reasons(struct figures *figures, const struct loss losses[LOSSES])
+{
+    char name[32];
+    for (int i = 0; i < LOSSES; i++) {
+        snprintf(name, sizeof name, "%s:", losses[i].what);
+        if (losses[i].count > 0)
+            figure(figures, STYLE_WARN, name, losses[i].why);
+    }
+}
+
+static void draw_cycle_figures(struct figures *figures, const struct model *model)
+{
+    char text[UNITS_SIZE], other[UNITS_SIZE], line[96];
+    const struct trace *trace = model->trace;
+    if (trace->cycles == 0) {
+        bool gc = model->header && (model->header->flags & MD_FLAG_GC);
+        if (model->header &&
+            !figure(figures, STYLE_DIM, "cycles",
+                    gc ? "none yet: memtop gc asks for one"
+                       : "none: it was started without MEMDEBUG=gc=ready or observe"))
+            figure(figures, STYLE_DIM, "cycles", gc ? "none yet" : "none");
+        return;
+    }
+    uint64_t cycles = model->header ? model->header->counters.cycles : trace->cycles;
+    figure(figures, STYLE_NORMAL, "cycles", units_count(text, (double)cycles));
+    figure(figures, STYLE_NORMAL, "reachable", units_bytes(text, (double)trace->reachable_last));
+    double goal = model->header ? (double)model->header->heap_goal_bytes : (double)trace->goal_last;
+    if (goal > 0 && goal < 0x1p50)
+        figure(figures, STYLE_NORMAL, "goal", units_bytes(text, goal));
+    if (trace->unreachable_known) {
+        snprintf(line, sizeof line, "%s (%s)",
+                 units_count(text, (double)trace->unreachable_objects),
+                 units_bytes(other, (double)trace->unreachable_bytes));
+        figure(figures, trace->unreachable_objects > 0 ? STYLE_WARN : STYLE_NORMAL, "unreachable",
+               line);
+    }
+    figure(figures, STYLE_NORMAL, "pause", units_pause(text, trace->pause_last_ns));
+    figure(figures, STYLE_NORMAL, "p99", units_pause(text, model->pauses.p99_ns));
+    figure(figures, STYLE_NORMAL, "max", units_pause(text, model->pauses.max_ns));
+    snprintf(line, sizeof line, "%" PRIu32 "%%", trace->utilization_percent);
+    figure(figures, STYLE_NORMAL, "gc cpu", line);
+    if (trace->skips > 0)
+        figure(figures, STYLE_WARN, "skipped", units_count(text, (double)trace->skips));
+}
+
+static void draw_figures(struct screen *screen, struct rect area, const struct model *model,
+                         const struct wish *wish)
+{
+    struct figures figures = {.screen = screen, .area = area};
+    if (!model->header) {
+        draw_cycle_figures(&figures, model);
+        return;
+    }
+    draw_program_figures(&figures, model, wish);
+    if (area.rows < 2)
+        return;
+    figures.row = 1;
+    figures.col = 0;
+    struct loss losses[LOSSES];
+    losses_of(&model->header->counters, model->torn, losses);
+    draw_losses(&figures, losses); /* first: they say how far the rest can be trusted */
+    draw_cycle_figures(&figures, model);
+    draw_reasons(&figures, losses); /* last: help and memtop -b have them too */
+}
+
+static void draw_lines(struct screen *screen, struct rect area, const struct model *model,
+                       const struct wish *wish)
+{
+    (void)wish;
+    /* The newest at the bottom, where a log has it. */
+    for (int row = 0; row < area.rows; row++) {
+        const struct md_cycle *cycle = trace_recent(model->trace, (size_t)(area.rows - 1 - row));
+        char line[GCTRACE_LINE_SIZE];
+        if (!cycle)
+            continue;
+        trace_line(model->trace, cycle, area.cols, line, sizeof line);
+        bool newest = row == area.rows - 1;
+        screen_text_cut(screen, area, row, 0,
+                        cycle->flags & MD_CYCLE_SKIPPED ? STYLE_WARN
+                        : newest                        ? STYLE_NORMAL
+                                                        : STYLE_DIM,
+                        line);
+    }
+}
+
+void panel_draw_keys(struct screen *screen, struct rect area, const char *const *keys)
+{
+    screen_fill(screen, area, STYLE_NORMAL);
+    int col = 0;
+    for (; keys[0]; keys += 2) {
+        int width = screen_width(screen, keys[0]) + 1 + screen_width(screen, keys[1]);
+        if (col + (col > 0 ? 2 : 0) + width > area.cols)
+            break;
+        col += col > 0 ? 2 : 0;
+        col = screen_text(screen, area, 0, col, STYLE_KEY, keys[0]);
+        col = screen_text(screen, area, 0, col + 1, STYLE_DIM, keys[1]);
+    }
+}
+
+static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
+                        const struct wish *wish)
+{
+    static const char *const target_keys[] = {"q",   "quit",  "?",   "help",   "space", "pause",
+                                              "< >", "sort",  "/",   "filter", "enter", "stack",
+                                              "s",   "save",  "[ ]", "span",   "+ -",   "interval",
+                                              "c",   "chars", NULL};
+    static const char *const stack_keys[] = {"esc",    "close", "up dn", "site", "pgup pgdn",
+                                             "scroll", "q",     "quit",  NULL};
+    static const char *const log_keys[] = {"q",   "quit",         "?",   "help", "space", "pause",
+                                           "tab", "next program", "[ ]", "span", "c",     "chars",
+                                           NULL};
+    if (wish->typing) {
+        screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", wish->filter);
+        screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
+    } else if (wish->message[0] != '\0') {
+        screen_text_cut(screen, area, 0, 0, STYLE_BOLD, wish->message);
+    } else {
+        panel_draw_keys(screen, area,
+                        !model->sites              ? log_keys
+                        : wish->pane == PANE_STACK ? stack_keys
+                                                   : target_keys);
+    }
+}
+
+#define PLACE(field)                                                                               \
+    static struct rect place_##field(const struct layout *layout)                                  \
+    {                                                                                              \
+        return layout->field;                                                                      \
+    }
+PLACE(title)
+PLACE(figures)
+PLACE(heap)
+PLACE(rate)
+PLACE(pauses)
+PLACE(sites)
+PLACE(detail)
+PLACE(lines)
+PLACE(footer)
+
+const struct panel panels[] = {
+    {"title", place_title, draw_title},          {"figures", place_figures, draw_figures},
+    {"heap", place_heap, panel_draw_heap},       {"rate", place_rate, panel_draw_rate},
+    {"pauses", place_pauses, panel_draw_pauses}, {"sites", place_sites, panel_draw_sites},
+    {"stack", place_detail, panel_draw_stack},   {"lines", place_lines, draw_lines},
+    {"footer", place_footer, draw_footer},
+};
+const size_t panel_count = sizeof panels / sizeof panels[0];
+
+struct layout panels_layout(int rows, int cols, const struct model *model, const struct wish *wish)
+{
+    return layout_make(rows, cols,
+                       (struct layout_wish){.sites = model->sites != NULL,
+                                            .cycles = model->trace->kept_count > 0,
+                                            .rate = model->sites != NULL,
+                                            .detail = wish->pane == PANE_STACK});
+}
+
+void panel_draw_too_small(struct screen *screen)
+{
+    screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD,
+                  "terminal too small: %dx%d, need %dx%d", screen->cols, screen->rows,
+                  LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
+}
+
+void panel_draw_help(struct screen *screen, struct rect area)
+{
+    static const char *const lines[][2] = {
+        {"q F10", "quit"},
+        {"? F1", "this page"},
+        {"space", "pause the view; the history goes on"},
+        {"< >", "sort by the column on the left, on the right"},
+        {"up down", "choose a call site; enter shows its stacks,"},
+        {"", "left and right the next one of them"},
+        {"/", "filter call sites; esc clears"},
+        {"[ ]", "charts over a shorter, a longer time"},
+        {"+ -", "look more often, less often"},
+        {"s", "save profile (.pb.gz) and figures (.json) here"},
+        {"c", "characters of the charts: braille, block, ascii"},
+        {"tab", "in a log: the next program"},
+        {"GROWTH", "bytes in use now less those a minute ago"},
+        {"NEW", "until that is known: alive, born in the last minute"},
+        {"~ ERROR", "an estimate from samples; its standard error, in use"},
+        {"(N)", "N stacks lead there; callers are of the greatest"},
+        {"-  <", "not known; at most, as nothing was published since"},
+        {"lost", "counted; memtop -b TARGET says why and what to do"},
+        {"H C G R", "heap in use, reachable at the last cycle,"},
+        {"", "goal of the next cycle, resident memory"},
+    };
+    screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop " MEMDEBUG_VERSION "   any key goes back");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        screen_text(screen, area, (int)i + 2, 2, STYLE_KEY, lines[i][0]);
+        screen_text(screen, area, (int)i + 2, 11, STYLE_NORMAL, lines[i][1]);
+    }
+}
+
+void panels_draw(struct screen *screen, const struct model *model, const struct wish *wish)
+{
+    screen_fill(screen, screen_all(screen), STYLE_NORMAL);
+    struct layout layout = panels_layout(screen->rows, screen->cols, model, wish);
+    if (layout.too_small) {
+        panel_draw_too_small(screen);
+        return;
+    }
+    if (wish->pane == PANE_HELP) {
+        panel_draw_help(screen, screen_all(screen));
+        return;
+    }
+    for (size_t i = 0; i < panel_count; i++) {
+        struct rect area = panels[i].place(&layout);
+        if (area.rows > 0 && area.cols > 0)
+            panels[i].draw(screen, area, model, wish);
+    }
+}

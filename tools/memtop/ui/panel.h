@@ -1,0 +1,41 @@
+/* The panels of the live view: const descriptors, each a function that draws the model into its
+ * rectangle.  Drawing reads, and changes nothing but cells. */
+#ifndef MEMTOP_PANEL_H
+#define MEMTOP_PANEL_H
+
+#include "layout.h"
+#include "series/model.h"
+
+struct panel {
+    const char *name;
+    struct rect (*place)(const struct layout *layout);
+    void (*draw)(struct screen *screen, struct rect area, const struct model *model,
+                 const struct wish *wish);
+};
+
+extern const struct panel panels[];
+extern const size_t panel_count;
+
+/* Lays out and draws everything. */
+void panels_draw(struct screen *screen, const struct model *model, const struct wish *wish);
+struct layout panels_layout(int rows, int cols, const struct model *model, const struct wish *wish);
+
+/* The lines of `memtop`'s keys: for the help pane and the man page. */
+void panel_draw_help(struct screen *screen, struct rect area);
+/* Shown alone when the screen is too small for anything else. */
+void panel_draw_too_small(struct screen *screen);
+/* Columns of call sites at this width. */
+void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
+                      const struct wish *wish);
+void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,
+                      const struct wish *wish);
+void panel_draw_heap(struct screen *screen, struct rect area, const struct model *model,
+                     const struct wish *wish);
+void panel_draw_rate(struct screen *screen, struct rect area, const struct model *model,
+                     const struct wish *wish);
+void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
+                       const struct wish *wish);
+/* A footer of keys: name, meaning, name, meaning, ..., NULL; what does not fit is left out. */
+void panel_draw_keys(struct screen *screen, struct rect area, const char *const *keys);
+
+#endif

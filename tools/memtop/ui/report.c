@@ -1,0 +1,355 @@
+#include "report.h"
+
+#include "series/losses.h"
+#include "series/site_text.h"
+#include "view/gctrace.h"
+#include "view/plain_text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+json_t *report_number(double value)
+{
+    if (isnan(value) || isinf(value))
+        return json_null();
+    if (value == floor(value) && fabs(value) < 9e15)
+        return json_integer((json_int_t)value);
+    return json_real(value);
+}
+
+/* A string of the segment: what is not UTF-8 becomes '?'. */
+json_t *report_string(const char *text)
+{
+    char clean[1100];
+    plain_text(clean, sizeof clean, text, strlen(text));
+    json_t *string = json_string(clean);
+    if (string)
+        return string;
+    for (char *p = clean; *p; p++)
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+    return json_string(clean);
+}
+
+static double realtime_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
+}
+
+void report_line(FILE *out, json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+    if (text)
+        fprintf(out, "%s\n", text);
+    free(text);
+    json_decref(object);
+}
+
+json_t *report_target_json(const struct target *target)
+{
+    const struct md_header *header = &target->header;
+    const struct md_counters *counters = &header->counters;
+    bool readable = target_readable(target);
+    bool live = target->state == TARGET_LIVE;
+    uint64_t rss;
+    bool rss_known = live && proc_rss(target->pid, &rss);
+    json_t *object = json_object();
+    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "type", json_string("process"));
+    json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
+    json_object_set_new(object, "pid", json_integer(target->pid));
+    json_object_set_new(object, "name", report_string(target->name));
+    json_object_set_new(object, "command", report_string(target->cmdline));
+    json_object_set_new(object, "state", json_string(target_state_name(target)));
+    json_object_set_new(object, "instrumented", json_true());
+    json_object_set_new(object, "uid", json_integer(target->uid));
+    json_object_set_new(object, "segment", report_string(target->path));
+    json_object_set_new(object, "uptime_seconds",
+                        readable ? report_number(header_uptime(header, monotonic_ns(), live))
+                                 : json_null());
+    json_object_set_new(object, "heap_bytes",
+                        readable ? report_number((double)header_inuse(header)) : json_null());
+    json_object_set_new(object, "peak_bytes",
+                        readable ? report_number((double)counters->peak_bytes) : json_null());
+    json_object_set_new(object, "rss_bytes", rss_known ? report_number((double)rss) : json_null());
+    json_object_set_new(object, "cycles",
+                        readable ? report_number((double)counters->cycles) : json_null());
+    json_object_set_new(object, "samples",
+                        readable ? report_number((double)counters->samples) : json_null());
+    static const char *const outputs[] = {[MD_TRACE_STDERR] = "stderr",
+                                          [MD_TRACE_REPLACED] = "replaced stderr",
+                                          [MD_TRACE_FILE] = "gctracefile",
+                                          [MD_TRACE_SEGMENT] = "segment"};
+    const char *output = readable && header->trace_output < sizeof outputs / sizeof outputs[0]
+                             ? outputs[header->trace_output]
+                             : NULL;
+    json_object_set_new(object, "trace_output", output ? json_string(output) : json_null());
+    json_object_set_new(object, "report_kept",
+                        readable ? json_boolean(header->flags & MD_FLAG_REPORT) : json_null());
+    json_object_set_new(object, "error",
+                        target->error[0] ? report_string(target->error) : json_null());
+    return object;
+}
+
+static json_t *stack_json(const struct stack_names *names)
+{
+    json_t *frames = json_array();
+    for (size_t i = 0; names && i < names->frame_count; i++) {
+        const struct name_frame *frame = &names->frames[i];
+        char address[24];
+        snprintf(address, sizeof address, "0x%" PRIx64, frame->address);
+        json_t *object = json_object();
+        json_object_set_new(object, "function",
+                            frame->function[0] ? report_string(frame->function) : json_null());
+        json_object_set_new(object, "file",
+                            frame->file[0] ? report_string(frame->file) : json_null());
+        json_object_set_new(object, "line", frame->line ? json_integer(frame->line) : json_null());
+        json_object_set_new(object, "module",
+                            frame->module[0] ? report_string(frame->module) : json_null());
+        json_object_set_new(object, "module_address", json_string(address));
+        json_object_set_new(object, "inlined", json_boolean(frame->inlined));
+        json_array_append_new(frames, object);
+    }
+    return frames;
+}
+
+static json_t *site_json(struct watch *watch, const struct site *site)
+{
+    const struct sites *sites = &watch->sites;
+    const struct stack_names *names = names_find(watch->names, site->stack);
+    bool growth = sites->growth_seconds > 0;
+    const struct {
+        const char *key, *error_key;
+        bool known;
+        double value, variance;
+    } figures[] = {
+        {"inuse_growth_bytes", "inuse_growth_bytes_error", growth, site->growth_bytes,
+         site->growth_variance},
+        {"young_bytes", "young_bytes_error", sites->samples_known, site->young_bytes,
+         site->young_variance},
+        {"inuse_bytes", "inuse_bytes_error", true, site->inuse_bytes, site->inuse_variance},
+        {"leak_bytes", "leak_bytes_error", sites->leaks_known, site->leak_bytes,
+         site->leak_variance},
+        {"inuse_objects", "inuse_objects_error", true, round(site->inuse_objects),
+         site->objects_variance},
+        {"alloc_bytes", "alloc_bytes_error", true, site->alloc_bytes, site->alloc_variance},
+    };
+    json_t *object = json_object();
+    json_object_set_new(object, "site", report_string(names && names->label ? names->label : "?"));
+    json_object_set_new(object, "exact", json_boolean(sites_exact(sites, site)));
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        double error = sites_error(sites, site, figures[i].variance);
+        json_object_set_new(object, figures[i].key,
+                            report_number(figures[i].known ? figures[i].value : NAN));
+        json_object_set_new(object, figures[i].error_key,
+                            report_number(figures[i].known ? round(error) : NAN));
+    }
+    json_object_set_new(object, "alloc_objects", report_number(round(site->alloc_objects)));
+    json_object_set_new(object, "alloc_bytes_per_second", report_number(site->alloc_rate));
+    json_object_set_new(object, "samples", report_number((double)site->samples));
+    json_object_set_new(object, "stacks", json_integer(site->members));
+    json_object_set_new(object, "stack", stack_json(names));
+    return object;
+}
+
+static json_t *sites_json(struct watch *watch, size_t count)
+{
+    json_t *array = json_array();
+    uint32_t *order = malloc((count + 1) * sizeof order[0]);
+    size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
+    for (size_t i = 0; i < found; i++)
+        json_array_append_new(array, site_json(watch, &watch->sites.group[order[i]]));
+    free(order);
+    return array;
+}
+
+static json_t *last_cycle_json(const struct trace *trace)
+{
+    for (size_t i = 0; i < TRACE_KEPT; i++) {
+        const struct md_cycle *cycle = trace_recent(trace, i);
+        char text[GCTRACE_JSON_SIZE];
+        if (!cycle)
+            break;
+        if ((cycle->flags & MD_CYCLE_SKIPPED) ||
+            gctrace_format_json(GCTRACE_EXACT, cycle, trace->pid, trace->name, text, sizeof text) ==
+                0)
+            continue;
+        json_t *object = json_loads(text, 0, NULL);
+        return object ? object : json_null();
+    }
+    return json_null();
+}
+
+static json_t *losses_json(const struct watch *watch)
+{
+    struct loss losses[LOSSES];
+    json_t *array = json_array();
+    losses_of(&watch->model.header->counters, watch->source.torn, losses);
+    for (int i = 0; i < LOSSES; i++) {
+        if (losses[i].count == 0)
+            continue;
+        json_t *object = json_object();
+        json_object_set_new(object, "what", json_string(losses[i].what));
+        json_object_set_new(object, "count", report_number((double)losses[i].count));
+        json_object_set_new(object, "reason", json_string(losses[i].why));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+char *report_json_text(struct watch *watch, size_t sites)
+{
+    const struct model *model = &watch->model;
+    const struct md_header *header = model->header;
+    const struct md_counters *counters = &header->counters;
+    bool live = watch->source.state == SOURCE_LIVE;
+    bool cycles = watch->trace.cycles > 0;
+    json_t *object = json_object();
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {
+        {"uptime_seconds", header_uptime(header, monotonic_ns(), live)},
+        {"heap_bytes", (double)header_inuse(header)},
+        {"peak_bytes", (double)counters->peak_bytes},
+        {"rss_bytes", live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN},
+        {"reachable_bytes", cycles ? (double)watch->trace.reachable_last : NAN},
+        {"goal_bytes", header->heap_goal_bytes ? (double)header->heap_goal_bytes : NAN},
+        {"live_objects", round(model->live_objects)},
+        {"alloc_bytes", (double)counters->alloc_bytes},
+        {"free_bytes", (double)counters->free_bytes},
+        {"counters_age_seconds",
+         live && counters->publish_ns
+             ? fmax((double)(monotonic_ns() - (int64_t)counters->publish_ns) / 1e9, 0)
+             : NAN},
+        {"alloc_bytes_per_second", model->alloc_bound ? NAN : model->alloc_rate},
+        {"free_bytes_per_second", model->free_bound ? NAN : model->free_rate},
+        {"alloc_objects_per_second", model->alloc_objects_rate},
+        {"own_bytes", (double)counters->own_bytes},
+        {"memprofilerate_bytes", (double)header->memprofilerate},
+        {"samples", (double)counters->samples},
+        {"lost_samples", (double)counters->lost_samples},
+        {"lost_stacks", (double)counters->lost_stacks},
+        {"lost_lines", (double)counters->lost_lines},
+        {"lost_dumps", (double)counters->lost_dumps},
+        {"torn_records", (double)watch->source.torn},
+        {"cycles", (double)counters->cycles},
+        {"skips", (double)counters->skips},
+        {"pause_last_ns", watch->trace.pause_last_ns},
+        {"pause_p50_ns", model->pauses.p50_ns},
+        {"pause_p99_ns", model->pauses.p99_ns},
+        {"pause_max_ns", model->pauses.max_ns},
+        {"unreachable_objects", cycles ? (double)watch->trace.unreachable_objects : NAN},
+        {"unreachable_bytes", cycles ? (double)watch->trace.unreachable_bytes : NAN},
+        {"growth_bytes", model->growth_seconds > 0 ? model->growth_bytes : NAN},
+        {"growth_seconds", model->growth_seconds},
+        {"inuse_growth_seconds", watch->sites.growth_seconds},
+    };
+    json_object_set_new(object, "version", json_integer(REPORT_TARGET_VERSION));
+    json_object_set_new(object, "type", json_string("target"));
+    json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
+    json_object_set_new(object, "pid", json_integer(watch->source.target.pid));
+    json_object_set_new(object, "name", report_string(watch->source.target.name));
+    json_object_set_new(object, "command", report_string(watch->source.target.cmdline));
+    json_object_set_new(object, "state", json_string(source_state_name(&watch->source)));
+    json_object_set_new(object, "options", report_string(header->options));
+    json_object_set_new(object, "live_objects_counted", json_boolean(model->objects_counted));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        json_object_set_new(object, numbers[i].key, report_number(numbers[i].value));
+    json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
+    json_object_set_new(object, "losses", losses_json(watch));
+    json_object_set_new(object, "sites", sites_json(watch, sites));
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_decref(object);
+    return text;
+}
+
+void report_losses(FILE *out, const struct watch *watch, const char *indent)
+{
+    struct loss losses[LOSSES];
+    losses_of(&watch->model.header->counters, watch->source.torn, losses);
+    for (int i = 0; i < LOSSES; i++)
+        if (losses[i].count > 0)
+            fprintf(out, "%slost: %" PRIu64 " %s: %s\n", indent, losses[i].count, losses[i].what,
+                    losses[i].why);
+}
+
+static void rate_text(double rate, bool bound, char text[UNITS_SIZE + 4])
+{
+    char bytes[UNITS_SIZE];
+    if (isnan(rate))
+        snprintf(text, UNITS_SIZE + 4, "-");
+    else
+        snprintf(text, UNITS_SIZE + 4, "%s%s/s", bound ? "<" : "", units_bytes(bytes, rate));
+}
+
+void report_text(FILE *out, struct watch *watch, size_t count)
+{
+    const struct model *model = &watch->model;
+    const struct md_counters *counters = &model->header->counters;
+    const struct sites *sites = &watch->sites;
+    char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE];
+    bool live = watch->source.state == SOURCE_LIVE;
+    fprintf(out, "%s  %s  %s\n", model->identity, model->state, model->header->options);
+    fprintf(out, "heap %s  peak %s  rss %s  objects %s%s  samples %s\n",
+            units_bytes(a, (double)header_inuse(model->header)),
+            units_bytes(b, (double)counters->peak_bytes),
+            units_bytes(c, live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN),
+            model->objects_counted ? "" : "~", units_count(d, model->live_objects),
+            units_count(e, (double)counters->samples));
+    char allocating[UNITS_SIZE + 4], freeing[UNITS_SIZE + 4];
+    rate_text(model->alloc_rate, model->alloc_bound, allocating);
+    rate_text(model->free_rate, model->free_bound, freeing);
+    fprintf(out, "allocated %s  freed %s  now %s and %s\n",
+            units_bytes(a, (double)counters->alloc_bytes),
+            units_bytes(b, (double)counters->free_bytes), allocating, freeing);
+    report_losses(out, watch, "");
+    const struct md_cycle *cycle = trace_recent(&watch->trace, 0);
+    if (cycle) {
+        char line[GCTRACE_LINE_SIZE];
+        fprintf(out, "pause p50 %s p99 %s max %s\n", units_pause(a, model->pauses.p50_ns),
+                units_pause(b, model->pauses.p99_ns), units_pause(c, model->pauses.max_ns));
+        trace_line(&watch->trace, cycle, GCTRACE_LINE_SIZE, line, sizeof line);
+        fprintf(out, "%s\n", line);
+    }
+    uint32_t *order = malloc((count + 1) * sizeof order[0]);
+    size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
+    char heading[32];
+    bool merged = false;
+    if (sites_too_early(sites))
+        snprintf(heading, sizeof heading, "NEW in 60s");
+    else
+        snprintf(heading, sizeof heading, "GROWTH %s", units_age(a, sites->growth_seconds + 0.5));
+    if (found > 0)
+        fprintf(out, "%10s %7s %5s %8s %7s %7s  CALL SITE\n", heading, "IN USE", "ERROR", "OBJECTS",
+                "ALLOC", "LEAKS");
+    else
+        fprintf(out, "%s\n", model->hint ? model->hint : "No samples yet.");
+    for (size_t i = 0; i < found; i++) {
+        const struct site *site = &sites->group[order[i]];
+        char growth[SITE_FIGURE_SIZE], inuse[SITE_FIGURE_SIZE], objects[SITE_FIGURE_SIZE],
+            alloc[SITE_FIGURE_SIZE], leaks[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
+        units_growth(a, sites_key(sites, site, SITES_BY_GROWTH));
+        units_bytes(b, site->inuse_bytes);
+        units_count(c, site->inuse_objects);
+        units_bytes(d, site->alloc_bytes);
+        units_bytes(e, sites->leaks_known ? site->leak_bytes : NAN);
+        site_name_text(watch->names, site, name);
+        char error[UNITS_SIZE];
+        fprintf(out, "%10s %7s %5s %8s %7s %7s  %s\n", site_figure_text(sites, site, a, growth),
+                site_figure_text(sites, site, b, inuse), site_error_text(sites, site, error),
+                site_figure_text(sites, site, c, objects), site_figure_text(sites, site, d, alloc),
+                site_figure_text(sites, site, e, leaks), name);
+        merged = merged || site->members > 1;
+    }
+    if (merged)
+        fprintf(out, SITE_MERGED_NOTE "\n");
+    if (found > 0 && model->leaks_hint)
+        fprintf(out, "%s\n", model->leaks_hint);
+    free(order);
+}
