@@ -13,14 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lint import ROOT, Tap, sources
 
 LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
-MEMTOP = ['target', 'preload', 'series', 'ui', 'cmd']  # folders of tools/memtop
+# Inside tools/memtop, from the bottom: what is read knows nothing of how it is shown.
+MEMTOP = [{'target'}, {'preload', 'series'}, {'ui'}, {'cmd'}, {'memtop'}]
 READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}, 'man': {'man', 'base'}}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 LINES = 600
 
 
-def level(folder):
-    return next((i for i, layer in enumerate(LAYERS) if folder in layer), None)
+def level(folder, layers=LAYERS):
+    return next((i for i, layer in enumerate(layers) if folder in layer), None)
 
 
 def folder_of(path):
@@ -43,6 +44,12 @@ def allowed(source, target):
     return level(target) < level(source) or same
 
 
+def allowed_in_memtop(path, target):
+    parts = path.relative_to(ROOT).parts
+    source = parts[2] if len(parts) > 3 else 'memtop'
+    return source == target or level(target, MEMTOP) < level(source, MEMTOP)
+
+
 def violations(path, text):
     source = folder_of(path)
     found = []
@@ -52,7 +59,11 @@ def violations(path, text):
                 found.append(f'{path}: "{name}" is not in its own folder')
             continue
         target = name.split('/')[0]
-        if target == 'memdebug' or source == 'memtop' and target in MEMTOP:
+        if target == 'memdebug':
+            continue
+        if source == 'memtop' and level(target, MEMTOP) is not None:
+            if not allowed_in_memtop(path, target):
+                found.append(f'{path}: {path.parent.name} includes {name}')
             continue
         if source is not None and not allowed(source, target):
             found.append(f'{path}: {source} includes {name}')
@@ -66,7 +77,9 @@ with Tap() as t:
                        '#include <memdebug/segment.h>\n'), [], 'downward is allowed')
     for line, where in (('gc/gc.h', 'src/prof'), ('malloc/entry.h', 'src/gc'), ('prof/prof.h', 'src/base'),
                         ('segment/segment.h', 'src/view'), ('prof/prof.h', 'tools/memtop'),
-                        ('view/pprof.h', 'src/segment')):
+                        ('view/pprof.h', 'src/segment'), ('ui/screen.h', 'tools/memtop/series'),
+                        ('series/watch.h', 'tools/memtop/preload'), ('cmd/cli.h', 'tools/memtop/ui'),
+                        ('prof/prof.h', 'tools/memtop/cmd')):
         t.equal(len(violations(ROOT / where / 'x.c', f'#include "{line}"\n')), 1,
                 f'{where} may not include {line}')
     files = sources('.c', '.h', '.def', folders=('src', 'tools'))

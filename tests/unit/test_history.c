@@ -1,5 +1,6 @@
-/* tools/memtop/series/history.c: points in time to columns of a chart; rates; quantiles. */
+/* tools/memtop/series/history.c, rate.c: points in time to columns of a chart; rates; quantiles. */
 #include "series/history.h"
+#include "series/rate.h"
 #include "support/tap.h"
 
 #include <math.h>

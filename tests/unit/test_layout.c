@@ -42,8 +42,8 @@ static void test_all_sizes(void)
     for (int rows = 1; rows <= 70; rows++)
         for (int cols = 1; cols <= 200; cols++)
             for (int bits = 0; bits < 16; bits++) {
-                struct layout_wish wish = {bits & 1, bits & 2, bits & 4, bits & 8};
-                struct layout layout = layout_make(rows, cols, wish);
+                struct layout_parts parts = {bits & 1, bits & 2, bits & 4, bits & 8};
+                struct layout layout = layout_make(rows, cols, parts);
                 bool too_small = rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS;
                 small = small && layout.too_small == too_small;
                 if (too_small)
@@ -60,11 +60,11 @@ static void test_all_sizes(void)
                 }
                 named = named && there(layout.title) && there(layout.footer);
                 edges = edges && layout.title.row == 0 && layout.footer.row == rows - 1;
-                if (wish.sites && !wish.detail)
+                if (parts.sites && !parts.detail)
                     sites_shown = sites_shown && layout.sites.rows >= 4;
-                if (wish.sites && wish.detail)
+                if (parts.sites && parts.detail)
                     sites_shown = sites_shown && layout.sites.rows >= 1 && layout.detail.rows >= 2;
-                if (!wish.sites)
+                if (!parts.sites)
                     sites_shown = sites_shown && there(layout.heap) && !there(layout.sites);
             }
     ok(inside, "no panel leaves the screen");
@@ -77,12 +77,12 @@ static void test_all_sizes(void)
 
 static void test_known_sizes(void)
 {
-    struct layout_wish wish = {.sites = true, .cycles = true, .rate = true};
-    struct layout layout = layout_make(24, 80, wish);
+    struct layout_parts parts = {.sites = true, .cycles = true, .rate = true};
+    struct layout layout = layout_make(24, 80, parts);
     ok(there(layout.heap) && there(layout.pauses) && there(layout.rate) && there(layout.lines) &&
            layout.sites.rows >= 6,
        "80x24 has everything");
-    layout = layout_make(15, 60, wish);
+    layout = layout_make(15, 60, parts);
     ok(there(layout.heap) && !there(layout.pauses) && layout.sites.rows >= 4, "60x15 drops panes");
 }
 
@@ -103,7 +103,7 @@ static void test_title(void)
                           .sites = &sites,
                           .history = &history,
                           .trace = &trace};
-    struct wish wish = {.interval_seconds = 1, .span_seconds = 60, .cursor = -1};
+    struct view_state state = {.interval_seconds = 1, .span_seconds = 60, .cursor = -1};
     struct screen screen = {.charset = CHARSET_ASCII};
     static const char *const words[] = {"memtop", "812 redis-server", "live 3m12s", "gctrace=1",
                                         "every 1s"};
@@ -111,9 +111,9 @@ static void test_title(void)
     for (int paused = 0; paused < 2; paused++)
         for (int cols = LAYOUT_LEAST_COLS; cols <= 120; cols++) {
             char row[121], *at = row;
-            wish.paused = paused;
+            state.paused = paused;
             screen_resize(&screen, 12, cols);
-            panels_draw(&screen, &model, &wish);
+            panels_draw(&screen, &model, &state);
             for (int col = 0; col < cols; col++)
                 row[col] = (char)screen.cells[col].ch;
             row[cols] = '\0';
@@ -135,11 +135,11 @@ static void test_title(void)
     ok(there, "who and how it is are in every title, and that it is paused");
     ok(whole, "no part is cut or overwritten");
     ok(all, "a wide one has all");
-    wish.paused = false;
+    state.paused = false;
     snprintf(model.identity, sizeof model.identity, "4194304 a-name-that-is-thirty-one-long");
     snprintf(model.state, sizeof model.state, "stopped, up 3m12s");
     screen_resize(&screen, 12, 40);
-    panels_draw(&screen, &model, &wish);
+    panels_draw(&screen, &model, &state);
     char row[41] = "";
     for (int col = 0; col < 40; col++)
         row[col] = (char)screen.cells[col].ch;
@@ -189,19 +189,19 @@ static void test_draws(void)
                           .growth_seconds = 29};
     header.counters.lost_samples = 3;
     model.pauses = trace_pauses(&trace);
-    struct wish wish = {.interval_seconds = 1, .span_seconds = 60, .cursor = -1};
+    struct view_state state = {.interval_seconds = 1, .span_seconds = 60, .cursor = -1};
     struct screen screen = {0};
     bool title = true;
     for (int rows = 1; rows <= 60; rows += rows < 26 ? 1 : 7)
         for (int cols = 1; cols <= 200; cols += 13)
             for (int bits = 0; bits < 12; bits++) {
                 screen.charset = (enum charset)(CHARSET_BRAILLE + bits % 3);
-                wish.pane = (enum live_pane)(bits / 4);
-                wish.typing = bits == 5;
+                state.pane = (enum live_pane)(bits / 4);
+                state.typing = bits == 5;
                 model.sites = bits == 7 ? NULL : &sites;
                 if (!screen_resize(&screen, rows, cols))
                     continue;
-                panels_draw(&screen, &model, &wish);
+                panels_draw(&screen, &model, &state);
                 if (rows >= 10 && cols >= 40) /* "memtop", or "812" where that has no room */
                     title = title && (screen.cells[0].ch == 'm' || screen.cells[0].ch == '8');
             }

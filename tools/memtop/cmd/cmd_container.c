@@ -1,6 +1,7 @@
 /* memtop container [KEY=VALUE...]: what puts memdebug into a container, as text to copy from.  The
  * lines follow the public documentation of Docker and Kubernetes; nothing is run. */
 #include "cli.h"
+#include "commands.h"
 #include "preload/settings.h"
 
 #include <errno.h>
@@ -153,8 +154,11 @@ static void print_kubernetes(const char *memdebug)
 
 int command_container(const struct options *options)
 {
-    if (!settings_check(options->arguments, options->argument_count))
+    char complaint[SETTINGS_COMPLAINT_SIZE];
+    if (!settings_check(options->arguments, options->argument_count, complaint)) {
+        cli_error("%s", complaint);
         return EXIT_USAGE;
+    }
     char *memdebug = settings_text(options->arguments, options->argument_count);
     if (!memdebug) {
         cli_error("%s", strerror(ENOMEM));

@@ -1,6 +1,7 @@
 /* memtop gc: asks a process for a cycle, waits, prints its line. */
-#include "target/ask.h"
 #include "cli.h"
+#include "commands.h"
+#include "target/ask.h"
 #include "target/discover.h"
 #include "target/source.h"
 #include "view/gctrace.h"
@@ -47,7 +48,7 @@ int command_gc(const struct options *options)
         cli_error("%s", error);
         return EXIT_FAILED;
     }
-    double seconds = options->interval_given ? options->interval_seconds : 10;
+    double seconds = options->interval_given ? options->view.interval_seconds : 10;
     status = EXIT_FAILED;
     if (ask_cycle(&source, seconds, &cycle, error))
         cli_error("%s", error);

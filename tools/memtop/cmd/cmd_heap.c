@@ -1,5 +1,6 @@
 /* memtop heap: a heap profile from a target, as a table, as bytes, or as a file. */
 #include "cli.h"
+#include "commands.h"
 #include "target/discover.h"
 #include "target/save.h"
 #include "target/source.h"

@@ -1,12 +1,13 @@
 /* memtop leaks: what a process leaks, by call stack.  Of one that runs it first asks for two
  * cycles, as a leak is what two could not reach; of a dead one it tells what its last two saw. */
-#include "target/ask.h"
 #include "cli.h"
+#include "commands.h"
+#include "series/units.h"
+#include "target/ask.h"
 #include "target/discover.h"
-#include "ui/report.h"
 #include "target/save.h"
 #include "target/source.h"
-#include "series/units.h"
+#include "ui/report.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -24,7 +25,7 @@ static bool do_cycles(struct source *source, const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
     struct md_cycle cycle;
-    double seconds = options->interval_given ? options->interval_seconds : WAIT_SECONDS;
+    double seconds = options->interval_given ? options->view.interval_seconds : WAIT_SECONDS;
     for (int i = 0, telling = 0; telling < 2 && i < CYCLES_MOST; i++) {
         if (ask_cycle(source, seconds, &cycle, error)) {
             cli_error("%s", error);
@@ -46,12 +47,12 @@ static bool do_cycles(struct source *source, const struct options *options)
 
 static void set_sum(json_t *object, const struct leak_sum *sum)
 {
-    json_object_set_new(object, "bytes", report_number(round(sum->bytes)));
+    json_object_set_new(object, "bytes", ndjson_number(round(sum->bytes)));
     json_object_set_new(object, "bytes_standard_error",
-                        report_number(round(sqrt(sum->bytes_variance))));
-    json_object_set_new(object, "objects", report_number(round(sum->objects)));
+                        ndjson_number(round(sqrt(sum->bytes_variance))));
+    json_object_set_new(object, "objects", ndjson_number(round(sum->objects)));
     json_object_set_new(object, "objects_standard_error",
-                        report_number(round(sqrt(sum->objects_variance))));
+                        ndjson_number(round(sqrt(sum->objects_variance))));
     json_object_set_new(object, "exact", json_boolean(!(sum->objects_variance > 0)));
     json_object_set_new(object, "samples", json_integer((json_int_t)sum->samples));
 }
@@ -59,16 +60,16 @@ static void set_sum(json_t *object, const struct leak_sum *sum)
 static json_t *new_object(const struct source *source, const char *type)
 {
     json_t *object = json_object();
-    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
     json_object_set_new(object, "type", json_string(type));
     json_object_set_new(object, "pid", json_integer(source->target.pid));
-    json_object_set_new(object, "name", report_string(source->target.name));
+    json_object_set_new(object, "name", ndjson_string(source->target.name));
     return object;
 }
 
 static json_t *text_or_null(const char *text)
 {
-    return *text ? report_string(text) : json_null();
+    return *text ? ndjson_string(text) : json_null();
 }
 
 static json_t *frames_json(struct leaks *leaks, uint32_t stack, bool *recursive)
@@ -100,15 +101,15 @@ static json_t *group_json(const struct source *source, struct leaks *leaks,
     json_object_set_new(object, "by", json_string(names[leaks->by]));
     set_sum(object, &sum);
     json_object_set_new(object, "direct_bytes",
-                        report_number(round(group->sum[LEAK_DIRECT].bytes)));
+                        ndjson_number(round(group->sum[LEAK_DIRECT].bytes)));
     json_object_set_new(object, "direct_objects",
-                        report_number(round(group->sum[LEAK_DIRECT].objects)));
+                        ndjson_number(round(group->sum[LEAK_DIRECT].objects)));
     json_object_set_new(object, "size_bytes",
                         group->size ? json_integer((json_int_t)group->size) : json_null());
     json_object_set_new(object, "oldest_seconds",
-                        report_number(fmax(0, now_ds - sum.oldest_ds) / 10));
+                        ndjson_number(fmax(0, now_ds - sum.oldest_ds) / 10));
     json_object_set_new(object, "newest_seconds",
-                        report_number(fmax(0, now_ds - sum.newest_ds) / 10));
+                        ndjson_number(fmax(0, now_ds - sum.newest_ds) / 10));
     json_object_set_new(object, "stacks", json_integer(group->stacks));
     if (leaks->by == LEAKS_BY_STACK) {
         json_object_set_new(object, "kind",
@@ -118,7 +119,7 @@ static json_t *group_json(const struct source *source, struct leaks *leaks,
         json_object_set_new(object, "recursive", json_boolean(recursive));
     } else if (leaks->by != LEAKS_BY_SIZE) {
         const char *key = leaks->by == LEAKS_BY_TYPE ? "type_name" : names[leaks->by];
-        json_object_set_new(object, key, report_string(group->name));
+        json_object_set_new(object, key, ndjson_string(group->name));
     }
     return object;
 }
@@ -130,9 +131,9 @@ static json_t *unsampled_json(const struct leaks *leaks)
         const struct leaks_unsampled *u = &leaks->unsampled[i];
         json_t *object = json_object();
         json_object_set_new(object, "size_bytes",
-                            u->size ? report_number((double)u->size) : json_null());
-        json_object_set_new(object, "objects", report_number((double)u->objects));
-        json_object_set_new(object, "bytes", report_number((double)u->bytes));
+                            u->size ? ndjson_number((double)u->size) : json_null());
+        json_object_set_new(object, "objects", ndjson_number((double)u->objects));
+        json_object_set_new(object, "bytes", ndjson_number((double)u->bytes));
         json_array_append_new(array, object);
     }
     return array;
@@ -142,40 +143,40 @@ static void print_json(const struct source *source, struct leaks *leaks, size_t 
                        double now_ds, FILE *out)
 {
     for (size_t i = 0; i < leaks->group_count && (!count || i < count); i++)
-        report_line(out, group_json(source, leaks, &leaks->groups[i], now_ds));
+        ndjson_line(out, group_json(source, leaks, &leaks->groups[i], now_ds));
     struct leak_sum sum = leaks_total(leaks), rest = leaks_unsampled_sum(leaks);
     json_t *object = new_object(source, "leaks");
     const struct md_cycle *cycle = &leaks->cycle;
     set_sum(object, &sum);
     json_object_set_new(object, "direct_bytes",
-                        report_number(round(leaks->total[LEAK_DIRECT].bytes)));
+                        ndjson_number(round(leaks->total[LEAK_DIRECT].bytes)));
     json_object_set_new(object, "direct_objects",
-                        report_number(round(leaks->total[LEAK_DIRECT].objects)));
+                        ndjson_number(round(leaks->total[LEAK_DIRECT].objects)));
     json_object_set_new(object, "groups", json_integer((json_int_t)leaks->group_count));
-    json_object_set_new(object, "unsampled_bytes", report_number(rest.bytes));
-    json_object_set_new(object, "unsampled_objects", report_number(rest.objects));
+    json_object_set_new(object, "unsampled_bytes", ndjson_number(rest.bytes));
+    json_object_set_new(object, "unsampled_objects", ndjson_number(rest.objects));
     json_object_set_new(object, "unsampled", unsampled_json(leaks));
-    json_object_set_new(object, "suppressed_bytes", report_number(round(leaks->suppressed.bytes)));
+    json_object_set_new(object, "suppressed_bytes", ndjson_number(round(leaks->suppressed.bytes)));
     json_object_set_new(object, "suppressed_objects",
-                        report_number(round(leaks->suppressed.objects)));
+                        ndjson_number(round(leaks->suppressed.objects)));
     json_object_set_new(object, "once_samples", json_integer((json_int_t)leaks->once));
     json_object_set_new(object, "lost_samples", json_integer((json_int_t)leaks->lost_samples));
-    json_object_set_new(object, "memprofilerate_bytes", report_number((double)leaks->rate));
+    json_object_set_new(object, "memprofilerate_bytes", ndjson_number((double)leaks->rate));
     json_object_set_new(object, "cycle", json_integer((json_int_t)cycle->number));
     json_object_set_new(object, "unreachable_objects",
                         json_integer((json_int_t)cycle->unreachable_objects));
     json_object_set_new(object, "unreachable_bytes",
                         json_integer((json_int_t)cycle->unreachable_bytes));
     json_object_set_new(object, "leaked_objects",
-                        leaks->counted ? report_number((double)cycle->leaked_objects)
+                        leaks->counted ? ndjson_number((double)cycle->leaked_objects)
                                        : json_null());
     json_object_set_new(object, "leaked_bytes",
-                        leaks->counted ? report_number((double)cycle->leaked_bytes) : json_null());
+                        leaks->counted ? ndjson_number((double)cycle->leaked_bytes) : json_null());
     json_object_set_new(object, "unreachable_direct_objects",
                         json_integer((json_int_t)cycle->direct_objects));
     json_object_set_new(object, "unreachable_direct_bytes",
                         json_integer((json_int_t)cycle->direct_bytes));
-    report_line(out, object);
+    ndjson_line(out, object);
 }
 
 /* ---- what is wanted ---- */

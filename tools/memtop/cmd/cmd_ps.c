@@ -1,8 +1,9 @@
 /* memtop ps: the instrumented processes, the dead ones marked; with --all the others and why. */
 #include "cli.h"
+#include "commands.h"
+#include "series/units.h"
 #include "target/discover.h"
 #include "ui/report.h"
-#include "series/units.h"
 #include "view/plain_text.h"
 
 #include <math.h>
@@ -84,16 +85,16 @@ static void print_other(pid_t pid, const struct options *options)
     if (options->json) {
         json_t *object = json_object();
         json_t *line = json_string(command);
-        json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+        json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
         json_object_set_new(object, "type", json_string("process"));
         json_object_set_new(object, "pid", json_integer(pid));
         json_object_set_new(object, "name", json_string(stat.comm));
         json_object_set_new(object, "command", line ? line : json_null());
         json_object_set_new(object, "instrumented", json_false());
         json_object_set_new(object, "rss_bytes",
-                            rss_known ? report_number((double)bytes) : json_null());
+                            rss_known ? ndjson_number((double)bytes) : json_null());
         json_object_set_new(object, "reason", json_string(reason));
-        report_line(stdout, object);
+        ndjson_line(stdout, object);
         return;
     }
     char rss[UNITS_SIZE];
@@ -124,7 +125,7 @@ int command_ps(const struct options *options)
     for (size_t i = 0; i < targets.count; i++) {
         dead += is_dead(&targets.target[i]);
         if (options->json)
-            report_line(stdout, report_target_json(&targets.target[i]));
+            ndjson_line(stdout, report_target_json(&targets.target[i]));
         else if (dead <= DEAD_SHOWN || options->all)
             print_target(&targets.target[i]);
     }

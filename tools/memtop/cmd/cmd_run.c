@@ -3,11 +3,12 @@
  * The segment is mapped as soon as it is there: the program removes the file at its exit, but what
  * is mapped can be read on. */
 #include "cli.h"
+#include "commands.h"
 #include "preload/launch.h"
+#include "series/watch.h"
 #include "ui/live_view.h"
 #include "ui/summary.h"
 #include "ui/term.h"
-#include "series/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,13 +115,13 @@ static void watch_live(struct run *run, const struct options *options, int signa
         struct pollfd wait = {signals, POLLIN, 0};
         poll(&wait, 1, 50);
     }
-    if (!run->watching || !term_open(options->color, error)) {
+    if (!run->watching || !term_open(options->view.color, error)) {
         if (error[0] != '\0')
             cli_error("%s", error);
         return;
     }
     struct target target = run->watch.source.target;
-    live_watch(&target, options, false, error);
+    live_watch(&target, &options->view, false, error);
     term_close();
 }
 
@@ -131,31 +132,35 @@ static int exit_status(int status)
 
 int command_run(const struct options *options)
 {
-    struct run run = {0};
+    struct run run = {.launch = {.arguments = options->arguments,
+                                 .settings = options->settings,
+                                 .setting_count = options->setting_count}};
     char error[VIEW_ERROR_SIZE], output[64] = "";
-    int status = launch_prepare(&run.launch, options, error);
+    int status = launch_prepare(&run.launch, error);
     if (status != 0) {
         cli_error("%s", error);
         return status;
     }
     if (run.launch.warning[0] != '\0')
         cli_error("%s", run.launch.warning);
-    const char *log = NULL;
-    if (options->live && !cli_batch(options)) {
+    struct launch_log log = {options->output, options->output != NULL};
+    bool live = options->live && !cli_batch(options);
+    if (live && !log.path) {
         snprintf(output, sizeof output, "memtop-run-%d.log", (int)getpid());
-        log = options->output ? options->output : output;
+        log.path = output;
     }
     sigset_t before;
     int signals = open_signals(&before);
     run.start_ns = monotonic_ns();
-    run.pid = launch_start(&run.launch, &before, log, error);
+    run.pid = launch_start(&run.launch, &before, live ? &log : NULL, error);
     if (run.pid < 0) {
         cli_error("%s", error);
         return run.launch.status;
     }
-    if (log)
+    if (live)
         watch_live(&run, options, signals);
-    wait_for_end(&run, signals, options->interval_seconds < 0.5 ? options->interval_seconds : 0.5);
+    wait_for_end(&run, signals,
+                 options->view.interval_seconds < 0.5 ? options->view.interval_seconds : 0.5);
     run.end_ns = monotonic_ns();
     if (run.watching) {
         char ignored[VIEW_ERROR_SIZE];
@@ -168,7 +173,7 @@ int command_run(const struct options *options)
                               .usage = &run.usage,
                               .wall_seconds = (double)(run.end_ns - run.start_ns) / 1e9,
                               .watch = run.watching ? &run.watch : NULL,
-                              .log = log,
+                              .log = live ? log.path : NULL,
                               .why_none = run.launch.warning};
     summary_print(&summary, options->json, stderr);
     if (run.watching)

@@ -1,12 +1,13 @@
 /* memtop tail: gctrace lines out of logs, pipes and segments, as charts or as a summary. */
 #include "cli.h"
-#include "ui/live_view.h"
-#include "target/logread.h"
-#include "ui/panel.h"
-#include "target/source.h"
-#include "ui/term.h"
+#include "commands.h"
 #include "series/tracelog.h"
 #include "series/units.h"
+#include "target/logread.h"
+#include "target/source.h"
+#include "ui/live_view.h"
+#include "ui/panel.h"
+#include "ui/term.h"
 #include "view/gctrace.h"
 #include "view/plain_text.h"
 
@@ -254,8 +255,8 @@ static int view(struct inputs *inputs, const struct options *options)
     struct tracelog trace;
     struct trace nothing;
     struct history empty;
-    struct screen screen = {.charset = term_charset(options->charset)};
-    struct wish wish = live_wish(options);
+    struct screen screen = {.charset = term_charset(options->view.charset)};
+    struct view_state state = live_state(&options->view);
     struct model model;
     size_t shown = 0;
     tracelog_init(&trace);
@@ -272,22 +273,22 @@ static int view(struct inputs *inputs, const struct options *options)
                 wake = input->log.fd;
         }
         fill_model(&model, &trace, shown, inputs, &nothing, &empty);
-        if (!wish.span_chosen)
-            wish.span_seconds = whole_span(&model);
+        if (!state.span_chosen)
+            state.span_seconds = whole_span(&model);
         int rows, cols;
         term_size(&rows, &cols);
         screen_resize(&screen, rows, cols);
-        panels_draw(&screen, &model, &wish);
+        panels_draw(&screen, &model, &state);
         term_show(&screen);
-        key = term_key(!all ? 0 : wake >= 0 ? 250 : (int)(wish.interval_seconds * 1000), wake);
+        key = term_key(!all ? 0 : wake >= 0 ? 250 : (int)(state.interval_seconds * 1000), wake);
         if (key == TERM_NONE || key == TERM_RESIZE)
             continue;
-        if (wish.pane == PANE_HELP) {
-            wish.pane = PANE_NONE;
+        if (state.pane == PANE_HELP) {
+            state.pane = PANE_NONE;
             key = TERM_NONE;
             continue;
         }
-        live_common_key(&wish, &screen.charset, key, model.now_ns);
+        live_common_key(&state, &screen.charset, key, model.now_ns);
         if ((key == '\t' || key == TERM_RIGHT || key == TERM_DOWN) && trace.count > 0)
             shown = (shown + 1) % trace.count;
         if ((key == TERM_LEFT || key == TERM_UP) && trace.count > 0)
@@ -312,7 +313,7 @@ int command_tail(const struct options *options)
         return status;
     if (cli_batch(options)) {
         status = summarize(&inputs, options);
-    } else if (!term_open(options->color, error)) {
+    } else if (!term_open(options->view.color, error)) {
         cli_error("%s", error);
         status = EXIT_FAILED;
     } else {

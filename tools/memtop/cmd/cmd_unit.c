@@ -1,10 +1,11 @@
 /* memtop unit NAME [KEY=VALUE...]: the drop-in that puts memdebug into a systemd service. */
-#include "base/options.h"
 #include "cli.h"
+#include "commands.h"
 #include "preload/launch.h"
 #include "preload/settings.h"
 #include "preload/systemd_analyze.h"
 #include "preload/unit_dropin.h"
+#include "base/options.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -135,8 +136,11 @@ int command_unit(const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
     struct unit unit;
-    if (!settings_check(options->arguments + 1, options->argument_count - 1))
+    char complaint[SETTINGS_COMPLAINT_SIZE];
+    if (!settings_check(options->arguments + 1, options->argument_count - 1, complaint)) {
+        cli_error("%s", complaint);
         return EXIT_USAGE;
+    }
     if (unit_read(&unit, options->arguments[0], DROPIN_BASE, error) != 0) {
         cli_error("%s", error);
         return EXIT_FAILED;

@@ -1,11 +1,12 @@
 /* memtop TARGET, and memtop alone: the list, from which one is chosen. */
 #include "cli.h"
+#include "commands.h"
+#include "series/watch.h"
 #include "ui/fleet.h"
 #include "ui/live_view.h"
 #include "ui/report.h"
 #include "ui/term.h"
 #include "ui/wait.h"
-#include "series/watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static int watch_batch(const struct target *target, const struct options *option
     int status = EXIT_DONE;
     for (long i = 0; options->count == 0 || i < options->count; i++) {
         if (i > 0) {
-            sleep_seconds(options->interval_seconds);
+            sleep_seconds(options->view.interval_seconds);
             if (watch_tick(&watch, false, error)) {
                 cli_error("%s", error);
                 status = EXIT_FAILED;
@@ -65,14 +66,14 @@ static int watch_live(struct target *target, bool awaited, char message[TARGET_M
                       const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
-    if (!term_open(options->color, error)) {
+    if (!term_open(options->view.color, error)) {
         cli_error("%s", error);
         return EXIT_FAILED;
     }
-    enum wait_end wait = awaited ? wait_live(target, options, message) : WAIT_FOUND;
+    enum wait_end wait = awaited ? wait_live(target, &options->view, message) : WAIT_FOUND;
     enum live_end end = LIVE_QUIT;
     if (wait == WAIT_FOUND)
-        end = live_watch(target, options, false, error);
+        end = live_watch(target, &options->view, false, error);
     term_close();
     if (wait == WAIT_OVER)
         cli_error("%s", message);
@@ -96,10 +97,10 @@ int command_watch(const struct options *options)
         awaited = false;
         status = 0;
     }
-    const char *command = cli_nearest_command(options->arguments[0]);
     size_t said = strlen(message);
-    if (status == 1 && !awaited && command)
-        snprintf(message + said, sizeof message - said, "; or is memtop %s meant?", command);
+    if (status == 1 && !awaited && options->slip_of)
+        snprintf(message + said, sizeof message - said, "; or is memtop %s meant?",
+                 options->slip_of);
     if (status != 0 && (batch || !awaited))
         cli_targets(message, &matches);
     targets_fini(&matches);
@@ -112,11 +113,11 @@ int command_list(const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
     if (!cli_batch(options)) {
-        if (!term_open(options->color, error)) {
+        if (!term_open(options->view.color, error)) {
             cli_error("%s", error);
             return EXIT_FAILED;
         }
-        enum live_end end = fleet_watch(options, error);
+        enum live_end end = fleet_watch(&options->view, error);
         term_close();
         if (end == LIVE_FAILED)
             cli_error("%s", error);
@@ -126,7 +127,7 @@ int command_list(const struct options *options)
     long count = options->count > 0 ? options->count : options->interval_given ? 0 : 1;
     for (long i = 0; count == 0 || i < count; i++) {
         if (i > 0)
-            sleep_seconds(options->interval_seconds);
+            sleep_seconds(options->view.interval_seconds);
         int status = command_ps(options);
         int flushed = status == EXIT_DONE ? cli_flush() : status;
         if (flushed != EXIT_DONE)

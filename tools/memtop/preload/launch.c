@@ -140,7 +140,7 @@ static int check_program(struct launch *launch, const char *name, char *error)
     bool go = kind.is_go;
     if (elf_kind_refuses(&kind, reason, sizeof reason) && !go) {
         snprintf(error, VIEW_ERROR_SIZE, "%.60s cannot be run on memdebug: %s", name, reason);
-        return EXIT_FAILED;
+        return EXIT_FAILURE;
     }
     if (elf_kind_obstacle(&kind, reason, sizeof reason))
         snprintf(launch->warning, sizeof launch->warning, "%.80s: %s", name, reason);
@@ -148,7 +148,7 @@ static int check_program(struct launch *launch, const char *name, char *error)
 }
 
 /* LD_PRELOAD with ours in front, MEMDEBUG with the -e options behind what it had. */
-static bool set_environment(const struct launch *launch, const struct options *options)
+static bool set_environment(const struct launch *launch)
 {
     const char *preload = getenv("LD_PRELOAD"), *had = getenv("MEMDEBUG");
     char *text = NULL, *settings = strdup(had ? had : "");
@@ -158,9 +158,9 @@ static bool set_environment(const struct launch *launch, const struct options *o
         return free(settings), false;
     good = good && setenv("LD_PRELOAD", text, 1) == 0;
     free(text);
-    for (size_t i = 0; i < options->setting_count && good; i++) {
+    for (size_t i = 0; i < launch->setting_count && good; i++) {
         good =
-            asprintf(&text, "%s%s%s", settings, settings[0] ? "," : "", options->settings[i]) >= 0;
+            asprintf(&text, "%s%s%s", settings, settings[0] ? "," : "", launch->settings[i]) >= 0;
         free(settings);
         settings = good ? text : NULL;
     }
@@ -170,22 +170,20 @@ static bool set_environment(const struct launch *launch, const struct options *o
     return good;
 }
 
-int launch_prepare(struct launch *launch, const struct options *options,
-                   char error[VIEW_ERROR_SIZE])
+int launch_prepare(struct launch *launch, char error[VIEW_ERROR_SIZE])
 {
-    *launch = (struct launch){.arguments = options->arguments, .options = options};
-    int status = check_program(launch, options->arguments[0], error);
+    int status = check_program(launch, launch->arguments[0], error);
     if (status)
         return status;
-    return launch_library(launch->library, error) ? 0 : EXIT_FAILED;
+    return launch_library(launch->library, error) ? 0 : EXIT_FAILURE;
 }
 
 /* A name that the user has not given may have been planted as a link, in a directory like /tmp:
  * that file must be new. */
-static int open_log(const char *log, bool named)
+static int open_log(const struct launch_log *log)
 {
-    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (named ? O_TRUNC : O_EXCL | O_NOFOLLOW);
-    return open(log, flags, 0600);
+    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (log->may_exist ? O_TRUNC : O_EXCL | O_NOFOLLOW);
+    return open(log->path, flags, 0600);
 }
 
 static void redirect(int out)
@@ -198,13 +196,14 @@ static void redirect(int out)
     dup2(out, STDERR_FILENO);
 }
 
-pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
+pid_t launch_start(struct launch *launch, const sigset_t *mask, const struct launch_log *log,
                    char error[VIEW_ERROR_SIZE])
 {
     int report[2], out = -1;
-    launch->status = EXIT_FAILED;
-    if (log && (out = open_log(log, launch->options->output != NULL)) < 0) {
-        snprintf(error, VIEW_ERROR_SIZE, "%.180s: %s: name another with -o", log, strerror(errno));
+    launch->status = EXIT_FAILURE;
+    if (log && (out = open_log(log)) < 0) {
+        snprintf(error, VIEW_ERROR_SIZE, "%.180s: %s: name another with -o", log->path,
+                 strerror(errno));
         return -1;
     }
     if (pipe2(report, O_CLOEXEC) != 0) {
@@ -221,7 +220,7 @@ pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
         if (out >= 0)
             redirect(out);
         int failed = ENOMEM;
-        if (set_environment(launch, launch->options)) {
+        if (set_environment(launch)) {
             execv(launch->program, launch->arguments);
             failed = errno;
         }
@@ -239,6 +238,6 @@ pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
     if (failed == 0)
         return pid;
     snprintf(error, VIEW_ERROR_SIZE, "%.180s: %s", launch->program, strerror(failed));
-    launch->status = pid < 0 ? EXIT_FAILED : 126;
+    launch->status = pid < 0 ? EXIT_FAILURE : 126;
     return -1;
 }

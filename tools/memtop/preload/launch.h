@@ -3,7 +3,6 @@
 #ifndef MEMTOP_LAUNCH_H
 #define MEMTOP_LAUNCH_H
 
-#include "cmd/cli.h"
 #include "view/snapshot.h"
 
 #include <limits.h>
@@ -13,9 +12,10 @@ struct launch {
     char library[PATH_MAX];
     char program[PATH_MAX];
     char warning[VIEW_ERROR_SIZE]; /* it runs, but will have nothing to show; "" none */
-    char **arguments;              /* borrowed, NULL-terminated */
-    const struct options *options; /* borrowed */
-    int status;                    /* memtop's own, if launch_start failed */
+    char *const *arguments;        /* borrowed, NULL-terminated */
+    const char *const *settings;   /* borrowed: items of MEMDEBUG, behind what it has of them */
+    size_t setting_count;
+    int status; /* memtop's own, if launch_start failed */
 };
 
 /* The library that memtop runs programs on, as LD_PRELOAD can name it; false with
@@ -25,11 +25,17 @@ bool launch_library(char path[PATH_MAX], char error[VIEW_ERROR_SIZE]);
  * script what its first line names.  False: it is not to be found. */
 bool launch_file(const char *name, char file[PATH_MAX]);
 
-/* 0, or memtop's exit status (127 not found, 126 not executable, 1 refused) and one line. */
-int launch_prepare(struct launch *launch, const struct options *options,
+/* With the borrowed fields set: 0, or memtop's exit status (127 not found, 126 not executable, 1
+ * refused) and one line. */
+int launch_prepare(struct launch *launch, char error[VIEW_ERROR_SIZE]);
+/* Where a program's output goes, its input being empty. */
+struct launch_log {
+    const char *path;
+    bool may_exist; /* the user has given the name */
+};
+/* Forks and execs with the signal mask `mask`.  `log` NULL: input and output are memtop's own.  -1
+ * with one line. */
+pid_t launch_start(struct launch *launch, const sigset_t *mask, const struct launch_log *log,
                    char error[VIEW_ERROR_SIZE]);
-/* Forks and execs with the signal mask `mask`; `log`: its output goes there, its input is empty.
- * -1 with one line. */
-pid_t launch_start(struct launch *launch, const sigset_t *mask, const char *log,
-                   char error[VIEW_ERROR_SIZE]);
+
 #endif

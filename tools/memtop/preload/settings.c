@@ -1,23 +1,20 @@
 #include "settings.h"
 
 #include "base/options.h"
-#include "cmd/cli.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool settings_check(char *const settings[], size_t count)
+bool settings_check(char *const settings[], size_t count, char complaint[SETTINGS_COMPLAINT_SIZE])
 {
     for (size_t i = 0; i < count; i++) {
-        char complaint[600];
-        if (!options_check(settings[i], complaint, sizeof complaint)) {
-            cli_error("%s", complaint);
+        if (!options_check(settings[i], complaint, SETTINGS_COMPLAINT_SIZE))
             return false;
-        }
         for (const char *c = settings[i]; *c; c++)
             if ((unsigned char)*c < ' ' || *c == 127) {
-                cli_error("%.160s: control characters cannot stand there", settings[i]);
+                snprintf(complaint, SETTINGS_COMPLAINT_SIZE,
+                         "%.160s: control characters cannot stand there", settings[i]);
                 return false;
             }
     }

@@ -1,7 +1,7 @@
 #include "unit_calls.h"
 
-#include "base/options.h"
 #include "systemd_analyze.h"
+#include "base/options.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 #include "unit_dropin.h"
 
-#include "base/options.h"
-#include "target/elfkind.h"
 #include "launch.h"
 #include "settings.h"
 #include "unit_calls.h"
 #include "unit_paths.h"
+#include "target/elfkind.h"
+#include "base/options.h"
 #include "view/plain_text.h"
 
 #include <errno.h>

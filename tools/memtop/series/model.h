@@ -1,17 +1,15 @@
-/* What the live view shows, and how the user wants it: two structs that panels read and only
- * live_view.c and cmd_tail.c write.  Drawing never changes them. */
+/* What there is to show of a target, computed anew at each tick: panels read it, and only watch.c
+ * and cmd_tail.c write it.  Drawing never changes it. */
 #ifndef MEMTOP_MODEL_H
 #define MEMTOP_MODEL_H
 
+#include "cycles.h"
 #include "history.h"
 #include "names.h"
-#include "ui/screen.h"
 #include "sites.h"
-#include "cycles.h"
 
 #define MODEL_HISTORY 7200 /* points; two hours at one a second */
 
-/* The watched. */
 struct model {
     const char *program; /* name */
     char identity[160];  /* "812 redis-server" or the log's name */
@@ -35,32 +33,6 @@ struct model {
     const char *hint;       /* an empty view's: what to do next; or NULL */
     const char *leaks_hint; /* where leaks are not known: what to do; or NULL */
     size_t logs, log;       /* a log may hold several programs: how many, which one is shown */
-};
-
-enum live_pane { PANE_NONE, PANE_STACK, PANE_HELP };
-
-/* The user's. */
-struct wish {
-    enum site_order order;
-    enum live_pane pane;
-    bool paused;
-    int64_t frozen_ns; /* the right edge of charts while paused */
-    bool typing;       /* the filter is being typed */
-    char filter[64];
-    double interval_seconds;
-    double span_seconds;
-    bool span_chosen; /* by the user; else the view fits it to what is known */
-    /* The sites in the order shown, filtered, as places of sites.group; the cursor is a place in
-     * it, -1 none. */
-    const uint32_t *rows;
-    size_t row_count;
-    int cursor;
-    size_t first_row; /* the first shown */
-    /* The stacks of the site under the cursor, as places of sites.site, and the one shown. */
-    const uint32_t *members;
-    size_t member_count, member;
-    size_t stack_scroll;
-    char message[300]; /* in the footer's place, "" none */
 };
 
 #endif

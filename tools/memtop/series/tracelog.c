@@ -1,7 +1,7 @@
 #include "tracelog.h"
 
-#include "ui/report.h"
 #include "cycle_json.h"
+#include "ndjson.h"
 #include "units.h"
 #include "view/plain_text.h"
 
@@ -82,8 +82,8 @@ static void write_record(const struct tracelog *log, enum gctrace_form form,
         return;
     json_t *object = json_loads(text, 0, NULL);
     if (object)
-        json_object_set_new(object, "log", log->log ? report_string(log->log) : json_null());
-    report_line(log->records, object);
+        json_object_set_new(object, "log", log->log ? ndjson_string(log->log) : json_null());
+    ndjson_line(log->records, object);
 }
 
 void tracelog_cycle(struct tracelog *log, enum gctrace_form form, const struct md_cycle *cycle,
@@ -162,11 +162,11 @@ static void program_json(const struct log_program *program, FILE *out)
     struct pause_quantiles pauses = trace_pauses(trace);
     bool cycles = trace->cycles > 0, ours = trace->pid != 0;
     json_t *object = json_object();
-    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
     json_object_set_new(object, "type", json_string("trace_summary"));
     json_object_set_new(object, "pid", ours ? json_integer(trace->pid) : json_null());
     json_object_set_new(object, "name", ours ? json_string(trace->name) : json_null());
-    json_object_set_new(object, "log", program->log ? report_string(program->log) : json_null());
+    json_object_set_new(object, "log", program->log ? ndjson_string(program->log) : json_null());
     const struct {
         const char *key;
         double value;
@@ -190,8 +190,8 @@ static void program_json(const struct log_program *program, FILE *out)
         {"gc_cpu_percent", cycles ? (double)trace->utilization_percent : NAN},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        json_object_set_new(object, numbers[i].key, report_number(numbers[i].value));
-    report_line(out, object);
+        json_object_set_new(object, numbers[i].key, ndjson_number(numbers[i].value));
+    ndjson_line(out, object);
 }
 
 static void program_text(const struct tracelog *log, const struct log_program *program, FILE *out)

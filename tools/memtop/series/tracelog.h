@@ -4,8 +4,8 @@
 #ifndef MEMTOP_TRACELOG_H
 #define MEMTOP_TRACELOG_H
 
-#include "history.h"
 #include "cycles.h"
+#include "history.h"
 #include "view/gctrace.h"
 
 #include <stdio.h>

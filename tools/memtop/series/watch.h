@@ -4,6 +4,7 @@
 #define MEMTOP_WATCH_H
 
 #include "model.h"
+#include "rate.h"
 #include "target/source.h"
 
 struct watch {

@@ -1,9 +1,9 @@
 #include "fleet.h"
 
 #include "panel.h"
-#include "target/source.h"
 #include "term.h"
 #include "series/units.h"
+#include "target/source.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -114,7 +114,7 @@ static void move(struct fleet *fleet, long by)
 }
 
 /* Opens the chosen one; false: the user wants to leave altogether. */
-static bool enter(struct fleet *fleet, const struct options *options)
+static bool enter(struct fleet *fleet, const struct view_options *options)
 {
     if (fleet->targets.count == 0)
         return true;
@@ -126,7 +126,7 @@ static bool enter(struct fleet *fleet, const struct options *options)
     return live_watch(&target, options, true, fleet->message) != LIVE_QUIT;
 }
 
-enum live_end fleet_watch(const struct options *options, char error[VIEW_ERROR_SIZE])
+enum live_end fleet_watch(const struct view_options *options, char error[VIEW_ERROR_SIZE])
 {
     struct fleet fleet = {0};
     (void)error; /* what fails is said on the page */

@@ -4,6 +4,6 @@
 
 #include "live_view.h"
 
-enum live_end fleet_watch(const struct options *options, char error[VIEW_ERROR_SIZE]);
+enum live_end fleet_watch(const struct view_options *options, char error[VIEW_ERROR_SIZE]);
 
 #endif

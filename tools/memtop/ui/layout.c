@@ -24,23 +24,23 @@ static struct rect cut_bottom(struct rect *rest, int rows)
 
 /* The charts' band: the heap takes two thirds, or all where the rest would be too narrow to say
  * anything. */
-static void split_charts(struct layout *layout, struct rect band, struct layout_wish wish)
+static void split_charts(struct layout *layout, struct rect band, struct layout_parts parts)
 {
     layout->heap = band;
-    if (band.cols < 72 || band.rows < 3 || !(wish.cycles || wish.rate))
+    if (band.cols < 72 || band.rows < 3 || !(parts.cycles || parts.rate))
         return;
     int side = band.cols / 3;
     layout->heap.cols = band.cols - side - 1;
     struct rect right = {band.row, band.col + band.cols - side, band.rows, side};
-    if (wish.cycles && wish.rate && band.rows >= 6) {
+    if (parts.cycles && parts.rate && band.rows >= 6) {
         layout->rate = cut(&right, right.rows / 2);
         layout->pauses = right;
     } else {
-        *(wish.cycles ? &layout->pauses : &layout->rate) = right;
+        *(parts.cycles ? &layout->pauses : &layout->rate) = right;
     }
 }
 
-struct layout layout_make(int rows, int cols, struct layout_wish wish)
+struct layout layout_make(int rows, int cols, struct layout_parts parts)
 {
     struct layout layout = {0};
     struct rect rest = {0, 0, rows, cols};
@@ -52,13 +52,13 @@ struct layout layout_make(int rows, int cols, struct layout_wish wish)
     layout.footer = cut_bottom(&rest, 1);
     layout.figures = cut(&rest, rows >= 18 ? 2 : 1);
 
-    if (wish.cycles && rows >= 18)
+    if (parts.cycles && rows >= 18)
         layout.lines = cut_bottom(&rest, rows >= 50 ? 9 : rows >= 30 ? 6 : rows >= 22 ? 4 : 2);
-    if (!wish.sites) { /* a log: the charts take what there is */
-        split_charts(&layout, rest, wish);
+    if (!parts.sites) { /* a log: the charts take what there is */
+        split_charts(&layout, rest, parts);
         return layout;
     }
-    if (wish.detail) {
+    if (parts.detail) {
         int stack = rest.rows * 2 / 5;
         layout.detail = cut_bottom(&rest, stack < 4 ? least(4, rest.rows / 2) : stack);
     }
@@ -69,7 +69,7 @@ struct layout layout_make(int rows, int cols, struct layout_wish wish)
     if (charts > 16)
         charts = 16;
     if (charts > 0)
-        split_charts(&layout, cut(&rest, charts), wish);
+        split_charts(&layout, cut(&rest, charts), parts);
     layout.sites = rest;
     return layout;
 }

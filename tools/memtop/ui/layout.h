@@ -10,7 +10,7 @@
 #define LAYOUT_LEAST_ROWS 10
 #define LAYOUT_LEAST_COLS 40
 
-struct layout_wish {
+struct layout_parts {
     bool sites;  /* there are call sites to show (not so for a trace log) */
     bool rate;   /* the allocation rate is known */
     bool cycles; /* there are cycles: pauses and trace lines */
@@ -30,6 +30,6 @@ struct layout {
     struct rect footer;
 };
 
-struct layout layout_make(int rows, int cols, struct layout_wish wish);
+struct layout layout_make(int rows, int cols, struct layout_parts parts);
 
 #endif

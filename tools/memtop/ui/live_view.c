@@ -2,9 +2,9 @@
 
 #include "panel.h"
 #include "report.h"
-#include "target/save.h"
 #include "term.h"
 #include "series/watch.h"
+#include "target/save.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ enum { ROWS_NAMED = 2000 }; /* sites that a filter looks through */
 
 struct live {
     struct watch watch;
-    struct wish wish;
+    struct view_state state;
     struct screen screen;
     uint32_t *rows;
     size_t room;
@@ -24,12 +24,12 @@ struct live {
     bool cursor_set;
 };
 
-struct wish live_wish(const struct options *options)
+struct view_state live_state(const struct view_options *options)
 {
-    return (struct wish){.order = SITES_BY_GROWTH,
-                         .interval_seconds = options->interval_seconds,
-                         .span_seconds = 120,
-                         .cursor = -1};
+    return (struct view_state){.order = SITES_BY_GROWTH,
+                               .interval_seconds = options->interval_seconds,
+                               .span_seconds = 120,
+                               .cursor = -1};
 }
 
 static double step(double value, const double *steps, size_t count, int direction)
@@ -46,7 +46,7 @@ static double step(double value, const double *steps, size_t count, int directio
     return value;
 }
 
-bool live_common_key(struct wish *wish, enum charset *charset, int key, int64_t now_ns)
+bool live_common_key(struct view_state *state, enum charset *charset, int key, int64_t now_ns)
 {
     static const double intervals[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60};
     static const double spans[] = {30, 60, 120, 300, 900, 3600, 7200};
@@ -56,26 +56,26 @@ bool live_common_key(struct wish *wish, enum charset *charset, int key, int64_t 
     case '?':
     case 'h':
     case TERM_HELP:
-        wish->pane = PANE_HELP;
+        state->pane = PANE_HELP;
         return true;
     case ' ':
     case 'Z':
-        wish->paused = !wish->paused;
-        wish->frozen_ns = now_ns;
+        state->paused = !state->paused;
+        state->frozen_ns = now_ns;
         return true;
     case '+': /* more often */
-        wish->interval_seconds = step(wish->interval_seconds, intervals, interval_count, -1);
+        state->interval_seconds = step(state->interval_seconds, intervals, interval_count, -1);
         return true;
     case '-':
-        wish->interval_seconds = step(wish->interval_seconds, intervals, interval_count, 1);
+        state->interval_seconds = step(state->interval_seconds, intervals, interval_count, 1);
         return true;
     case '[':
-        wish->span_chosen = true;
-        wish->span_seconds = step(wish->span_seconds, spans, span_count, -1);
+        state->span_chosen = true;
+        state->span_seconds = step(state->span_seconds, spans, span_count, -1);
         return true;
     case ']':
-        wish->span_chosen = true;
-        wish->span_seconds = step(wish->span_seconds, spans, span_count, 1);
+        state->span_chosen = true;
+        state->span_seconds = step(state->span_seconds, spans, span_count, 1);
         return true;
     case 'c':
         *charset = term_charset(*charset == CHARSET_BRAILLE ? CHARSET_BLOCK
@@ -91,14 +91,14 @@ static bool matches(const struct live *live, uint32_t place)
 {
     const struct stack_names *names =
         names_find(live->watch.names, live->watch.sites.group[place].stack);
-    return names && names->label && strcasestr(names->label, live->wish.filter);
+    return names && names->label && strcasestr(names->label, live->state.filter);
 }
 
-/* The sites in the order wished, the filter applied, the cursor where its site went. */
+/* The sites in the order chosen, the filter applied, the cursor where its site went. */
 static void arrange(struct live *live)
 {
     struct sites *sites = &live->watch.sites;
-    struct wish *wish = &live->wish;
+    struct view_state *state = &live->state;
     if (sites->count > live->room) {
         uint32_t *grown = realloc(live->rows, sites->count * 2 * sizeof grown[0]);
         if (grown) {
@@ -106,9 +106,9 @@ static void arrange(struct live *live)
             live->room = sites->count * 2;
         }
     }
-    bool filtered = wish->filter[0] != '\0';
+    bool filtered = state->filter[0] != '\0';
     size_t count =
-        watch_sites(&live->watch, wish->order, live->rows, live->room, filtered ? ROWS_NAMED : 0);
+        watch_sites(&live->watch, state->order, live->rows, live->room, filtered ? ROWS_NAMED : 0);
     if (filtered) {
         size_t kept = 0;
         for (size_t i = 0; i < count; i++) {
@@ -117,65 +117,65 @@ static void arrange(struct live *live)
         }
         count = kept;
     }
-    wish->rows = live->rows;
-    wish->row_count = count;
+    state->rows = live->rows;
+    state->row_count = count;
     int place = -1;
     for (size_t i = 0; live->cursor_set && i < count && place < 0; i++)
         if (sites->group[live->rows[i]].key == live->cursor_key)
             place = (int)i;
-    if (live->cursor_set && place < 0 && wish->cursor >= 0) /* filtered away */
-        place = wish->cursor < (int)count ? wish->cursor : (int)count - 1;
-    wish->cursor = place;
+    if (live->cursor_set && place < 0 && state->cursor >= 0) /* filtered away */
+        place = state->cursor < (int)count ? state->cursor : (int)count - 1;
+    state->cursor = place;
     if (place >= 0)
         live->cursor_key = sites->group[live->rows[place]].key;
-    wish->members = live->members;
-    wish->member_count = place >= 0 && wish->pane == PANE_STACK
-                             ? sites_members(sites, live->cursor_key, wish->order, live->members,
-                                             sizeof live->members / sizeof live->members[0])
-                             : 0;
-    if (wish->member >= wish->member_count)
-        wish->member = 0;
-    if (wish->member_count > 0)
+    state->members = live->members;
+    state->member_count = place >= 0 && state->pane == PANE_STACK
+                              ? sites_members(sites, live->cursor_key, state->order, live->members,
+                                              sizeof live->members / sizeof live->members[0])
+                              : 0;
+    if (state->member >= state->member_count)
+        state->member = 0;
+    if (state->member_count > 0)
         names_want(live->watch.names, &live->watch.source.snapshot,
-                   sites->site[live->members[wish->member]].stack);
+                   sites->site[live->members[state->member]].stack);
 }
 
 /* Keeps the cursor in sight, and asks for the names of what is in sight: the top row last, as the
  * last asked for goes first. */
 static void scroll(struct live *live)
 {
-    struct wish *wish = &live->wish;
+    struct view_state *state = &live->state;
     struct layout layout =
-        panels_layout(live->screen.rows, live->screen.cols, &live->watch.model, wish);
+        panels_layout(live->screen.rows, live->screen.cols, &live->watch.model, state);
     size_t shown = layout.sites.rows > 1 ? (size_t)layout.sites.rows - 1 : 1;
-    if (wish->cursor >= 0) {
-        size_t cursor = (size_t)wish->cursor;
-        if (cursor < wish->first_row)
-            wish->first_row = cursor;
-        if (cursor >= wish->first_row + shown)
-            wish->first_row = cursor - shown + 1;
+    if (state->cursor >= 0) {
+        size_t cursor = (size_t)state->cursor;
+        if (cursor < state->first_row)
+            state->first_row = cursor;
+        if (cursor >= state->first_row + shown)
+            state->first_row = cursor - shown + 1;
     } else {
-        wish->first_row = 0;
+        state->first_row = 0;
     }
-    if (wish->first_row + shown > wish->row_count)
-        wish->first_row = wish->row_count > shown ? wish->row_count - shown : 0;
+    if (state->first_row + shown > state->row_count)
+        state->first_row = state->row_count > shown ? state->row_count - shown : 0;
     for (size_t i = shown; i > 0; i--)
-        if (wish->first_row + i - 1 < wish->row_count)
+        if (state->first_row + i - 1 < state->row_count)
             names_want(live->watch.names, &live->watch.source.snapshot,
-                       live->watch.sites.group[wish->rows[wish->first_row + i - 1]].stack);
+                       live->watch.sites.group[state->rows[state->first_row + i - 1]].stack);
 }
 
 static void move_cursor(struct live *live, long by)
 {
-    struct wish *wish = &live->wish;
-    if (wish->row_count == 0)
+    struct view_state *state = &live->state;
+    if (state->row_count == 0)
         return;
-    long to = wish->cursor < 0 ? (by > 0 ? 0 : (long)wish->row_count - 1) : wish->cursor + by;
-    to = to < 0 ? 0 : to >= (long)wish->row_count ? (long)wish->row_count - 1 : to;
-    wish->cursor = (int)to;
-    wish->stack_scroll = 0;
-    wish->member = 0;
-    live->cursor_key = live->watch.sites.group[wish->rows[to]].key;
+    long to = state->cursor < 0 ? (by > 0 ? 0 : (long)state->row_count - 1) : state->cursor + by;
+    to = to < 0 ? 0 : to >= (long)state->row_count ? (long)state->row_count - 1 : to;
+    state->cursor = (int)to;
+    state->stack_scroll = 0;
+    state->member = 0;
+    live->cursor_key = live->watch.sites.group[state->rows[to]].key;
     live->cursor_set = true;
 }
 
@@ -199,83 +199,83 @@ static void save_both(struct live *live)
         free(text);
     }
     if (result == 0)
-        snprintf(live->wish.message, sizeof live->wish.message, "saved %s.pb.gz and %s.json", base,
-                 base);
+        snprintf(live->state.message, sizeof live->state.message, "saved %s.pb.gz and %s.json",
+                 base, base);
     else
-        snprintf(live->wish.message, sizeof live->wish.message, "not saved: %s", error);
+        snprintf(live->state.message, sizeof live->state.message, "not saved: %s", error);
 }
 
 static void filter_key(struct live *live, int key)
 {
-    struct wish *wish = &live->wish;
-    size_t length = strlen(wish->filter);
+    struct view_state *state = &live->state;
+    size_t length = strlen(state->filter);
     if (key == TERM_ENTER) {
-        wish->typing = false;
+        state->typing = false;
     } else if (key == TERM_ESCAPE) {
-        wish->typing = false;
-        wish->filter[0] = '\0';
+        state->typing = false;
+        state->filter[0] = '\0';
     } else if (key == TERM_BACKSPACE) {
         if (length > 0)
-            wish->filter[length - 1] = '\0';
-    } else if (key >= ' ' && key < 0x7f && length + 1 < sizeof wish->filter) {
-        wish->filter[length] = (char)key;
-        wish->filter[length + 1] = '\0';
+            state->filter[length - 1] = '\0';
+    } else if (key >= ' ' && key < 0x7f && length + 1 < sizeof state->filter) {
+        state->filter[length] = (char)key;
+        state->filter[length + 1] = '\0';
     }
 }
 
 /* False: the user leaves the view. */
 static bool handle_key(struct live *live, int key, bool *quit)
 {
-    struct wish *wish = &live->wish;
+    struct view_state *state = &live->state;
     if (key == TERM_QUIT) {
         *quit = true;
         return false;
     }
     if (key == TERM_NONE || key == TERM_RESIZE)
         return true;
-    wish->message[0] = '\0';
-    if (wish->pane == PANE_HELP) {
-        wish->pane = PANE_NONE;
+    state->message[0] = '\0';
+    if (state->pane == PANE_HELP) {
+        state->pane = PANE_NONE;
         return true;
     }
-    if (wish->typing) {
+    if (state->typing) {
         filter_key(live, key);
         return true;
     }
-    if (live_common_key(wish, &live->screen.charset, key, live->watch.model.now_ns))
+    if (live_common_key(state, &live->screen.charset, key, live->watch.model.now_ns))
         return true;
     long page = live->screen.rows / 3;
     switch (key) {
     case 'q':
         return false;
     case TERM_ESCAPE:
-        if (wish->pane != PANE_NONE)
-            wish->pane = PANE_NONE;
-        else if (wish->filter[0] != '\0')
-            wish->filter[0] = '\0';
+        if (state->pane != PANE_NONE)
+            state->pane = PANE_NONE;
+        else if (state->filter[0] != '\0')
+            state->filter[0] = '\0';
         else
-            live->cursor_set = false, wish->cursor = -1;
+            live->cursor_set = false, state->cursor = -1;
         break;
     case TERM_LEFT:
     case TERM_RIGHT:
-        if (wish->pane == PANE_STACK && wish->member_count > 0) {
-            size_t step_by = key == TERM_RIGHT ? 1 : wish->member_count - 1;
-            wish->member = (wish->member + step_by) % wish->member_count;
-            wish->stack_scroll = 0;
+        if (state->pane == PANE_STACK && state->member_count > 0) {
+            size_t step_by = key == TERM_RIGHT ? 1 : state->member_count - 1;
+            state->member = (state->member + step_by) % state->member_count;
+            state->stack_scroll = 0;
             break;
         }
-        wish->order = (wish->order + (key == TERM_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
+        state->order = (state->order + (key == TERM_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
         break;
     case '<':
     case ',':
-        wish->order = wish->order == 0 ? SITES_ORDERS - 1 : wish->order - 1;
+        state->order = state->order == 0 ? SITES_ORDERS - 1 : state->order - 1;
         break;
     case '>':
     case '.':
-        wish->order = (wish->order + 1) % SITES_ORDERS;
+        state->order = (state->order + 1) % SITES_ORDERS;
         break;
     case '/':
-        wish->typing = true;
+        state->typing = true;
         break;
     case 's':
         save_both(live);
@@ -289,27 +289,27 @@ static bool handle_key(struct live *live, int key, bool *quit)
         move_cursor(live, 1);
         break;
     case TERM_PAGE_UP:
-        if (wish->pane == PANE_STACK)
-            wish->stack_scroll -= wish->stack_scroll < 4 ? wish->stack_scroll : 4;
+        if (state->pane == PANE_STACK)
+            state->stack_scroll -= state->stack_scroll < 4 ? state->stack_scroll : 4;
         else
             move_cursor(live, -page);
         break;
     case TERM_PAGE_DOWN:
-        if (wish->pane == PANE_STACK)
-            wish->stack_scroll += 4;
+        if (state->pane == PANE_STACK)
+            state->stack_scroll += 4;
         else
             move_cursor(live, page);
         break;
     case TERM_HOME:
-        move_cursor(live, -(long)wish->row_count);
+        move_cursor(live, -(long)state->row_count);
         break;
     case TERM_END:
-        move_cursor(live, (long)wish->row_count);
+        move_cursor(live, (long)state->row_count);
         break;
     case TERM_ENTER:
-        if (wish->cursor < 0)
+        if (state->cursor < 0)
             move_cursor(live, 1);
-        wish->pane = wish->pane == PANE_STACK || wish->cursor < 0 ? PANE_NONE : PANE_STACK;
+        state->pane = state->pane == PANE_STACK || state->cursor < 0 ? PANE_NONE : PANE_STACK;
         break;
     default:
         break;
@@ -325,11 +325,11 @@ static void redraw(struct live *live)
     names_take(live->watch.names);
     arrange(live);
     scroll(live);
-    if (!live->wish.span_chosen) { /* as much as is known, half a minute to five */
+    if (!live->state.span_chosen) { /* as much as is known, half a minute to five */
         double known = history_seconds(&live->watch.history);
-        live->wish.span_seconds = known < 30 ? 30 : known > 300 ? 300 : known;
+        live->state.span_seconds = known < 30 ? 30 : known > 300 ? 300 : known;
     }
-    panels_draw(&live->screen, &live->watch.model, &live->wish);
+    panels_draw(&live->screen, &live->watch.model, &live->state);
     term_show(&live->screen);
 }
 
@@ -351,43 +351,43 @@ static void follow_replaced(struct live *live)
         live->watch = fresh;
         watch_moved(&live->watch);
         live->cursor_set = false;
-        live->wish.cursor = -1;
-        snprintf(live->wish.message, sizeof live->wish.message, "it runs another program now: %s",
+        live->state.cursor = -1;
+        snprintf(live->state.message, sizeof live->state.message, "it runs another program now: %s",
                  target->name);
         break;
     }
     targets_fini(&targets);
 }
 
-enum live_end live_watch(const struct target *target, const struct options *options, bool back,
+enum live_end live_watch(const struct target *target, const struct view_options *options, bool back,
                          char error[VIEW_ERROR_SIZE])
 {
-    struct live live = {.wish = live_wish(options)};
+    struct live live = {.state = live_state(options)};
     if (watch_open(&live.watch, target, true, error))
         return LIVE_FAILED;
     live.screen.charset = term_charset(options->charset);
     enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
     bool quit = false;
     /* It was read when it was opened. */
-    int64_t next_ns = monotonic_ns() + (int64_t)(live.wish.interval_seconds * 1e9);
+    int64_t next_ns = monotonic_ns() + (int64_t)(live.state.interval_seconds * 1e9);
     for (;;) {
         int64_t now = monotonic_ns();
         if (now >= next_ns) {
-            if (watch_tick(&live.watch, live.wish.paused, error)) {
+            if (watch_tick(&live.watch, live.state.paused, error)) {
                 /* the file was cut under us: what was read stays on the screen */
-                snprintf(live.wish.message, sizeof live.wish.message, "%s", error);
+                snprintf(live.state.message, sizeof live.state.message, "%s", error);
             }
-            if (live.watch.source.state == SOURCE_REPLACED && !live.wish.paused)
+            if (live.watch.source.state == SOURCE_REPLACED && !live.state.paused)
                 follow_replaced(&live);
-            next_ns = now + (int64_t)(live.wish.interval_seconds * 1e9);
+            next_ns = now + (int64_t)(live.state.interval_seconds * 1e9);
         }
         redraw(&live);
         int64_t wait_ms = (next_ns - monotonic_ns()) / 1000000 + 1;
-        double before = live.wish.interval_seconds;
+        double before = live.state.interval_seconds;
         int key = term_key(wait_ms < 0 ? 0 : (int)wait_ms, names_fd(live.watch.names));
         if (!handle_key(&live, key, &quit))
             break;
-        if (live.wish.interval_seconds != before)
+        if (live.state.interval_seconds != before)
             next_ns = monotonic_ns();
     }
     watch_close(&live.watch);

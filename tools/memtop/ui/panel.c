@@ -10,7 +10,7 @@
 #include <string.h>
 
 static void draw_title(struct screen *screen, struct rect area, const struct model *model,
-                       const struct wish *wish)
+                       const struct view_state *state)
 {
     enum { MEMTOP, IDENTITY, STATE, TITLE, LOGS, OPTIONS, EVERY, PAUSED, PARTS };
     /* What is there before the others where not all of it fits. */
@@ -19,8 +19,8 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
     char logs[64] = "", every[64] = "";
     if (model->logs > 1)
         snprintf(logs, sizeof logs, "program %zu of %zu: tab", model->log + 1, model->logs);
-    if (model->alive && !wish->paused)
-        snprintf(every, sizeof every, "every %gs", wish->interval_seconds);
+    if (model->alive && !state->paused)
+        snprintf(every, sizeof every, "every %gs", state->interval_seconds);
     const struct {
         const char *text;
         enum style style;
@@ -32,7 +32,7 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
         [LOGS] = {logs, STYLE_DIM},
         [OPTIONS] = {model->header ? model->header->options : "", STYLE_DIM},
         [EVERY] = {every, STYLE_DIM},
-        [PAUSED] = {wish->paused ? " PAUSED " : "", STYLE_SELECTED},
+        [PAUSED] = {state->paused ? " PAUSED " : "", STYLE_SELECTED},
     };
     int width[PARTS] = {0}, left = area.cols;
     for (int i = 0; i < PARTS; i++) {
@@ -78,11 +78,11 @@ static bool figure(struct figures *figures, enum style style, const char *name, 
 }
 
 static void draw_program_figures(struct figures *figures, const struct model *model,
-                                 const struct wish *wish)
+                                 const struct view_state *state)
 {
     char text[UNITS_SIZE], line[64];
     const struct md_counters *counters = &model->header->counters;
-    int64_t now_ns = wish->paused ? wish->frozen_ns : model->now_ns;
+    int64_t now_ns = state->paused ? state->frozen_ns : model->now_ns;
     double heap = history_value(model->history, HISTORY_HEAP, now_ns);
     figure(figures, STYLE_BOLD, "heap", units_bytes(text, heap));
     if (model->growth_seconds >= 1) {
@@ -167,14 +167,14 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
 }
 
 static void draw_figures(struct screen *screen, struct rect area, const struct model *model,
-                         const struct wish *wish)
+                         const struct view_state *state)
 {
     struct figures figures = {.screen = screen, .area = area};
     if (!model->header) {
         draw_cycle_figures(&figures, model);
         return;
     }
-    draw_program_figures(&figures, model, wish);
+    draw_program_figures(&figures, model, state);
     if (area.rows < 2)
         return;
     figures.row = 1;
@@ -187,9 +187,9 @@ static void draw_figures(struct screen *screen, struct rect area, const struct m
 }
 
 static void draw_lines(struct screen *screen, struct rect area, const struct model *model,
-                       const struct wish *wish)
+                       const struct view_state *state)
 {
-    (void)wish;
+    (void)state;
     /* The newest at the bottom, where a log has it. */
     for (int row = 0; row < area.rows; row++) {
         const struct md_cycle *cycle = trace_recent(model->trace, (size_t)(area.rows - 1 - row));
@@ -221,7 +221,7 @@ void panel_draw_keys(struct screen *screen, struct rect area, const char *const 
 }
 
 static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
-                        const struct wish *wish)
+                        const struct view_state *state)
 {
     static const char *const target_keys[] = {"q",   "quit",  "?",   "help",   "space", "pause",
                                               "< >", "sort",  "/",   "filter", "enter", "stack",
@@ -232,16 +232,16 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
     static const char *const log_keys[] = {"q",   "quit",         "?",   "help", "space", "pause",
                                            "tab", "next program", "[ ]", "span", "c",     "chars",
                                            NULL};
-    if (wish->typing) {
-        screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", wish->filter);
+    if (state->typing) {
+        screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", state->filter);
         screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
-    } else if (wish->message[0] != '\0') {
-        screen_text_cut(screen, area, 0, 0, STYLE_BOLD, wish->message);
+    } else if (state->message[0] != '\0') {
+        screen_text_cut(screen, area, 0, 0, STYLE_BOLD, state->message);
     } else {
         panel_draw_keys(screen, area,
-                        !model->sites              ? log_keys
-                        : wish->pane == PANE_STACK ? stack_keys
-                                                   : target_keys);
+                        !model->sites               ? log_keys
+                        : state->pane == PANE_STACK ? stack_keys
+                                                    : target_keys);
     }
 }
 
@@ -269,13 +269,14 @@ const struct panel panels[] = {
 };
 const size_t panel_count = sizeof panels / sizeof panels[0];
 
-struct layout panels_layout(int rows, int cols, const struct model *model, const struct wish *wish)
+struct layout panels_layout(int rows, int cols, const struct model *model,
+                            const struct view_state *state)
 {
     return layout_make(rows, cols,
-                       (struct layout_wish){.sites = model->sites != NULL,
-                                            .cycles = model->trace->kept_count > 0,
-                                            .rate = model->sites != NULL,
-                                            .detail = wish->pane == PANE_STACK});
+                       (struct layout_parts){.sites = model->sites != NULL,
+                                             .cycles = model->trace->kept_count > 0,
+                                             .rate = model->sites != NULL,
+                                             .detail = state->pane == PANE_STACK});
 }
 
 void panel_draw_too_small(struct screen *screen)
@@ -316,21 +317,21 @@ void panel_draw_help(struct screen *screen, struct rect area)
     }
 }
 
-void panels_draw(struct screen *screen, const struct model *model, const struct wish *wish)
+void panels_draw(struct screen *screen, const struct model *model, const struct view_state *state)
 {
     screen_fill(screen, screen_all(screen), STYLE_NORMAL);
-    struct layout layout = panels_layout(screen->rows, screen->cols, model, wish);
+    struct layout layout = panels_layout(screen->rows, screen->cols, model, state);
     if (layout.too_small) {
         panel_draw_too_small(screen);
         return;
     }
-    if (wish->pane == PANE_HELP) {
+    if (state->pane == PANE_HELP) {
         panel_draw_help(screen, screen_all(screen));
         return;
     }
     for (size_t i = 0; i < panel_count; i++) {
         struct rect area = panels[i].place(&layout);
         if (area.rows > 0 && area.cols > 0)
-            panels[i].draw(screen, area, model, wish);
+            panels[i].draw(screen, area, model, state);
     }
 }

@@ -4,21 +4,23 @@
 #define MEMTOP_PANEL_H
 
 #include "layout.h"
+#include "view_state.h"
 #include "series/model.h"
 
 struct panel {
     const char *name;
     struct rect (*place)(const struct layout *layout);
     void (*draw)(struct screen *screen, struct rect area, const struct model *model,
-                 const struct wish *wish);
+                 const struct view_state *state);
 };
 
 extern const struct panel panels[];
 extern const size_t panel_count;
 
 /* Lays out and draws everything. */
-void panels_draw(struct screen *screen, const struct model *model, const struct wish *wish);
-struct layout panels_layout(int rows, int cols, const struct model *model, const struct wish *wish);
+void panels_draw(struct screen *screen, const struct model *model, const struct view_state *state);
+struct layout panels_layout(int rows, int cols, const struct model *model,
+                            const struct view_state *state);
 
 /* The lines of `memtop`'s keys: for the help pane and the man page. */
 void panel_draw_help(struct screen *screen, struct rect area);
@@ -26,15 +28,15 @@ void panel_draw_help(struct screen *screen, struct rect area);
 void panel_draw_too_small(struct screen *screen);
 /* Columns of call sites at this width. */
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
-                      const struct wish *wish);
+                      const struct view_state *state);
 void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,
-                      const struct wish *wish);
+                      const struct view_state *state);
 void panel_draw_heap(struct screen *screen, struct rect area, const struct model *model,
-                     const struct wish *wish);
+                     const struct view_state *state);
 void panel_draw_rate(struct screen *screen, struct rect area, const struct model *model,
-                     const struct wish *wish);
+                     const struct view_state *state);
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
-                       const struct wish *wish);
+                       const struct view_state *state);
 /* A footer of keys: name, meaning, name, meaning, ..., NULL; what does not fit is left out. */
 void panel_draw_keys(struct screen *screen, struct rect area, const char *const *keys);
 

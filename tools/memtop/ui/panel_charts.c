@@ -61,11 +61,11 @@ static int caption(struct screen *screen, struct rect area, const struct history
 
 /* Curves over the last `span`, with the scale on the left and their marks on the right. */
 static void draw_curves(struct screen *screen, struct rect area, const struct model *model,
-                        const struct wish *wish, const struct curve *curves, size_t count,
+                        const struct view_state *state, const struct curve *curves, size_t count,
                         const struct kind *kind)
 {
     enum { SCALE = 5, MOST = 5 };
-    int64_t end_ns = wish->paused ? wish->frozen_ns : model->now_ns;
+    int64_t end_ns = state->paused ? state->frozen_ns : model->now_ns;
     struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, kind->note) - 1};
     bool with_values = caption(screen, head, model->history, end_ns, curves, count, kind->units,
                                true, false) <= head.cols;
@@ -87,7 +87,7 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
     for (size_t i = 0; i < count; i++) {
         double *out = values + i * points;
         history_window(model->history, curves[i].series, end_ns,
-                       (int64_t)(wish->span_seconds * 1e9), out, points);
+                       (int64_t)(state->span_seconds * 1e9), out, points);
         series[i] = (struct chart_series){out, curves[i].kind, curves[i].style, curves[i].mark};
         max = fmax(max, chart_max(out, points));
     }
@@ -117,7 +117,7 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
 }
 
 void panel_draw_heap(struct screen *screen, struct rect area, const struct model *model,
-                     const struct wish *wish)
+                     const struct view_state *state)
 {
     static const struct curve curves[] = {
         {HISTORY_HEAP, CHART_AREA, STYLE_HEAP, 'H', "heap"},
@@ -126,30 +126,30 @@ void panel_draw_heap(struct screen *screen, struct rect area, const struct model
         {HISTORY_RSS, CHART_LINE, STYLE_RSS, 'R', "rss"},
     };
     char note[32];
-    double span = wish->span_seconds;
+    double span = state->span_seconds;
     if (span < 120)
         snprintf(note, sizeof note, "last %.0fs", span);
     else
         snprintf(note, sizeof note, "last %.*fm", fmod(span, 60) < 1 ? 0 : 1, span / 60);
-    draw_curves(screen, area, model, wish, curves, sizeof curves / sizeof curves[0],
+    draw_curves(screen, area, model, state, curves, sizeof curves / sizeof curves[0],
                 &(struct kind){units_bytes, units_bytes, 1024, note});
 }
 
 void panel_draw_rate(struct screen *screen, struct rect area, const struct model *model,
-                     const struct wish *wish)
+                     const struct view_state *state)
 {
     static const struct curve curves[] = {
         {HISTORY_ALLOC_RATE, CHART_AREA, STYLE_RATE, 'A', "allocating"}};
-    draw_curves(screen, area, model, wish, curves, 1,
+    draw_curves(screen, area, model, state, curves, 1,
                 &(struct kind){bytes_a_second, units_bytes, 1024, ""});
 }
 
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
-                       const struct wish *wish)
+                       const struct view_state *state)
 {
     static const struct curve curves[] = {{HISTORY_PAUSE, CHART_AREA, STYLE_PAUSE, 'P', "pause"}};
     char max[UNITS_SIZE], note[UNITS_SIZE + 8];
     snprintf(note, sizeof note, "max %s", units_pause(max, model->pauses.max_ns));
-    draw_curves(screen, area, model, wish, curves, 1,
+    draw_curves(screen, area, model, state, curves, 1,
                 &(struct kind){units_pause, units_pause, 1000, note});
 }

@@ -24,9 +24,10 @@ static const struct column columns[] = {
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
-static bool is_shown(const struct column *column, const struct rect *area, const struct wish *wish)
+static bool is_shown(const struct column *column, const struct rect *area,
+                     const struct view_state *state)
 {
-    return area->cols >= column->from_width || column->order == wish->order;
+    return area->cols >= column->from_width || column->order == state->order;
 }
 
 static void heading(const struct sites *sites, const struct column *column, char *buffer,
@@ -105,12 +106,12 @@ static enum style value(const struct sites *sites, const struct site *site,
 }
 
 static void draw_row(struct screen *screen, struct rect area, int row, const struct model *model,
-                     const struct wish *wish, const struct site *site)
+                     const struct view_state *state, const struct site *site)
 {
     int col = 0;
     char text[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (!is_shown(&columns[i], &area, wish))
+        if (!is_shown(&columns[i], &area, state))
             continue;
         enum style style = value(model->sites, site, &columns[i], text);
         col += columns[i].width;
@@ -131,56 +132,56 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
 }
 
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
-                      const struct wish *wish)
+                      const struct view_state *state)
 {
     if (!model->sites || area.rows < 1)
         return;
     int col = 0;
     char text[64];
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (!is_shown(&columns[i], &area, wish))
+        if (!is_shown(&columns[i], &area, state))
             continue;
         heading(model->sites, &columns[i], text, sizeof text);
         col += columns[i].width;
         screen_right(screen, area, 0, col,
-                     wish->order == columns[i].order ? STYLE_SORTED : STYLE_DIM, text);
+                     state->order == columns[i].order ? STYLE_SORTED : STYLE_DIM, text);
         col++;
     }
     col = screen_text(screen, area, 0, col + 1, STYLE_DIM, "CALL SITE");
-    if (wish->filter[0] != '\0' || wish->typing)
-        screen_printf(screen, area, 0, col + 2, STYLE_WARN, "/%s%s", wish->filter,
-                      wish->typing ? "_" : "");
-    else if (wish->row_count > 0)
-        col = screen_printf(screen, area, 0, col + 1, STYLE_DIM, "(%zu)", wish->row_count);
-    if (wish->order == SITES_BY_LEAKS && model->leaks_hint && wish->row_count > 0 &&
-        wish->filter[0] == '\0' && !wish->typing)
+    if (state->filter[0] != '\0' || state->typing)
+        screen_printf(screen, area, 0, col + 2, STYLE_WARN, "/%s%s", state->filter,
+                      state->typing ? "_" : "");
+    else if (state->row_count > 0)
+        col = screen_printf(screen, area, 0, col + 1, STYLE_DIM, "(%zu)", state->row_count);
+    if (state->order == SITES_BY_LEAKS && model->leaks_hint && state->row_count > 0 &&
+        state->filter[0] == '\0' && !state->typing)
         screen_text_cut(screen, area, 0, col + 2, STYLE_WARN, model->leaks_hint);
-    if (wish->row_count == 0) {
+    if (state->row_count == 0) {
         screen_text(screen, area, 2, 2, STYLE_NORMAL,
-                    wish->filter[0] ? "No call site matches the filter: Esc clears it."
-                    : model->hint   ? model->hint
-                                    : "No samples yet.");
+                    state->filter[0] ? "No call site matches the filter: Esc clears it."
+                    : model->hint    ? model->hint
+                                     : "No samples yet.");
         return;
     }
     for (int row = 1; row < area.rows; row++) {
-        size_t place = wish->first_row + (size_t)row - 1;
-        if (place >= wish->row_count)
+        size_t place = state->first_row + (size_t)row - 1;
+        if (place >= state->row_count)
             break;
-        draw_row(screen, area, row, model, wish, &model->sites->group[wish->rows[place]]);
-        if ((int)place == wish->cursor)
+        draw_row(screen, area, row, model, state, &model->sites->group[state->rows[place]]);
+        if ((int)place == state->cursor)
             screen_restyle(screen, area, row, STYLE_SELECTED);
     }
 }
 
 /* "~1.50M (error 12%) in use, ~8.20M allocated, 1.0K/s; 12 live samples, 2s to 3m12s old" */
 static void draw_ages(struct screen *screen, struct rect area, const struct model *model,
-                      const struct wish *wish, const struct site *site)
+                      const struct view_state *state, const struct site *site)
 {
     char inuse[UNITS_SIZE], alloc[UNITS_SIZE], rate[UNITS_SIZE], line[256];
     int n = 0;
-    if (wish->member_count > 1)
-        n = snprintf(line, sizeof line, "stack %zu of %" PRIu32 ": ", wish->member + 1,
-                     model->sites->group[wish->rows[wish->cursor]].members);
+    if (state->member_count > 1)
+        n = snprintf(line, sizeof line, "stack %zu of %" PRIu32 ": ", state->member + 1,
+                     model->sites->group[state->rows[state->cursor]].members);
     char held[SITE_FIGURE_SIZE], all[SITE_FIGURE_SIZE], speed[SITE_FIGURE_SIZE], error[UNITS_SIZE];
     units_bytes(inuse, site->inuse_bytes);
     units_bytes(alloc, site->alloc_bytes);
@@ -237,19 +238,19 @@ static void draw_frame(struct screen *screen, struct rect area, int row, size_t 
 }
 
 void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,
-                      const struct wish *wish)
+                      const struct view_state *state)
 {
-    if (!model->sites || wish->member >= wish->member_count || wish->cursor < 0)
+    if (!model->sites || state->member >= state->member_count || state->cursor < 0)
         return;
-    const struct site *site = &model->sites->site[wish->members[wish->member]];
+    const struct site *site = &model->sites->site[state->members[state->member]];
     const struct stack_names *names = names_find(model->names, site->stack);
-    draw_ages(screen, area, model, wish, site);
+    draw_ages(screen, area, model, state, site);
     if (!names)
         return;
     static const char reading[] = " reading symbols...", more[] = " more: PgDn";
-    bool goes_on = wish->stack_scroll + (size_t)area.rows - 1 < names->frame_count;
+    bool goes_on = state->stack_scroll + (size_t)area.rows - 1 < names->frame_count;
     for (int row = 1; row < area.rows; row++) {
-        size_t i = wish->stack_scroll + (size_t)row - 1;
+        size_t i = state->stack_scroll + (size_t)row - 1;
         if (i >= names->frame_count)
             break;
         struct rect line = area;

@@ -11,43 +11,11 @@
 #include <string.h>
 #include <time.h>
 
-json_t *report_number(double value)
-{
-    if (isnan(value) || isinf(value))
-        return json_null();
-    if (value == floor(value) && fabs(value) < 9e15)
-        return json_integer((json_int_t)value);
-    return json_real(value);
-}
-
-/* A string of the segment: what is not UTF-8 becomes '?'. */
-json_t *report_string(const char *text)
-{
-    char clean[1100];
-    plain_text(clean, sizeof clean, text, strlen(text));
-    json_t *string = json_string(clean);
-    if (string)
-        return string;
-    for (char *p = clean; *p; p++)
-        if ((unsigned char)*p >= 0x80)
-            *p = '?';
-    return json_string(clean);
-}
-
 static double realtime_seconds(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
     return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
-}
-
-void report_line(FILE *out, json_t *object)
-{
-    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-    if (text)
-        fprintf(out, "%s\n", text);
-    free(text);
-    json_decref(object);
 }
 
 json_t *report_target_json(const struct target *target)
@@ -59,28 +27,28 @@ json_t *report_target_json(const struct target *target)
     uint64_t rss;
     bool rss_known = live && proc_rss(target->pid, &rss);
     json_t *object = json_object();
-    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
     json_object_set_new(object, "type", json_string("process"));
-    json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
+    json_object_set_new(object, "time_seconds", ndjson_number(realtime_seconds()));
     json_object_set_new(object, "pid", json_integer(target->pid));
-    json_object_set_new(object, "name", report_string(target->name));
-    json_object_set_new(object, "command", report_string(target->cmdline));
+    json_object_set_new(object, "name", ndjson_string(target->name));
+    json_object_set_new(object, "command", ndjson_string(target->cmdline));
     json_object_set_new(object, "state", json_string(target_state_name(target)));
     json_object_set_new(object, "instrumented", json_true());
     json_object_set_new(object, "uid", json_integer(target->uid));
-    json_object_set_new(object, "segment", report_string(target->path));
+    json_object_set_new(object, "segment", ndjson_string(target->path));
     json_object_set_new(object, "uptime_seconds",
-                        readable ? report_number(header_uptime(header, monotonic_ns(), live))
+                        readable ? ndjson_number(header_uptime(header, monotonic_ns(), live))
                                  : json_null());
     json_object_set_new(object, "heap_bytes",
-                        readable ? report_number((double)header_inuse(header)) : json_null());
+                        readable ? ndjson_number((double)header_inuse(header)) : json_null());
     json_object_set_new(object, "peak_bytes",
-                        readable ? report_number((double)counters->peak_bytes) : json_null());
-    json_object_set_new(object, "rss_bytes", rss_known ? report_number((double)rss) : json_null());
+                        readable ? ndjson_number((double)counters->peak_bytes) : json_null());
+    json_object_set_new(object, "rss_bytes", rss_known ? ndjson_number((double)rss) : json_null());
     json_object_set_new(object, "cycles",
-                        readable ? report_number((double)counters->cycles) : json_null());
+                        readable ? ndjson_number((double)counters->cycles) : json_null());
     json_object_set_new(object, "samples",
-                        readable ? report_number((double)counters->samples) : json_null());
+                        readable ? ndjson_number((double)counters->samples) : json_null());
     static const char *const outputs[] = {[MD_TRACE_STDERR] = "stderr",
                                           [MD_TRACE_REPLACED] = "replaced stderr",
                                           [MD_TRACE_FILE] = "gctracefile",
@@ -92,7 +60,7 @@ json_t *report_target_json(const struct target *target)
     json_object_set_new(object, "report_kept",
                         readable ? json_boolean(header->flags & MD_FLAG_REPORT) : json_null());
     json_object_set_new(object, "error",
-                        target->error[0] ? report_string(target->error) : json_null());
+                        target->error[0] ? ndjson_string(target->error) : json_null());
     return object;
 }
 
@@ -105,12 +73,12 @@ static json_t *stack_json(const struct stack_names *names)
         snprintf(address, sizeof address, "0x%" PRIx64, frame->address);
         json_t *object = json_object();
         json_object_set_new(object, "function",
-                            frame->function[0] ? report_string(frame->function) : json_null());
+                            frame->function[0] ? ndjson_string(frame->function) : json_null());
         json_object_set_new(object, "file",
-                            frame->file[0] ? report_string(frame->file) : json_null());
+                            frame->file[0] ? ndjson_string(frame->file) : json_null());
         json_object_set_new(object, "line", frame->line ? json_integer(frame->line) : json_null());
         json_object_set_new(object, "module",
-                            frame->module[0] ? report_string(frame->module) : json_null());
+                            frame->module[0] ? ndjson_string(frame->module) : json_null());
         json_object_set_new(object, "module_address", json_string(address));
         json_object_set_new(object, "inlined", json_boolean(frame->inlined));
         json_array_append_new(frames, object);
@@ -140,18 +108,18 @@ static json_t *site_json(struct watch *watch, const struct site *site)
         {"alloc_bytes", "alloc_bytes_error", true, site->alloc_bytes, site->alloc_variance},
     };
     json_t *object = json_object();
-    json_object_set_new(object, "site", report_string(names && names->label ? names->label : "?"));
+    json_object_set_new(object, "site", ndjson_string(names && names->label ? names->label : "?"));
     json_object_set_new(object, "exact", json_boolean(sites_exact(sites, site)));
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
         double error = sites_error(sites, site, figures[i].variance);
         json_object_set_new(object, figures[i].key,
-                            report_number(figures[i].known ? figures[i].value : NAN));
+                            ndjson_number(figures[i].known ? figures[i].value : NAN));
         json_object_set_new(object, figures[i].error_key,
-                            report_number(figures[i].known ? round(error) : NAN));
+                            ndjson_number(figures[i].known ? round(error) : NAN));
     }
-    json_object_set_new(object, "alloc_objects", report_number(round(site->alloc_objects)));
-    json_object_set_new(object, "alloc_bytes_per_second", report_number(site->alloc_rate));
-    json_object_set_new(object, "samples", report_number((double)site->samples));
+    json_object_set_new(object, "alloc_objects", ndjson_number(round(site->alloc_objects)));
+    json_object_set_new(object, "alloc_bytes_per_second", ndjson_number(site->alloc_rate));
+    json_object_set_new(object, "samples", ndjson_number((double)site->samples));
     json_object_set_new(object, "stacks", json_integer(site->members));
     json_object_set_new(object, "stack", stack_json(names));
     return object;
@@ -195,7 +163,7 @@ static json_t *losses_json(const struct watch *watch)
             continue;
         json_t *object = json_object();
         json_object_set_new(object, "what", json_string(losses[i].what));
-        json_object_set_new(object, "count", report_number((double)losses[i].count));
+        json_object_set_new(object, "count", ndjson_number((double)losses[i].count));
         json_object_set_new(object, "reason", json_string(losses[i].why));
         json_array_append_new(array, object);
     }
@@ -252,15 +220,15 @@ char *report_json_text(struct watch *watch, size_t sites)
     };
     json_object_set_new(object, "version", json_integer(REPORT_TARGET_VERSION));
     json_object_set_new(object, "type", json_string("target"));
-    json_object_set_new(object, "time_seconds", report_number(realtime_seconds()));
+    json_object_set_new(object, "time_seconds", ndjson_number(realtime_seconds()));
     json_object_set_new(object, "pid", json_integer(watch->source.target.pid));
-    json_object_set_new(object, "name", report_string(watch->source.target.name));
-    json_object_set_new(object, "command", report_string(watch->source.target.cmdline));
+    json_object_set_new(object, "name", ndjson_string(watch->source.target.name));
+    json_object_set_new(object, "command", ndjson_string(watch->source.target.cmdline));
     json_object_set_new(object, "state", json_string(source_state_name(&watch->source)));
-    json_object_set_new(object, "options", report_string(header->options));
+    json_object_set_new(object, "options", ndjson_string(header->options));
     json_object_set_new(object, "live_objects_counted", json_boolean(model->objects_counted));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        json_object_set_new(object, numbers[i].key, report_number(numbers[i].value));
+        json_object_set_new(object, numbers[i].key, ndjson_number(numbers[i].value));
     json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
     json_object_set_new(object, "losses", losses_json(watch));
     json_object_set_new(object, "sites", sites_json(watch, sites));

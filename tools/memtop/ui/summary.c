@@ -117,7 +117,7 @@ static void print_json(const struct summary *summary, FILE *out)
     char command[1024];
     command_text(summary, command, sizeof command);
     json_t *object = json_object(), *text = json_string(command);
-    json_object_set_new(object, "version", json_integer(REPORT_JSON_VERSION));
+    json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
     json_object_set_new(object, "type", json_string("run_summary"));
     json_object_set_new(object, "command", text ? text : json_null());
     const bool signalled = WIFSIGNALED(summary->status);
@@ -137,12 +137,12 @@ static void print_json(const struct summary *summary, FILE *out)
                  {"voluntary_switches", (double)usage->ru_nvcsw},
                  {"involuntary_switches", (double)usage->ru_nivcsw}};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
-        json_object_set_new(object, times[i].key, report_number(times[i].value));
+        json_object_set_new(object, times[i].key, ndjson_number(times[i].value));
     char *target = summary->watch ? report_json_text(summary->watch, 10) : NULL;
     json_t *state = target ? json_loads(target, 0, NULL) : NULL;
     free(target);
     json_object_set_new(object, "target", state ? state : json_null());
-    report_line(out, object);
+    ndjson_line(out, object);
 }
 
 void summary_print(const struct summary *summary, bool json, FILE *out)

@@ -1,8 +1,8 @@
 #include "wait.h"
 
 #include "panel.h"
-#include "target/source.h"
 #include "term.h"
+#include "target/source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -141,7 +141,7 @@ static bool leaves(int key)
     return key == 'q' || key == TERM_ESCAPE || key == TERM_QUIT;
 }
 
-enum wait_end wait_live(struct target *target, const struct options *options,
+enum wait_end wait_live(struct target *target, const struct view_options *options,
                         char message[TARGET_MESSAGE_SIZE])
 {
     struct wait wait;

@@ -3,7 +3,7 @@
 #ifndef MEMTOP_WAIT_H
 #define MEMTOP_WAIT_H
 
-#include "cmd/cli.h"
+#include "view_state.h"
 #include "target/discover.h"
 
 enum wait_end {
@@ -18,7 +18,7 @@ enum wait_end {
 /* `target` and `message` are those of target_resolve, which has set the pid. */
 enum wait_end wait_batch(struct target *target, char message[TARGET_MESSAGE_SIZE]);
 /* The same on the open terminal, for as long as it takes; what is over stays to be read. */
-enum wait_end wait_live(struct target *target, const struct options *options,
+enum wait_end wait_live(struct target *target, const struct view_options *options,
                         char message[TARGET_MESSAGE_SIZE]);
 
 #endif
