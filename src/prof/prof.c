@@ -24,8 +24,9 @@ void (*prof_on_sample)(void);
 
 /* Guards the stacks, buckets and live samples of the segment, and their indexes. */
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
-/* Samples are found by address (the tracked variant): false until the first one is taken. */
-static bool by_address;
+/* Samples are found by address (the tracked variant).  Set before the lock is taken for the first
+ * of them: who holds the lock and reads false comes before it, and meets none. */
+static bool by_address; /* atomic */
 
 /* Records a free: of a handle, or of an address. */
 static void remove_locked(uint64_t what);
@@ -229,7 +230,8 @@ static uint64_t record(const void *ptr, size_t size)
     if (!stack)
         COUNT_ADD(lost_stacks, 1);
     if (bucket_intern_locked(stack, size, &bucket)) {
-        handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(), by_address);
+        handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(),
+                                 __atomic_load_n(&by_address, __ATOMIC_RELAXED));
         if (handle) {
             charge_locked(bucket, MD_HEAP_ALLOC_OBJECTS, weight);
             ((struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + bucket)->samples++;

@@ -38,20 +38,23 @@ static void test_weight(void)
        "the largest rates there are");
 }
 
-/* What the segment says that size has: objects and bytes, as inuse. */
+/* What the segment says that size has: objects and bytes, as inuse.  Read as any reader of the
+ * segment does, beside whoever samples. */
 static void sums(uint64_t size, double *alloc_objects, double *inuse_objects, double *inuse_bytes)
 {
     const struct md_bucket *b = segment_table(MD_SECTION_BUCKETS);
-    uint64_t count = segment_header()->section[MD_SECTION_BUCKETS].count;
+    uint64_t count =
+        __atomic_load_n(&segment_header()->section[MD_SECTION_BUCKETS].count, __ATOMIC_ACQUIRE);
     *alloc_objects = *inuse_objects = *inuse_bytes = 0;
     for (uint64_t i = 0; i < count; i++)
         if (b[i].size == size) {
-            *alloc_objects += (double)b[i].value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
-            *inuse_objects +=
-                (double)(b[i].value[MD_HEAP_ALLOC_OBJECTS] - b[i].value[MD_HEAP_FREE_OBJECTS]) /
-                MD_WEIGHT_ONE;
-            *inuse_bytes +=
-                (double)(b[i].value[MD_HEAP_ALLOC_BYTES] - b[i].value[MD_HEAP_FREE_BYTES]);
+            uint64_t value[ARRAY_LENGTH(b[i].value)];
+            for (unsigned k = 0; k < ARRAY_LENGTH(value); k++)
+                value[k] = __atomic_load_n(&b[i].value[k], __ATOMIC_RELAXED);
+            *alloc_objects += (double)value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+            *inuse_objects += (double)(value[MD_HEAP_ALLOC_OBJECTS] - value[MD_HEAP_FREE_OBJECTS]) /
+                              MD_WEIGHT_ONE;
+            *inuse_bytes += (double)(value[MD_HEAP_ALLOC_BYTES] - value[MD_HEAP_FREE_BYTES]);
         }
 }
 
