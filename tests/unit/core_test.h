@@ -3,6 +3,8 @@
 #ifndef TESTS_CORE_TEST_H
 #define TESTS_CORE_TEST_H
 
+#include "sanitizers.h"
+
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,20 +13,6 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <unistd.h>
-
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#else
-#define WITH_TSAN 0
-#endif
-#if WITH_TSAN || defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define SANITIZED 1 /* no limit on address space is possible */
-#else
-#define SANITIZED 0
-#endif
 
 /* Runs `body` in a forked copy for at most half a minute.  Its exit status, 128 + the signal that
  * ended it, or -1. */

@@ -1,6 +1,7 @@
 /* Whole cycles over real threads, by the engine named in the argument (clone): what each kind of
  * root keeps, what nothing keeps, and what the program notices of it. */
 #include "gc_heap.h"
+#include "sanitizers.h"
 #include "tap.h"
 
 #include "base/compiler.h"
@@ -181,11 +182,12 @@ static void on_usr1(int number)
 /* In a signal handler on an alternate stack: the ordinary stack is in use too. */
 static void *thread_alternate(void *arg)
 {
-    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
-    sigaltstack(&stack, NULL);
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate}, before;
+    sigaltstack(&stack, &before);
     void *volatile here = (void *)(*(uint64_t *)arg ^ HIDE);
     raise(SIGUSR1);
     (void)here;
+    sigaltstack(&before, NULL); /* a sanitizer gives its own one back when the thread ends */
     return NULL;
 }
 
@@ -325,8 +327,11 @@ static void test_roots(void)
     ok(sums, "A is what is in the object map, and C plus the unreachable bytes");
     ok(cycle.threads == KINDS + 2, "all %u threads were stopped", cycle.threads);
     ok(cycle.stack_bytes > 4096 && cycle.globals_bytes > 4096, "stacks and globals are counted");
-    ok(cycle.globals_bytes < 1000000, "clean pages of files are not looked at (%lu bytes)",
-       cycle.globals_bytes);
+    if (SANITIZED)
+        tap_skip("clean pages of files are not looked at", "a sanitizer has megabytes of its own");
+    else
+        ok(cycle.globals_bytes < 1000000, "clean pages of files are not looked at (%lu bytes)",
+           cycle.globals_bytes);
     ok(cycle.stop1_ns > 0 && cycle.stop1_ns >= cycle.snapshot_ns && cycle.mark_ns > 0 &&
            cycle.mark_cpu_ns > 0 && cycle.stop1_cpu_ns > 0 &&
            (cycle.stop2_ns > 0) == (engine == MD_ENGINE_WP),

@@ -1,6 +1,7 @@
 /* Index and mark in this process, without a stop: what is reached on random graphs is what a simple
  * marker reaches. */
 #include "gc_heap.h"
+#include "sanitizers.h"
 #include "tap.h"
 
 #include "gc/fault.h"
@@ -355,7 +356,7 @@ static void test_gone(void)
 
 static void check_killed(void)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if WITH_ASAN
     tap_skip("helpers that are killed",
              "AddressSanitizer takes a dead task's stack for one in use");
 #else

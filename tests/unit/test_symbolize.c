@@ -1,4 +1,5 @@
 /* Names of a real program, against what its source says and what addr2line says. */
+#include "support/sanitizers.h"
 #include "support/tap.h"
 
 #include "view/pprof.h"
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#ifdef __SANITIZE_ADDRESS__
+#if WITH_ASAN
 /* LeakSanitizer of gcc 12 takes a wild pointer for the thread-local block of a library opened at
  * run time, and dies of it. */
 const char *__lsan_default_options(void);
