@@ -40,6 +40,11 @@ static int full;      /* System V, full until the end */
 static sem_t never;
 static aio_context_t aio;
 
+static const struct message { /* on either queue */
+    long type;
+    char text[8];
+} sent = {1, "a text"};
+
 static struct timespec span(void)
 {
     return (struct timespec){wait_ms / 1000, wait_ms % 1000 * 1000000};
@@ -187,20 +192,13 @@ static int do_semtimedop(void)
 
 static int do_msgrcv(void)
 {
-    struct {
-        long type;
-        char text[8];
-    } message;
-    return EXPECT(msgrcv(queue, &message, sizeof message.text, 0, 0), 8);
+    struct message message;
+    return EXPECT(msgrcv(queue, &message, sizeof message.text, 0, 0), sizeof message.text);
 }
 
 static int do_msgsnd(void)
 {
-    struct {
-        long type;
-        char text[8];
-    } message = {1, "12345678"};
-    return EXPECT(msgsnd(full, &message, sizeof message.text, 0), 0);
+    return EXPECT(msgsnd(full, &sent, sizeof sent.text, 0), 0);
 }
 
 static int do_sigwaitinfo(void)
@@ -444,11 +442,7 @@ static void prepare(void)
     semaphore = semget(IPC_PRIVATE, 2, 0600);
     queue = msgget(IPC_PRIVATE, 0600);
     full = msgget(IPC_PRIVATE, 0600);
-    struct {
-        long type;
-        char text[8];
-    } message = {1, "12345678"};
-    while (msgsnd(full, &message, sizeof message.text, IPC_NOWAIT) == 0)
+    while (msgsnd(full, &sent, sizeof sent.text, IPC_NOWAIT) == 0)
         ;
     sem_init(&never, 0, 0);
     syscall(SYS_io_setup, 4, &aio);
@@ -456,16 +450,12 @@ static void prepare(void)
 
 static void end_all(void)
 {
-    struct {
-        long type;
-        char text[8];
-    } message = {1, "12345678"};
     struct sembuf give = {0, 1, 0};
     if (write(ends[1], "endend", 6) != 6)
         abort();
     semop(semaphore, &give, 1);
-    msgsnd(queue, &message, sizeof message.text, 0);
-    msgrcv(full, &message, sizeof message.text, 0, 0);
+    msgsnd(queue, &sent, sizeof sent.text, 0);
+    msgrcv(full, &(struct message){0}, sizeof sent.text, 0, 0);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     connect(fd, (struct sockaddr *)&door, sizeof door);
     for (size_t i = 0; i < CALLS; i++) {

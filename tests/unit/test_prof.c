@@ -247,7 +247,7 @@ static void test_fork(bool file)
 static void test_by_address(void)
 {
     double alloc, inuse, bytes;
-    char block[3];
+    char block[3] = {0};
     ok(prof_alloc_at(block, 999) && prof_alloc_at(block + 1, 999), "samples without a handle");
     prof_free_at(block + 2);
     sums(999, &alloc, &inuse, &bytes);

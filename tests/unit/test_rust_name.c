@@ -108,21 +108,19 @@ static size_t put_reference(char *at, size_t to)
     return (size_t)sprintf(at, "B%c_", digits[to - 1]);
 }
 
-/* Each pair holds the one before it twice: 200 bytes for 2^30 of text. */
+#define LEVELS 30
+/* Each pair holds the one inside it twice: 200 bytes for 2^30 of text. */
 static void test_expanding(void)
 {
-    char name[4096] = "_RMC1a", inner[2048] = "TuuE";
-    for (int level = 0; level < 30; level++) {
-        char outer[2048];
-        size_t n = strlen(inner);
-        /* All that is inside stands one further back for each level around it. */
-        snprintf(outer, sizeof outer, "T%s", inner);
-        n = strlen(outer);
-        n += put_reference(outer + n, 34 - (size_t)level);
-        snprintf(outer + n, sizeof outer - n, "E");
-        memcpy(inner, outer, sizeof inner);
+    static const char path[] = "_RMC1a", innermost[] = "TuuE";
+    char name[sizeof path + LEVELS + sizeof innermost + LEVELS * sizeof "Bx_E"];
+    char *at = stpcpy(name, path);
+    memset(at, 'T', LEVELS);
+    at = stpcpy(at + LEVELS, innermost);
+    for (size_t level = LEVELS; level > 0; level--) {
+        at += put_reference(at, strlen("MC1a") + level); /* where the pair inside begins */
+        at = stpcpy(at, "E");
     }
-    strcat(name, inner);
     check(name, NULL);
     char flat[] = "_RMC1aTTuuEB4_E";
     check(flat, "<(((), ()), ((), ()))>");

@@ -35,7 +35,7 @@ static const struct md_stack *stack_at(uint32_t id)
 
 static void test_stacks(void)
 {
-    uint64_t pcs[64];
+    uint64_t pcs[64] = {0};
     unsigned wrong = 0, count = 0;
     is(stack_find_locked(pcs, 3, 5), 0, "an empty table has no stack");
     for (unsigned n = 1; n < STACKS; n++) {
