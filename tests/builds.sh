@@ -57,7 +57,7 @@ attempt() {
         configure "$@" || { echo "cannot be configured"; return 1; }
     fi
     rm -f "$3/meson-logs/testlog.json"
-    meson compile -C "$3" || { echo "cannot be built"; return 1; }
+    meson compile -C "$3" --ninja-args=-k0 || { echo "cannot be built"; return 1; }
     [ "$2" != hardened ] || is_hardened "$3" || return 1
     meson test -C "$3" --no-rebuild --print-errorlogs --suite unit --suite smoke || { echo "tests fail"; return 1; }
     echo "passed, libmemdebug.so $(($(size -B "$3/libmemdebug.so" | awk 'NR == 2 {print $4}') / 1024)) KiB"
