@@ -40,7 +40,7 @@ static void *spin(void *unused)
     kept = malloc(64);
     if (write(ready[1], "x", 1) != 1)
         abort();
-    for (volatile unsigned long turns = 0;; turns++)
+    for (;;)
         ;
     return unused;
 }
