@@ -30,17 +30,18 @@ struct unwinder {
 };
 extern struct unwinder unwinder;
 
-/* Each machine's own: unwinder_here(context), by which the stack begins in the function that it
- * stands in; UNWINDER_HERE, the function for it among libunwind's, if there is one; and
- * UNWINDER_SAME, whether unw_backtrace tells the same addresses as steps do. */
+/* Each machine's own:
+ *
+ *   unwinder_here(context)  the context of the function that it stands in, where a stack begins;
+ *                           negative: it cannot be had
+ *   UNWINDER_HERE           the entry for it in the table of libunwind's functions, ended by a
+ * comma, where it is one of them; else nothing UNWINDER_SAME           whether unw_backtrace tells
+ * the same addresses as steps do
+ */
 #if defined(__x86_64__)
-#define unwinder_here(context) unwinder.getcontext(context)
-#define UNWINDER_HERE {&unwinder.getcontext, TEXT_OF(unw_tdep_getcontext)},
-#define UNWINDER_SAME true
-#else
-#define unwinder_here(context) unw_tdep_getcontext(context) /* inline, as for aarch64 */
-#define UNWINDER_HERE
-#define UNWINDER_SAME false /* on aarch64 they are one less */
+#include "stack/unwinder_x86_64.h"
+#elif defined(__aarch64__)
+#include "stack/unwinder_aarch64.h"
 #endif
 
 /* Once, at load, with all signals blocked: asks the loader.  False: it is not there, or not of a
