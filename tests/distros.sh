@@ -148,24 +148,12 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
-# The first of apt's repositories that has the release.
-mirror_of() {
-    apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' | sort -u |
-        while read -r uri; do
-            if timeout 60 /usr/lib/apt/apt-helper download-file "${uri}dists/$1/Release" "$scratch/Release" >/dev/null 2>&1; then
-                echo "$uri"
-                break
-            fi
-        done
-}
-
 # try RELEASE: 0, 1 or 77; $scratch/output ends with what is to be said.
 try() {
     start=$(date +%s)
     rm -f "$scratch/output"
-    mirror=$(mirror_of "$1")
-    if [ -z "$mirror" ]; then
-        echo "no mirror of this machine's apt configuration has it, or none answers" | tee "$scratch/output"
+    if ! mirror=$(tools/apt-mirror.sh "$1" 2>"$scratch/output"); then
+        cat "$scratch/output"
         return 77
     fi
     chroot=${keep:-$scratch}/$1
