@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "base/rng.h"
 #include "memdebug/segment.h"
+#include "segment/tables.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,6 @@
 #include <unistd.h>
 
 #define DEAD_BYTES_KEPT (64u << 20)
-#define BUDGET_LEAST MAX(256u << 10, 16 * OS_PAGE)
 
 static bool on_tmpfs(const char *dir, uint64_t *free_bytes)
 {
@@ -52,7 +52,7 @@ static bool try_directory(struct place *place, const char *dir, uint64_t most)
     if (strlen(dir) >= sizeof place->dir || !on_tmpfs(dir, &free_bytes))
         return false;
     place->budget = MIN(most, free_bytes / 16) & ~(uint64_t)(OS_PAGE - 1);
-    if (place->budget < BUDGET_LEAST)
+    if (place->budget < TABLES_LEAST)
         return false;
     strcpy(place->dir, dir);
     return true;
@@ -167,7 +167,7 @@ int place_open(struct place *place, const struct md_header *who, uint64_t most)
     char dir[sizeof place->dir];
     int fd = -ENOENT;
     memset(place, 0, sizeof *place);
-    if (most < BUDGET_LEAST)
+    if (most < TABLES_LEAST)
         return -EFBIG;
     struct fmt f = fmt_on(dir, sizeof dir);
     fmt_path(&f, option_text(OPTION_DIR), who->pid, who->name);

@@ -7,10 +7,16 @@
 #ifndef SEGMENT_TABLES_H
 #define SEGMENT_TABLES_H
 
+#include "base/compiler.h"
+#include "base/os.h"
+
 #include <memdebug/segment.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Bytes of the smallest set in which each section has room: they begin at pages, of any size. */
+#define TABLES_LEAST MAX(256u << 10, 16 * OS_PAGE)
 
 struct tables {
     struct md_header *header; /* NULL: none */
@@ -23,7 +29,8 @@ struct tables {
     bool file;
 };
 
-/* A reservation of `size` bytes in private memory, which costs nothing until it grows. */
+/* A reservation of `size` bytes, at least TABLES_LEAST, in private memory, which costs nothing
+ * until it grows. */
 bool tables_create_private(struct tables *t, size_t size);
 /* The same on a file, which is truncated to `size`; the descriptor is not needed afterwards. */
 bool tables_create_file(struct tables *t, int fd, size_t size);

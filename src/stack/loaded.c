@@ -105,11 +105,16 @@ const ElfW(Phdr) * loaded_headers(const struct loaded *object, unsigned *count)
     }
     const ElfW(Ehdr) *header = (const void *)object->start;
     /* The first page is mapped and can be read, or it is not how objects are laid out. */
-    if (object->dynamic - object->start >= object->end - object->start ||
-        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_phentsize != sizeof(ElfW(Phdr)) ||
         header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > OS_PAGE_LEAST)
         return NULL;
+    /* They are the object's if they lead to its dynamic section, which need not lie between its
+     * start and end. */
+    const ElfW(Phdr) *headers = (const void *)(object->start + header->e_phoff);
     *count = header->e_phnum;
-    return (const void *)(object->start + header->e_phoff);
+    for (unsigned i = 0; i < *count; i++)
+        if (headers[i].p_type == PT_DYNAMIC && object->bias + headers[i].p_vaddr == object->dynamic)
+            return headers;
+    return NULL;
 }

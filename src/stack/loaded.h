@@ -13,7 +13,8 @@
 
 struct loaded {
     const void *identity; /* the loader's record: another object's once this one is unloaded */
-    uintptr_t start, end; /* of all its mappings */
+    uintptr_t start, end; /* of all its mappings; of that with code, where they lie apart: on a
+                             system whose pages are smaller than those it was linked for */
     uintptr_t bias;       /* address in memory - address in the file */
     uintptr_t tables;     /* its tables for unwinding (.eh_frame_hdr), 0: none */
     uintptr_t dynamic;    /* its dynamic section, 0: unknown */

@@ -124,7 +124,7 @@ static void test_file(void)
     ok((st.st_mode & 07777) == 0600, "for this user alone");
     ok(memcmp(h.magic, MD_SEGMENT_MAGIC, 8) == 0 && h.version == MD_SEGMENT_VERSION &&
            h.header_size == sizeof h && (off_t)h.file_size == st.st_size &&
-           h.section_count == MD_SECTION_COUNT && h.page_size == 4096,
+           h.section_count == MD_SECTION_COUNT && h.page_size == sysconf(_SC_PAGESIZE),
        "its header tells the format");
     ok(h.pid == (uint32_t)getpid() && h.parent_pid == (uint32_t)getppid() &&
            h.start_ticks == os_start_ticks() && h.uid == geteuid() && h.cpus == os_cpu_count(),

@@ -122,16 +122,16 @@ static int compare_object(struct dl_phdr_info *info, size_t size, void *data)
         }
     }
     objects++;
-    if (!loaded_at(code, &found)) {
-        unlike++;
-        return 0;
-    }
-    const ElfW(Phdr) *headers = loaded_headers(&found, &count);
-    unlike += !headers || count != info->dlpi_phnum ||
-              memcmp(headers, info->dlpi_phdr, count * sizeof *headers) != 0;
-    unlike += found.bias != info->dlpi_addr || found.tables != tables || found.dynamic != dynamic;
-    unlike += code < found.start || end > found.end || strcmp(found.name, info->dlpi_name) != 0;
-    unlike += !loaded_at(end - 1, &found);
+    const ElfW(Phdr) *headers = NULL;
+    bool same = loaded_at(code, &found) && (headers = loaded_headers(&found, &count)) != NULL &&
+                count == info->dlpi_phnum &&
+                memcmp(headers, info->dlpi_phdr, count * sizeof *headers) == 0;
+    same = same && found.bias == info->dlpi_addr && found.tables == tables &&
+           found.dynamic == dynamic && code >= found.start && end <= found.end &&
+           strcmp(found.name, info->dlpi_name) == 0 && loaded_at(end - 1, &found);
+    if (!same)
+        tap_print("# unlike: \"%s\"", info->dlpi_name);
+    unlike += !same;
     return 0;
 }
 
