@@ -6,6 +6,7 @@
 #   tools/install-deps.sh build bench     and to run every benchmark
 #   tools/install-deps.sh build package   and to make packages and try them
 #   tools/install-deps.sh distros         what installs another release (tests/distros.sh)
+#   tools/install-deps.sh build cross     and to build for arm64 and run that (tests/cross.sh)
 #   tools/install-deps.sh real            what the tests of real programs run, each if it can be had;
 #                                         servers are installed, none is started
 set -eu
@@ -23,6 +24,7 @@ real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-
 package='git build-essential debhelper lintian patchelf debootstrap'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 distros='debootstrap debian-archive-keyring'
+cross='gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user autoconf make golang-go debian-archive-keyring'
 
 wanted=
 optional=
@@ -33,9 +35,10 @@ for group in "$@"; do
     package) wanted="$wanted $package" ;;
     bench) wanted="$wanted $bench" ;;
     distros) wanted="$wanted $distros" ;;
+    cross) wanted="$wanted $cross" ;;
     real) optional=$real ;;
     *)
-        echo "usage: tools/install-deps.sh [build] [test] [package] [bench] [distros] [real]" >&2
+        echo "usage: tools/install-deps.sh [build] [test] [package] [bench] [distros] [cross] [real]" >&2
         exit 2
         ;;
     esac

@@ -17,9 +17,8 @@
 #ifndef BASE_MACHINE_H
 #define BASE_MACHINE_H
 
-/* No system has smaller pages, and none has larger ones. */
+/* No system has smaller pages. */
 #define OS_PAGE_LEAST 4096u
-#define OS_PAGE_MOST 65536u
 
 #if defined(__x86_64__)
 #include "base/machine_x86_64.h"

@@ -19,7 +19,7 @@ bool object_map_init(const char **reason)
         mmap(NULL, OBJECT_MAP_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     errno = saved;
     if (map == MAP_FAILED) {
-        *reason = "no address space for the object map (8 TiB reserved, nothing used; RLIMIT_AS?)";
+        *reason = "no address space for the object map (reserved, not used; RLIMIT_AS?)";
         return false;
     }
     madvise(map, OBJECT_MAP_BYTES, MADV_DONTDUMP);

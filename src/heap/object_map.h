@@ -35,7 +35,7 @@ extern uint8_t *object_map;
 /* Usable bytes of each class; 0 for class 0, unused ones and OBJECT_CLASS_HUGE. */
 extern size_t object_class_size[128];
 /* Classes 1 to object_small_classes are slabs: equal objects side by side, the slab
- * object_slab_size[class] bytes = lcm(4096, size), its start page-aligned. */
+ * object_slab_size[class] bytes = lcm(jemalloc's page, size), its start page-aligned. */
 extern unsigned object_small_classes;
 extern size_t object_slab_size[128];
 

@@ -50,6 +50,7 @@ classes=$(entries sz_pind2sz_tab)
 lg_page=$((12 + (200 - classes) / 4))
 case $("$@" -dumpmachine) in
 x86_64*) [ $lg_page = 12 ] || fail "its page is 2^$lg_page bytes (--with-lg-page), not 4096" ;;
+*) [ $lg_page -ge 16 ] || fail "its page is 2^$lg_page bytes (--with-lg-page), and the system's may be of 65536" ;;
 esac
 
 public="malloc calloc realloc free posix_memalign aligned_alloc memalign valloc pvalloc free_sized

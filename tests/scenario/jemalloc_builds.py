@@ -133,6 +133,13 @@ with s.Tap() as t, tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
     result = embed('libjemalloc_pic.a', place / 'out')
     t.ok(result.returncode == 1 and re.fullmatch('.*there is no PIC archive.*jemalloc_source=DIR\n', result.stderr),
          'no archive: the line says how to make one', result)
+    # For another machine: all that is asked of the archive before its page is of any.
+    other = place / 'cc'
+    other.write_text('#!/bin/sh\n[ "$*" = -dumpmachine ] && echo aarch64-linux-gnu || exec cc "$@"\n')
+    other.chmod(0o755)
+    result = call(EMBED, ARCHIVE, place / 'other', COPY, other)
+    t.ok(result.returncode == 1 and re.fullmatch(r".* does not do: its page is 2\^12 bytes .* of 65536\n", result.stderr),
+         'pages of 4 KiB on arm64: refused, the line says why', result)
     result = call('meson', 'setup', place / 'none', s.ROOT, f'-Djemalloc_source={place}')
     t.ok(result.returncode != 0 and f'{place} is no source tree of jemalloc' in result.stdout,
          'a folder that is no source: the line says so', result)

@@ -1,11 +1,13 @@
+#!/usr/bin/env python3
 """jemalloc's source, of Debian's source package: had by apt-get, into the build folder, and only where it
-can be."""
+can be.  As a program it prints where."""
 
 import contextlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 
 import scenario as s
@@ -63,3 +65,10 @@ def get():
     finally:
         shutil.rmtree(work)
     return tree, version
+
+
+if __name__ == '__main__':
+    try:
+        print(get()[0])
+    except Missing as reason:
+        sys.exit(str(reason))
