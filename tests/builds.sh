@@ -43,7 +43,7 @@ cxx_of() {
 }
 
 # Whether the flags have come to something.  The library must not say that it can do with a shadow stack:
-# a call that is set back (src/gc/restart.h) leaves a signal handler by a jump.
+# a call that is set back (src/gc/stop/restart.h) leaves a signal handler by a jump.
 is_hardened() {
     local library=$1/libmemdebug.so
     readelf -dW "$library" | grep -q BIND_NOW || { echo "not bound at load"; return 1; }

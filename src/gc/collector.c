@@ -3,24 +3,24 @@
 
 #include "base/options.h"
 #include "base/os.h"
-#include "gc/clone_snapshot.h"
-#include "gc/engine.h"
-#include "gc/huge.h"
-#include "gc/leaks.h"
+#include "gc/dirty/track.h"
+#include "gc/engine/choice.h"
+#include "gc/engine/clone.h"
+#include "gc/engine/dontfork.h"
+#include "gc/engine/headroom.h"
+#include "gc/engine/stopped.h"
+#include "gc/engine/thp.h"
+#include "gc/engine/wp.h"
+#include "gc/mark/unreached.h"
 #include "gc/pacer.h"
-#include "gc/pages.h"
-#include "gc/permit.h"
-#include "gc/proc.h"
-#include "gc/raw.h"
-#include "gc/restart_probe.h"
-#include "gc/room.h"
-#include "gc/roots.h"
-#include "gc/stop_snapshot.h"
-#include "gc/track.h"
-#include "gc/tracer.h"
-#include "gc/unforked.h"
-#include "gc/world.h"
-#include "gc/wp_snapshot.h"
+#include "gc/roots/roots.h"
+#include "gc/stop/restart_probe.h"
+#include "gc/stop/tracer.h"
+#include "gc/stop/world.h"
+#include "gc/sys/pagemap.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
+#include "gc/sys/seccomp.h"
 #include "heap/extents.h"
 #include "heap/object_map.h"
 #include "segment/segment.h"
@@ -46,7 +46,7 @@ struct work {
     const char *reason; /* NULL: done */
     int64_t stop_ns;    /* what the engine may take in a stop */
     bool patient;
-    struct snapshot_result result;
+    struct trace_result result;
     uint64_t in_use;        /* by the counters, at the snapshot */
     uint64_t moment;        /* of the samples, likewise */
     uint64_t private_bytes; /* of the process's own, resident, at the cycle's start */
@@ -67,7 +67,7 @@ static bool memory_is_locked(void)
 static const char *clone_in_stop(struct work *work)
 {
     work->in_use = hooks.in_use_bytes();
-    return snapshot_clone(hooks.block_size);
+    return clone_take(hooks.block_size);
 }
 
 static const char *begin_in_stop(struct work *work)
@@ -85,7 +85,7 @@ static const char *finish_in_stop(struct work *work)
 static const char *mark_in_stop(struct work *work)
 {
     work->in_use = hooks.in_use_bytes();
-    return stop_mark(&work->result, work->stop_ns);
+    return stopped_mark(&work->result, work->stop_ns);
 }
 
 /* What is left of it. */
@@ -149,15 +149,15 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
         const char *reason = NULL;
         *engine_failed = true;
         if (in_stop == finish_in_stop &&
-            ((reason = wp_clean(mark_limit_ns(work))) || !wp_is_sought()))
+            ((reason = wp_clean(mark_limit_ns(work))) || !wp_has_candidates()))
             return reason;
-        if (in_stop == mark_in_stop && (reason = stop_prepare()))
+        if (in_stop == mark_in_stop && (reason = stopped_prepare()))
             return reason;
         work->cycle->attempts++;
         if (!(reason = attempt(work, in_stop, &again)))
             return NULL;
         if (in_stop == clone_in_stop)
-            snapshot_cancel();
+            clone_cancel();
         *engine_failed = !again;
         if (!again || (tried >= ATTEMPTS && !patience_ns(work)))
             return reason;
@@ -170,24 +170,25 @@ static const char *stop(struct work *work, const char *(*in_stop)(struct work *)
 
 static const char *run_clone(struct work *work, bool *engine_failed)
 {
-    const char *reason = room_for_copy(room_need(work->private_bytes, hooks.in_use_bytes()));
+    const char *reason =
+        headroom_for_copy(headroom_need(work->private_bytes, hooks.in_use_bytes()));
     *engine_failed = true;
     if (reason)
         return reason;
     if (!(work->cycle->flags & MD_CYCLE_AT_EXIT)) /* nobody feels that pause */
-        huge_collapse();
-    unforked_before();
+        thp_collapse();
+    dontfork_before();
     uint64_t faults = proc_faults();
-    work->stop_ns = snapshot_most_ns();
+    work->stop_ns = clone_most_ns();
     if ((reason = stop(work, clone_in_stop, engine_failed)))
         return reason;
-    unforked_after();
+    dontfork_after();
     *engine_failed = false;
-    reason =
-        snapshot_wait(&work->result, mark_limit_ns(work), room_is_limited() ? room_runs_out : NULL);
+    reason = clone_wait(&work->result, mark_limit_ns(work),
+                        headroom_is_limited() ? headroom_runs_out : NULL);
     /* The first write to a page that the copy has too is a fault, as is that to a new one. */
-    room_note_copy(work->private_bytes, (proc_faults() - faults) * OS_PAGE);
-    if (!reason && unforked_any()) {
+    headroom_note_copy(work->private_bytes, (proc_faults() - faults) * OS_PAGE);
+    if (!reason && dontfork_any()) {
         *engine_failed = true;
         reason = "memory that no copy has (MADV_DONTFORK)";
     }
@@ -217,7 +218,7 @@ static const char *run_stop(struct work *work, bool *engine_failed)
     bool forced = option_number(OPTION_GCENGINE) == MD_ENGINE_STOP;
     work->stop_ns = forced ? STOP_FORCED_NS : STOP_NS;
     const char *reason = stop(work, mark_in_stop, engine_failed);
-    stop_end();
+    stopped_end();
     return reason;
 }
 
@@ -244,12 +245,15 @@ static void cycle_on_tracer(void *ctx)
 {
     struct work *work = ctx;
     struct md_cycle *cycle = work->cycle;
+    size_t stack_size;
+    const void *stack = tracer_stack(&stack_size);
+    roots_find_stack_field(stack, stack_size);
     if (extents_torn()) {
         work->reason = "the heap was growing when this process was forked";
         return;
     }
-    if ((work->reason = permit_cycle()) || (work->reason = too_spread()) ||
-        (work->reason = snapshot_prepare()))
+    if ((work->reason = seccomp_cycle()) || (work->reason = too_spread()) ||
+        (work->reason = clone_prepare()))
         return;
     work->private_bytes = MAX(proc_private_bytes(), hooks.in_use_bytes());
     /* The words of the option stand in the order of enum md_engine. */
@@ -280,7 +284,7 @@ static void cycle_on_tracer(void *ctx)
         engine_note_failure(engine);
         engine = engine_after(forced, first, engine, work->private_bytes, !track_open());
     }
-    const struct snapshot_result *result = &work->result;
+    const struct trace_result *result = &work->result;
     cycle->arm_ns = result->arm_ns;
     cycle->rounds = result->rounds;
     cycle->dirty_bytes = result->dirty_bytes;
@@ -319,7 +323,7 @@ void gc_init(const struct gc_hooks *given)
     hooks = *given;
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
-    permit_init();
+    seccomp_init();
     struct pacer_settings settings;
     settings_now(&settings);
     publish_goal(pacer_goal(&pacer, &settings));
@@ -327,7 +331,7 @@ void gc_init(const struct gc_hooks *given)
 
 bool gc_try(void)
 {
-    return permit_trial() || restart_probe();
+    return seccomp_trial() || restart_probe();
 }
 
 void gc_renew(void)
@@ -336,13 +340,13 @@ void gc_renew(void)
     tracer_renew();
     world_renew();
     restart_probe_renew();
-    snapshot_renew();
-    unforked_renew();
+    clone_renew();
+    dontfork_renew();
     roots_find_main();
     wp_renew();
-    stop_renew();
+    stopped_renew();
     engine_renew();
-    room_renew();
+    headroom_renew();
     pacer_init(&pacer, os_now_ns());
     total_cpu_ns = 0;
     patient_until_ns = 0;
@@ -380,7 +384,7 @@ bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
 
 static void fill_heap(struct md_cycle *cycle, const struct work *work)
 {
-    const struct snapshot_result *result = &work->result;
+    const struct trace_result *result = &work->result;
     cycle->heap_start_bytes = result->bytes;
     cycle->heap_live_bytes = result->bytes - result->unreachable_bytes;
     cycle->live_objects = result->objects - result->unreachable_objects;
@@ -398,7 +402,7 @@ static void fill_heap(struct md_cycle *cycle, const struct work *work)
  * these. */
 static void tell_unsampled(const struct md_cycle *cycle)
 {
-    const struct leaks_class *leaks = leaks_unsampled(!(cycle->flags & MD_CYCLE_FINAL));
+    const struct unreached_class *leaks = unreached_unsampled(!(cycle->flags & MD_CYCLE_FINAL));
     uint64_t number = segment_counters()->cycles + 1;
     segment_hold(true);
     for (unsigned class = 1; class <= OBJECT_CLASS_HUGE; class ++) {
@@ -423,11 +427,11 @@ static void settle_leaks(struct md_cycle *cycle, const struct work *work)
 {
     for (int times = cycle->flags & MD_CYCLE_FINAL ? 2 : 1; times && hooks.on_samples; times--)
         cycle->leak_samples =
-            hooks.on_samples(leaks_samples(), work->result.leaks.samples, work->moment);
+            hooks.on_samples(unreached_samples(), work->result.leaks.samples, work->moment);
     if (cycle->flags & MD_CYCLE_FINAL) {
         cycle->leaked_objects = cycle->unreachable_objects;
         cycle->leaked_bytes = cycle->unreachable_bytes;
-    } else if (leaks_had_before()) {
+    } else if (unreached_had_before()) {
         cycle->leaked_objects = work->result.leaks.leaked_objects;
         cycle->leaked_bytes = work->result.leaks.leaked_bytes;
     } else {
@@ -441,7 +445,7 @@ static void settle_leaks(struct md_cycle *cycle, const struct work *work)
 void gc_hurry(void)
 {
     __atomic_store_n(&in_hurry, true, __ATOMIC_RELAXED);
-    snapshot_hurry();
+    clone_hurry();
     wp_hurry();
 }
 
@@ -460,7 +464,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     uint64_t goal = pacer_goal(&pacer, &settings);
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
-    const char *reason = permit_trial();
+    const char *reason = seccomp_trial();
     while (!reason && !restart_probe())
         raw_sleep_ns(PROBE_LOOK_NS);
     if (!reason && !(reason = tracer_run(cycle_on_tracer, &work)))
@@ -470,7 +474,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     if (!verdict || out->engine != MD_ENGINE_WP)
         wp_forget();
     if (!verdict)
-        leaks_drop();
+        unreached_drop();
     if (flags & GC_UNTOLD)
         return !reason;
     int64_t end = os_now_ns();
@@ -488,7 +492,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
             out->flags |= MD_CYCLE_FINAL;
         if (verdict) {
             settle_leaks(out, &work);
-            leaks_keep();
+            unreached_keep();
         }
         pacer_base(&pacer, out->heap_end_bytes);
     }

@@ -2,7 +2,8 @@
 """The layer rule: a folder may include itself, those below it, and include/.
 
 Reads the project's own #include "folder/file.h" lines.  memdebug.c stands above all; src/view and
-tools/memtop read what the library writes and share no code with the writers but src/base.
+tools/memtop read what the library writes and share no code with the writers but src/base.  Where a
+folder has rooms of its own (ROOMS), a file of one includes that room and those below it.
 """
 
 import re
@@ -16,6 +17,8 @@ LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
 # Inside tools/memtop, from the bottom: what is read knows nothing of how it is shown.
 MEMTOP = [{'target'}, {'preload', 'series'}, {'ui'}, {'cmd'}, {'memtop'}]
 READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}, 'man': {'man', 'base'}}
+# From the lowest to the highest; what lies in the folder itself stands above them.
+ROOMS = {'gc': ['sys', 'mark', 'stop', 'roots', 'dirty', 'engine']}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 LINES = 600
 
@@ -50,6 +53,24 @@ def allowed_in_memtop(path, target):
     return source == target or level(target, MEMTOP) < level(source, MEMTOP)
 
 
+def room_level(folder, parts):
+    """Of a file of this folder, by the parts of its path within it; None: it has no place."""
+    rooms = ROOMS.get(folder)
+    if not rooms:
+        return 0
+    if len(parts) == 1:
+        return len(rooms)
+    return rooms.index(parts[0]) if parts[0] in rooms else None
+
+
+def room_allows(path, folder, name):
+    """Whether a file may include another one of its own folder."""
+    parts = path.relative_to(ROOT).parts
+    source = room_level(folder, parts[parts.index(folder) + 1:])
+    target = room_level(folder, name.split('/')[1:])
+    return source is not None and target is not None and target <= source
+
+
 def violations(path, text):
     source = folder_of(path)
     found = []
@@ -67,6 +88,8 @@ def violations(path, text):
             continue
         if source is not None and not allowed(source, target):
             found.append(f'{path}: {source} includes {name}')
+        elif source == target and not room_allows(path, source, name):
+            found.append(f'{path}: a room of {source} includes {name}')
     return found
 
 
@@ -75,7 +98,8 @@ with Tap() as t:
     sample = ROOT / 'src' / 'prof' / 'x.c'
     t.equal(violations(sample, '#include "base/os.h"\n#include "segment/segment.h"\n'
                        '#include <memdebug/segment.h>\n'), [], 'downward is allowed')
-    for line, where in (('gc/gc.h', 'src/prof'), ('malloc/entry.h', 'src/gc'), ('prof/prof.h', 'src/base'),
+    for line, where in (('gc/roots/roots.h', 'src/gc/stop'), ('gc/gc.h', 'src/gc/engine'), ('gc/new/new.h', 'src/gc'),
+                        ('gc/gc.h', 'src/prof'), ('malloc/entry.h', 'src/gc'), ('prof/prof.h', 'src/base'),
                         ('segment/segment.h', 'src/view'), ('prof/prof.h', 'tools/memtop'),
                         ('view/pprof.h', 'src/segment'), ('ui/screen.h', 'tools/memtop/series'),
                         ('series/watch.h', 'tools/memtop/preload'), ('cmd/cli.h', 'tools/memtop/ui'),

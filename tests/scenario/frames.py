@@ -13,7 +13,7 @@ import scenario as s
 
 # Of the compiler's start files, which have none.
 START = {'_init', '_fini', 'deregister_tm_clones', 'register_tm_clones', '__do_global_dtors_aux', 'frame_dummy'}
-# Unwinders know the end of a signal handler by its bytes (src/gc/stubs_x86_64.S).
+# Unwinders know the end of a signal handler by its bytes (src/gc/sys/raw_x86_64.S).
 RESTORERS = {'raw_restorer'}
 PADDING = ('nop', 'int3', 'xchg %ax,%ax', 'data16 cs nop', 'cs nop')
 

@@ -73,7 +73,7 @@ with s.Tap() as t:
             result = s.run([WAITS, 'signals', name, '400'], memdebug, timeout=60)
             match = re.match(r'sent=400 ended=400 again=(\d+) wrong=0 caught=all\n$', result.out)
             # The signal is sent when the thread sits in its call.  A few of 10,000 meet the microsecond in
-            # which a stop has taken it out and sets it back (gc/restart.h).
+            # which a stop has taken it out and sets it back (gc/stop/restart.h).
             t.ok(match and int(match[1]) <= 2 and len(result.lines) > 1,
                  f"{memdebug}, {name}: each of the program's own signals ends it "
                  f'({len(result.lines)} cycles)', result)

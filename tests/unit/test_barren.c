@@ -1,5 +1,5 @@
 /* Which root pages are looked at again, and which chunks stay under write tracking. */
-#include "gc/barren.h"
+#include "gc/roots/barren.h"
 #include "tap.h"
 
 #define PAGE ((uintptr_t)4096)

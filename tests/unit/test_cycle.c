@@ -5,7 +5,7 @@
 #include "tap.h"
 
 #include "base/compiler.h"
-#include "gc/world.h"
+#include "gc/stop/world.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* Which engine is taken: by the process's own memory, by what has been seen, and after failures. */
-#include "gc/engine.h"
+#include "gc/engine/choice.h"
 #include "tap.h"
 
 #define MB (UINT64_C(1) << 20)

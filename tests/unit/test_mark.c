@@ -4,13 +4,13 @@
 #include "sanitizers.h"
 #include "tap.h"
 
-#include "gc/fault.h"
-#include "gc/mark.h"
-#include "gc/mark_check.h"
-#include "gc/mark_team.h"
-#include "gc/pages.h"
-#include "gc/proc.h"
-#include "gc/task.h"
+#include "gc/mark/mark.h"
+#include "gc/mark/mark_check.h"
+#include "gc/mark/mark_team.h"
+#include "gc/sys/fault.h"
+#include "gc/sys/pagemap.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/task.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -381,13 +381,13 @@ int main(void)
     objects = calloc(200100, sizeof *objects);
     make_graph(200000);
     proc_open(false);
-    pages_open();
+    pagemap_open();
     for (int way = 0; way < 3; way++) {
         static const char *const names[] = {"PAGEMAP_SCAN", "pagemap", "mincore"};
-        pages_way = way;
+        pagemap_way = way;
         check_mark(1 << 20, 0, names[way]);
     }
-    pages_way = 0;
+    pagemap_way = 0;
     mark_hurries = true; /* the others yield to whatever else runs here */
     narrow = true;
     check_mark(1 << 20, 0, "without AVX2");

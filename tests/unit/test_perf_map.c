@@ -1,8 +1,8 @@
 /* Perf maps as node and java write them, and as nobody should. */
 #include "support/tap.h"
 
-#include "view/jit_code.h"
 #include "base/machine.h"
+#include "view/jit_code.h"
 #include "view/perf_map.h"
 
 #include <errno.h>

@@ -3,12 +3,12 @@
 #include "gc_heap.h"
 #include "tap.h"
 
-#include "gc/pages.h"
-#include "gc/proc.h"
-#include "gc/raw.h"
-#include "gc/remark.h"
-#include "gc/scout.h"
-#include "gc/track.h"
+#include "gc/dirty/dirty_scan.h"
+#include "gc/dirty/remark.h"
+#include "gc/dirty/track.h"
+#include "gc/sys/pagemap.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -190,7 +190,7 @@ static void note_page(void *ctx, uintptr_t start, uintptr_t until)
 static unsigned dirty(char *map, size_t size, bool rearm)
 {
     seen_count = 0;
-    pages_each_dirty((uintptr_t)map, (uintptr_t)map + size, rearm, note_page, NULL);
+    pagemap_each_dirty((uintptr_t)map, (uintptr_t)map + size, rearm, note_page, NULL);
     return seen_count;
 }
 
@@ -238,7 +238,7 @@ static void test_tracking(void)
        "another mapping in its place");
     map[0] = 1;
     seen_count = 0;
-    pages_each_untracked((uintptr_t)map, (uintptr_t)map + size, note_page, NULL);
+    pagemap_each_untracked((uintptr_t)map, (uintptr_t)map + size, note_page, NULL);
     ok(seen_count == 1 && seen[0] == (uintptr_t)map, "is looked at whole");
     ok(!track_arm() && dirty(map, size, false) == 0, "until it is armed in its turn");
     memset(map + size / 2, 1, 65536);
@@ -247,7 +247,7 @@ static void test_tracking(void)
                          mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     moved[0] = 1;
     seen_count = 0;
-    pages_each_untracked((uintptr_t)moved, (uintptr_t)moved + 65536, note_page, NULL);
+    pagemap_each_untracked((uintptr_t)moved, (uintptr_t)moved + 65536, note_page, NULL);
     is(seen_count, 16, "one that has moved is looked at whole, whatever its pages say");
     extents_unpin();
 }
@@ -273,10 +273,10 @@ static void test_born_between(void)
             remark_extent(&remark, extents[i]);
     remark_pages(&remark, block + size / 2, block + size / 2 + 4096);
     remark_end(&remark);
-    is(remark.sought, block + size / 2, "no block up to here");
+    is(remark.searched, block + size / 2, "no block up to here");
     *object_byte((void *)block) = (uint8_t)object_class_of(size);
     *(void **)(last + 4088) = target;
-    pages_each_dirty_anonymous(last, last + 4096, true, remark_pages, &remark);
+    pagemap_each_dirty_anonymous(last, last + 4096, true, remark_pages, &remark);
     remark_end(&remark);
     mark_finish(&mark);
     ok(!is_white(target),
@@ -288,7 +288,7 @@ static void test_born_between(void)
     th_free(target);
 }
 
-static struct scout scout;
+static struct dirty_scan scout;
 static uint32_t bell, helping;
 
 /* As the tracer waits. */
@@ -296,7 +296,7 @@ static void *help(void *unused)
 {
     while (__atomic_load_n(&helping, __ATOMIC_ACQUIRE)) {
         uint32_t heard = __atomic_load_n(&bell, __ATOMIC_ACQUIRE);
-        scout_help(&scout, INT64_MAX);
+        dirty_scan_help(&scout, INT64_MAX);
         raw_futex_wait(&bell, heard, 1000000, 0);
     }
     return unused;
@@ -316,7 +316,7 @@ static void test_scout(void)
         tap_print("ok %d - two at once # SKIP %s", ++tap_count, reason);
         return;
     }
-    scout_prepare(&scout, &bell);
+    dirty_scan_prepare(&scout, &bell);
     helping = 1;
     pthread_create(&helper, NULL, help, NULL);
     for (unsigned i = 0; i < 3; i++)
@@ -328,7 +328,7 @@ static void test_scout(void)
     }
     for (unsigned round = 0; round < 20; round++) {
         extents_pin();
-        scout.most = round % 4 >= 2 ? 3 : SCOUT_RUNS;
+        scout.most = round % 4 >= 2 ? 3 : DIRTY_SCAN_RUNS;
         begin();
         for (unsigned i = 0; i < 3; i++)
             reach(large[i]);
@@ -337,8 +337,8 @@ static void test_scout(void)
             *blocks[i] = targets[i];
         struct remark remark;
         remark_begin(&remark, &mark);
-        scout_offer(&scout, extents, extent_count, round & 1);
-        scout_look(&scout, &remark);
+        dirty_scan_offer(&scout, extents, extent_count, round & 1);
+        dirty_scan_look(&scout, &remark);
         remark_end(&remark);
         mark_finish(&mark);
         unsigned reached = 0;
@@ -350,17 +350,17 @@ static void test_scout(void)
         if (reached != 64 || !all_told || round == 0)
             ok(reached == 64 && all_told, "two at once find %u of 64 written pages (%lu bytes)",
                reached, remark.bytes);
-        scout.most = SCOUT_RUNS;
-        scout_offer(&scout, extents, extent_count, true);
+        scout.most = DIRTY_SCAN_RUNS;
+        dirty_scan_offer(&scout, extents, extent_count, true);
         if (round % 3 == 0)
             usleep(100); /* the other is at work, perhaps */
         bool begun = __atomic_load_n(&scout.taken, __ATOMIC_RELAXED) > 0;
-        scout_call_off(&scout);
+        dirty_scan_call_off(&scout);
         begun |= scout.run_count || scout.missed.end;
         called_off += !begun;
         remark_begin(&remark, &mark);
-        scout_offer(&scout, extents, extent_count, false);
-        scout_look(&scout, &remark);
+        dirty_scan_offer(&scout, extents, extent_count, false);
+        dirty_scan_look(&scout, &remark);
         uint64_t left = round & 1 ? 0 : 64 * 4096;
         bool good = begun ? remark.bytes <= left : remark.bytes == left;
         if (!good || round < 2)
@@ -385,7 +385,7 @@ int main(void)
 {
     if (!th_init(NULL) || !proc_open(false))
         return 1;
-    pages_open();
+    pagemap_open();
     test_blocks(32);
     test_blocks(80);
     test_blocks(6144);

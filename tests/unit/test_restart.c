@@ -3,12 +3,12 @@
 #include "gc_heap.h"
 #include "tap.h"
 
-#include "gc/proc.h"
-#include "gc/raw.h"
-#include "gc/restart.h"
-#include "gc/restart_probe.h"
-#include "gc/restart_x86_64.h"
-#include "gc/seat.h"
+#include "gc/stop/blocked.h"
+#include "gc/stop/restart.h"
+#include "gc/stop/restart_probe.h"
+#include "gc/stop/restart_x86_64.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
 
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -173,13 +173,14 @@ static void *sit(void *arg)
 }
 
 /* Until it sleeps: the same call at two looks. */
-static bool seated(int tid, struct seat *seat)
+static bool seated(int tid, struct blocked_call *call)
 {
-    struct seat before = {.number = -1};
+    struct blocked_call before = {.number = -1};
     for (int tries = 0; tries < 10000; tries++) {
-        if (seat_of(tid, seat) && seat->number >= 0 && seat->fingerprint == before.fingerprint)
+        if (blocked_call_of(tid, call) && call->number >= 0 &&
+            call->fingerprint == before.fingerprint)
             return true;
-        before = *seat;
+        before = *call;
         usleep(1000);
     }
     return false;
@@ -190,15 +191,15 @@ static void test_fates(bool cancellable)
     static struct sitter sitters[2 * CALLS];
     for (size_t i = 0; i < CALLS; i++) {
         struct sitter *sitter = &sitters[i + (cancellable ? 0 : CALLS)];
-        struct seat seat = {0};
+        struct blocked_call call = {0};
         pthread_t thread;
         *sitter = (struct sitter){calls[i].call, cancellable, 0};
         pthread_create(&thread, NULL, sit, sitter);
         pthread_detach(thread); /* some end with their semaphore or queue, some with the process */
         while (!__atomic_load_n(&sitter->tid, __ATOMIC_ACQUIRE))
             usleep(100);
-        ok(seated(sitter->tid, &seat), "a thread sits in %s", calls[i].name);
-        is(restart_fate(seat.number, seat.args, seat.pc, seat.sp, seat_read), calls[i].fate,
+        ok(seated(sitter->tid, &call), "a thread sits in %s", calls[i].name);
+        is(restart_fate(call.number, call.args, call.pc, call.sp, blocked_read), calls[i].fate,
            "%s%s: %s", calls[i].name, cancellable ? "" : ", not to be cancelled",
            calls[i].fate == RESTART_GOES_ON ? "goes on"
            : calls[i].fate == RESTART_ENDS  ? "ends"
@@ -219,7 +220,7 @@ int main(void)
 {
     alarm(600);
     ok(proc_open(false), "set up");
-    seat_open();
+    blocked_open();
     int64_t took;
     pthread_t thread;
     ok(restart_probe() && !restart_proved, "in a process of one thread nothing is known");

@@ -2,9 +2,9 @@
 #include "tap.h"
 
 #include "base/os.h"
-#include "gc/fault.h"
-#include "gc/raw.h"
-#include "gc/task.h"
+#include "gc/sys/fault.h"
+#include "gc/sys/raw.h"
+#include "gc/sys/task.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -4,11 +4,11 @@
 #include "tap.h"
 
 #include "base/options.h"
-#include "gc/proc.h"
-#include "gc/raw.h"
-#include "gc/restart_probe.h"
-#include "gc/tracer.h"
-#include "gc/world.h"
+#include "gc/stop/restart_probe.h"
+#include "gc/stop/tracer.h"
+#include "gc/stop/world.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,219 @@
+#include "gc/engine/headroom.h"
+
+#include "base/compiler.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define PATH_SIZE 4096
+
+/* Reads DIRECTORY/NAME into buf, terminated.  False: there is none. */
+static bool read_file(const char *directory, const char *name, char *buf, size_t size)
+{
+    char path[PATH_SIZE + 32];
+    if (strlen(directory) + strlen(name) + 2 > sizeof path)
+        return false;
+    char *end = stpcpy(path, directory);
+    *end++ = '/';
+    stpcpy(end, name);
+    long fd = RAW4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    long n = RAW3(SYS_read, fd, buf, size - 1);
+    RAW3(SYS_close, fd, 0, 0);
+    buf[n > 0 ? n : 0] = 0;
+    return n > 0;
+}
+
+/* What a memory cgroup says of itself. */
+struct version {
+    const char *subtree; /* below the root */
+    const char *limits[2];
+    const char *current;
+    const char *caches[3]; /* in memory.stat: what gives way */
+    const char *together;  /* file that has this line where the limit is the end of all in it */
+    const char *line;
+};
+
+static const struct version version2 = {
+    "",
+    {"memory.max", "memory.high"}, /* above `high` the program is held back */
+    "memory.current",
+    {"inactive_file ", "active_file ", "slab_reclaimable "},
+    "memory.oom.group",
+    "1",
+};
+static const struct version version1 = {
+    "/memory",
+    {"memory.limit_in_bytes", "memory.limit_in_bytes"},
+    "memory.usage_in_bytes",
+    {"total_inactive_file ", "total_active_file ", "total_slab_reclaimable "},
+    "memory.oom_control",
+    "oom_kill_disable 1",
+};
+
+/* Bytes until the limit of this cgroup, of what cannot be given up; UINT64_MAX: no limit. */
+static uint64_t headroom_of(const struct version *version, const char *directory,
+                            uint64_t *limit_bytes)
+{
+    static char stat[8192];
+    char text[32];
+    uint64_t limit = UINT64_MAX, caches = 0;
+    for (unsigned i = 0; i < ARRAY_LENGTH(version->limits); i++)
+        if (read_file(directory, version->limits[i], text, sizeof text) && text[0] != 'm')
+            limit = MIN(limit, proc_number(text, 10, NULL));
+    *limit_bytes = limit;
+    if (limit >= UINT64_MAX / 4 || !read_file(directory, version->current, text, sizeof text))
+        return UINT64_MAX;
+    uint64_t used = proc_number(text, 10, NULL);
+    if (read_file(directory, "memory.stat", stat, sizeof stat))
+        for (unsigned i = 0; i < ARRAY_LENGTH(version->caches); i++) {
+            uint64_t bytes = 0;
+            proc_field(stat, version->caches[i], 10, &bytes);
+            caches += bytes;
+        }
+    used = used > caches ? used - caches : 0;
+    return limit > used ? limit - used : 0;
+}
+
+/* Whether a line of /proc/self/cgroup ("NUMBER:CONTROLLERS:/PATH") is about the memory of this
+ * version; its path, or NULL. */
+static const char *path_in(const struct version *version, const char *line)
+{
+    if (version == &version2)
+        return strncmp(line, "0::/", 4) == 0 ? line + 3 : NULL;
+    line = strchr(line, ':');
+    for (bool first = true; line && *line && *line != '\n' && (first || *line == ',');
+         first = false) {
+        const char *name = line + 1;
+        line += 1 + strcspn(line + 1, ",:\n");
+        if (line - name == 6 && memcmp(name, "memory", 6) == 0) {
+            line += strcspn(line, ":\n");
+            return line[0] == ':' && line[1] == '/' ? line + 1 : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The cgroup with the least room when it was asked last. */
+static struct {
+    const struct version *version; /* NULL: none has a limit */
+    uint64_t room;
+    bool together;
+    char path[PATH_SIZE];
+} tightest;
+
+static const char *no_room(const struct version *version, bool together)
+{
+    return !together              ? "no room for a copy in the memory cgroup"
+           : version == &version2 ? "no room for a copy in the memory cgroup (memory.oom.group)"
+                                  : "no room for a copy in the memory cgroup (oom_kill_disable)";
+}
+
+static const char *headroom_of_version(const struct version *version, const char *root,
+                                       const char *membership, struct headroom_need need)
+{
+    static char path[PATH_SIZE];
+    const char *inner;
+    while (!(inner = path_in(version, membership))) {
+        membership = strchr(membership, '\n');
+        if (!membership++)
+            return NULL;
+    }
+    size_t subtree = strlen(version->subtree), prefix = strlen(root) + subtree;
+    size_t length = strcspn(inner, "\n");
+    if (prefix + length >= sizeof path)
+        return NULL;
+    memcpy(path, root, prefix - subtree);
+    memcpy(path + prefix - subtree, version->subtree, subtree);
+    memcpy(path + prefix, inner, length);
+    path[prefix + length] = 0;
+    bool together = false;
+    for (;;) {
+        char text[64];
+        size_t end = strlen(path);
+        if (end > prefix && path[end - 1] == '/')
+            path[end - 1] = 0;
+        /* Set here or below, it holds for a limit here. */
+        if (read_file(path, version->together, text, sizeof text))
+            together |= strncmp(text, version->line, strlen(version->line)) == 0;
+        uint64_t limit, room = headroom_of(version, path, &limit);
+        if (room < (together ? need.most : need.likely))
+            return no_room(version, together);
+        if (room < UINT64_MAX && (!tightest.version || room < tightest.room)) {
+            tightest.version = version;
+            tightest.room = room;
+            tightest.together = together;
+            strcpy(tightest.path, path);
+        }
+        if (strlen(path) <= prefix)
+            return NULL;
+        *strrchr(path, '/') = 0;
+    }
+}
+
+const char *headroom_in(const char *root, const char *membership, struct headroom_need need)
+{
+    tightest.version = NULL;
+    const char *reason = headroom_of_version(&version2, root, membership, need);
+    return reason ? reason : headroom_of_version(&version1, root, membership, need);
+}
+
+const char *headroom_for_copy(struct headroom_need need)
+{
+    static char membership[PATH_SIZE];
+    if (proc_self_read("cgroup", membership, sizeof membership) <= 0)
+        return NULL;
+    return headroom_in("/sys/fs/cgroup", membership, need);
+}
+
+/* Less room than this, of the limit or in all, is the end of a copy: more than a program can write
+ * to until it is looked at again. */
+#define LEFT_SHARE 8
+#define LEFT_MOST (UINT64_C(64) << 20)
+
+const char *headroom_runs_out(void)
+{
+    uint64_t limit;
+    if (!tightest.version)
+        return NULL;
+    uint64_t room = headroom_of(tightest.version, tightest.path, &limit);
+    return room < MIN(limit / LEFT_SHARE, LEFT_MOST) ? no_room(tightest.version, tightest.together)
+                                                     : NULL;
+}
+
+bool headroom_is_limited(void)
+{
+    return tightest.version != NULL;
+}
+
+/* ---- what a copy comes to ---- */
+
+#define ALL 1024u
+/* Of the process's own memory, what has been written to during a copy at most, of ALL.  A larger
+ * one is believed at once, smaller ones bit by bit: a program may do in a minute what it did once.
+ */
+static uint64_t written_share = ALL;
+static bool seen;
+
+struct headroom_need headroom_need(uint64_t private_bytes, uint64_t heap_bytes)
+{
+    uint64_t tables = heap_bytes / 4; /* to mark in */
+    uint64_t likely = MIN(2 * written_share, ALL) * (private_bytes / ALL);
+    return (struct headroom_need){private_bytes + tables, (seen ? likely : private_bytes) + tables};
+}
+
+void headroom_note_copy(uint64_t private_bytes, uint64_t written_bytes)
+{
+    uint64_t share = MIN(written_bytes / MAX(private_bytes / ALL, 1) + 1, ALL);
+    written_share = seen ? MAX(share, written_share - written_share / 8) : share;
+    seen = true;
+}
+
+void headroom_renew(void)
+{
+    seen = false;
+}

@@ -1,0 +1,65 @@
+/* Marking beside the running program, between two short stops: for large heaps.
+ *
+ * Writes are tracked (track.h) from a moment on.  A first stop tells where the threads' stacks are
+ * in use; then a task marks from all roots while the program runs, and looks again, in rounds, at
+ * the pages written to meanwhile (remark.h).  When nothing is left unreached but what is known to
+ * be lost (candidates.h), that is all.  Else, when few pages are left, the program is stopped:
+ * registers, stacks and small mappings are looked at, then, if there is still something to be
+ * found, the last pages; the mark is brought to its end, and the program goes on.
+ *
+ * Why nothing reachable is taken for unreachable: what is reachable at the stop is so by a path
+ * from a root.  Roots are looked at in the stop, or were and have not been written to since.  Each
+ * block on the path either was in the index, then it is looked into when it is first reached, and
+ * again if written to afterwards; or it was born later, then what it holds was written later, and
+ * its page is looked at again.  A page is armed before it is looked at, so no write falls between.
+ * Blocks freed in the course are found by the object map, which is tracked too (but for known ones
+ * where there is no other candidate).
+ *
+ * What the kernel writes without a fault is not tracked (pinned.h).  With memory pinned for long
+ * there is no marking of this kind.  With files that are read past the page cache pages are armed
+ * once, before the first stop, and rounds do not arm them anew.  A call that pins its pages after
+ * that has them count as written until the second stop.  One that had pinned them before either has
+ * returned by the first stop, then what it has read is there when they are first looked at; or it
+ * is under way there, then they are looked at in the second stop, whatever is known of them.  (A
+ * file that is opened so, read and closed between two looks at the table of descriptors is missed.)
+ *
+ * What is reported is in use when the cycle began, and of that unreachable at the stop; or, without
+ * one, known to be lost from earlier cycles.
+ *
+ * On the tracer thread. */
+#ifndef GC_ENGINE_WP_H
+#define GC_ENGINE_WP_H
+
+#include "gc/engine/trace.h"
+
+/* Marking in the stop is given up so long before the stop is called off. */
+#define WP_REST_NS INT64_C(1000000)
+/* Written pages left before a stop, above which it is not tried. */
+#define WP_MOST_DIRTY_BYTES (UINT64_C(16) << 20)
+
+/* Tracks writes from now on.  NULL, or why not. */
+const char *wp_arm(void);
+/* In the first stop, which tells where stacks are in use.  NULL, or why not. */
+const char *wp_begin(void);
+/* What can be done beside the program.  NULL: ready for the second stop; else why not. */
+const char *wp_mark(int64_t limit_ns);
+/* Before each attempt at a stop: looks at what has been written to since.  NULL, or why not. */
+const char *wp_clean(int64_t limit_ns);
+/* After that: whether there is anything left to look for in a stop. */
+bool wp_has_candidates(void);
+/* With the world stopped: what is left, as long as the stop stands.  NULL: done; if the stop turns
+ * out to be void, done or not, wp_clean and this once more. */
+const char *wp_finish(void);
+/* After the world has been resumed: what is told.  NULL, or why not. */
+const char *wp_wait(struct trace_result *result, int64_t limit_ns);
+/* After a cycle that was not this engine's, or was not told: what it has found in earlier ones is
+ * not what is said of samples now. */
+void wp_forget(void);
+/* As clone_hurry. */
+void wp_hurry(void);
+/* Ends whatever runs, and gives back memory.  Always, after wp_arm. */
+void wp_end(struct trace_result *result);
+/* In a forked copy. */
+void wp_renew(void);
+
+#endif

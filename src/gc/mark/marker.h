@@ -1,0 +1,77 @@
+/* One of the tasks that mark together, as mark.c, mark_drain.c and mark_team.c share it. Everything
+ * in it is its own; what markers share are the index's bits, mark.page_state and the team. */
+#ifndef GC_MARK_MARKER_H
+#define GC_MARK_MARKER_H
+
+#include "gc/mark/mark.h"
+
+#define MARK_AHEAD 4u /* pages taken from the queue and being fetched */
+/* Words that may come of one page: 256 blocks of 16 bytes, or one of the largest small class that
+ * starts there behind other ones, or a chunk. */
+#define MARK_EDGES (2 * 4096 / 8 + 2 * MARK_CHUNK / 8)
+
+struct mark_range {
+    uintptr_t start, end;
+};
+
+/* The clocks as team_pace left them, and as it found them; 0: not yet. */
+struct mark_pace {
+    int64_t wall_ns, cpu_ns;
+    int64_t looked_ns, program_ns;
+};
+
+struct marker {
+    struct mark *mark;
+    const struct mark_code *code;
+    uintptr_t *pages; /* ring */
+    size_t page_mask, head, tail;
+    struct mark_range *ranges; /* large blocks to look at: stack */
+    size_t range_count, range_limit;
+    uintptr_t ahead[MARK_AHEAD];
+    unsigned ahead_at;
+    int locality;  /* 0 to 256: how often most of a page's blocks were reached from the page itself
+                    */
+    unsigned work; /* since the clocks were looked at */
+    unsigned number; /* in the team; 0: the caller's */
+    bool alone;      /* no other marker runs */
+    bool left;       /* has given up its CPU; its queue is for marker 0 to take over */
+    int64_t wall_ns, cpu_ns;
+    struct mark_pace pace;
+    uintptr_t edges[MARK_EDGES + 4];
+};
+
+/* Where a mark spends its time (mark_drain.c), built for any CPU of the machine, and where that is
+ * worth while once more for those with wide vectors. */
+struct mark_code {
+    /* marker_drain, for the only marker and for one of several. */
+    bool (*drain_alone)(struct marker *marker), (*drain_shared)(struct marker *marker);
+    /* Follows every word of [start, end). */
+    void (*look_at_words)(struct marker *marker, uintptr_t start, uintptr_t end);
+    /* Whether no word of [start, end), whole words, lies in [lo, lo + span). */
+    bool (*none_between)(uintptr_t lo, uintptr_t span, uintptr_t start, uintptr_t end);
+};
+extern const struct mark_code mark_code_wide, mark_code_any;
+/* The best for the CPU that this runs on; each machine's own. */
+const struct mark_code *mark_code_of_cpu(void);
+
+struct marker *marker_new(struct mark *mark);
+void marker_free(struct marker *marker);
+
+/* Looks at pages and ranges until there are none.  False: there may be some left, but something
+ * else is to be done first: to start helpers, or to give up this one's CPU. */
+bool marker_drain(struct marker *marker);
+/* Puts a page, or a range, where drain finds it. */
+static inline void marker_push_page(struct marker *marker, uintptr_t page)
+{
+    marker->pages[marker->tail++ & marker->page_mask] = page;
+}
+void marker_push_range(struct marker *marker, uintptr_t start, uintptr_t end);
+/* Puts back what is being fetched. */
+void marker_settle(struct marker *marker);
+
+static inline size_t marker_backlog(const struct marker *marker)
+{
+    return marker->tail - marker->head + marker->range_count;
+}
+
+#endif

@@ -1,0 +1,582 @@
+#include "gc/roots/roots.h"
+
+#include "base/os.h"
+#include "gc/roots/barren.h"
+#include "gc/stop/world.h"
+#include "gc/sys/fault.h"
+#include "gc/sys/frame.h"
+#include "gc/sys/pagemap.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
+#include "heap/extents.h"
+
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- what is no root ---- */
+
+struct hole {
+    uintptr_t start, end;
+};
+
+/* Our writable segments. */
+static struct hole self[8];
+static unsigned self_count;
+/* Our thread-locals, the allocator's among them, from `start` to `end` bytes below each thread's
+ * pointer (always the same place: initial-exec).  The allocator keeps addresses there that are
+ * nobody's pointers: a multiple of 1 GiB for each region it has looked up, which lies in some block
+ * if blocks are large. */
+static struct hole self_tls;
+
+static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    unsigned *seen = ctx;
+    (void)size;
+    bool is_program = (*seen)++ == 0; /* the program comes first */
+    bool is_ours = false;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        is_ours |= segment->p_type == PT_LOAD && (uintptr_t)note_self - start < segment->p_memsz;
+    }
+    if (!is_ours || is_program)
+        return is_ours;
+    for (unsigned i = 0; i < info->dlpi_phnum && self_count < ARRAY_LENGTH(self); i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+        if (segment->p_type == PT_TLS && (uintptr_t)info->dlpi_tls_data - 1 < thread)
+            self_tls = (struct hole){thread - (uintptr_t)info->dlpi_tls_data,
+                                     thread - (uintptr_t)info->dlpi_tls_data - segment->p_memsz};
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
+            self[self_count++] = (struct hole){
+                start & ~(uintptr_t)4095, (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
+    }
+    return 1;
+}
+
+/* The main thread's pointer: a stop that does not interrupt it does not learn it.  Its
+ * thread-locals stay mapped after pthread_exit, and among them ours, with addresses that others'
+ * blocks have by then. */
+static uintptr_t main_pointer;
+static bool main_is_first; /* not the thread that forked: its stack may have another use later */
+
+void roots_find_main(void)
+{
+    uintptr_t before = main_pointer;
+    main_pointer =
+        os_gettid() == (int)RAW3(SYS_getpid, 0, 0, 0) ? (uintptr_t)__builtin_thread_pointer() : 0;
+    main_is_first = before == 0 || before == main_pointer;
+}
+
+/* The word of struct pthread that has the start of the thread's stack; the size is behind it
+ * (glibc: stackblock).  0: not known, and every stack is alive as a whole. */
+static unsigned stack_field;
+
+NO_SANITIZE void roots_find_stack_field(const void *stack, size_t size)
+{
+    const uintptr_t *thread = __builtin_thread_pointer();
+    const uintptr_t *end = (const uintptr_t *)((uintptr_t)stack + size) - 1;
+    for (const uintptr_t *word = thread + 1; word < end && !stack_field; word++)
+        if (word[0] == (uintptr_t)stack && word[1] == size)
+            stack_field = (unsigned)(word - thread);
+}
+
+/* The thread that has come to the end, and where what the program has on its stack ends; 0: none.
+ * Set before that thread asks for a cycle, and waits. */
+static int end_tid;
+static uintptr_t end_point;
+
+void roots_note_end(int tid, uintptr_t point)
+{
+    end_tid = tid;
+    end_point = point;
+}
+
+void roots_find_self(void)
+{
+    roots_find_main();
+    unsigned seen = 0;
+    self_count = 0;
+    self_tls = (struct hole){0, 0};
+    dl_iterate_phdr(note_self, &seen);
+}
+
+#define END_MOST ((uintptr_t)256 << 10) /* what waiting there takes of the same stack */
+
+struct scan {
+    struct mark *mark;
+    struct roots_size *size;
+    struct hole *holes; /* heap and ours, sorted, apart from one another */
+    size_t hole_count;
+    uintptr_t *points; /* places in use on stacks, sorted */
+    size_t point_count;
+    uintptr_t *threads; /* thread pointers, sorted */
+    size_t thread_count;
+    bool main_lives;     /* the main thread is one of them: it may have ended by pthread_exit */
+    uintptr_t guard_end; /* end of the last mapping without access */
+    uint64_t *bytes;     /* of size, where the mapping at work is counted */
+    uintptr_t from;      /* of the mapping at work: nothing below is looked at */
+    bool code;           /* it holds instructions that were made at run time */
+    enum { ALL, EARLY, REST } part;
+    struct roots_tracked tracked;                            /* unless it is ALL */
+    void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
+    void *each_ctx;
+};
+
+/* Heap sort: no recursion, no memory, and never quadratic.  `stride` words an element, by the
+ * first. */
+static void sort_words(uintptr_t *words, size_t count, size_t stride)
+{
+#define SWAP_ELEMENTS(a, b)                                                                        \
+    for (size_t swap_i = 0; swap_i < stride; swap_i++) {                                           \
+        uintptr_t swap_word = words[(a)*stride + swap_i];                                          \
+        words[(a)*stride + swap_i] = words[(b)*stride + swap_i];                                   \
+        words[(b)*stride + swap_i] = swap_word;                                                    \
+    }
+    for (size_t pass = count / 2 + count; pass-- > 1;) {
+        size_t root = pass >= count ? pass - count : 0;
+        size_t end = pass >= count ? count : pass;
+        if (pass < count)
+            SWAP_ELEMENTS(0, pass);
+        for (size_t child; (child = 2 * root + 1) < end; root = child) {
+            if (child + 1 < end && words[(child + 1) * stride] > words[child * stride])
+                child++;
+            if (words[child * stride] <= words[root * stride])
+                break;
+            SWAP_ELEMENTS(child, root);
+        }
+    }
+#undef SWAP_ELEMENTS
+}
+
+static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    /* Whoever has part of a page of a mapping of ours has no other use of the rest. */
+    if (start < end)
+        scan->holes[scan->hole_count++] =
+            (struct hole){start & ~(uintptr_t)4095, (end + 4095) & ~(uintptr_t)4095};
+}
+
+_Static_assert(sizeof(struct hole) == sizeof(struct extent), "a table of extents is one of holes");
+_Static_assert(sizeof(struct hole) == sizeof(struct own_range), "and so is the record of ours");
+
+/* Kept from cycle to cycle: the lists of a scan. */
+static uintptr_t *room;
+static size_t headroom_words;
+/* As roots_mark_early has found them, in there. */
+static uintptr_t *early_threads;
+static size_t early_thread_count;
+
+static bool make_room(size_t holes, size_t threads)
+{
+    size_t words = holes * 2 + threads * 3;
+    if (words <= headroom_words)
+        return true;
+    /* Forgotten before it goes: a fork may come between. */
+    uintptr_t *old = room;
+    size_t old_words = headroom_words;
+    headroom_words = early_thread_count = 0;
+    __atomic_store_n(&room, NULL, __ATOMIC_SEQ_CST);
+    if (old)
+        own_unmap(old, old_words * sizeof *old);
+    words = (words + words / 4 + 511) & ~(size_t)511;
+    room = own_map(words * sizeof *room);
+    if (!room)
+        return false;
+    headroom_words = words;
+    return true;
+}
+
+bool roots_prepare(void)
+{
+    size_t holes = extents_copy(NULL, 0) + own_ranges(NULL, 0) + self_count;
+    bool ok = make_room(holes + 64, 2 * (size_t)world.count + 256);
+    for (size_t i = 0; ok && i < headroom_words; i += 512) /* faulted in now, not in the pause */
+        ((volatile uintptr_t *)room)[i] = 0;
+    return ok;
+}
+
+/* The heap and ours, as they are now: beside the program both change, and grow. */
+static bool collect_ranges(struct scan *scan)
+{
+    size_t heap = extents_copy(NULL, 0), ours = own_ranges(NULL, 0);
+    for (;;) {
+        size_t holes = heap + ours + self_count + 1;
+        if (!make_room(holes, world.count + 1)) /* and one for the main thread, if it has ended */
+            return false;
+        scan->holes = (struct hole *)room;
+        scan->points = room + holes * 2;
+        scan->threads = scan->points + (size_t)world.count * 2;
+        size_t heap_now = extents_copy((struct extent *)scan->holes, (unsigned)heap);
+        struct own_range *own = (struct own_range *)scan->holes + MIN(heap, heap_now);
+        size_t ours_now = own_ranges(own, (unsigned)ours);
+        if (heap_now <= heap && ours_now <= ours) {
+            scan->hole_count = heap_now;
+            for (size_t i = 0; i < ours_now; i++)
+                add_hole(scan, own[i].start, own[i].start + own[i].size);
+            return true;
+        }
+        heap = MAX(heap, heap_now);
+        ours = MAX(ours, ours_now);
+    }
+}
+
+static bool collect(struct scan *scan)
+{
+    if (!collect_ranges(scan))
+        return false;
+    for (unsigned i = 0; i < self_count; i++)
+        add_hole(scan, self[i].start, self[i].end);
+    add_hole(scan, (uintptr_t)object_map, (uintptr_t)object_map + OBJECT_MAP_BYTES);
+    sort_words((uintptr_t *)scan->holes, scan->hole_count, 2);
+    size_t merged = 0; /* ranges of ours may lie within one another: the map, and parts of it */
+    for (size_t i = 1; i < scan->hole_count; i++) {
+        if (scan->holes[i].start <= scan->holes[merged].end)
+            scan->holes[merged].end = MAX(scan->holes[merged].end, scan->holes[i].end);
+        else
+            scan->holes[++merged] = scan->holes[i];
+    }
+    scan->hole_count = merged + 1;
+
+    int program = (int)RAW3(SYS_getppid, 0, 0, 0); /* we are its snapshot, or a task of it */
+    for (unsigned i = 0; i < world.count; i++) {
+        const struct world_thread *thread = &world.threads[i];
+        if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
+            continue;
+        scan->main_lives |= thread->tid == program;
+        if (thread->tid == end_tid && end_point - thread->sp < END_MOST) {
+            scan->points[scan->point_count++] = end_point;
+        } else {
+            /* The handler's frame is below the interrupted code's, or on an alternate stack. */
+            scan->points[scan->point_count++] = thread->sp - FRAME_RED_ZONE;
+            if (scan->part != EARLY)
+                scan->points[scan->point_count++] = thread->frame;
+        }
+        uintptr_t pointer =
+            thread->pointer || thread->tid != program ? thread->pointer : main_pointer;
+        if (pointer)
+            scan->threads[scan->thread_count++] = pointer;
+    }
+    if (main_pointer && main_is_first && !scan->main_lives)
+        scan->threads[scan->thread_count++] = main_pointer;
+    sort_words(scan->points, scan->point_count, 1);
+    sort_words(scan->threads, scan->thread_count, 1);
+    return true;
+}
+
+/* Index of the first of `words` that is >= value. */
+static size_t lower_bound(const uintptr_t *words, size_t count, size_t stride, uintptr_t value)
+{
+    size_t low = 0;
+    while (low < count) {
+        size_t middle = low + (count - low) / 2;
+        if (words[middle * stride] < value)
+            low = middle + 1;
+        else
+            count = middle;
+    }
+    return low;
+}
+
+/* ---- looking ---- */
+
+static void scan_run(void *ctx, uintptr_t start, uintptr_t end);
+
+/* What a run has before and behind our thread-locals; true if there are any in it. */
+static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, start + self_tls.end + 1);
+    if (self_tls.start == self_tls.end || i == scan->thread_count ||
+        scan->threads[i] - self_tls.start >= end)
+        return false;
+    uintptr_t hole = scan->threads[i] - self_tls.start;
+    if (start < hole)
+        scan_run(scan, start, hole);
+    scan_run(scan, MAX(start, hole + self_tls.start - self_tls.end), end);
+    return true;
+}
+
+/* Instructions made at run time have addresses in them at any byte (the JVM keeps some nowhere
+ * else): whatever lies across two words and may be a pointer. */
+static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t end)
+{
+    enum { MOST = 256 };
+    uintptr_t words[MOST + 7], lo = mark->index->lo, span = mark->index->span;
+    unsigned count = 0;
+    uintptr_t at = (start + 7) & ~(uintptr_t)7, word = 0;
+    for (; at + 8 <= end; at += 8) {
+        if (at % 4096 == 0 && !fault_readable((const uintptr_t *)at)) {
+            at += 4096 - 8; /* in place, it may be gone */
+            word = 0;
+            continue;
+        }
+        uintptr_t next = fault_load((const uintptr_t *)at);
+        for (unsigned bits = 8; bits < 64; bits += 8) {
+            words[count] = word >> bits | next << (64 - bits);
+            count += words[count] - lo < span;
+        }
+        word = next;
+        if (count >= MOST) {
+            mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+            count = 0;
+        }
+    }
+    mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
+}
+
+static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct scan *scan = ctx;
+    start = MAX(start, scan->from);
+    if (start >= end || scan_around_tls(scan, start, end))
+        return;
+    *scan->bytes += end - start;
+    mark_from(scan->mark, start, end);
+    /* Not in the stop again: code in which an old block's only pointer has come since is seen in
+     * the next cycle. */
+    if (scan->code && scan->part != REST)
+        mark_across(scan->mark, start, end);
+}
+
+/* Pages with contents that are not known to be barren; of data, as that looks at whole words. */
+static void scan_and_learn(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct scan *scan = ctx;
+    uintptr_t from = start;
+    start = MAX(start, (scan->from + OS_PAGE - 1) & ~(uintptr_t)(OS_PAGE - 1));
+    for (uintptr_t page = start; page < end; page += OS_PAGE)
+        if (mark_none_between(scan->mark, barren_lo(), barren_span(), page, page + OS_PAGE)) {
+            scan_run(scan, from, page);
+            from = page + OS_PAGE;
+            barren_found(page);
+            *scan->bytes += OS_PAGE;
+        }
+    scan_run(scan, from, end);
+}
+
+static void scan_other(void *scan, uintptr_t start, uintptr_t end)
+{
+    pagemap_each_written(start, end, scan_and_learn, scan);
+}
+
+/* In the stop, of what has been looked at before only what has been written to since: there, pages
+ * of mappings that are no longer registered (others have taken their place) count as written. */
+static void scan_tracked(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    uint64_t *bytes = scan->bytes, again = 0;
+    if (scan->part == REST) {
+        scan->bytes = &again; /* counted before the stop */
+        pagemap_each_dirty(start, end, false, scan_run, scan);
+        pagemap_each_untracked(start, end, scan_run, scan);
+    } else {
+        scan->bytes = &scan->size->tracked_bytes;
+        if (scan->code)
+            pagemap_each_written(start, end, scan_run, scan);
+        else
+            barren_each_other(start, end, scan_other, scan);
+    }
+    scan->bytes = bytes;
+}
+
+static void scan_in_parts(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    for (unsigned i = 0; i < scan->tracked.count && start < end; i++) {
+        struct extent range = scan->tracked.ranges[i];
+        if (range.end <= start)
+            continue;
+        if (range.start >= end)
+            break;
+        if (start < range.start)
+            pagemap_each_written(start, range.start, scan_run, scan);
+        start = MAX(start, range.start);
+        scan_tracked(scan, start, MIN(end, range.end));
+        start = MIN(end, range.end);
+    }
+    if (start < end)
+        pagemap_each_written(start, end, scan_run, scan);
+}
+
+static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    start = MAX(start, scan->from & ~(uintptr_t)4095);
+    if (start >= end)
+        return;
+    if (scan->each)
+        scan->each(scan->each_ctx, start, end);
+    else if (scan->part != ALL)
+        scan_in_parts(scan, start, end);
+    else
+        pagemap_each_written(start, end, scan_run, scan);
+}
+
+static void scan_without_holes(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    size_t i = lower_bound((uintptr_t *)scan->holes, scan->hole_count, 2, start);
+    if (i > 0) /* the one before may reach in */
+        start = MIN(MAX(start, scan->holes[i - 1].end), end);
+    for (; start < end; i++) {
+        uintptr_t until = i < scan->hole_count ? MIN(scan->holes[i].start, end) : end;
+        if (until > start)
+            scan_between(scan, start, until);
+        if (until == end)
+            break;
+        start = MAX(start, scan->holes[i].end);
+    }
+}
+
+/* Whether a mapping behind a guard is what libc has recorded as a thread's stack, by its struct
+ * pthread, and nothing else: any memory may come to lie behind a mapping without access, and below
+ * a stack that the program (or we) handed to pthread_create, with which the kernel makes one
+ * mapping of it. */
+static bool is_stack_of(const struct scan *scan, const struct proc_mapping *m, uintptr_t thread)
+{
+    if (!stack_field || scan->guard_end != m->start)
+        return false;
+    uintptr_t start = fault_load((const uintptr_t *)thread + stack_field);
+    uintptr_t size = fault_load((const uintptr_t *)thread + stack_field + 1);
+    return start <= m->start && thread - start < size && m->end - start >= size;
+}
+
+/* A thread's own stack: struct pthread is at its top.  Nothing below the lowest place in use is
+ * alive there.  In any other mapping a place in use says nothing about the rest: there may be a
+ * dozen coroutine stacks in it. */
+static bool is_thread_stack(const struct scan *scan, const struct proc_mapping *m)
+{
+    if (strcmp(m->path, "[stack]") == 0)
+        return true;
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, m->start);
+    return i < scan->thread_count && scan->threads[i] < m->end &&
+           m->end - scan->threads[i] <= 16384 &&
+           (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end) &&
+           is_stack_of(scan, m, scan->threads[i]);
+}
+
+/* libc keeps the stacks of threads that have ended, for the next ones: with a struct pthread at the
+ * top (its first and third word point at itself) that is no live thread's.  What is on it is dead;
+ * struct pthread itself may hold the result for pthread_join, or the argument of a thread about to
+ * be born.  Its address, or the mapping's start if this is something else. */
+static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct proc_mapping *m)
+{
+    if (scan->guard_end != m->start || !m->writable || m->inode)
+        return m->start;
+    uintptr_t last = m->end - m->start > 16384 ? m->end - 16384 : m->start;
+    for (uintptr_t at = m->end - 64; at >= last; at -= 64) {
+        const uintptr_t *word = (const uintptr_t *)at;
+        if (fault_load(&word[0]) == at && fault_load(&word[2]) == at && is_stack_of(scan, m, at))
+            return at;
+    }
+    return m->start;
+}
+
+/* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
+static bool is_no_root(const struct proc_mapping *m)
+{
+    bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
+                  strncmp(m->path, "/dev/shm/", 9) != 0;
+    return m->shared || device || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
+}
+
+static void scan_mapping(void *ctx, const struct proc_mapping *m)
+{
+    struct scan *scan = ctx;
+    if (!m->readable) {
+        scan->guard_end = m->end;
+        return;
+    }
+    if (is_no_root(m))
+        return;
+    /* Code, and what the loader has relocated: has been looked at.  Who makes such a page writable
+     * for a moment, and puts a block's only pointer there, is seen in the next cycle; one is not
+     * enough to call it a leak. */
+    if (scan->part == REST && !m->writable && m->inode)
+        return;
+    size_t point = lower_bound(scan->points, scan->point_count, 1, m->start);
+    bool in_use = point < scan->point_count && scan->points[point] < m->end;
+    size_t thread = lower_bound(scan->threads, scan->thread_count, 1, m->start);
+    bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
+    scan->bytes = in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
+    scan->from = m->start;
+    scan->code = m->executable && !m->inode;
+    if (in_use && is_thread_stack(scan, m))
+        scan->from = scan->points[point];
+    else if (!in_use && !has_thread)
+        scan->from =
+            !scan->main_lives && strcmp(m->path, "[stack]") == 0 ? m->end : dead_thread(scan, m);
+    scan_without_holes(scan, m->start, m->end);
+}
+
+/* Stacks that are blocks of the heap (coroutines): alive from the place in use on, and not below.
+ */
+static void scan_heap_stacks(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->point_count; i++) {
+        size_t size;
+        uintptr_t block = heap_index_resolve(scan->mark->index, scan->points[i], &size);
+        /* Sorted, so the lowest of several in a block comes first. */
+        if (block && mark_reach(scan->mark, block)) {
+            scan->size->stack_bytes += block + size - scan->points[i];
+            mark_from(scan->mark, scan->points[i], block + size);
+        }
+    }
+}
+
+static bool mark_part(struct mark *mark, struct roots_size *size, int part,
+                      struct roots_tracked tracked)
+{
+    struct scan scan = {.mark = mark, .size = size, .part = part, .tracked = tracked};
+    *size = (struct roots_size){.tracked_bytes = part == REST ? size->tracked_bytes : 0};
+    if (!collect(&scan))
+        return false;
+    early_threads = scan.threads;
+    early_thread_count = scan.thread_count;
+    scan_heap_stacks(&scan);
+    bool ok = proc_each_mapping(scan_mapping, &scan);
+    size->globals_bytes += size->tracked_bytes;
+    return ok;
+}
+
+bool roots_mark(struct mark *mark, struct roots_size *size)
+{
+    return mark_part(mark, size, ALL, (struct roots_tracked){NULL, 0});
+}
+
+bool roots_mark_early(struct mark *mark, struct roots_size *size, struct roots_tracked tracked)
+{
+    return mark_part(mark, size, EARLY, tracked);
+}
+
+void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end)
+{
+    uint64_t bytes = 0; /* counted the first time */
+    barren_written(NULL, start, end);
+    struct scan scan = {.mark = mark, .bytes = &bytes};
+    scan.threads = early_threads;
+    scan.thread_count = early_thread_count;
+    scan_run(&scan, start, end);
+}
+
+bool roots_mark_rest(struct mark *mark, struct roots_size *size, struct roots_tracked tracked)
+{
+    return mark_part(mark, size, REST, tracked);
+}
+
+/* Behind a guard there are stacks: what is alive on them is known in the stop. */
+static void scan_lasting(void *ctx, const struct proc_mapping *m)
+{
+    struct scan *scan = ctx;
+    scan->from = m->start;
+    if (!m->readable)
+        scan->guard_end = m->end;
+    else if (m->writable && !is_no_root(m) && scan->guard_end != m->start &&
+             strcmp(m->path, "[stack]") != 0)
+        scan_without_holes(scan, m->start, m->end);
+}
+
+bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx)
+{
+    struct scan scan = {.each = fn, .each_ctx = ctx};
+    world.count = 0; /* of an earlier stop */
+    return collect(&scan) && proc_each_mapping(scan_lasting, &scan);
+}

@@ -1,0 +1,147 @@
+#include "gc/stop/tracer.h"
+
+#include "base/os.h"
+#include "gc/stop/world.h"
+#include "gc/sys/pagemap.h"
+#include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#define STACK_BYTES ((size_t)256 << 10)
+#define STACK_MOST ((size_t)64 << 20) /* the program's static TLS lies on it */
+
+static bool started;
+static int tid;
+static char *stack;
+static size_t stack_size;
+static const char *unusable; /* why the thread can do nothing */
+/* Requests are numbered; one is in hand while asked != answered. */
+static uint32_t asked, answered; /* futexes */
+static void (*request)(void *ctx);
+static void *request_ctx;
+
+static void open_all(void)
+{
+    unusable = proc_open(true) ? world_open() : proc_refusal;
+    if (!unusable)
+        pagemap_open();
+}
+
+static void *tracer_main(void *ctx)
+{
+    (void)ctx;
+    own_thread = true;
+    tid = os_gettid();
+    own_thread_enter(tid);
+    RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
+    open_all();
+    for (uint32_t served = 0;;) {
+        uint32_t now;
+        while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)
+            raw_futex_wait(&asked, served, -1, FUTEX_PRIVATE_FLAG);
+        served = now;
+        if (!request)
+            break;
+        if (unusable) /* it may have been for a moment only */
+            open_all();
+        if (!unusable)
+            request(request_ctx);
+        __atomic_store_n(&answered, served, __ATOMIC_RELEASE);
+        raw_futex_wake(&answered, 1, FUTEX_PRIVATE_FLAG);
+    }
+    world_close();
+    return NULL;
+}
+
+/* pthread_create with all signals but 32 and 33 blocked in the thread from its birth. */
+static int create(void *memory, size_t size)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    pthread_attr_init(&attr);
+    pthread_attr_setstack(&attr, memory, size);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    uint64_t blocked = ~(UINT64_C(3) << 31), before;
+    raw_sigmask(SIG_BLOCK, &blocked, &before);
+    bool own_before = own_thread;
+    own_thread = true; /* what libc allocates for the thread is ours */
+    int error = pthread_create(&thread, &attr, tracer_main, NULL);
+    own_thread = own_before;
+    raw_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+static const char *start(void)
+{
+    int error = EINVAL;
+    for (size_t size = STACK_BYTES; error == EINVAL && size <= STACK_MOST; size *= 2) {
+        if (stack && stack_size < size)
+            stack = NULL; /* too small: it stays, it may be on a list of libc's */
+        if (!stack)
+            stack = own_map(size);
+        stack_size = size;
+        if (!stack)
+            return "no memory for the tracer thread";
+        /* The part that a cycle uses: a page fault in the pause may wait for the mmap lock, which a
+         * parked thread's system call may hold. */
+        for (size_t page = size - 65536; page < size; page += OS_PAGE)
+            ((volatile char *)stack)[page] = 0;
+        asked = answered = 0;
+        error = create(stack, size);
+    }
+    started = error == 0;
+    return started ? NULL : "the tracer thread cannot be started";
+}
+
+const char *tracer_run(void (*fn)(void *ctx), void *ctx)
+{
+    if (!started) {
+        const char *reason = start();
+        if (reason)
+            return reason;
+    }
+    request = fn;
+    request_ctx = ctx;
+    uint32_t number = __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
+    raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
+    uint32_t seen;
+    while ((seen = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) != number)
+        raw_futex_wait(&answered, seen, -1, FUTEX_PRIVATE_FLAG);
+    return unusable;
+}
+
+const void *tracer_stack(size_t *size)
+{
+    *size = stack_size;
+    return stack;
+}
+
+void tracer_end(void)
+{
+    if (!started)
+        return;
+    request = NULL;
+    __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
+    raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
+    /* The kernel's word for it, as the stack is used again. */
+    while (RAW3(SYS_tgkill, RAW3(SYS_getpid, 0, 0, 0), tid, 0) == 0)
+        raw_sleep_ns(100000);
+    own_thread_leave(tid);
+    started = false;
+}
+
+void tracer_renew(void)
+{
+    /* The stack stays: after a raw clone libc still has its thread on a list. */
+    stack = NULL;
+    started = false;
+    unusable = NULL;
+}
