@@ -10,7 +10,7 @@
 
 static enum md_engine choose(uint64_t bytes)
 {
-    return engine_choose(MD_ENGINE_NONE, bytes);
+    return engine_choose(MD_ENGINE_NONE, false, bytes);
 }
 
 static void test_guesses(void)
@@ -19,8 +19,8 @@ static void test_guesses(void)
     is(choose(13 * MB), MD_ENGINE_CLONE, "a small process: clone");
     is(choose(ENGINE_LEAST_TRACKED - 1), MD_ENGINE_CLONE, "up to the bound");
     is(choose(JVM), MD_ENGINE_WP, "a large one: wp");
-    is(engine_choose(MD_ENGINE_CLONE, JVM), MD_ENGINE_CLONE, "unless another is asked for");
-    is(engine_choose(MD_ENGINE_WP, MB), MD_ENGINE_WP, "in a small one too");
+    is(engine_choose(MD_ENGINE_CLONE, false, JVM), MD_ENGINE_CLONE, "unless another is asked for");
+    is(engine_choose(MD_ENGINE_WP, false, MB), MD_ENGINE_WP, "in a small one too");
 }
 
 static void test_learning(void)

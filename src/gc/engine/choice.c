@@ -41,11 +41,18 @@ static bool is_patient(uint64_t private_bytes)
            expected_ns(MD_ENGINE_CLONE, private_bytes) > ENGINE_LONG_PAUSE_NS;
 }
 
-enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes)
+enum md_engine engine_only(enum md_engine forced, bool memory_locked)
+{
+    return forced == MD_ENGINE_NONE && memory_locked ? MD_ENGINE_CLONE : forced;
+}
+
+enum md_engine engine_choose(enum md_engine only, bool at_exit, uint64_t private_bytes)
 {
     learn_guesses();
-    if (forced != MD_ENGINE_NONE)
-        return forced;
+    if (only != MD_ENGINE_NONE)
+        return only;
+    if (at_exit)
+        return MD_ENGINE_CLONE;
     if (now[MD_ENGINE_CLONE].rest) {
         now[MD_ENGINE_CLONE].rest--;
         return MD_ENGINE_WP;
@@ -62,10 +69,10 @@ enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes)
                : MD_ENGINE_CLONE;
 }
 
-enum md_engine engine_after(enum md_engine forced, enum md_engine began, enum md_engine failed,
+enum md_engine engine_after(enum md_engine only, enum md_engine began, enum md_engine failed,
                             uint64_t private_bytes, bool available)
 {
-    if (forced != MD_ENGINE_NONE || failed == MD_ENGINE_STOP)
+    if (only != MD_ENGINE_NONE || failed == MD_ENGINE_STOP)
         return MD_ENGINE_NONE;
     if (failed == MD_ENGINE_WP && available && is_patient(private_bytes))
         return MD_ENGINE_NONE;

@@ -19,12 +19,16 @@
 /* Below this always the clone: all its cost is less than tracking's. */
 #define ENGINE_LEAST_TRACKED (UINT64_C(64) << 20)
 
-/* The one to begin a cycle with; `forced`: that one (MD_ENGINE_NONE: by expectation). */
-enum md_engine engine_choose(enum md_engine forced, uint64_t private_bytes);
+/* The only one that may be taken; MD_ENGINE_NONE: each may.  `forced`: it has been asked for. Where
+ * the program locks its memory (mlockall), tables that are mapped beside it would be locked and
+ * filled too; a copy's are not. */
+enum md_engine engine_only(enum md_engine forced, bool memory_locked);
+/* The one to begin a cycle with.  At exit nobody feels the pause, so a copy is begun with. */
+enum md_engine engine_choose(enum md_engine only, bool at_exit, uint64_t private_bytes);
 /* The next one to try in this cycle when `failed` could not do it; MD_ENGINE_NONE: none is left, or
  * the cycle had better be tried again: write tracking has only been too slow this time (it is
  * `available`), and another engine's pause would be long. */
-enum md_engine engine_after(enum md_engine forced, enum md_engine first, enum md_engine failed,
+enum md_engine engine_after(enum md_engine only, enum md_engine first, enum md_engine failed,
                             uint64_t private_bytes, bool available);
 /* A pause which is spared the program by trying write tracking again, for so many failures in a
  * row. */

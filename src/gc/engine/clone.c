@@ -2,6 +2,8 @@
 
 #include "base/os.h"
 #include "gc/engine/dontfork.h"
+#include "gc/engine/headroom.h"
+#include "gc/engine/thp.h"
 #include "gc/sys/pagemap.h"
 #include "gc/sys/proc.h"
 #include "gc/sys/raw.h"
@@ -31,6 +33,7 @@ static int child;                   /* pid; 0: none */
 static unsigned faults;
 static uint64_t pages;  /* of the process, before the stop */
 static int64_t page_ns; /* CPU time of a clone for each */
+static uint64_t faults_before;
 
 /* ---- in the child ---- */
 
@@ -114,18 +117,8 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
 
 /* ---- in the process ---- */
 
-const char *clone_prepare(void)
-{
-    if (!shared) {
-        shared = own_map_as(OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, OS_PAGE);
-        if (!shared)
-            return "no memory for the result";
-    }
-    memset(shared, 0, sizeof *shared);
-    return unreached_prepare();
-}
-
-int64_t clone_most_ns(void)
+/* How long the clone may take, by the pages that there are and what it has cost so far. */
+static int64_t expected_ns(void)
 {
     char status[4096];
     uint64_t resident_kb = 0, swapped_kb = 0;
@@ -137,7 +130,24 @@ int64_t clone_most_ns(void)
     return (int64_t)pages * 2 * MAX(page_ns, PAGE_NS);
 }
 
-const char *clone_take(size_t (*block_size)(const void *block))
+static const char *clone_prepare(struct engine_cycle *cycle)
+{
+    if (!shared && !(shared = own_map_as(OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, OS_PAGE)))
+        return "no memory for the result";
+    memset(shared, 0, sizeof *shared);
+    const char *reason =
+        headroom_for_copy(headroom_need(cycle->private_bytes, cycle->in_use_bytes));
+    if (reason)
+        return reason;
+    if (!cycle->at_exit) /* nobody feels that pause */
+        thp_collapse();
+    dontfork_before();
+    faults_before = proc_faults();
+    cycle->stop_ns = expected_ns();
+    return NULL;
+}
+
+static const char *clone_in_stop(struct engine_cycle *cycle)
 {
     uint32_t self = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
     /* The descriptor table that is copied is the tracer thread's own (tracer.h): the child holds no
@@ -147,7 +157,7 @@ const char *clone_take(size_t (*block_size)(const void *block))
     int64_t cpu = os_thread_cpu_ns();
     long pid = raw6(SYS_clone, CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
-        child_main(self, block_size);
+        child_main(self, cycle->block_size);
     if (pid > 0) {
         child = (int)pid;
         /* Of few pages most is what any clone costs, which the stop has time for. */
@@ -180,7 +190,23 @@ static void reap(void)
     child = 0;
 }
 
-const char *clone_wait(struct trace_result *result, int64_t limit_ns, const char *(*watch)(void))
+/* Ends a child whose snapshot is not wanted, if there is one, and forgets what it has said. */
+static void cancel(void)
+{
+    /* Seen to be our child and alive, so the number cannot be another process's. */
+    if (child && child_runs())
+        RAW3(SYS_kill, child, SIGKILL, 0);
+    if (child)
+        reap();
+    /* It may have come to its end before. */
+    shared->done = 0;
+    memset(&shared->cpu_ns, 0, sizeof *shared - offsetof(struct trace_result, cpu_ns));
+}
+
+/* Waits for the child.  Asks `watch`, if it is not NULL, every 20 ms: with a reason the child is
+ * ended. */
+static const char *wait_for_child(struct trace_result *result, int64_t limit_ns,
+                                  const char *(*watch)(void))
 {
     int64_t end = os_now_ns() + limit_ns;
     const char *reason = NULL;
@@ -192,11 +218,11 @@ const char *clone_wait(struct trace_result *result, int64_t limit_ns, const char
         int64_t left = end - os_now_ns();
         if (left <= 0) {
             reason = "marking took too long";
-            clone_cancel();
+            cancel();
             break;
         }
         if (watch && (reason = watch())) {
-            clone_cancel();
+            cancel();
             break;
         }
         raw_futex_wait(&shared->done, 0, MIN(left, watch ? WATCH_NS : 200000000), 0);
@@ -209,30 +235,43 @@ const char *clone_wait(struct trace_result *result, int64_t limit_ns, const char
     return reason;
 }
 
-void clone_hurry(void)
+static const char *clone_after(struct engine_cycle *cycle)
+{
+    dontfork_after();
+    const char *reason = wait_for_child(&cycle->result, engine_limit_ns(cycle),
+                                        headroom_is_limited() ? headroom_runs_out : NULL);
+    /* The first write to a page that the copy has too is a fault, as is that to a new one. */
+    headroom_note_copy(cycle->private_bytes, (proc_faults() - faults_before) * OS_PAGE);
+    cycle->another_may = false;
+    if (!reason && dontfork_any()) {
+        cycle->another_may = true;
+        reason = "memory that no copy has (MADV_DONTFORK)";
+    }
+    return reason;
+}
+
+static void clone_hurry(void)
 {
     if (shared)
         __atomic_store_n(&shared->hurry, 1, __ATOMIC_RELAXED);
 }
 
-void clone_cancel(void)
+static void clone_postfork_child(void)
 {
-    /* Seen to be our child and alive, so the number cannot be another process's. */
-    if (child && child_runs())
-        RAW3(SYS_kill, child, SIGKILL, 0);
-    if (child)
-        reap();
-    /* It may have come to its end before. */
-    shared->done = 0;
-    memset(&shared->cpu_ns, 0, sizeof *shared - offsetof(struct trace_result, cpu_ns));
-}
-
-void clone_renew(void)
-{
-    unreached_renew();
     if (shared) {
         own_unmap(shared, OS_PAGE);
         shared = NULL;
     }
     child = 0;
+    dontfork_renew();
+    headroom_renew();
 }
+
+const struct engine engine_clone = {
+    .prepare = clone_prepare,
+    .stops =
+        {{.in_stop = clone_in_stop, .reads_extents = true, .undo = cancel, .after = clone_after}},
+    .stop_count = 1,
+    .hurry = clone_hurry,
+    .postfork_child = clone_postfork_child,
+};

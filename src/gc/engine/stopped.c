@@ -15,6 +15,9 @@ struct state {
 };
 static struct state *state;
 
+#define STOP_NS INT64_C(100000000)         /* longest stop, where it is a last resort */
+#define STOP_FORCED_NS INT64_C(1000000000) /* and where it has been asked for */
+
 static void give_up(void)
 {
     task_exit();
@@ -36,7 +39,7 @@ static void mark_all(void *ctx)
         state->reason = "a block of more than 64 GiB";
 }
 
-void stopped_end(void)
+static void end_all(void)
 {
     if (!state)
         return;
@@ -44,33 +47,55 @@ void stopped_end(void)
     trace_free(&state->trace);
 }
 
-const char *stopped_prepare(void)
+static void stopped_end(struct engine_cycle *cycle)
 {
+    (void)cycle;
+    end_all();
+}
+
+static const char *stopped_prepare(struct engine_cycle *cycle)
+{
+    cycle->stop_ns = cycle->forced ? STOP_FORCED_NS : STOP_NS;
+    return NULL;
+}
+
+static const char *before_attempt(struct engine_cycle *cycle, bool *needless)
+{
+    (void)cycle, (void)needless;
     if (!state && !(state = own_map(sizeof *state)))
         return "no memory for the result";
-    stopped_end();
+    end_all();
     struct task task = state->task; /* its stack */
     memset(state, 0, sizeof *state);
     state->task = task;
     return roots_prepare() ? NULL : "no memory to mark in";
 }
 
-const char *stopped_mark(struct trace_result *result, int64_t limit_ns)
+static const char *mark_in_stop(struct engine_cycle *cycle)
 {
     const char *reason = task_start(&state->task, mark_all, NULL, 0);
     if (!reason)
-        reason = task_wait(&state->task, limit_ns);
+        reason = task_wait(&state->task, cycle->stop_ns);
     if (!reason)
         reason = state->reason;
-    *result = state->result;
-    result->stop_cpu_ns = state->task.cpu_ns + result->helper_cpu_ns;
+    cycle->result = state->result;
+    cycle->result.stop_cpu_ns = state->task.cpu_ns + state->result.helper_cpu_ns;
     return reason;
 }
 
-void stopped_renew(void)
+static void stopped_postfork_child(void)
 {
     if (!state)
         return;
     task_renew(&state->task);
     trace_renew(&state->trace);
 }
+
+const struct engine engine_stopped = {
+    .holds_program = true,
+    .prepare = stopped_prepare,
+    .stops = {{.before = before_attempt, .in_stop = mark_in_stop, .reads_extents = true}},
+    .stop_count = 1,
+    .end = stopped_end,
+    .postfork_child = stopped_postfork_child,
+};

@@ -24,6 +24,10 @@
 #define APART_AWAKE_NS 2000000 /* where both surely have a CPU */
 /* Few enough: what the rest of a stop costs anyhow. */
 #define FEW_BYTES (UINT64_C(256) << 10)
+/* Marking in the stop is given up so long before the stop is called off. */
+#define REST_NS INT64_C(1000000)
+/* Written pages left before a stop, above which it is not tried. */
+#define MOST_DIRTY_BYTES (UINT64_C(16) << 20)
 
 enum { CLEAN = 1, FINISH, TELL };
 
@@ -334,8 +338,9 @@ static const char *start(struct task *task, void (*fn)(void *), int nice)
     return reason;
 }
 
-const char *wp_arm(void)
+static const char *wp_prepare(struct engine_cycle *cycle)
 {
+    cycle->stop_ns = 0; /* all that may last is done beside the program */
     if (!state && !(state = own_map(sizeof *state)))
         return "no memory for the result";
     /* Stacks and lists are kept from cycle to cycle. */
@@ -347,6 +352,8 @@ const char *wp_arm(void)
     state->finisher = finisher;
     state->dirty_scan = dirty_scan;
     state->candidates = candidates;
+    if (cycle->at_exit)
+        candidates_forget(&state->candidates);
     dirty_scan_prepare(&state->dirty_scan, &state->bell);
     candidates_prepare(&state->candidates);
     state->spins = os_cpu_count() > 1;
@@ -361,15 +368,17 @@ const char *wp_arm(void)
     return reason;
 }
 
-const char *wp_begin(void)
+static const char *begin_in_stop(struct engine_cycle *cycle)
 {
+    (void)cycle;
     return pinned_note() ? NULL : "too many calls that read are under way";
 }
 
-const char *wp_mark(int64_t limit_ns)
+static const char *mark_after_begin(struct engine_cycle *cycle)
 {
     const char *reason = start(&state->marker, mark_beside, mark_nice());
-    if (reason || (reason = task_wait(&state->marker, limit_ns)) || (reason = failure()))
+    if (reason || (reason = task_wait(&state->marker, engine_limit_ns(cycle))) ||
+        (reason = failure()))
         return reason;
     /* What these calls read may have come after the look. */
     pinned_each(barren_written, NULL);
@@ -379,55 +388,54 @@ const char *wp_mark(int64_t limit_ns)
     return start(&state->finisher, serve, 0);
 }
 
-const char *wp_clean(int64_t limit_ns)
+static const char *clean_before_finish(struct engine_cycle *cycle, bool *needless)
 {
     keep_apart(false);
     ask(CLEAN);
     bool in_calls;
-    const char *reason = answer(limit_ns, false);
+    const char *reason = answer(engine_limit_ns(cycle), false);
     if (!reason && !(reason = pinned_look(&in_calls)) && !state->keeps && in_calls)
         reason = "a file is read past the page cache now (O_DIRECT)";
     keep_apart(true);
-    return !reason && state->round_bytes > WP_MOST_DIRTY_BYTES && any_candidate()
+    if (reason)
+        return reason;
+    *needless = !any_candidate();
+    return state->round_bytes > MOST_DIRTY_BYTES && !*needless
                ? "the program writes faster than it can be followed"
-               : reason;
+               : NULL;
 }
 
-bool wp_has_candidates(void)
+static const char *finish_in_stop(struct engine_cycle *cycle)
 {
-    return any_candidate();
-}
-
-const char *wp_finish(void)
-{
+    (void)cycle;
     keep_apart(true); /* this thread may have been moved meanwhile */
     ask(FINISH);
-    return answer(world_left_ns() - WP_REST_NS, true);
+    return answer(world_left_ns() - REST_NS, true);
 }
 
-const char *wp_wait(struct trace_result *result, int64_t limit_ns)
+static const char *tell_after_finish(struct engine_cycle *cycle)
 {
     keep_apart(false);
     ask(TELL);
     track_disarm(); /* meanwhile */
-    const char *reason = answer(limit_ns, false);
+    const char *reason = answer(engine_limit_ns(cycle), false);
     if (!reason)
         reason = task_wait(&state->finisher, 1000000000);
     if (!reason)
         state->result.cpu_ns +=
             state->finisher.cpu_ns - state->result.stop_cpu_ns + state->result.helper_cpu_ns;
-    *result = state->result;
+    cycle->result = state->result;
     state->done = !reason;
     return reason;
 }
 
-void wp_hurry(void)
+static void wp_hurry(void)
 {
     if (state)
         __atomic_store_n(&state->result.hurry, 1, __ATOMIC_RELAXED);
 }
 
-void wp_end(struct trace_result *result)
+static void wp_end(struct engine_cycle *cycle)
 {
     if (!state)
         return;
@@ -438,17 +446,17 @@ void wp_end(struct trace_result *result)
         barren_forget(); /* a round may have been ended between asking and noting */
     track_disarm();
     extents_unpin();
-    result->arm_ns = state->result.arm_ns;
-    result->rounds = state->result.rounds;
+    cycle->result.arm_ns = state->result.arm_ns;
+    cycle->result.rounds = state->result.rounds;
 }
 
-void wp_forget(void)
+static void wp_forget(void)
 {
     if (state)
         candidates_forget(&state->candidates);
 }
 
-void wp_renew(void)
+static void wp_postfork_child(void)
 {
     if (!state)
         return;
@@ -458,3 +466,23 @@ void wp_renew(void)
     trace_renew(&state->trace);
     track_renew();
 }
+
+static bool wp_available(void)
+{
+    return !track_open();
+}
+
+const struct engine engine_wp = {
+    .prepare = wp_prepare,
+    .stops = {{.in_stop = begin_in_stop, .after = mark_after_begin},
+              {.before = clean_before_finish,
+               .in_stop = finish_in_stop,
+               .reads_extents = true,
+               .after = tell_after_finish}},
+    .stop_count = 2,
+    .end = wp_end,
+    .available = wp_available,
+    .forget = wp_forget,
+    .hurry = wp_hurry,
+    .postfork_child = wp_postfork_child,
+};

@@ -25,41 +25,12 @@
  *
  * What is reported is in use when the cycle began, and of that unreachable at the stop; or, without
  * one, known to be lost from earlier cycles.
- *
- * On the tracer thread. */
+ */
 #ifndef GC_ENGINE_WP_H
 #define GC_ENGINE_WP_H
 
-#include "gc/engine/trace.h"
+#include "gc/engine/engine.h"
 
-/* Marking in the stop is given up so long before the stop is called off. */
-#define WP_REST_NS INT64_C(1000000)
-/* Written pages left before a stop, above which it is not tried. */
-#define WP_MOST_DIRTY_BYTES (UINT64_C(16) << 20)
-
-/* Tracks writes from now on.  NULL, or why not. */
-const char *wp_arm(void);
-/* In the first stop, which tells where stacks are in use.  NULL, or why not. */
-const char *wp_begin(void);
-/* What can be done beside the program.  NULL: ready for the second stop; else why not. */
-const char *wp_mark(int64_t limit_ns);
-/* Before each attempt at a stop: looks at what has been written to since.  NULL, or why not. */
-const char *wp_clean(int64_t limit_ns);
-/* After that: whether there is anything left to look for in a stop. */
-bool wp_has_candidates(void);
-/* With the world stopped: what is left, as long as the stop stands.  NULL: done; if the stop turns
- * out to be void, done or not, wp_clean and this once more. */
-const char *wp_finish(void);
-/* After the world has been resumed: what is told.  NULL, or why not. */
-const char *wp_wait(struct trace_result *result, int64_t limit_ns);
-/* After a cycle that was not this engine's, or was not told: what it has found in earlier ones is
- * not what is said of samples now. */
-void wp_forget(void);
-/* As clone_hurry. */
-void wp_hurry(void);
-/* Ends whatever runs, and gives back memory.  Always, after wp_arm. */
-void wp_end(struct trace_result *result);
-/* In a forked copy. */
-void wp_renew(void);
+extern const struct engine engine_wp;
 
 #endif
