@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "base/os.h"
 #include "gc/engine/choice.h"
+#include "gc/mark/mark_pace.h"
 #include "gc/mark/unreached.h"
 #include "gc/roots/roots.h"
 #include "gc/stop/tracer.h"

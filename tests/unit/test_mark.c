@@ -6,6 +6,7 @@
 
 #include "gc/mark/mark.h"
 #include "gc/mark/mark_check.h"
+#include "gc/mark/mark_pace.h"
 #include "gc/mark/mark_team.h"
 #include "gc/sys/fault.h"
 #include "gc/sys/pagemap.h"

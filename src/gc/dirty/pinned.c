@@ -111,20 +111,20 @@ bool pinned_note(void)
     range_count = 0;
     for (unsigned i = 0; i < world.count; i++) {
         const struct world_thread *thread = &world.threads[i];
-        struct blocked_call seat;
+        struct blocked_call call;
         /* One that has answered is in no call.  One that moves meanwhile makes the stop void. */
-        if (world_state_of(thread) != WORLD_BLOCKED || !blocked_call_of(thread->tid, &seat))
+        if (world_state_of(thread) != WORLD_BLOCKED || !blocked_call_of(thread->tid, &call))
             continue;
         bool noted = true;
-        switch (seat.number) {
+        switch (call.number) {
         case SYS_read:
         case SYS_pread64:
-            noted = add(seat.args[1], seat.args[2]);
+            noted = add(call.args[1], call.args[2]);
             break;
         case SYS_readv:
         case SYS_preadv:
         case SYS_preadv2:
-            noted = add_vector(seat.args[1], seat.args[2]);
+            noted = add_vector(call.args[1], call.args[2]);
             break;
         }
         if (!noted)

@@ -1,4 +1,5 @@
 #include "gc/engine/clone.h"
+#include "gc/mark/mark_pace.h"
 
 #include "base/os.h"
 #include "gc/engine/dontfork.h"

@@ -1,4 +1,5 @@
 #include "gc/engine/wp.h"
+#include "gc/mark/mark_pace.h"
 
 #include "base/os.h"
 #include "gc/dirty/candidates.h"

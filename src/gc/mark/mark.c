@@ -7,55 +7,7 @@
 #include "gc/sys/fault.h"
 #include "heap/extents.h"
 
-#include <sys/mman.h>
-
 #define PATIENCE_NS 2000000
-
-static void *map_table(size_t size)
-{
-    return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, 0);
-}
-
-static void unmap_table(void *table, size_t size)
-{
-    if (!table)
-        return;
-    own_forget(table, size);
-    munmap(table, size);
-}
-
-static size_t whole_pages(size_t bytes)
-{
-    return (bytes + 4095) & ~(size_t)4095;
-}
-
-struct marker *marker_new(struct mark *mark)
-{
-    struct marker *marker = own_map(whole_pages(sizeof *marker));
-    if (!marker)
-        return NULL;
-    marker->mark = mark;
-    marker->page_mask = mark->page_limit - 1;
-    marker->range_limit = mark->range_limit;
-    marker->alone = true;
-    marker->code = mark_code_of_cpu();
-    marker->pages = map_table(mark->page_limit * sizeof *marker->pages);
-    marker->ranges = map_table(whole_pages(mark->range_limit * sizeof *marker->ranges));
-    if (!marker->pages || !marker->ranges) {
-        marker_free(marker);
-        return NULL;
-    }
-    return marker;
-}
-
-void marker_free(struct marker *marker)
-{
-    if (!marker)
-        return;
-    unmap_table(marker->pages, (marker->page_mask + 1) * sizeof *marker->pages);
-    unmap_table(marker->ranges, whole_pages(marker->range_limit * sizeof *marker->ranges));
-    own_unmap(marker, whole_pages(sizeof *marker));
-}
 
 static size_t state_bytes(const struct heap_index *index)
 {
@@ -69,12 +21,13 @@ bool mark_init(struct mark *mark, struct heap_index *index, size_t range_limit)
         heap += extents[i].end - extents[i].start;
     *mark = (struct mark){
         .index = index, .helpers = MARK_MOST - 1, .markers = 1, .patience_ns = PATIENCE_NS};
+    mark->code = mark_code_of_cpu();
     /* A page is queued once; one more may be in the hands of each marker. */
     for (mark->page_limit = 4096; mark->page_limit < heap / 4096 + 4096;)
         mark->page_limit *= 2;
     /* A range is a block of more than a chunk, or a piece. */
     mark->range_limit = MIN(range_limit, heap / MARK_CHUNK + 4096) + 1;
-    mark->page_state = map_table(state_bytes(index));
+    mark->page_state = mark_map_table(state_bytes(index));
     mark->marker = marker_new(mark);
     if (mark->page_state && mark->marker)
         return true;
@@ -88,9 +41,14 @@ bool mark_free(struct mark *mark)
         return false;
     marker_free(mark->marker);
     if (mark->page_state)
-        unmap_table(mark->page_state, state_bytes(mark->index));
+        mark_unmap_table(mark->page_state, state_bytes(mark->index));
     *mark = (struct mark){0};
     return true;
+}
+
+void mark_renew(struct mark *mark)
+{
+    team_renew(mark);
 }
 
 bool mark_reach(struct mark *mark, uintptr_t block)
@@ -103,40 +61,18 @@ bool mark_reach(struct mark *mark, uintptr_t block)
     return was_white;
 }
 
-COLD void marker_push_range(struct marker *marker, uintptr_t start, uintptr_t end)
-{
-    if (marker->range_count == marker->range_limit)
-        __atomic_store_n(&marker->mark->overflowed, true, __ATOMIC_RELAXED);
-    else
-        marker->ranges[marker->range_count++] = (struct mark_range){start, end};
-}
-
-void marker_settle(struct marker *marker)
-{
-    for (unsigned i = 0; i < MARK_AHEAD; i++) {
-        if (marker->ahead[i])
-            marker_push_page(marker, marker->ahead[i]);
-        marker->ahead[i] = 0;
-    }
-}
-
 /* ---- all of it ---- */
-
-bool marker_drain(struct marker *marker)
-{
-    return (marker->alone ? marker->code->drain_alone : marker->code->drain_shared)(marker);
-}
 
 static void reach_all(struct mark *mark)
 {
     struct marker *marker = mark->marker;
-    while (!marker_drain(marker))
+    while (!team_mark(marker))
         if (!team_start(mark))
             mark->helpers = 0; /* not asked again in this cycle */
     if (marker->alone)
         return;
     while (team_take(marker))
-        marker_drain(marker);
+        team_mark(marker);
     team_end(mark);
 }
 

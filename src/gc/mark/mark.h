@@ -34,14 +34,16 @@ enum page_state {
 };
 
 struct marker;
+struct mark_code;
 struct team;
 
 struct mark {
     struct heap_index *index;
-    uint8_t *page_state;      /* for each page: enum page_state */
-    struct marker *marker;    /* of the caller */
-    struct team *team;        /* the others; NULL: none yet */
-    struct mark_check *check; /* the simple marker beside this one (mark_check.h); NULL: none */
+    uint8_t *page_state;          /* for each page: enum page_state */
+    const struct mark_code *code; /* of this CPU (marker.h) */
+    struct marker *marker;        /* of the caller */
+    struct team *team;            /* the others; NULL: none yet */
+    struct mark_check *check;     /* the simple marker beside this one (mark_check.h); NULL: none */
     size_t page_limit, range_limit;
     unsigned helpers;      /* at most; set it to 0 to mark alone */
     unsigned markers;      /* tasks that have marked, the caller's included */
@@ -52,7 +54,7 @@ struct mark {
     bool overflowed;       /* something was dropped */
     unsigned again;        /* times that all blocks reached were looked at again for it */
     int64_t helper_cpu_ns;
-    int64_t paced_since_ns; /* of team_pace; 0: not yet */
+    int64_t paced_since_ns; /* of mark_pace; 0: not yet */
 };
 
 /* `range_limit` large blocks that wait at most.  False: no memory. */
@@ -79,11 +81,5 @@ void mark_note_reached(struct mark *mark);
 bool mark_free(struct mark *mark);
 /* In a forked copy, before mark_free: helpers are the parent's. */
 void mark_renew(struct mark *mark);
-
-/* How much nicer than the program the first marker has to run to keep to `gccpu`. */
-int mark_nice(void);
-/* The program waits for the mark, at its end or in a stop: it yields to nobody.  Set at the
- * beginning of a cycle, and by engines. */
-extern bool mark_hurries;
 
 #endif

@@ -2,7 +2,6 @@
  * (marker.h). */
 #include "gc/mark/mark.h"
 
-#include "gc/mark/mark_team.h"
 #include "gc/mark/mark_words.h"
 #include "gc/mark/marker.h"
 #include "gc/sys/pagemap.h"
@@ -15,8 +14,8 @@
 #define CHUNK_WORK 16u /* a chunk counts for as many pages */
 /* Pages looked at alone before it is worth while to start helpers, and between looks at the clock.
  */
-#define HELP_AFTER 512u
-#define HELP_BACKLOG 16u
+/* Pages between looks at the clocks. */
+#define ALONE_CLOCK_EVERY 512u
 #define CLOCK_EVERY 256u
 
 /* ---- bits: by plain operations of the only marker, or atomic ones ---- */
@@ -336,21 +335,10 @@ static NOINLINE void look_at_range(struct marker *marker)
 
 /* ---- all of it ---- */
 
-/* Whether the CPU is wanted by others. */
-static bool has_waited(struct marker *marker)
+static ALWAYS_INLINE enum marker_need drain(struct marker *marker, bool alone)
 {
-    int64_t wall = raw_clock_ns(CLOCK_MONOTONIC), cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    int64_t waited = (wall - marker->wall_ns) - (cpu - marker->cpu_ns);
-    bool first = marker->wall_ns == 0;
-    marker->wall_ns = wall;
-    marker->cpu_ns = cpu;
-    return !first && waited > marker->mark->patience_ns;
-}
-
-static ALWAYS_INLINE bool drain(struct marker *marker, bool alone)
-{
-    const struct team *team = marker->mark->team;
-    const unsigned help_after = marker->mark->eager ? 1 : HELP_AFTER;
+    const struct mark_demand *demand = marker->demand;
+    const unsigned clock_after = !alone ? CLOCK_EVERY : marker->mark->eager ? 1 : ALONE_CLOCK_EVERY;
     for (;;) {
         uintptr_t fresh = next_page(marker);
         uintptr_t page = marker->ahead[marker->ahead_at];
@@ -364,39 +352,26 @@ static ALWAYS_INLINE bool drain(struct marker *marker, bool alone)
             for (unsigned i = 0; i < MARK_AHEAD; i++)
                 fetching |= marker->ahead[i] != 0;
             if (!fetching && !marker->range_count)
-                return true;
+                return MARKER_DONE;
             if (!fetching)
                 look_at_range(marker);
         }
-        if (alone) {
-            if (UNLIKELY(marker->work >= help_after)) {
-                marker->work = 0;
-                team_pace(marker);
-                if (marker->mark->helpers &&
-                    (marker_backlog(marker) >= HELP_BACKLOG || marker->mark->eager))
-                    return false;
-            }
-        } else {
-            if (UNLIKELY(__atomic_load_n(&team->hungry, __ATOMIC_RELAXED) >
-                         __atomic_load_n(&team->full, __ATOMIC_RELAXED)))
-                team_give(marker);
-            if (UNLIKELY(marker->work >= CLOCK_EVERY)) {
-                marker->work = 0;
-                if (marker->number == 0)
-                    team_pace(marker);
-                else if (has_waited(marker))
-                    return false;
-            }
+        if (UNLIKELY(marker->work >= clock_after)) {
+            marker->work = 0;
+            return MARKER_CLOCK;
         }
+        if (!alone && UNLIKELY(__atomic_load_n(&demand->idle, __ATOMIC_RELAXED) >
+                               __atomic_load_n(&demand->full, __ATOMIC_RELAXED)))
+            return MARKER_GIVE;
     }
 }
 
-HOT NOINLINE static bool drain_alone(struct marker *marker)
+HOT NOINLINE static enum marker_need drain_alone(struct marker *marker)
 {
     return drain(marker, true);
 }
 
-HOT NOINLINE static bool drain_shared(struct marker *marker)
+HOT NOINLINE static enum marker_need drain_shared(struct marker *marker)
 {
     return drain(marker, false);
 }
