@@ -38,7 +38,9 @@ int command_gc(const struct options *options)
     if (target.state != TARGET_LIVE) {
         cli_error("%d %s %s: nothing can be asked of it; memtop heap %s still works",
                   (int)target.pid, target.name,
-                  target.state == TARGET_UNSEEN ? "lives in another PID namespace" : "is dead",
+                  target.state == TARGET_UNSEEN ? "lives in another PID namespace"
+                  : target.successor[0]         ? "has ended by exec"
+                                                : "is dead",
                   options->arguments[0]);
         return EXIT_FAILED;
     }

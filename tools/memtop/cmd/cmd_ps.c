@@ -51,6 +51,8 @@ static void print_target(const struct target *target)
         printf("  (lives in another PID namespace)");
     if (target->claims_other)
         printf("  (the file says it was user %u's)", (unsigned)target->header.uid);
+    if (target->successor[0])
+        printf("  (ended by exec of %s)", target->successor);
     if (target->state == TARGET_DEAD && target->ended_realtime_ns > 0) {
         struct timespec now;
         char ago[UNITS_SIZE];

@@ -29,6 +29,7 @@ struct run {
     int64_t start_ns, end_ns;
     bool watching; /* the segment was found */
     struct watch watch;
+    char why_none[VIEW_ERROR_SIZE]; /* why it was not, by the last look; "" not known */
     int status;
     struct rusage usage;
 };
@@ -48,18 +49,30 @@ static void look_for_segment(struct run *run)
     targets_fini(&targets);
 }
 
+/* The program may have become by exec what cannot be watched. */
+static void note_why_none(struct run *run)
+{
+    struct proc_stat stat;
+    char reason[160];
+    if (proc_stat(run->pid, &stat) == 0 && !proc_ended(&stat) &&
+        !target_why_not(run->pid, reason, sizeof reason, NULL, 0))
+        snprintf(run->why_none, sizeof run->why_none, "%s: %s", stat.comm, reason);
+}
+
 /* What the program wrote last, and every minute's growth on the way. */
 static void tick(struct run *run)
 {
     char error[VIEW_ERROR_SIZE];
+    if (run->watching)
+        watch_tick(&run->watch, false, error);
     if (run->watching && run->watch.source.state == SOURCE_REPLACED) {
         watch_close(&run->watch); /* it has exec'ed: the summary is of what it became */
         run->watching = false;
     }
     if (!run->watching)
         look_for_segment(run);
-    else
-        watch_tick(&run->watch, false, error);
+    if (!run->watching)
+        note_why_none(run);
 }
 
 /* Waits for the end; signals meant for the program go to it. */
@@ -143,6 +156,7 @@ int command_run(const struct options *options)
     }
     if (run.launch.warning[0] != '\0')
         cli_error("%s", run.launch.warning);
+    snprintf(run.why_none, sizeof run.why_none, "%s", run.launch.warning);
     struct launch_log log = {options->output, options->output != NULL};
     bool live = options->live && !cli_batch(options);
     if (live && !log.path) {
@@ -174,7 +188,7 @@ int command_run(const struct options *options)
                               .wall_seconds = (double)(run.end_ns - run.start_ns) / 1e9,
                               .watch = run.watching ? &run.watch : NULL,
                               .log = live ? log.path : NULL,
-                              .why_none = run.launch.warning};
+                              .why_none = run.why_none};
     summary_print(&summary, options->json, stderr);
     if (run.watching)
         watch_close(&run.watch);

@@ -14,7 +14,7 @@ struct model {
     const char *program; /* name */
     char identity[160];  /* "812 redis-server" or the log's name */
     char title[160];     /* what a process calls itself that has a title: "postgres: alice shop" */
-    char state[64];      /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
+    char state[96];      /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
     bool alive, stopped;
     int64_t now_ns;                 /* of the newest data, CLOCK_MONOTONIC */
     const struct md_header *header; /* NULL: a log */

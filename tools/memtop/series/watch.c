@@ -56,6 +56,10 @@ static void describe_state(struct watch *watch)
         units_age(age, header_uptime(header, model->now_ns, true));
         snprintf(model->state, sizeof model->state, model->stopped ? "%s, up %s" : "%s %s", state,
                  age);
+    } else if (watch->source.target.successor[0]) {
+        units_age(age, header_uptime(header, 0, false));
+        snprintf(model->state, sizeof model->state, "%s after %s, by exec of %s", state, age,
+                 watch->source.target.successor);
     } else if (watch->source.state == SOURCE_REPLACED) {
         snprintf(model->state, sizeof model->state, "has a new segment: open it again");
     } else if (watch->source.state == SOURCE_UNSEEN) {

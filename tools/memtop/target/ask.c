@@ -100,8 +100,10 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
             snprintf(text, sizeof text, "could not do it: %.100s", strerror(word->result));
             return fail(error, word->result, source, text);
         }
-        if (source->state == SOURCE_ENDED)
-            return fail(error, ESRCH, source, "ended before it had done the cycle");
+        if (source->state != SOURCE_LIVE)
+            return fail(error, ESRCH, source,
+                        source->state == SOURCE_ENDED ? "ended before it had done the cycle"
+                                                      : "called exec before it had done the cycle");
         if (monotonic_ns() >= end_ns)
             break;
         sleep_ms(2);

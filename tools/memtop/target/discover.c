@@ -93,17 +93,28 @@ static void scan_note_dir(struct scan *scan, const char *path)
     snprintf(scan->dirs[scan->dir_count++], PATH_MAX, "%s", path);
 }
 
-/* Whether a process that is not in sight has the file mapped: it holds a lock for as long. */
-static bool lives_unseen(const struct scan *scan, const struct target *target)
+enum target_hold target_hold(const struct target *target)
 {
-    if (pair_map_get(&scan->inherited, target->dev, target->ino) != PAIR_MAP_NONE)
-        return false;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat st;
     int fd = open(target->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    bool locked = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    bool known = fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == target->ino &&
+                 st.st_dev == target->dev && fcntl(fd, F_OFD_GETLK, &lock) == 0;
     if (fd >= 0)
         close(fd);
-    return locked;
+    return !known ? HOLD_UNKNOWN : lock.l_type == F_UNLCK ? HOLD_NOBODY : HOLD_SOMEBODY;
+}
+
+bool target_lives_on(struct target *target, uint64_t start_ticks)
+{
+    struct proc_stat stat;
+    target->successor[0] = '\0';
+    /* Who ends lets go of the file while it can still be seen.  Asked afterwards, that shows. */
+    if (proc_stat(target->pid, &stat) != 0 || stat.start_ticks != start_ticks ||
+        proc_ended(&stat) || proc_exiting(&stat))
+        return false;
+    plain_text(target->successor, sizeof target->successor, stat.comm, SIZE_MAX);
+    return true;
 }
 
 /* The places where a process with this root keeps segments. */
@@ -309,13 +320,17 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
     bool mapped = maps.segment && maps.ino == target->ino && maps.dev == target->dev;
     if (maps.segment && !mapped)
         return false;
-    /* Where the maps cannot be read, a file of somebody else's is not believed to be the process's.
-     * A process that has given up root has left root's file. */
-    if (runs && !maps.readable && target->uid != 0 && target->uid != proc_uid(pid))
+    /* A file of somebody else's is not believed to be the process's, if that has not mapped it.  A
+     * process that has given up root has left root's file. */
+    if (runs && !mapped && target->uid != 0 && target->uid != proc_uid(pid))
         runs = false;
-    target->state = runs && (mapped || !maps.readable) ? TARGET_LIVE
-                    : lives_unseen(scan, target)       ? TARGET_UNSEEN
-                                                       : TARGET_DEAD;
+    enum target_hold hold = target_hold(target);
+    if (pair_map_get(&scan->inherited, target->dev, target->ino) != PAIR_MAP_NONE)
+        hold = HOLD_NOBODY; /* but forked copies, which do not write to it */
+    if (runs && (mapped || (!maps.readable && hold != HOLD_NOBODY)))
+        target->state = TARGET_LIVE;
+    else
+        target->state = hold == HOLD_SOMEBODY ? TARGET_UNSEEN : TARGET_DEAD;
     target->pid = pid;
     target->start_ticks = start_ticks;
     target->stopped = target->state == TARGET_LIVE && proc_stopped(&stat);
@@ -330,6 +345,8 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
     if (target->state == TARGET_DEAD) {
         target->ended_realtime_ns = last_write(&target->header);
         target->claims_other = target->header.uid != target->uid;
+        if (runs)
+            target_lives_on(target, start_ticks);
     }
     return true;
 }

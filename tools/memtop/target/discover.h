@@ -30,10 +30,19 @@ struct target {
     dev_t dev;
     ino_t ino;
     int64_t ended_realtime_ns;   /* of the dead: when it last wrote, 0 not known */
+    char successor[32];          /* of the dead: the program that its process runs now, by exec; ""
+                                    it is gone, or that is not known */
     bool claims_other;           /* the header names another user than the file's owner */
     char error[VIEW_ERROR_SIZE]; /* TARGET_CLOSED, TARGET_BAD: why */
     struct md_header header;     /* of what can be read; else zeros */
 };
+
+/* Whether a process has the segment mapped: by the lock on its file, which lasts as long. */
+enum target_hold { HOLD_UNKNOWN, HOLD_NOBODY, HOLD_SOMEBODY };
+enum target_hold target_hold(const struct target *target);
+/* Of one that its process, known by `start_ticks`, has been seen not to have mapped: fills
+ * `successor`.  False: the process was about to end, or has. */
+bool target_lives_on(struct target *target, uint64_t start_ticks);
 
 /* "live", "stopped", "dead", ...; seven letters at most. */
 const char *target_state_name(const struct target *target);

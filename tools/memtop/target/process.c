@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#define PF_EXITING 0x00000004u
 #define PF_KTHREAD 0x00200000u
 
 /* The folder that still tells of the memory: when the main thread has left, another thread's. */
@@ -92,6 +93,11 @@ int proc_stat(pid_t pid, struct proc_stat *stat)
 bool proc_ended(const struct proc_stat *stat)
 {
     return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
+}
+
+bool proc_exiting(const struct proc_stat *stat)
+{
+    return (stat->flags & PF_EXITING) != 0;
 }
 
 bool proc_stopped(const struct proc_stat *stat)

@@ -21,6 +21,8 @@ struct proc_stat {
 int proc_stat(pid_t pid, struct proc_stat *stat);
 /* Nothing of it runs any more. */
 bool proc_ended(const struct proc_stat *stat);
+/* Its main thread is on its way out: of a process, if that has no other. */
+bool proc_exiting(const struct proc_stat *stat);
 /* Its main thread was stopped, by a signal or a debugger. */
 bool proc_stopped(const struct proc_stat *stat);
 bool proc_is_kernel(const struct proc_stat *stat);

@@ -70,8 +70,28 @@ void source_close(struct source *source)
     segment_file_close(&source->file);
 }
 
-/* Is the process there, and is this still its segment?  The second costs a reading of its maps, so
- * it is asked now and then. */
+/* Whether the process has called exec since, or made its segment anew.  The lock on the file tells
+ * at once that nobody has it mapped; a forked copy may, so that now and then the process's maps are
+ * looked at too. */
+static void check_segment(struct source *source, const struct proc_stat *stat)
+{
+    struct target *target = &source->target;
+    bool lost = target_hold(target) == HOLD_NOBODY;
+    int64_t now = monotonic_ns();
+    if (!lost && now - source->checked_ns < 2000000000)
+        return;
+    source->checked_ns = now;
+    struct proc_maps maps;
+    proc_maps(target->pid, &maps);
+    if (maps.readable)
+        lost = !maps.segment || maps.ino != target->ino;
+    target->successor[0] = '\0';
+    source->state = !lost                                                        ? SOURCE_LIVE
+                    : maps.segment || target_lives_on(target, stat->start_ticks) ? SOURCE_REPLACED
+                                                                                 : SOURCE_ENDED;
+}
+
+/* Is the process there, and is this still its segment? */
 static void check_process(struct source *source)
 {
     struct proc_stat stat;
@@ -94,15 +114,7 @@ static void check_process(struct source *source)
     source->threads = stat.threads;
     source->rss_known = proc_rss(pid, &source->rss_bytes) || source->rss_known;
     proc_cmdline(pid, source->target.cmdline, sizeof source->target.cmdline);
-    int64_t now = monotonic_ns();
-    if (now - source->checked_ns < 2000000000)
-        return;
-    source->checked_ns = now;
-    struct proc_maps maps;
-    proc_maps(pid, &maps);
-    if (maps.readable)
-        source->state =
-            maps.segment && maps.ino == source->target.ino ? SOURCE_LIVE : SOURCE_REPLACED;
+    check_segment(source, &stat);
 }
 
 int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE])

@@ -34,6 +34,8 @@ json_t *report_target_json(const struct target *target)
     json_object_set_new(object, "name", ndjson_string(target->name));
     json_object_set_new(object, "command", ndjson_string(target->cmdline));
     json_object_set_new(object, "state", json_string(target_state_name(target)));
+    json_object_set_new(object, "successor",
+                        target->successor[0] ? ndjson_string(target->successor) : json_null());
     json_object_set_new(object, "instrumented", json_true());
     json_object_set_new(object, "uid", json_integer(target->uid));
     json_object_set_new(object, "segment", ndjson_string(target->path));
