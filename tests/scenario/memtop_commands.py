@@ -53,9 +53,13 @@ def usage(t):
     for arguments in (['-h'], ['--help'], ['run', '-h'], ['-V']):
         result = memtop(*arguments)
         t.ok(result.status == 0 and result.out and not result.err, f'memtop {arguments}', result)
+    for word, option in (((), ()), (('run',), ('run',)), (('leaks',), ('leaks',))):
+        result, same = memtop('help', *word), memtop(*option, '--help')
+        t.equal((result.status, result.out, result.err), (0, same.out, ''), f'memtop help {word}: as by --help', same)
+        t.ok(not word or result.out.startswith(f'usage: memtop {word[0]} '), f'{word}: its own usage comes first', result)
     wrong = (['--nonsense'], ['-d', 'x', '1'], ['-n', '0', '1'], ['-n', '-3', '1'], ['-d'], ['-d', '0'],
              ['--charset=utf', '1'], ['ps', 'extra'], ['ps', '-o', 'x'], ['run'], ['heap'], ['gc'],
-             ['-p', 'abc'], ['top', '1', '2'], ['heap', '1', '--all'])
+             ['-p', 'abc'], ['top', '1', '2'], ['heap', '1', '--all'], ['help', 'rum'], ['help', 'run', 'ps'])
     for arguments in wrong:
         result = memtop(*arguments)
         t.ok(result.status == 2 and result.err.startswith('memtop: ') and not result.out,

@@ -25,6 +25,8 @@ struct command {
     const char *usage;
 };
 
+static int command_help(const struct options *options);
+
 static const struct command commands[] = {
     {"", command_list, 0, 0, "dnbJCA", "memtop [-d SECS] [-n COUNT] [-b] [--json]"},
     {"ps", command_ps, 0, 0, "bJA", "memtop ps [--all] [--json]"},
@@ -43,6 +45,7 @@ static const struct command commands[] = {
     {"gc", command_gc, 0, 1, "dpJ", "memtop gc TARGET [-d SECS]"},
     {"unit", command_unit, 1, SIZE_MAX, "I", "memtop unit NAME [KEY=VALUE]... [--install]"},
     {"container", command_container, 0, SIZE_MAX, "", "memtop container [KEY=VALUE]..."},
+    {"help", command_help, 0, 1, "", "memtop help [COMMAND]"},
     {"stat", NULL, 0, 0, "", ""},
     {"set", NULL, 0, 0, "", ""},
     {"record", NULL, 0, 0, "", ""},
@@ -78,7 +81,7 @@ static const char help[] =
     "  --exclude FUNCTION  --suppressions FILE     --diff PROFILE  what it did not have\n"
     "  --no-cycle    as the last cycles saw it     --exit-code N   status if there are leaks\n"
     "  --charset=auto|braille|block|ascii          --no-color  (or NO_COLOR)\n"
-    "  -h, --help                                  -V, --version\n";
+    "  -h, --help, memtop help [COMMAND]           -V, --version\n";
 
 static int usage_error(const struct command *command)
 {
@@ -110,6 +113,28 @@ static const char *nearest_command(const char *word)
         }
     }
     return nearest;
+}
+
+/* `command` may be NULL. */
+static void print_help(const struct command *command)
+{
+    if (command && command->usage[0] != '\0')
+        printf("usage: %s\n\n", command->usage);
+    printf("%s", help);
+}
+
+static int command_help(const struct options *options)
+{
+    const char *word = options->argument_count > 0 ? options->arguments[0] : NULL;
+    const struct command *command = word ? find_command(word) : NULL;
+    if (word && (!command || !command->run)) {
+        const char *nearest = options->slip_of;
+        cli_error("unknown command %.40s%s%s (memtop -h lists all)", word,
+                  nearest ? ", nearest: " : "", nearest ? nearest : "");
+        return EXIT_USAGE;
+    }
+    print_help(command);
+    return EXIT_DONE;
 }
 
 static bool parse_charset(const char *text, enum charset *charset)
@@ -337,7 +362,7 @@ static int run_command(int argc, char **argv)
             continue;
         }
         if (letter == 'h') {
-            printf("%s", help);
+            print_help(command);
             free(options.arguments);
             return EXIT_DONE;
         }

@@ -3,14 +3,13 @@
 _memtop()
 {
     local cur prev words cword command i
+    local commands='ps top run tail heap leaks gc unit container help'
     _init_completion -n = 2>/dev/null || {
         cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
     }
     for ((i = 1; i < cword; i++)); do
-        case ${words[i]} in
-            ps | top | run | tail | heap | leaks | gc | unit | container) command=${words[i]}; break ;;
-        esac
+        [[ " $commands " == *" ${words[i]} "* ]] && command=${words[i]} && break
     done
     if [[ $command == run ]]; then
         for ((; i < cword; i++)); do
@@ -37,7 +36,7 @@ _memtop()
                 leaks) options+=' --by= --since --diff --exclude --suppressions --no-cycle --exit-code -n --all --json -o -d -p' ;;
                 gc) options+=' -d -p --json' ;;
                 unit) options+=' --install' ;;
-                container) ;;
+                container | help) ;;
                 *) options+=' -p -d -n -b --json --charset= --no-color' ;;
             esac
             COMPREPLY=($(compgen -W "$options" -- "$cur"))
@@ -47,7 +46,8 @@ _memtop()
     local targets
     targets=$(memtop ps 2>/dev/null | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 }')
     case $command in
-        '') COMPREPLY=($(compgen -W "ps top run tail heap leaks gc unit container $targets" -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W "$commands $targets" -- "$cur")) ;;
+        help) COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;
         top | gc) COMPREPLY=($(compgen -W "$targets" -- "$cur")) ;;
         heap | leaks) COMPREPLY=($(compgen -W "$targets" -- "$cur") $(compgen -f -- "$cur")) ;;
         tail) COMPREPLY=($(compgen -f -- "$cur")) ;;

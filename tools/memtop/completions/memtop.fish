@@ -4,7 +4,7 @@ function __memtop_targets
     memtop ps 2>/dev/null | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 "\t" $9 }'
 end
 
-set -l commands ps top run tail heap leaks gc unit container
+set -l commands ps top run tail heap leaks gc unit container help
 complete -c memtop -f
 complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a ps -d 'list programs on memdebug'
 complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a top -d 'watch one'
@@ -15,9 +15,11 @@ complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a leaks -d 'w
 complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a gc -d 'ask a program for a cycle'
 complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a unit -d 'memdebug in a systemd service'
 complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a container -d 'memdebug in a container'
+complete -c memtop -n "not __fish_seen_subcommand_from $commands" -a help -d 'usage'
+complete -c memtop -n "__fish_seen_subcommand_from help" -a 'ps top run tail heap leaks gc unit container'
 complete -c memtop -n "__fish_seen_subcommand_from unit" -a '(systemctl list-unit-files --type=service --no-legend 2>/dev/null | string replace -r "\\.service .*" "")'
 complete -c memtop -n "__fish_seen_subcommand_from unit" -l install -d 'write it, have systemd read it'
-complete -c memtop -n "not __fish_seen_subcommand_from ps run tail unit container" -a '(__memtop_targets)'
+complete -c memtop -n "not __fish_seen_subcommand_from ps run tail unit container help" -a '(__memtop_targets)'
 complete -c memtop -n "__fish_seen_subcommand_from tail heap leaks" -F
 complete -c memtop -n "__fish_seen_subcommand_from run" -xa '(__fish_complete_subcommand)'
 complete -c memtop -s p -l pid -x -a '(__memtop_targets)' -d 'the target'
