@@ -440,6 +440,20 @@ def runs(t):
     preload = memtop('run', '--', '/bin/sh', '-c', 'echo $LD_PRELOAD; echo $MEMDEBUG', env={
         'MEMDEBUG': 'gcpercent=50'})
     t.ok(preload.out.splitlines() == [str(s.LIB.parent / 'libmemdebug.so.0'), 'gcpercent=50'], 'the environment', preload)
+    with tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
+        for name in ('a b', 'a:b'):
+            there, link = Path(directory) / name, Path(directory) / 'link'
+            there.mkdir()
+            shutil.copy(s.LIB, there / 'libmemdebug.so.0')
+            result = memtop('run', '--', '/bin/true', env={'MEMDEBUG_LIBRARY': str(there / 'libmemdebug.so.0')})
+            t.equal((result.status, result.err),
+                    (1, f'memtop: {there}/libmemdebug.so.0: LD_PRELOAD cannot name a path with blanks or colons: set '
+                     'MEMDEBUG_LIBRARY to a link without\n'), f'a library in "{name}": one line')
+            link.symlink_to(there / 'libmemdebug.so.0')
+            result = memtop('run', '-e', 'gctrace=1', '--', *PYTHON, '3', '0', '7',
+                            env={'MEMDEBUG_LIBRARY': str(link), **PYMALLOC_OFF})
+            t.ok(result.status == 7 and 'peak heap' in result.err, f'a link to one in "{name}" is one without', result)
+            link.unlink()
     both = memtop('run', '-e', 'gc=ready', '--', '/bin/sh', '-c', 'echo $MEMDEBUG', env={
         'MEMDEBUG': 'gcpercent=50'})
     t.equal(both.out, 'gcpercent=50,gc=ready\n', '-e goes behind what was there')

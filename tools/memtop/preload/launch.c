@@ -28,7 +28,10 @@ static bool find_library(char path[PATH_MAX], char *error)
 {
     const char *said = getenv("MEMDEBUG_LIBRARY");
     if (said && said[0] != '\0') {
-        if (realpath(said, path) && access(path, R_OK) == 0)
+        /* Kept as it is, where it can be: a link may be there for its name. */
+        if (said[0] == '/'
+                ? strlen(said) < PATH_MAX && strcpy(path, said) && access(path, R_OK) == 0
+                : realpath(said, path) && access(path, R_OK) == 0)
             return true;
         snprintf(error, VIEW_ERROR_SIZE, "MEMDEBUG_LIBRARY=%.150s: %s", said, strerror(errno));
         return false;
@@ -61,7 +64,9 @@ bool launch_library(char path[PATH_MAX], char error[VIEW_ERROR_SIZE])
         return false;
     if (!strpbrk(path, ": "))
         return true;
-    snprintf(error, VIEW_ERROR_SIZE, "%.150s: LD_PRELOAD cannot name a path with blanks or colons",
+    snprintf(error, VIEW_ERROR_SIZE,
+             "%.130s: LD_PRELOAD cannot name a path with blanks or colons: set MEMDEBUG_LIBRARY to "
+             "a link without",
              path);
     return false;
 }
