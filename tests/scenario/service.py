@@ -25,6 +25,7 @@ SYSTEMD = next((path for path in ('/usr/lib/systemd/systemd', '/lib/systemd/syst
 UNITS = Path('/lib/systemd/system')
 INSTALLED = Path('/opt/memdebug')  # no path that a unit allows
 DROPIN = 'zz-memdebug.conf'
+MOUNT = 'run-memdebug.mount'  # of the package
 
 # All that a unit can ask for, but for what takes the network or the user's own files away.
 CONFINED = r'''
@@ -60,6 +61,13 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 MemoryMax=200M
+'''
+# Has no namespace of its own.
+PLAIN = '''
+[Service]
+Type=exec
+ExecStart=/usr/bin/python3 /run/service/grow.py
+User=nobody
 '''
 GROW = '''
 import json, os, time
@@ -177,7 +185,9 @@ def make_units(directory):
     for unit in ('redis-server', 'nginx'):
         if (UNITS / f'{unit}.service').exists():
             shutil.copy(UNITS / f'{unit}.service', directory)
+    shutil.copy(s.ROOT / 'tools/debian/memtop.run-memdebug.mount', directory / MOUNT)
     (directory / 'confined.service').write_text(CONFINED)
+    (directory / 'plain.service').write_text(PLAIN)
     (directory / 'grow.py').write_text(GROW)
 
 
@@ -320,16 +330,49 @@ def confined(t, m, limited):
     if limited:
         t.ok('mdtest' in Path(f'/proc/{pid}/cgroup').read_text(), 'python3: in a cgroup with a limit of memory')
     is_watched(t, pid, 'python3', 'python3', 'PyByteArray')
-    # A directory of its own, as the package mounts it.
-    m.run('sh', '-c', 'mkdir -p /run/memdebug && mount -t tmpfs -o mode=1777,size=64m tmpfs /run/memdebug')
-    m.run('systemctl', 'restart', 'confined')
+
+
+def own_directory(t, m):
+    """/run/memdebug, as the package has systemd mount it, and a service that may hardly write anywhere."""
     place = Path(f'/proc/{m.pid}/root/run/memdebug')
-    s.wait_for(lambda: list(place.glob('*.mdseg')), 30)
-    pid = m.main_pid('confined')
+
+    def lies(pid):
+        return (listed(pid) or {}).get('segment', '')
+
+    def restarted(unit='confined'):
+        m.run('systemctl', 'restart', unit)
+        s.wait_for(lambda: listed(m.main_pid(unit)), 60)
+        return m.main_pid(unit)
+
+    result = m.run('systemctl', 'start', MOUNT)
+    options = mounted(m.pid, '/run/memdebug')
+    size = os.statvfs(place)
+    t.ok(result.status == 0 and {'nosuid', 'nodev', 'noexec'} <= set(options) and
+         place.stat().st_mode & 0o7777 == 0o1777 and size.f_blocks * size.f_frsize == 256 << 20 and
+         size.f_files == 16 << 10, "/run/memdebug: mounted by the package's unit", f'{result}\n{options}\n{size}')
+    pid = restarted()
+    t.ok('/run/memdebug/' in lies(pid), 'python3: its segment lies there', lies(pid))
     is_watched(t, pid, 'python3, by /run/memdebug', 'python3', 'PyByteArray')
+    m.run('systemctl', 'kill', '-s', 'KILL', 'confined')
     m.run('systemctl', 'stop', 'confined')
     t.equal(len(list(place.glob('*.mdseg'))), 1,
             'python3: there systemd leaves what the dead have left', list(place.iterdir()))
+    pid, plain = restarted(), start(t, m, 'plain', 'gc=ready', 'memprofilerate=16KiB')
+    t.ok(s.wait_for(lambda: '/run/memdebug/' in lies(plain), 60), 'a service without a sandbox: there too', lies(plain))
+    result = m.run('systemctl', 'stop', MOUNT)
+    t.ok(result.status == 0 and not mounted(m.pid, '/run/memdebug'), '/run/memdebug: unmounted beneath both', result)
+    # A sandbox has a mount of its own.
+    is_watched(t, pid, 'python3, unmounted', 'python3', 'PyByteArray')
+    t.ok(s.wait_for(lambda: '/dev/shm/' in lies(plain), 60),
+         'a service without a sandbox: makes its segment anew, in /dev/shm', lies(plain))
+    is_watched(t, plain, 'without a sandbox, unmounted', 'python3', 'PyByteArray')
+    t.equal((m.main_pid('confined'), m.main_pid('plain')), (pid, plain), 'both go on')
+    pid = restarted()
+    t.ok('/dev/shm/' in lies(pid), 'python3: of the next one it lies in /dev/shm', lies(pid))
+    m.run('systemctl', 'start', MOUNT)
+    pid = restarted()
+    t.ok('/run/memdebug/' in lies(pid), 'python3: mounted again, that is the place again', lies(pid))
+    m.run('systemctl', 'stop', 'confined', 'plain')
 
 
 def services(t, scratch):
@@ -351,6 +394,7 @@ def services(t, scratch):
             elif not t.missing(unit, tool):
                 test(t, m)
         confined(t, m, group)
+        own_directory(t, m)
         broken = m.run(INSTALLED / 'memtop', 'unit', 'confined', 'gcintervall=1s', '--install')
         t.ok(broken.status == 2 and broken.err == 'memtop: gcintervall=1s: unknown key, nearest: gcinterval '
              '(MEMDEBUG=help lists all)\n', 'an unknown option installs nothing and is told in one line', broken)
