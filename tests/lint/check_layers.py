@@ -14,17 +14,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lint import ROOT, Tap, sources
 
 LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
-# Inside tools/memtop, from the bottom: what is read knows nothing of how it is shown.
-MEMTOP = [{'target'}, {'preload', 'series'}, {'ui'}, {'cmd'}, {'memtop'}]
 READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}, 'man': {'man', 'base'}}
-# From the lowest to the highest; what lies in the folder itself stands above them.
-ROOMS = {'gc': ['sys', 'mark', 'stop', 'roots', 'dirty', 'engine']}
+# From the lowest to the highest; what lies in the folder itself stands above them.  In memtop what is
+# read knows nothing of how it is shown.
+ROOMS = {'gc': [{'sys'}, {'mark'}, {'stop'}, {'roots'}, {'dirty'}, {'engine'}],
+         'memtop': [{'target'}, {'preload', 'series'}, {'ui'}, {'cmd'}]}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 LINES = 600
 
 
 def level(folder, layers=LAYERS):
     return next((i for i, layer in enumerate(layers) if folder in layer), None)
+
+
+def room_of(path):
+    """The room that a file lies in; '': in the folder itself, or there are none."""
+    parts = path.relative_to(ROOT).parts
+    folder = folder_of(path)
+    inside = parts[parts.index(folder) + 1:-1] if folder in ROOMS else ()
+    return inside[0] if inside else ''
 
 
 def folder_of(path):
@@ -47,28 +55,13 @@ def allowed(source, target):
     return level(target) < level(source) or same
 
 
-def allowed_in_memtop(path, target):
-    parts = path.relative_to(ROOT).parts
-    source = parts[2] if len(parts) > 3 else 'memtop'
-    return source == target or level(target, MEMTOP) < level(source, MEMTOP)
-
-
-def room_level(folder, parts):
-    """Of a file of this folder, by the parts of its path within it; None: it has no place."""
-    rooms = ROOMS.get(folder)
-    if not rooms:
-        return 0
-    if len(parts) == 1:
-        return len(rooms)
-    return rooms.index(parts[0]) if parts[0] in rooms else None
-
-
-def room_allows(path, folder, name):
-    """Whether a file may include another one of its own folder."""
-    parts = path.relative_to(ROOT).parts
-    source = room_level(folder, parts[parts.index(folder) + 1:])
-    target = room_level(folder, name.split('/')[1:])
-    return source is not None and target is not None and target <= source
+def room_allowed(folder, source, target):
+    """Whether a file of a folder's room `source` may include one of its room `target`."""
+    rooms = ROOMS.get(folder, [])
+    top = len(rooms)
+    source_level = level(source, rooms) if source else top
+    target_level = level(target, rooms) if target else top
+    return None not in (source_level, target_level) and (source == target or target_level < source_level)
 
 
 def violations(path, text):
@@ -82,14 +75,16 @@ def violations(path, text):
         target = name.split('/')[0]
         if target == 'memdebug':
             continue
-        if source == 'memtop' and level(target, MEMTOP) is not None:
-            if not allowed_in_memtop(path, target):
-                found.append(f'{path}: {path.parent.name} includes {name}')
+        if level(target, ROOMS.get(source, [])) is not None:  # of the source's own folder
+            room = target
+        elif source == target:
+            room = name.split('/')[1] if name.count('/') > 1 else ''
+        else:
+            if source is not None and not allowed(source, target):
+                found.append(f'{path}: {source} includes {name}')
             continue
-        if source is not None and not allowed(source, target):
-            found.append(f'{path}: {source} includes {name}')
-        elif source == target and not room_allows(path, source, name):
-            found.append(f'{path}: a room of {source} includes {name}')
+        if not room_allowed(source, room_of(path), room):
+            found.append(f'{path}: {source}/{room_of(path)} includes {name}')
     return found
 
 

@@ -61,7 +61,7 @@ static int (*gc)(void);
 NOINLINE static void cycle(const char *phase)
 {
     int error = -1;
-    for (int tries = 0; gc && tries < 10; tries++) {
+    for (int tries = 0; gc && tries < 100; tries++) {
         scrub();
         error = gc();
         if (error != EAGAIN)
