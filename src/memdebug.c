@@ -50,9 +50,6 @@ static bool tracked; /* the variant */
 static enum gc_mode gc_mode = GC_OFF;
 static const char *no_gc = "gc=off"; /* why there are no cycles, if there are none */
 
-/* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
-EXPORT __attribute__((weak)) const char *malloc_conf;
-
 static bool in_list(const char *list, const char *name)
 {
     while (*list) {
@@ -119,50 +116,6 @@ static bool wants_tracked(void)
 {
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
     return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_LEAST_RATE);
-}
-
-/* Those that nobody can overrule. */
-static const char *jemalloc_settings(void)
-{
-    if (tracked)
-        return "dss:disabled,zero_realloc:free,prof:false" JEMALLOC_SIZES_OF_CLASSES;
-    if (!active)
-        return "dss:disabled,zero_realloc:free,prof:false";
-    return "dss:disabled,zero_realloc:free,prof:true,prof_active:true,prof_thread_active_init:true,"
-           "prof_final:false,prof_leak:false,prof_gdump:false,prof_accum:false,lg_prof_interval:-1,"
-           "prof_stats:false,prof_recent_alloc_max:0";
-}
-
-/* The size classes, as jemalloc tells them. */
-static bool learn_classes(void)
-{
-    static size_t sizes[256], slabs[256];
-    unsigned small = 0, large = 0;
-    size_t length = sizeof small, value = sizeof(size_t), mib[4], mib_length = 4;
-    if (jep_mallctl("arenas.nbins", &small, &length, NULL, 0) != 0 ||
-        jep_mallctl("arenas.nlextents", &large, &length, NULL, 0) != 0 ||
-        small + large > ARRAY_LENGTH(sizes))
-        return false;
-    for (unsigned i = 0; i < small; i++) {
-        mib_length = 4;
-        if (jep_mallctlnametomib("arenas.bin.0.size", mib, &mib_length) != 0)
-            return false;
-        mib[2] = i;
-        jep_mallctlbymib(mib, mib_length, &sizes[i], &value, NULL, 0);
-        mib_length = 4;
-        jep_mallctlnametomib("arenas.bin.0.slab_size", mib, &mib_length);
-        mib[2] = i;
-        jep_mallctlbymib(mib, mib_length, &slabs[i], &value, NULL, 0);
-    }
-    for (unsigned i = 0; i < large; i++) {
-        mib_length = 4;
-        if (jep_mallctlnametomib("arenas.lextent.0.size", mib, &mib_length) != 0)
-            return false;
-        mib[2] = i;
-        jep_mallctlbymib(mib, mib_length, &sizes[small + i], &value, NULL, 0);
-    }
-    object_map_set_classes(sizes, small + large, slabs, small);
-    return true;
 }
 
 static void on_cycle(const struct md_cycle *cycle)
@@ -316,9 +269,8 @@ void memdebug_boot(void)
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))
         no_tracing(reason ? reason
                           : "no tracing: the page of malloc could not be replaced (mremap)");
-    jep_malloc_conf = malloc_conf;
-    jep_malloc_conf_2_conf_harder = jemalloc_settings();
-    if (tracked && !learn_classes())
+    jemalloc_configure(tracked ? JEMALLOC_TRACKED : active ? JEMALLOC_SAMPLED : JEMALLOC_UNWATCHED);
+    if (tracked && !jemalloc_learn_classes())
         no_tracing("this jemalloc does not tell its size classes: no tracing");
     if (active && (counts_init() != 0 || !segment_init((tracked ? MD_FLAG_TRACKED : 0u) |
                                                        (gc_mode != GC_OFF ? MD_FLAG_GC : 0u)))) {

@@ -53,6 +53,17 @@ void jep_malloc_stats_print(void (*write)(void *, const char *), void *data, con
 extern const char *jep_malloc_conf;
 extern const char *jep_malloc_conf_2_conf_harder;
 
+/* What it is for in this process. */
+enum jemalloc_use {
+    JEMALLOC_UNWATCHED, /* nothing is recorded */
+    JEMALLOC_SAMPLED,   /* the plain variant: its profiler decides what is sampled */
+    JEMALLOC_TRACKED    /* the tracked variant: ours does */
+};
+/* Before the first call of any other function of jemalloc's. */
+void jemalloc_configure(enum jemalloc_use use);
+/* Gives the object map the size classes, as jemalloc tells them.  False: it does not. */
+bool jemalloc_learn_classes(void);
+
 /* A thread's jemalloc data; where its counters of bytes lie is learnt at start. */
 typedef struct jemalloc_tsd jemalloc_tsd;
 extern _Thread_local char je_tsd_tls[]
