@@ -263,7 +263,8 @@ static int view(struct inputs *inputs, const struct options *options)
     trace.many_logs = inputs->count > 1;
     trace_init(&nothing, 0, "");
     history_init(&empty, 1);
-    for (int key = TERM_NONE; key != 'q' && key != TERM_QUIT;) {
+    enum key_action action = ACTION_NONE;
+    while (action != ACTION_BACK && action != ACTION_QUIT) {
         bool all = true;
         int wake = -1;
         for (size_t i = 0; i < inputs->count; i++) {
@@ -280,18 +281,20 @@ static int view(struct inputs *inputs, const struct options *options)
         screen_resize(&screen, rows, cols);
         panels_draw(&screen, &model, &state);
         term_show(&screen);
-        key = term_key(!all ? 0 : wake >= 0 ? 250 : (int)(state.interval_seconds * 1000), wake);
+        int key = term_key(!all ? 0 : wake >= 0 ? 250 : (int)(state.interval_seconds * 1000), wake);
+        action = ACTION_NONE;
         if (key == TERM_NONE || key == TERM_RESIZE)
             continue;
         if (state.pane == PANE_HELP) {
             state.pane = PANE_NONE;
-            key = TERM_NONE;
             continue;
         }
-        live_common_key(&state, &screen.charset, key, model.now_ns);
-        if ((key == '\t' || key == TERM_RIGHT || key == TERM_DOWN) && trace.count > 0)
+        action = key_action(key);
+        live_common_key(&state, &screen.charset, action, model.now_ns);
+        if ((action == ACTION_NEXT_PROGRAM || action == ACTION_RIGHT || action == ACTION_DOWN) &&
+            trace.count > 0)
             shown = (shown + 1) % trace.count;
-        if ((key == TERM_LEFT || key == TERM_UP) && trace.count > 0)
+        if ((action == ACTION_LEFT || action == ACTION_UP) && trace.count > 0)
             shown = (shown + trace.count - 1) % trace.count;
     }
     term_close();

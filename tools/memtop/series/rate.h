@@ -1,5 +1,5 @@
-/* A counter's growth per second.  The writer publishes it now and then, at `publish_ns`: between two
- * publications it does not stand still, it is only not known. */
+/* A counter's growth per second.  The writer publishes it now and then, at `publish_ns`: between
+ * two publications it does not stand still, it is only not known. */
 #ifndef MEMTOP_RATE_H
 #define MEMTOP_RATE_H
 

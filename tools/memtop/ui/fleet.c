@@ -46,7 +46,7 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
 
 static void draw(struct fleet *fleet)
 {
-    static const char *const keys[] = {"q", "quit", "enter", "watch", "up down", "choose", NULL};
+    static const char *const hints[] = {"q", "quit", "enter", "watch", "up down", "choose", NULL};
     struct screen *screen = &fleet->screen;
     int rows, cols;
     term_size(&rows, &cols);
@@ -86,7 +86,7 @@ static void draw(struct fleet *fleet)
     if (fleet->message[0] != '\0')
         screen_text_cut(screen, footer, 0, 0, STYLE_BAD, fleet->message);
     else
-        panel_draw_keys(screen, footer, keys);
+        panel_draw_keys(screen, footer, hints);
     term_show(screen);
 }
 
@@ -142,20 +142,18 @@ enum live_end fleet_watch(const struct view_options *options, char error[VIEW_ER
         int key = term_key(wait_ms < 0 ? 0 : (int)wait_ms, -1);
         if (key != TERM_NONE && key != TERM_RESIZE)
             fleet.message[0] = '\0';
-        switch (key) {
-        case 'q':
-        case TERM_QUIT:
+        switch (key_action(key)) {
+        case ACTION_BACK:
+        case ACTION_QUIT:
             stay = false;
             break;
-        case TERM_UP:
-        case 'k':
+        case ACTION_UP:
             move(&fleet, -1);
             break;
-        case TERM_DOWN:
-        case 'j':
+        case ACTION_DOWN:
             move(&fleet, 1);
             break;
-        case TERM_ENTER:
+        case ACTION_OPEN:
             move(&fleet, 0);
             stay = enter(&fleet, options);
             next_ns = 0;

@@ -46,38 +46,36 @@ static double step(double value, const double *steps, size_t count, int directio
     return value;
 }
 
-bool live_common_key(struct view_state *state, enum charset *charset, int key, int64_t now_ns)
+bool live_common_key(struct view_state *state, enum charset *charset, enum key_action action,
+                     int64_t now_ns)
 {
     static const double intervals[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60};
     static const double spans[] = {30, 60, 120, 300, 900, 3600, 7200};
     const size_t interval_count = sizeof intervals / sizeof intervals[0];
     const size_t span_count = sizeof spans / sizeof spans[0];
-    switch (key) {
-    case '?':
-    case 'h':
-    case TERM_HELP:
+    switch (action) {
+    case ACTION_HELP:
         state->pane = PANE_HELP;
         return true;
-    case ' ':
-    case 'Z':
+    case ACTION_PAUSE:
         state->paused = !state->paused;
         state->frozen_ns = now_ns;
         return true;
-    case '+': /* more often */
+    case ACTION_MORE_OFTEN:
         state->interval_seconds = step(state->interval_seconds, intervals, interval_count, -1);
         return true;
-    case '-':
+    case ACTION_LESS_OFTEN:
         state->interval_seconds = step(state->interval_seconds, intervals, interval_count, 1);
         return true;
-    case '[':
+    case ACTION_SPAN_SHORTER:
         state->span_chosen = true;
         state->span_seconds = step(state->span_seconds, spans, span_count, -1);
         return true;
-    case ']':
+    case ACTION_SPAN_LONGER:
         state->span_chosen = true;
         state->span_seconds = step(state->span_seconds, spans, span_count, 1);
         return true;
-    case 'c':
+    case ACTION_CHARSET:
         *charset = term_charset(*charset == CHARSET_BRAILLE ? CHARSET_BLOCK
                                 : *charset == CHARSET_BLOCK ? CHARSET_ASCII
                                                             : CHARSET_BRAILLE);
@@ -227,7 +225,8 @@ static void filter_key(struct live *live, int key)
 static bool handle_key(struct live *live, int key, bool *quit)
 {
     struct view_state *state = &live->state;
-    if (key == TERM_QUIT) {
+    enum key_action action = key_action(key);
+    if (action == ACTION_QUIT) {
         *quit = true;
         return false;
     }
@@ -242,13 +241,13 @@ static bool handle_key(struct live *live, int key, bool *quit)
         filter_key(live, key);
         return true;
     }
-    if (live_common_key(state, &live->screen.charset, key, live->watch.model.now_ns))
+    if (live_common_key(state, &live->screen.charset, action, live->watch.model.now_ns))
         return true;
     long page = live->screen.rows / 3;
-    switch (key) {
-    case 'q':
+    switch (action) {
+    case ACTION_BACK:
         return false;
-    case TERM_ESCAPE:
+    case ACTION_CLOSE:
         if (state->pane != PANE_NONE)
             state->pane = PANE_NONE;
         else if (state->filter[0] != '\0')
@@ -256,57 +255,54 @@ static bool handle_key(struct live *live, int key, bool *quit)
         else
             live->cursor_set = false, state->cursor = -1;
         break;
-    case TERM_LEFT:
-    case TERM_RIGHT:
+    case ACTION_LEFT:
+    case ACTION_RIGHT:
         if (state->pane == PANE_STACK && state->member_count > 0) {
-            size_t step_by = key == TERM_RIGHT ? 1 : state->member_count - 1;
+            size_t step_by = action == ACTION_RIGHT ? 1 : state->member_count - 1;
             state->member = (state->member + step_by) % state->member_count;
             state->stack_scroll = 0;
             break;
         }
-        state->order = (state->order + (key == TERM_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
+        state->order =
+            (state->order + (action == ACTION_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
         break;
-    case '<':
-    case ',':
+    case ACTION_SORT_LEFT:
         state->order = state->order == 0 ? SITES_ORDERS - 1 : state->order - 1;
         break;
-    case '>':
-    case '.':
+    case ACTION_SORT_RIGHT:
         state->order = (state->order + 1) % SITES_ORDERS;
         break;
-    case '/':
+    case ACTION_FILTER:
         state->typing = true;
         break;
-    case 's':
+    case ACTION_SAVE:
         save_both(live);
         break;
-    case TERM_UP:
-    case 'k':
+    case ACTION_UP:
         move_cursor(live, -1);
         break;
-    case TERM_DOWN:
-    case 'j':
+    case ACTION_DOWN:
         move_cursor(live, 1);
         break;
-    case TERM_PAGE_UP:
+    case ACTION_PAGE_UP:
         if (state->pane == PANE_STACK)
             state->stack_scroll -= state->stack_scroll < 4 ? state->stack_scroll : 4;
         else
             move_cursor(live, -page);
         break;
-    case TERM_PAGE_DOWN:
+    case ACTION_PAGE_DOWN:
         if (state->pane == PANE_STACK)
             state->stack_scroll += 4;
         else
             move_cursor(live, page);
         break;
-    case TERM_HOME:
+    case ACTION_FIRST:
         move_cursor(live, -(long)state->row_count);
         break;
-    case TERM_END:
+    case ACTION_LAST:
         move_cursor(live, (long)state->row_count);
         break;
-    case TERM_ENTER:
+    case ACTION_OPEN:
         if (state->cursor < 0)
             move_cursor(live, 1);
         state->pane = state->pane == PANE_STACK || state->cursor < 0 ? PANE_NONE : PANE_STACK;

@@ -2,6 +2,7 @@
 #ifndef MEMTOP_LIVE_VIEW_H
 #define MEMTOP_LIVE_VIEW_H
 
+#include "keys.h"
 #include "view_state.h"
 #include "target/discover.h"
 
@@ -14,7 +15,8 @@ enum live_end live_watch(const struct target *target, const struct view_options 
 
 /* The parts that the log view shares. */
 struct view_state live_state(const struct view_options *options);
-/* Keys that mean the same everywhere: span, interval, charset, help, pause.  True if it was one. */
-bool live_common_key(struct view_state *state, enum charset *charset, int key, int64_t now_ns);
+/* What means the same everywhere: span, interval, charset, help, pause.  True if it was that. */
+bool live_common_key(struct view_state *state, enum charset *charset, enum key_action action,
+                     int64_t now_ns);
 
 #endif

@@ -1,5 +1,6 @@
 #include "panel.h"
 
+#include "keys.h"
 #include "series/losses.h"
 #include "series/units.h"
 #include "view/gctrace.h"
@@ -206,42 +207,44 @@ static void draw_lines(struct screen *screen, struct rect area, const struct mod
     }
 }
 
-void panel_draw_keys(struct screen *screen, struct rect area, const char *const *keys)
+void panel_draw_keys(struct screen *screen, struct rect area, const char *const *hints)
 {
     screen_fill(screen, area, STYLE_NORMAL);
     int col = 0;
-    for (; keys[0]; keys += 2) {
-        int width = screen_width(screen, keys[0]) + 1 + screen_width(screen, keys[1]);
+    for (; hints[0]; hints += 2) {
+        int width = screen_width(screen, hints[0]) + 1 + screen_width(screen, hints[1]);
         if (col + (col > 0 ? 2 : 0) + width > area.cols)
             break;
         col += col > 0 ? 2 : 0;
-        col = screen_text(screen, area, 0, col, STYLE_KEY, keys[0]);
-        col = screen_text(screen, area, 0, col + 1, STYLE_DIM, keys[1]);
+        col = screen_text(screen, area, 0, col, STYLE_KEY, hints[0]);
+        col = screen_text(screen, area, 0, col + 1, STYLE_DIM, hints[1]);
     }
 }
 
 static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
                         const struct view_state *state)
 {
-    static const char *const target_keys[] = {"q",   "quit",  "?",   "help",   "space", "pause",
-                                              "< >", "sort",  "/",   "filter", "enter", "stack",
-                                              "s",   "save",  "[ ]", "span",   "+ -",   "interval",
-                                              "c",   "chars", NULL};
-    static const char *const stack_keys[] = {"esc",    "close", "up dn", "site", "pgup pgdn",
-                                             "scroll", "q",     "quit",  NULL};
-    static const char *const log_keys[] = {"q",   "quit",         "?",   "help", "space", "pause",
-                                           "tab", "next program", "[ ]", "span", "c",     "chars",
-                                           NULL};
+    static const uint8_t target_keys[] = {KEY_QUIT,     KEY_HELP,    KEY_PAUSE, KEY_SORT,
+                                          KEY_FILTER,   KEY_OPEN,    KEY_SAVE,  KEY_SPAN,
+                                          KEY_INTERVAL, KEY_CHARSET, KEYS_COUNT};
+    static const uint8_t stack_keys[] = {KEY_CLOSE, KEY_SITE, KEY_SCROLL, KEY_QUIT, KEYS_COUNT};
+    static const uint8_t log_keys[] = {KEY_QUIT, KEY_HELP,    KEY_PAUSE, KEY_PROGRAM,
+                                       KEY_SPAN, KEY_CHARSET, KEYS_COUNT};
+    const uint8_t *shown = !model->sites               ? log_keys
+                           : state->pane == PANE_STACK ? stack_keys
+                                                       : target_keys;
     if (state->typing) {
         screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", state->filter);
         screen_right(screen, area, 0, area.cols, STYLE_DIM, "enter keeps, esc clears");
     } else if (state->message[0] != '\0') {
         screen_text_cut(screen, area, 0, 0, STYLE_BOLD, state->message);
     } else {
-        panel_draw_keys(screen, area,
-                        !model->sites               ? log_keys
-                        : state->pane == PANE_STACK ? stack_keys
-                                                    : target_keys);
+        const char *hints[2 * KEYS_COUNT + 1] = {NULL};
+        for (size_t i = 0; shown[i] < KEYS_COUNT; i++) {
+            hints[2 * i] = keys[shown[i]].name;
+            hints[2 * i + 1] = keys[shown[i]].word;
+        }
+        panel_draw_keys(screen, area, hints);
     }
 }
 
@@ -286,35 +289,37 @@ void panel_draw_too_small(struct screen *screen)
                   LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
 }
 
+/* A name and what it means, in as many rows as that has lines; returns the row below. */
+static int draw_help_line(struct screen *screen, struct rect area, int row, const char *name,
+                          const char *text)
+{
+    screen_text(screen, area, row, 2, STYLE_KEY, name);
+    for (size_t length; text[0] != '\0'; text += length + (text[length] == '\n')) {
+        length = strcspn(text, "\n");
+        screen_printf(screen, area, row++, 11, STYLE_NORMAL, "%.*s", (int)length, text);
+    }
+    return row;
+}
+
 void panel_draw_help(struct screen *screen, struct rect area)
 {
-    static const char *const lines[][2] = {
-        {"q F10", "quit"},
-        {"? F1", "this page"},
-        {"space", "pause the view; the history goes on"},
-        {"< >", "sort by the column on the left, on the right"},
-        {"up down", "choose a call site; enter shows its stacks,"},
-        {"", "left and right the next one of them"},
-        {"/", "filter call sites; esc clears"},
-        {"[ ]", "charts over a shorter, a longer time"},
-        {"+ -", "look more often, less often"},
-        {"s", "save profile (.pb.gz) and figures (.json) here"},
-        {"c", "characters of the charts: braille, block, ascii"},
-        {"tab", "in a log: the next program"},
+    static const char *const figures[][2] = {
         {"GROWTH", "bytes in use now less those a minute ago"},
         {"NEW", "until that is known: alive, born in the last minute"},
         {"~ ERROR", "an estimate from samples; its standard error, in use"},
         {"(N)", "N stacks lead there; callers are of the greatest"},
         {"-  <", "not known; at most, as nothing was published since"},
         {"lost", "counted; memtop -b TARGET says why and what to do"},
-        {"H C G R", "heap in use, reachable at the last cycle,"},
-        {"", "goal of the next cycle, resident memory"},
+        {"H C G R",
+         "heap in use, reachable at the last cycle,\ngoal of the next cycle, resident memory"},
     };
     screen_text(screen, area, 0, 0, STYLE_TITLE, "memtop " MEMDEBUG_VERSION "   any key goes back");
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        screen_text(screen, area, (int)i + 2, 2, STYLE_KEY, lines[i][0]);
-        screen_text(screen, area, (int)i + 2, 11, STYLE_NORMAL, lines[i][1]);
-    }
+    int row = 2;
+    for (size_t i = 0; i < KEYS_COUNT; i++)
+        if (keys[i].help[0] != '\0')
+            row = draw_help_line(screen, area, row, keys[i].help_name, keys[i].help);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        row = draw_help_line(screen, area, row, figures[i][0], figures[i][1]);
 }
 
 void panels_draw(struct screen *screen, const struct model *model, const struct view_state *state)

@@ -22,7 +22,7 @@ void panels_draw(struct screen *screen, const struct model *model, const struct 
 struct layout panels_layout(int rows, int cols, const struct model *model,
                             const struct view_state *state);
 
-/* The lines of `memtop`'s keys: for the help pane and the man page. */
+/* The help page: keys (keys.def), and what the figures mean. */
 void panel_draw_help(struct screen *screen, struct rect area);
 /* Shown alone when the screen is too small for anything else. */
 void panel_draw_too_small(struct screen *screen);
@@ -38,6 +38,6 @@ void panel_draw_rate(struct screen *screen, struct rect area, const struct model
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
                        const struct view_state *state);
 /* A footer of keys: name, meaning, name, meaning, ..., NULL; what does not fit is left out. */
-void panel_draw_keys(struct screen *screen, struct rect area, const char *const *keys);
+void panel_draw_keys(struct screen *screen, struct rect area, const char *const *hints);
 
 #endif

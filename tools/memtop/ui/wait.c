@@ -1,5 +1,6 @@
 #include "wait.h"
 
+#include "keys.h"
 #include "panel.h"
 #include "term.h"
 #include "target/source.h"
@@ -120,7 +121,7 @@ static int draw_wrapped(struct screen *screen, struct rect area, int row, const 
 static void draw(struct screen *screen, const struct wait *wait, const char *state,
                  enum style style, const char *text, const char *hint)
 {
-    static const char *const keys[] = {"q", "quit", NULL};
+    static const char *const hints[] = {"q", "quit", NULL};
     int rows, cols;
     term_size(&rows, &cols);
     screen_resize(screen, rows, cols);
@@ -132,13 +133,14 @@ static void draw(struct screen *screen, const struct wait *wait, const char *sta
     screen_text_cut(screen, all, 0, col + 2, style, state);
     int row = draw_wrapped(screen, body, 0, text);
     draw_wrapped(screen, body, row + 1, hint);
-    panel_draw_keys(screen, (struct rect){rows - 1, 0, 1, cols}, keys);
+    panel_draw_keys(screen, (struct rect){rows - 1, 0, 1, cols}, hints);
     term_show(screen);
 }
 
 static bool leaves(int key)
 {
-    return key == 'q' || key == TERM_ESCAPE || key == TERM_QUIT;
+    enum key_action action = key_action(key);
+    return action == ACTION_BACK || action == ACTION_CLOSE || action == ACTION_QUIT;
 }
 
 enum wait_end wait_live(struct target *target, const struct view_options *options,
