@@ -11,6 +11,9 @@
  *   MACHINE_SLOT(t)  whether relocations of type t are slots that hold a function's address
  *   MACHINE_GLIBC    the first version of glibc's symbols there
  *   cpu_relax()      in a loop that waits for another CPU
+ *   cpu_clear_vectors()
+ *                    clears the vector registers that a call need not keep: what our copies of
+ *                    tables have left there is no pointer of the program's
  *   machine_code_address(a)
  *                    the address in a return address as it lies on a stack
  */

@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/lock.h"
+#include "base/machine.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "memdebug/segment.h"
@@ -259,6 +260,7 @@ uint64_t prof_alloc(const void *ptr, size_t size)
     if (prof_on_sample)
         prof_on_sample();
     errno = saved;
+    cpu_clear_vectors();
     return handle;
 }
 
@@ -295,6 +297,7 @@ static void forget(uint64_t what)
     } else {
         COUNT_ADD(lost_samples, 1);
     }
+    cpu_clear_vectors();
 }
 
 void prof_free(uint64_t handle)

@@ -259,6 +259,33 @@ static void test_by_address(void)
     ok(inuse == 0 && bytes == 0 && alloc >= 2, "freed by their addresses");
 }
 
+/* What copies of tables have left in vector registers would be a pointer of the program's to
+ * whoever looks for pointers there, until the program uses these registers itself. */
+static void test_vectors(void)
+{
+#ifdef __x86_64__
+    uint64_t left[32], found = 0;
+    for (unsigned call = 0; call < 2; call++) {
+        __asm__ volatile("movq %0, %%xmm5\n movq %0, %%xmm8\n movq %0, %%xmm15\n" ::"r"(left));
+        if (call == 0)
+            prof_alloc_at(left, 999);
+        else
+            prof_free_at(left);
+        __asm__ volatile("movups %%xmm0, (%0)\n movups %%xmm1, 16(%0)\n movups %%xmm2, 32(%0)\n"
+                         "movups %%xmm3, 48(%0)\n movups %%xmm4, 64(%0)\n movups %%xmm5, 80(%0)\n"
+                         "movups %%xmm6, 96(%0)\n movups %%xmm7, 112(%0)\n"
+                         "movups %%xmm8, 128(%0)\n movups %%xmm9, 144(%0)\n"
+                         "movups %%xmm10, 160(%0)\n movups %%xmm11, 176(%0)\n"
+                         "movups %%xmm12, 192(%0)\n movups %%xmm13, 208(%0)\n"
+                         "movups %%xmm14, 224(%0)\n movups %%xmm15, 240(%0)\n" ::"r"(left)
+                         : "memory");
+        for (unsigned i = 0; i < 32; i++)
+            found |= left[i];
+    }
+    is(found, 0, "nothing is left in vector registers");
+#endif
+}
+
 /* The tables are locked, and a signal handler of whoever holds them frees: more than one block of
  * what is left for later holds, and an address that is sampled again by another thread. */
 static void *sample_again(void *argument)
@@ -502,6 +529,7 @@ int main(void)
     test_fork(false);
     test_locked(false);
     test_by_address();
+    test_vectors();
     test_locked(true);
     test_stepped();
     test_handlers();
