@@ -325,7 +325,7 @@ static void help_line(const char *text)
     message_write(line, f.length);
 }
 
-static NOINLINE void finish(void)
+static void finish(const void *above)
 {
     static bool ended;
     if (!(active || unchecked) || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
@@ -361,36 +361,29 @@ static NOINLINE void finish(void)
     if (wants_leakcheck() && !leaks)
         leakcheck_failed(no_gc);
     else if (leaks)
-        leaks = service_do(JOB_EXIT_LEAK_CYCLES, NULL) == 0;
+        leaks = service_do(JOB_EXIT_LEAK_CYCLES, NULL, above) == 0;
     else if (gc_mode == GC_OBSERVE && c->cycles == 0)
-        service_do(JOB_EXIT_CYCLE, NULL);
+        service_do(JOB_EXIT_CYCLE, NULL, above);
     if (*option_text(OPTION_HEAPPROFILE) && option_number(OPTION_HEAPPROFILEEXIT))
-        service_do(JOB_EXIT_DUMP, NULL);
+        service_do(JOB_EXIT_DUMP, NULL, above);
     if (leaks)
-        service_do(JOB_EXIT_LEAKS, NULL);
+        service_do(JOB_EXIT_LEAKS, NULL, above);
     counts_publish();
     service_end();
     segment_fini();
 }
 
-/* What the program still has in registers that a call keeps comes to lie in this frame, above
- * `point`. */
-static NOINLINE void at_end(void)
+static int at_end(const void *above)
 {
-    volatile char point = 0;
-    __builtin_unwind_init();
-    if (gc_mode != GC_OFF)
-        gc_note_end((const void *)&point);
-    finish();
-    if (gc_mode != GC_OFF)
-        gc_note_end(NULL);
+    finish(above);
+    return 0;
 }
 
 /* quick_exit runs no other handler after this one, the first that was registered, and flushes
  * nothing. */
 static void at_quick_end(void)
 {
-    at_end();
+    gc_spill(at_end);
     if (leakcheck_exit_code())
         _exit(leakcheck_exit_code());
 }
@@ -456,7 +449,7 @@ static __attribute__((constructor)) void at_load(void)
 
 static __attribute__((destructor)) void at_unload(void)
 {
-    at_end();
+    gc_spill(at_end);
 }
 
 EXPORT const char *md_version(void)
@@ -478,16 +471,21 @@ EXPORT int md_set(const char *key, const char *value)
     return 0;
 }
 
+static int run_cycle(const void *above)
+{
+    return service_do(JOB_CYCLE, NULL, above);
+}
+
 EXPORT int md_gc(void)
 {
     if (!active || gc_mode == GC_OFF)
         return ENOTSUP;
-    return service_do(JOB_CYCLE, NULL);
+    return gc_spill(run_cycle);
 }
 
 EXPORT int md_heap_profile(const char *path)
 {
     if (!active)
         return ENOTSUP;
-    return path && *path ? service_do(JOB_DUMP_TO, path) : EINVAL;
+    return path && *path ? service_do(JOB_DUMP_TO, path, NULL) : EINVAL;
 }

@@ -396,7 +396,7 @@ static void say_given_up(enum service_job job, const char *reason)
     message(line);
 }
 
-int service_do(enum service_job job, const char *path)
+int service_do(enum service_job job, const char *path, const void *above)
 {
     if (!segment_check())
         return EAGAIN;
@@ -414,12 +414,14 @@ int service_do(enum service_job job, const char *path)
     __atomic_store_n(&asked, number << 8 | job, __ATOMIC_RELEASE);
     struct watch watch = {0, os_now_ns()};
     const char *reason = NULL;
+    gc_note_wait(above, __builtin_frame_address(0));
     while ((seen = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) != number && !reason) {
         service_kick(SERVICE_LOOK);
         futex_wait(&answered, seen, 100000000);
         if (job == JOB_EXIT_DUMP || job == JOB_EXIT_LEAKS)
             reason = why_give_up(&watch);
     }
+    gc_note_wait(NULL, NULL);
     int result = seen == number ? job_result : EDEADLK;
     if (seen != number)
         __atomic_store_n(&asked, ((number + 1) & 0xffffff) << 8 | JOB_WITHDRAWN, __ATOMIC_RELEASE);

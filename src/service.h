@@ -34,9 +34,10 @@ enum service_job {
     JOB_DUMP_TO
 };
 /* Has a job done and waits for it; on the calling thread where there can be no thread of ours.
+ * `above`: of gc_spill, where a cycle is waited for.
  * Returns 0 or an errno value; EDEADLK: JOB_EXIT_DUMP or JOB_EXIT_LEAKS has been given up, as our
  * thread waits for the calling one, or has got no further for 10 s.  That has been said. */
-int service_do(enum service_job job, const char *path);
+int service_do(enum service_job job, const char *path, const void *above);
 
 /* The program's main thread has ended by itself: from now on our thread looks each 100 ms whether
  * it is the last one, and ends if so, upon which glibc ends the process as it would without us. */

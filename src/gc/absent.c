@@ -24,9 +24,10 @@ void gc_renew(void)
 {
 }
 
-void gc_note_end(const void *point)
+void gc_note_wait(const void *above, const void *wait)
 {
-    (void)point;
+    (void)above;
+    (void)wait;
 }
 
 void gc_end(void)

@@ -9,6 +9,7 @@
 #include "gc/engine/engine.h"
 #include "gc/mark/unreached.h"
 #include "gc/pacer.h"
+#include "gc/roots/parked.h"
 #include "gc/roots/roots.h"
 #include "gc/stop/restart_probe.h"
 #include "gc/stop/tracer.h"
@@ -80,9 +81,9 @@ void gc_renew(void)
     patient_until_ns = 0;
 }
 
-void gc_note_end(const void *point)
+void gc_note_wait(const void *above, const void *wait)
 {
-    roots_note_end(point ? os_gettid() : 0, (uintptr_t)point);
+    parked_note_wait((uintptr_t)above, (uintptr_t)wait);
 }
 
 void gc_end(void)

@@ -51,9 +51,14 @@ void gc_renew(void);
  * next cycle starts it again. */
 void gc_end(void);
 
-/* The calling thread is at the program's end: of its stack, what lies below `point` is none of the
- * program's.  NULL: it goes on. */
-void gc_note_end(const void *point);
+/* Where the program calls us and will wait for a cycle: work(above), which is given the lowest word
+ * of the stack that may be the program's.  What it has in registers that a call keeps lies there
+ * too. */
+int gc_spill(int (*work)(const void *above));
+/* The calling thread waits for us, in the frame at `wait` or just below.  Between our frames there
+ * lies what earlier calls have left, of the program's pointers too: below `above` nothing is looked
+ * at, unless a signal handler of the program's runs there meanwhile.  NULL: it goes on. */
+void gc_note_wait(const void *above, const void *wait);
 
 /* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
  * that run cycles where they hurt). */

@@ -572,7 +572,7 @@ static void note_frame(void *ctx)
         for (unsigned i = 0; i < world.count; i++)
             if (world_state_of(&world.threads[i]) == WORLD_PARKED &&
                 world.threads[i].tid != *(int *)ctx)
-                lowest_frame = world.threads[i].frame;
+                lowest_frame = (uintptr_t)world.threads[i].context;
         world_resume();
     }
 }

@@ -2,9 +2,9 @@
 
 #include "base/os.h"
 #include "gc/roots/barren.h"
+#include "gc/roots/parked.h"
 #include "gc/stop/world.h"
 #include "gc/sys/fault.h"
-#include "gc/sys/frame.h"
 #include "gc/sys/pagemap.h"
 #include "gc/sys/proc.h"
 #include "gc/sys/raw.h"
@@ -83,27 +83,15 @@ NO_SANITIZE void roots_find_stack_field(const void *stack, size_t size)
             stack_field = (unsigned)(word - thread);
 }
 
-/* The thread that has come to the end, and where what the program has on its stack ends; 0: none.
- * Set before that thread asks for a cycle, and waits. */
-static int end_tid;
-static uintptr_t end_point;
-
-void roots_note_end(int tid, uintptr_t point)
-{
-    end_tid = tid;
-    end_point = point;
-}
-
 void roots_find_self(void)
 {
     roots_find_main();
+    parked_init();
     unsigned seen = 0;
     self_count = 0;
     self_tls = (struct hole){0, 0};
     dl_iterate_phdr(note_self, &seen);
 }
-
-#define END_MOST ((uintptr_t)256 << 10) /* what waiting there takes of the same stack */
 
 struct scan {
     struct mark *mark;
@@ -171,7 +159,7 @@ static size_t early_thread_count;
 
 static bool make_room(size_t holes, size_t threads)
 {
-    size_t words = holes * 2 + threads * 3;
+    size_t words = holes * 2 + threads * 2;
     if (words <= headroom_words)
         return true;
     /* Forgotten before it goes: a fork may come between. */
@@ -208,7 +196,7 @@ static bool collect_ranges(struct scan *scan)
             return false;
         scan->holes = (struct hole *)room;
         scan->points = room + holes * 2;
-        scan->threads = scan->points + (size_t)world.count * 2;
+        scan->threads = scan->points + world.count;
         size_t heap_now = extents_copy((struct extent *)scan->holes, (unsigned)heap);
         struct own_range *own = (struct own_range *)scan->holes + MIN(heap, heap_now);
         size_t ours_now = own_ranges(own, (unsigned)ours);
@@ -246,14 +234,7 @@ static bool collect(struct scan *scan)
         if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
             continue;
         scan->main_lives |= thread->tid == program;
-        if (thread->tid == end_tid && end_point - thread->sp < END_MOST) {
-            scan->points[scan->point_count++] = end_point;
-        } else {
-            /* The handler's frame is below the interrupted code's, or on an alternate stack. */
-            scan->points[scan->point_count++] = thread->sp - FRAME_RED_ZONE;
-            if (scan->part != EARLY)
-                scan->points[scan->point_count++] = thread->frame;
-        }
+        scan->points[scan->point_count++] = parked_point(thread);
         uintptr_t pointer =
             thread->pointer || thread->tid != program ? thread->pointer : main_pointer;
         if (pointer)
@@ -522,6 +503,27 @@ static void scan_heap_stacks(struct scan *scan)
     }
 }
 
+static void scan_registers(void *ctx, uintptr_t start, uintptr_t end)
+{
+    struct scan *scan = ctx;
+    scan->size->stack_bytes += end - start;
+    mark_from(scan->mark, start, end);
+}
+
+/* An alternate stack in the heap, of which the kernel alone may have the address, is reached when we
+ * are on it. */
+static void scan_parked(struct scan *scan)
+{
+    for (unsigned i = 0; i < world.count; i++) {
+        const struct world_thread *thread = &world.threads[i];
+        uintptr_t handler = (uintptr_t)thread->context;
+        if (world_state_of(thread) != WORLD_PARKED)
+            continue;
+        parked_each_register(thread, scan_registers, scan);
+        mark_from(scan->mark, (uintptr_t)&handler, (uintptr_t)(&handler + 1));
+    }
+}
+
 static bool mark_part(struct mark *mark, struct roots_size *size, int part,
                       struct roots_tracked tracked)
 {
@@ -532,6 +534,8 @@ static bool mark_part(struct mark *mark, struct roots_size *size, int part,
     early_threads = scan.threads;
     early_thread_count = scan.thread_count;
     scan_heap_stacks(&scan);
+    if (part != EARLY)
+        scan_parked(&scan);
     bool ok = proc_each_mapping(scan_mapping, &scan);
     size->globals_bytes += size->tracked_bytes;
     return ok;

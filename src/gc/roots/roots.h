@@ -42,11 +42,6 @@ void roots_find_main(void);
  * if it is not known yet. */
 void roots_find_stack_field(const void *stack, size_t size);
 
-/* A thread that ends the program, and waits there for its cycles: below `point` its stack has our
- * frames, and between them what earlier calls have left, of the program's pointers too.  0: none.
- */
-void roots_note_end(int tid, uintptr_t point);
-
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
 

@@ -36,6 +36,10 @@
  * goes back to that one's, so that stops do not pile up frames on the thread's stack. */
 void restart_call(ucontext_t *context);
 
+/* Where the program's own code is that the handler, given `context`, has interrupted: in that, or
+ * in the one of an earlier stop whose sleep is being finished. */
+const ucontext_t *restart_context(const ucontext_t *context);
+
 /* FUTEX_WAIT in memory that may be shared: where a thread of the program waits for us, it does so
  * in a call that goes on after a stop, whatever the libc, and so is seen in it.  Returns 0 or
  * -errno. */

@@ -46,6 +46,14 @@ static bool is_finishing(uintptr_t pc)
     return pc >= (uintptr_t)gc_restart_again && pc <= (uintptr_t)gc_restart_after;
 }
 
+const ucontext_t *restart_context(const ucontext_t *context)
+{
+    if (!is_finishing(frame_pc(context)))
+        return context;
+    uintptr_t mask = (uintptr_t)context->uc_mcontext.gregs[REG_RBX];
+    return (const ucontext_t *)(mask - offsetof(ucontext_t, uc_sigmask));
+}
+
 /* Leaves the handler for gc_restart_again on the frame that it has interrupted. */
 static _Noreturn void jump_again(const greg_t *regs)
 {

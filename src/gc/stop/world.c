@@ -135,8 +135,8 @@ static void park(uint64_t token, const ucontext_t *context)
     if (!__atomic_compare_exchange_n(&thread->state, &before, STATE(now, WORLD_ANSWERING), false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return; /* the tracer has decided otherwise in the meantime */
-    thread->sp = frame_sp(context);
-    thread->frame = (uintptr_t)__builtin_frame_address(0);
+    thread->sp = frame_sp(restart_context(context));
+    thread->context = context;
     thread->pointer = pointer;
     __atomic_store_n(&thread->state, STATE(now, WORLD_PARKED), __ATOMIC_SEQ_CST);
     if (__atomic_add_fetch(&answered, 1, __ATOMIC_SEQ_CST) ==
@@ -225,7 +225,7 @@ static struct world_thread *slot_for(int tid, bool *is_new)
     } while (!take_slot(thread));
     slot_of[at] = world.count;
     thread->tid = tid;
-    thread->sp = thread->frame = thread->pointer = 0;
+    thread->sp = thread->pointer = 0;
     thread->fingerprint = 0;
     return thread;
 }
@@ -280,7 +280,7 @@ static bool signal_task(struct world_thread *thread, const char **reason)
 
 static void note_call(struct world_thread *thread, const struct blocked_call *call)
 {
-    thread->sp = thread->frame = call->sp;
+    thread->sp = call->sp;
     thread->fingerprint = call->fingerprint;
 }
 

@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 #define WORLD_STOP_NS 10000000            /* until all are parked, or the attempt has failed */
 #define WORLD_HOLD_NS (2 * WORLD_STOP_NS) /* until it is called off */
@@ -39,11 +40,11 @@ enum world_state {
 
 struct world_thread {
     int tid;
-    uint64_t state;       /* enum world_state, low 3 bits; above them the stop's generation */
-    uintptr_t sp;         /* of the interrupted code */
-    uintptr_t frame;      /* lowest address used by the handler; equals sp if BLOCKED */
-    uintptr_t pointer;    /* thread pointer; 0 if not known */
-    uint64_t fingerprint; /* BLOCKED: of what /proc said, to see whether it has moved */
+    uint64_t state;            /* enum world_state, low 3 bits; above them the stop's generation */
+    uintptr_t sp;              /* of the program's code (restart_context) */
+    uintptr_t pointer;         /* thread pointer; 0 if not known */
+    uint64_t fingerprint;      /* BLOCKED: of what /proc said, to see whether it has moved */
+    const ucontext_t *context; /* PARKED: what the handler was given */
 };
 
 struct world {

@@ -5,6 +5,10 @@
  *   FRAME_RED_ZONE          bytes below that, which it may be using
  *   frame_thread_pointer()  of the running thread, by which libc finds its thread-locals; 0: it has
  *                           none (a thread that the program made past libc)
+ *   frame_learn(layout)     where the kernel puts registers that not every processor has; once
+ *   frame_each_register(context, layout, fn, ctx)
+ *                           calls fn(ctx, start, end) for memory with the registers that may hold
+ * an address, and with nothing else: the kernel leaves gaps, with what was there before
  *
  * Async-signal-safe. */
 #ifndef GC_SYS_FRAME_H

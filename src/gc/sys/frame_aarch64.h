@@ -24,4 +24,23 @@ static inline uintptr_t frame_thread_pointer(void)
     return pointer;
 }
 
+struct frame_layout {
+    char none;
+};
+
+static inline void frame_learn(struct frame_layout *layout)
+{
+    (void)layout;
+}
+
+static inline void frame_each_register(const ucontext_t *context, const struct frame_layout *layout,
+                                       void (*fn)(void *ctx, uintptr_t start, uintptr_t end),
+                                       void *ctx)
+{
+    (void)layout;
+    fn(ctx, (uintptr_t)context->uc_mcontext.regs, (uintptr_t)(context->uc_mcontext.regs + 31));
+    fn(ctx, (uintptr_t)context->uc_mcontext.__reserved,
+       (uintptr_t)(context->uc_mcontext.__reserved + sizeof context->uc_mcontext.__reserved));
+}
+
 #endif

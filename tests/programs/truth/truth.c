@@ -42,12 +42,24 @@ NOINLINE static void tell(int error)
         _exit(9);
 }
 
+uintptr_t truth_litter;
+
+NOINLINE static void litter(void)
+{
+    uintptr_t frames[2048];
+    for (unsigned i = 0; i < sizeof frames / sizeof frames[0]; i++)
+        ((volatile uintptr_t *)frames)[i] = truth_litter ^ MASK;
+    __asm__ volatile("" : : "r"(frames) : "memory");
+}
+
 /* A frame of few words: what lies where it is to be was scrubbed by the caller. */
 NOINLINE static void cycle(void)
 {
     int error = 0;
     for (int tries = 0; tries < 60; tries++) {
         scrub();
+        if (truth_litter)
+            litter();
         error = md_gc ? md_gc() : 0;
         if (error != EAGAIN)
             break;

@@ -37,6 +37,9 @@ extern const char *truth_plugin; /* path of a shared library to open */
 
 /* Two cycles.  At most once a case; at the end, where the body has not called it. */
 void look(void);
+/* Before each cycle that the program asks for, every word below the frame that does is this
+ * address, masked (MASK), as calls might have left it. */
+extern uintptr_t truth_litter;
 /* One cycle, in a forked copy. */
 void look_once(void);
 

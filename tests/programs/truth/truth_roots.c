@@ -166,6 +166,17 @@ static void dead_frame_body(void)
         look_once();
 }
 
+NOINLINE static uintptr_t hidden_object(size_t size, enum fate fate)
+{
+    return hide(object(size, fate));
+}
+
+/* The same between the frames of who waits for a cycle: there is nothing of the program's. */
+static void frames_of_ours_body(void)
+{
+    truth_litter = hidden_object(64, DIRECT);
+}
+
 static jmp_buf jump;
 
 NOINLINE static void set_jump(uintptr_t hidden)
@@ -176,11 +187,6 @@ NOINLINE static void set_jump(uintptr_t hidden)
                      [mask] "r"(MASK), [jump] "m"(jump)
                      : "r12", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory",
                        "cc");
-}
-
-NOINLINE static uintptr_t hidden_object(size_t size, enum fate fate)
-{
-    return hide(object(size, fate));
 }
 
 static void jmp_buf_body(void)
@@ -539,6 +545,7 @@ const struct truth_case truth_roots[] = {
     {"stack-array", NULL, array_body, NULL, 0, 0},
     {"stale-slot", NULL, stale_slot_body, NULL, 0, 0},
     {"dead-frame", NULL, dead_frame_body, NULL, 0, 0},
+    {"frames-of-ours", NULL, frames_of_ours_body, NULL, 0, 0},
     {"jmp-buf", NULL, jmp_buf_body, NULL, 0, 0},
     {"pool", map_pool, pool_body, UNMAPPED, 100, 200},
     {"pool-read-only", map_pool, pool_read_only_body, UNMAPPED, 1, 2},
