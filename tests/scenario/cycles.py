@@ -95,12 +95,19 @@ with s.Tap() as t:
     t.equal((result.out, result.err), ('done=0 last=95\n', ''), 'MEMDEBUG unset: md_gc says ENOTSUP')
 
     # 64 threads that all allocate.
+    before = s.cpu_of_others()
     result = s.run([s.PROGRAMS / 'crowd', '64', '2000'], 'gctrace=1,gcinterval=50ms')
+    others = s.cpu_of_others() - before
     t.equal((result.status, result.rest), (0, []), '64 threads: runs as before', result)
     t.equal(s.trace_faults(result.lines, 'crowd', result.pid), [],
             f'64 threads: {len(result.lines)} sane lines')
-    t.ok(len(result.lines) >= 3 and len(result.skips) * 5 <= len(result.lines),
-         f'64 threads: few cycles skipped ({len(result.skips)} of {len(result.lines)})', result)
+    t.ok(len(result.lines) >= 3 and {reason for _, reason, _, _ in result.skips} <= s.BUSY,
+         f'64 threads: cycles are done ({len(result.lines)}, {len(result.skips)} skipped)', result)
+    few = len(result.skips) * 5 <= len(result.lines)
+    if others < 0.1 * result.seconds or few:
+        t.ok(few, f'64 threads: few cycles skipped ({len(result.skips)} of {len(result.lines)})', result)
+    else:
+        t.skip('64 threads: few cycles skipped', f'others had {others:.0f} s of CPU in {result.seconds:.0f} s')
     # Objects in the hands of a queue's two ends may be in flight, no more.
     t.ok(all(line.unreachable <= line.objects * 0.002 for line in result.lines),
          '64 threads: what is in use is reachable',

@@ -28,13 +28,19 @@ def records(result):
 
 
 def has_wp():
-    cycles, skips = records(s.run([SEEK, 'uffd', '1'], JSON + 'wp'))
+    for _ in range(50): # a machine that is busy just now has it all the same
+        cycles, skips = records(s.run([SEEK, 'uffd', '1'], JSON + 'wp'))
+        if cycles or not skips or skips[0]['reason'] not in s.BUSY:
+            break
     return bool(cycles), skips[0]['reason'] if skips else 'no cycle'
 
 
 def truth(t, engine, what, arguments, least, skippable=(), program=SEEK):
     """Every cycle done finds exactly what had been lost by then."""
+    before = s.cpu_of_others()
     result = s.run([program, *arguments], JSON + engine, timeout=200)
+    if s.cpu_of_others() - before > 0.1 * result.seconds:
+        least = 1 # where others run too, many a cycle gets no CPU in time
     cycles, skips = records(result)
     lost = [tuple(map(int, found)) for found in re.findall(r'^lost (\d+) (\d+)$', result.out, re.M)]
     t.ok(result.status == 0 and re.search(r'^(done|.* count=0 list=whole)$', result.out, re.M) and not result.rest,
@@ -49,8 +55,11 @@ def truth(t, engine, what, arguments, least, skippable=(), program=SEEK):
         lost = [next((pair for pair in lost if pair == is_found), lost[0]) for is_found in found]
     else: # and before each cycle
         del lost[0]
-    wrong = [pair for pair in zip(lost, found) if pair[1] and pair[0] != pair[1]]
-    t.ok(len(lost) == len(found) and not wrong,
+    # With a thread that is not seen (libc's calls are yet to be tried), what its registers alone hold is
+    # unreachable, and the line says so.
+    seen = [c['type'] == 'gc' and not c['unseen_threads'] for c in result.records]
+    wrong = [pair for pair, all_seen in zip(zip(lost, found), seen) if all_seen and pair[0] != pair[1]]
+    t.ok(len(lost) == len(found) and any(seen) and not wrong,
          f'{engine}, {what}: {len(cycles)} cycles find what is lost and nothing else',
          f'{len(lost)} times lost, {len(found)} records, {len(wrong)} wrong: {wrong[:5]}')
     others = {skip['reason'] for skip in skips} - set(skippable)

@@ -161,6 +161,14 @@ def wait_for(condition, timeout=10, process=None):
     return False
 
 
+def cpu_of_others():
+    """Seconds of CPU that have been used on this machine, but by this test and those that it has waited for."""
+    with open('/proc/stat', encoding='ascii') as stat:
+        ticks = [int(word) for word in stat.readline().split()[1:]]
+    idle = ticks[3] + ticks[4] # and what is waited for
+    return (sum(ticks[:8]) - idle) / os.sysconf('SC_CLK_TCK') - sum(os.times()[:4])
+
+
 def threads_of(pid):
     return len(os.listdir(f'/proc/{pid}/task'))
 

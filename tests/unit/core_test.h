@@ -14,13 +14,17 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-/* Runs `body` in a forked copy for at most half a minute.  Its exit status, 128 + the signal that
+/* After so many seconds a copy counts as stuck: far more than any needs, even where a busy machine
+ * gives it a hundredth of a CPU. */
+#define STUCK_SECONDS 300
+
+/* Runs `body` in a forked copy, until it is stuck at most.  Its exit status, 128 + the signal that
  * ended it, or -1. */
 __attribute__((unused)) static int in_copy(int (*body)(void *), void *argument)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(30);
+        alarm(STUCK_SECONDS);
         _exit(body(argument));
     }
     int status;

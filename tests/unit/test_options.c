@@ -208,7 +208,7 @@ static const char *said(const char *text)
         return "";
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(20);
+        alarm(STUCK_SECONDS);
         dup2(ends[1], 2);
         message_init();
         strcpy(copy, text);

@@ -226,7 +226,7 @@ static void test_fork(bool file)
         return;
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(30);
+        alarm(STUCK_SECONDS);
         int result = copy(go);
         segment_fini();
         _exit(result);
@@ -389,7 +389,7 @@ static void test_stepped(void)
     int status = -1;
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(20);
+        alarm(STUCK_SECONDS);
         _exit(stepped_copy());
     }
     waitpid(pid, &status, 0);

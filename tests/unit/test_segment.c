@@ -312,7 +312,7 @@ static void test_fork(const char *how)
     else
         pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        alarm(20);
+        alarm(STUCK_SECONDS);
         _exit(in_child(parent));
     }
     int status = -1;
