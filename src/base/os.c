@@ -145,6 +145,18 @@ uint64_t os_start_ticks(void)
     return ticks;
 }
 
+/* With a `how` that does not exist, rt_sigprocmask copies the new mask in and then refuses: EFAULT
+ * if it cannot be read, else EINVAL, and nothing is changed.  It is a call that every sandbox
+ * allows. */
+bool os_can_read(uintptr_t address)
+{
+    int saved = errno;
+    bool can =
+        syscall(SYS_rt_sigprocmask, ~0, address & ~(uintptr_t)7, NULL, 8) == 0 || errno != EFAULT;
+    errno = saved;
+    return can;
+}
+
 bool os_executable(char *buf, size_t size)
 {
     int saved = errno;

@@ -51,6 +51,9 @@ void own_forget(void *addr, size_t size);
 void own_count(int64_t bytes);
 uint64_t own_bytes(void);
 
+/* Whether the eight aligned bytes around it can be read, now.  Async-signal-safe. */
+bool os_can_read(uintptr_t address);
+
 struct own_range {
     uintptr_t start;
     size_t size; /* no end: that may be the address of the heap's first block, which the record,

@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "malloc/entry.h"
 #include "malloc/foreign.h"
+#include "prof/prof.h"
 
 #include <dlfcn.h>
 
@@ -35,4 +36,19 @@ void dlopen_resolve(void)
         __atomic_store_n(&dlopen_flags, ~RTLD_DEEPBIND, __ATOMIC_RELAXED);
     __atomic_store_n(&dlopen_next, next, __ATOMIC_RELEASE);
     __atomic_store_n(&dlmopen_next, next_in, __ATOMIC_RELEASE);
+}
+
+/* dlclose asks nobody who calls it, so it can be called: samples must know when it is over. */
+EXPORT int dlclose(void *handle)
+{
+    static int (*next)(void *);
+    int (*close)(void *) = __atomic_load_n(&next, __ATOMIC_ACQUIRE);
+    if (!close) {
+        *(void **)&close = dlsym(RTLD_NEXT, "dlclose");
+        __atomic_store_n(&next, close, __ATOMIC_RELEASE);
+    }
+    prof_before_close();
+    int status = close(handle);
+    prof_after_close();
+    return status;
 }

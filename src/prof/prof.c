@@ -96,11 +96,40 @@ static void room_give(uint64_t *pcs)
 /* The unwinder has a lock, which a forked copy finds as it is at that moment: held for ever, if
  * another thread was inside.  So fork waits until nobody is, those that come meanwhile take no
  * stack, and a copy that finds somebody inside nevertheless (one made past the fork handlers) never
- * takes one. */
+ * takes one.
+ *
+ * A library's tables and names are read where they lie, as a return address of the thread's keeps
+ * it loaded.  Where a stack cannot be trusted such an address is any word, and may lie in a library
+ * that another thread is just unmapping.  So dlclose waits until no thread inside trusts its stack,
+ * and those that come meanwhile take what is certain of theirs (unwind.h). */
 /* Microseconds as a rule; this is time for a thread that lost its CPU inside. */
-#define FORK_WAIT_NS 500000000
-static uint32_t gathering, forks;
+#define INSIDE_WAIT_NS 500000000
+static uint32_t gathering, trusting; /* threads inside: all, and those who trust their stack */
+static uint32_t forks, closings;     /* under way */
 static bool no_stacks;
+
+static void trust_end(void)
+{
+    if (prof_thread.trusting)
+        __atomic_fetch_sub(&trusting, 1, __ATOMIC_RELEASE);
+    prof_thread.trusting = false;
+}
+
+/* What this thread itself is closing stays until it returns to that. */
+static void trust_begin(void)
+{
+    prof_thread.trusting = true;
+    __atomic_fetch_add(&trusting, 1, __ATOMIC_SEQ_CST);
+    if (UNLIKELY(__atomic_load_n(&closings, __ATOMIC_SEQ_CST) > prof_thread.closings))
+        trust_end();
+}
+
+static void gather_end(void)
+{
+    trust_end();
+    __atomic_fetch_sub(&gathering, 1, __ATOMIC_RELEASE);
+    prof_thread.gathering = false;
+}
 
 static bool gather_begin(void)
 {
@@ -108,43 +137,56 @@ static bool gather_begin(void)
         return false;
     prof_thread.gathering = true;
     __atomic_fetch_add(&gathering, 1, __ATOMIC_SEQ_CST);
-    if (LIKELY(!__atomic_load_n(&forks, __ATOMIC_SEQ_CST)))
+    if (LIKELY(!__atomic_load_n(&forks, __ATOMIC_SEQ_CST))) {
+        trust_begin();
         return true;
-    __atomic_fetch_sub(&gathering, 1, __ATOMIC_SEQ_CST);
-    prof_thread.gathering = false;
+    }
+    gather_end();
     return false;
 }
 
-static void gather_end(void)
+/* Until none but `own` are inside.  False: somebody still is, after all this time. */
+static bool wait_for_others(const uint32_t *inside, uint32_t own)
 {
-    __atomic_fetch_sub(&gathering, 1, __ATOMIC_RELEASE);
-    prof_thread.gathering = false;
-}
-
-void prof_before_fork(void)
-{
-    uint32_t own = prof_thread.gathering; /* fork in a signal handler */
-    __atomic_fetch_add(&forks, 1, __ATOMIC_SEQ_CST);
-    prof_thread.alone = __atomic_load_n(&gathering, __ATOMIC_SEQ_CST) <= own;
-    if (prof_thread.alone)
-        return;
+    if (__atomic_load_n(inside, __ATOMIC_SEQ_CST) <= own)
+        return true;
     int saved = errno;
-    int64_t end = os_now_ns() + FORK_WAIT_NS;
-    for (int i = 0; __atomic_load_n(&gathering, __ATOMIC_SEQ_CST) > own && os_now_ns() < end; i++) {
+    int64_t end = os_now_ns() + INSIDE_WAIT_NS;
+    for (int i = 0; __atomic_load_n(inside, __ATOMIC_SEQ_CST) > own && os_now_ns() < end; i++) {
         static const struct timespec nap = {0, 50000};
         if (i < 20)
             sched_yield();
         else
             nanosleep(&nap, NULL); /* whoever is inside may have a lower priority */
     }
-    prof_thread.alone = __atomic_load_n(&gathering, __ATOMIC_SEQ_CST) <= own;
     errno = saved;
+    return __atomic_load_n(inside, __ATOMIC_SEQ_CST) <= own;
+}
+
+/* Their own: called by a signal handler, in the middle of a sample. */
+void prof_before_fork(void)
+{
+    __atomic_fetch_add(&forks, 1, __ATOMIC_SEQ_CST);
+    prof_thread.alone = wait_for_others(&gathering, prof_thread.gathering);
 }
 
 void prof_after_fork(void)
 {
     __atomic_fetch_sub(&forks, 1, __ATOMIC_SEQ_CST);
     prof_thread.alone = false;
+}
+
+void prof_before_close(void)
+{
+    __atomic_fetch_add(&closings, 1, __ATOMIC_SEQ_CST);
+    prof_thread.closings++;
+    wait_for_others(&trusting, prof_thread.trusting);
+}
+
+void prof_after_close(void)
+{
+    prof_thread.closings--;
+    __atomic_fetch_sub(&closings, 1, __ATOMIC_SEQ_CST);
 }
 
 void prof_renew(void)
@@ -154,6 +196,8 @@ void prof_renew(void)
     no_stacks |= t->gathering || (!t->alone && gathering);
     gathering = t->gathering;
     forks = 0;
+    trusting = t->trusting;
+    closings = t->closings;
     t->alone = false;
 }
 
@@ -211,8 +255,8 @@ static uint64_t record(const void *ptr, size_t size)
         return 0;
     bool truncated = false, inside = gather_begin();
     uint64_t *pcs = inside ? room_take() : NULL;
-    unsigned depth =
-        pcs ? unwind_stack(pcs, (unsigned)option_number(OPTION_PROFSTACKDEPTH), &truncated) : 0;
+    unsigned most = (unsigned)option_number(OPTION_PROFSTACKDEPTH);
+    unsigned depth = pcs ? unwind_stack(pcs, most, !prof_thread.trusting, &truncated) : 0;
     uint32_t hash = stack_hash(pcs, depth);
     uint64_t weight = prof_weight(size, prof_thread.gap_rate);
     uint32_t bucket;

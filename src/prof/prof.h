@@ -22,9 +22,11 @@ struct prof_thread {
     uint64_t gap_rate; /* rate that the gap in progress was drawn with; 0: no sample at its end */
     struct rng rng;
     bool seeded;
-    bool busy;      /* inside the profiler: what it calls is not sampled */
-    bool gathering; /* inside the unwinder */
-    bool alone;     /* within fork: nobody else was, so that the copy may go in */
+    bool busy;         /* inside the profiler: what it calls is not sampled */
+    bool gathering;    /* inside the unwinder */
+    bool trusting;     /* there, and what the stack leads to is read */
+    bool alone;        /* within fork: nobody else was, so that the copy may go in */
+    uint32_t closings; /* within so many calls of dlclose */
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
@@ -39,6 +41,9 @@ void prof_inherit(const struct tables *parent);
  * is inside the unwinder. */
 void prof_before_fork(void);
 void prof_after_fork(void);
+/* Around dlclose, with the same wait: samples of other threads read nothing of what it unmaps. */
+void prof_before_close(void);
+void prof_after_close(void);
 /* In a forked copy, before any other thread of it begins. */
 void prof_renew(void);
 /* Called after each sample, with nothing held, outside the profiler; may be NULL. */

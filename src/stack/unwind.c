@@ -48,24 +48,44 @@ static void find_own_text(void)
         }
 }
 
-/* Walks saved frame pointers.  A frame must lie above the last one and below the stack's end: the
- * thread's control block lies there in a thread's stack, __libc_stack_end in the main thread's.
- * Anything else (a coroutine, a frame without a frame pointer) ends the walk. */
+/* Steps out of this library, whose code keeps no frame pointers, and follows them from there.  A
+ * frame must lie above the last one and below the stack's end: the thread's control block lies
+ * there in a thread's stack, __libc_stack_end in the main thread's.  From a coroutine's stack the
+ * way there is not all memory, and where no frame pointer is kept the register holds anything: a
+ * page is asked for before it is read. */
 static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
 {
-    uintptr_t end = (uintptr_t)__builtin_thread_pointer();
-    uintptr_t fp = (uintptr_t)__builtin_frame_address(0);
-    if (fp > end || end - fp > (1ull << 32))
-        end = (uintptr_t)__libc_stack_end;
+    unw_context_t context;
+    unw_cursor_t cursor;
+    unw_word_t pc, fp;
     int n = 0;
-    while (n < most && fp && (fp & 7) == 0 && fp + 16 <= end && end - fp < (1ull << 32)) {
-        uintptr_t next = ((uintptr_t *)fp)[0], pc = machine_code_address(((uintptr_t *)fp)[1]);
+    if (unwinder_here(&context) < 0 || unwinder.init_local(&cursor, &context) < 0)
+        return 0;
+    for (int own = 0;; own++) {
+        if (unwinder.get_reg(&cursor, UNW_REG_IP, &pc) < 0)
+            return 0;
+        if (pc - own_text_start >= own_text_end - own_text_start)
+            break;
+        if (own == UNWIND_OWN_FRAMES || unwinder.step(&cursor) <= 0)
+            return 0;
+    }
+    pcs[n++] = (void *)pc;
+    if (unwinder.get_reg(&cursor, UNWINDER_FRAME_POINTER, &fp) < 0)
+        return n;
+    uintptr_t last = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t end = (uintptr_t)__builtin_thread_pointer();
+    if (last > end || end - last > (1ull << 32))
+        end = (uintptr_t)__libc_stack_end;
+    while (n < most && fp > last && (fp & 7) == 0 && fp + 16 <= end && end - fp < (1ull << 32)) {
+        if ((fp + 8) / OS_PAGE_LEAST != (last + 8) / OS_PAGE_LEAST &&
+            !(os_can_read(fp) && os_can_read(fp + 8)))
+            break;
+        pc = machine_code_address(((uintptr_t *)fp)[1]);
         if (pc < LEAST_PC)
             break;
         pcs[n++] = (void *)pc;
-        if (next <= fp)
-            break;
-        fp = next;
+        last = fp;
+        fp = *(uintptr_t *)fp;
     }
     return n;
 }
@@ -94,7 +114,14 @@ static void count_frames(unsigned frames)
     thread.frames = 0;
 }
 
-static NOINLINE int walk_steps(void **pcs, int most)
+/* Of an address that it has no information about, libunwind says that its function is one byte. */
+static bool is_described(unw_cursor_t *cursor)
+{
+    unw_proc_info_t info;
+    return unwinder.get_proc_info(cursor, &info) >= 0 && info.end_ip - info.start_ip > 1;
+}
+
+static NOINLINE int walk_steps(void **pcs, int most, bool certain, bool *ended)
 {
     unw_context_t context;
     unw_cursor_t cursor;
@@ -106,37 +133,44 @@ static NOINLINE int walk_steps(void **pcs, int most)
         if (unwinder.get_reg(&cursor, UNW_REG_IP, &pc) < 0)
             break;
         pcs[n++] = (void *)pc;
+        if (certain && !is_described(&cursor)) {
+            *ended = true;
+            break;
+        }
     } while (n < most && unwinder.step(&cursor) > 0);
     count_frames((unsigned)n);
     return n;
 }
 
-static int walk(void **pcs, int most)
+static int walk(void **pcs, int most, bool certain, bool *ended)
 {
+    if (certain)
+        return walk_steps(pcs, most, true, ended);
     if (option_number(OPTION_UNWIND) == 2)
         return walk_frames(pcs, most);
-    if (!has_tables)
-        return 0;
-    return thread.fast ? unwinder.backtrace(pcs, most) : walk_steps(pcs, most);
+    return thread.fast ? unwinder.backtrace(pcs, most) : walk_steps(pcs, most, false, ended);
 }
 
-unsigned unwind_stack(uint64_t *pcs, unsigned most, bool *truncated)
+unsigned unwind_stack(uint64_t *pcs, unsigned most, bool certain, bool *truncated)
 {
     /* Gathered where they will lie, not on this stack, which may be a coroutine's. */
     void **raw = (void **)pcs;
     most = MIN(most, MD_STACK_MAX_DEPTH);
     give_up_key();
     *truncated = false;
-    if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+    if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE) || !has_tables)
         return 0;
     int asked = (int)most + UNWIND_OWN_FRAMES;
-    int got = walk(raw, asked), first = 0;
+    bool ended = false;
+    unwinder_enter();
+    int got = walk(raw, asked, certain, &ended), first = 0;
+    unwinder_leave();
     while (first < got && (uintptr_t)raw[first] - own_text_start < own_text_end - own_text_start)
         first++;
     unsigned n = 0;
     while (first < got && n < most && raw[first])
         pcs[n++] = (uint64_t)(uintptr_t)raw[first++];
-    *truncated = first < got && raw[first];
+    *truncated = ended || (first < got && raw[first]);
     return n;
 }
 

@@ -36,39 +36,88 @@ static ssize_t probe_read(int fd, void *buf, size_t size)
     return -1;
 }
 
-/* With a `how` that does not exist, rt_sigprocmask copies the new mask in and then refuses: EFAULT
- * if it cannot be read, else EINVAL, and nothing is changed.  The mask's 8 bytes lie in the page.
- */
-static bool can_read(uintptr_t address)
+/* libunwind writes by write, and on x86-64 by syscall. */
+static long written(const void *from, long size)
 {
-    return syscall(SYS_rt_sigprocmask, ~0, address & ~(uintptr_t)7, NULL, 8) == 0 ||
-           errno != EFAULT;
+    if (os_can_read((uintptr_t)from))
+        return size;
+    errno = EFAULT;
+    return -1;
 }
 
-/* libunwind writes by write, and on x86-64 by syscall. */
 static ssize_t probe_write(int fd, const void *from, size_t size)
 {
     if (fd != PROBE_WRITE)
         return write(fd, from, size);
-    return can_read((uintptr_t)from) ? (ssize_t)size : -1;
+    return written(from, (long)size);
 }
 
 static long probe_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     if (number != SYS_write || a != PROBE_WRITE)
         return syscall(number, a, b, c, d, e, f);
-    return can_read((uintptr_t)b) ? c : -1;
+    return written((const void *)b, c);
 }
 
 static int probe_mincore(void *start, size_t size, unsigned char *resident)
 {
     for (size_t at = 0; at < size; at += OS_PAGE) {
-        if (!can_read((uintptr_t)start + at)) {
+        if (!os_can_read((uintptr_t)start + at)) {
             errno = ENOMEM;
             return -1;
         }
         resident[at / OS_PAGE] = 1;
     }
+    return 0;
+}
+
+/* Pages that this walk has found to be there, the last of them. */
+static THREAD_LOCAL struct {
+    bool on;
+    unsigned next; /* to be replaced */
+    uintptr_t pages[4];
+} walk;
+
+/* The context and the cursor of the walk, which lie just below here, take up more than 1 KiB. */
+void unwinder_enter(void)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    memset(&walk, 0, sizeof walk);
+    walk.pages[0] = here / OS_PAGE_LEAST;
+    walk.pages[1] = (here - 1024) / OS_PAGE_LEAST;
+    walk.next = 2;
+    walk.on = true;
+}
+
+void unwinder_leave(void)
+{
+    walk.on = false;
+}
+
+static bool is_there(uintptr_t address)
+{
+    uintptr_t page = address / OS_PAGE_LEAST;
+    for (size_t i = 0; i < ARRAY_LENGTH(walk.pages); i++)
+        if (page == walk.pages[i] && page)
+            return true;
+    if (!page || !os_can_read(address))
+        return false;
+    walk.pages[walk.next] = page;
+    walk.next = (walk.next + 1) % ARRAY_LENGTH(walk.pages);
+    return true;
+}
+
+static int (*access_mem)(unw_addr_space_t, unw_word_t, unw_word_t *, int, void *);
+
+/* A program's own walks by this libunwind are as they were. */
+static NO_SANITIZE int read_word(unw_addr_space_t space, unw_word_t address, unw_word_t *word,
+                                 int write, void *of)
+{
+    if (write || !walk.on)
+        return access_mem(space, address, word, write, of);
+    if (!is_there(address) || !is_there(address + sizeof *word - 1))
+        return -UNW_EINVAL;
+    *word = *(const volatile unw_word_t *)address;
     return 0;
 }
 
@@ -176,12 +225,18 @@ static void lead_slots(struct image *image, const ElfW(Rela) * slots, size_t cou
 #define TEXT_OF(name) TEXT(name)
 #define TEXT(name) #name
 
+static unw_addr_space_t *local_space;
+static unw_accessors_t *(*get_accessors)(unw_addr_space_t);
+
 static const struct {
     void *to;
     const char *name;
 } functions[] = {
+    {&local_space, TEXT_OF(unw_local_addr_space)},
+    {&get_accessors, TEXT_OF(unw_get_accessors)},
     UNWINDER_HERE{&unwinder.init_local, TEXT_OF(unw_init_local)},
     {&unwinder.get_reg, TEXT_OF(unw_get_reg)},
+    {&unwinder.get_proc_info, TEXT_OF(unw_get_proc_info)},
     {&unwinder.step, TEXT_OF(unw_step)},
     {&unwinder.backtrace, TEXT_OF(unw_backtrace)},
 };
@@ -287,6 +342,15 @@ static int lead(struct dl_phdr_info *info, size_t size, void *data)
     return 1;
 }
 
+/* Its table of accessors is meant to be asked for; what it has there for its own process it uses
+ * too. */
+static void lead_reads(void)
+{
+    unw_accessors_t *accessors = get_accessors(*local_space);
+    access_mem = accessors->access_mem;
+    accessors->access_mem = read_word;
+}
+
 /* One step from here: it initialises libunwind, and what it asks for is known. */
 static NOINLINE bool known_shape(void)
 {
@@ -304,5 +368,8 @@ bool unwinder_init(void)
 {
     bool led = false;
     dl_iterate_phdr(lead, &led);
-    return led && known_shape();
+    if (!led || !known_shape())
+        return false;
+    lead_reads();
+    return true;
 }

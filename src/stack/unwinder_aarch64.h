@@ -5,5 +5,6 @@
 #define unwinder_here(context) unw_tdep_getcontext(context) /* inline, as libunwind.h has it */
 #define UNWINDER_HERE
 #define UNWINDER_SAME false /* those of unw_backtrace are one less */
+#define UNWINDER_FRAME_POINTER UNW_AARCH64_X29
 
 #endif

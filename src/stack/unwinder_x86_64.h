@@ -5,5 +5,6 @@
 #define unwinder_here(context) unwinder.getcontext(context)
 #define UNWINDER_HERE {&unwinder.getcontext, TEXT_OF(unw_tdep_getcontext)},
 #define UNWINDER_SAME true
+#define UNWINDER_FRAME_POINTER UNW_X86_64_RBP
 
 #endif

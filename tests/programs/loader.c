@@ -3,7 +3,9 @@
  *   loader handler COUNT            a handler that unwinds, in the middle of allocations, COUNT
  * times loader fork COUNT PLUGIN        COUNT forks beside threads that load and unload PLUGIN;
  * each child allocates enough for samples loader reuse PLUGIN... -- KEEP  loads and unloads each in
- * turn, which allocates KEEP blocks
+ * turn, which allocates KEEP blocks loader stale COUNT PLUGIN      COUNT allocations by a function
+ * without unwind information, beside a thread that loads and unloads PLUGIN: what lies where frames
+ * are looked for points into it
  *
  * Each ends with a line of what it found. */
 #define UNW_LOCAL_ONLY
@@ -156,12 +158,76 @@ static int run_reuse(char **paths, int count)
     return kept[0][0] == NULL;
 }
 
+#if defined(__x86_64__)
+struct frame {
+    struct frame *next;
+    uintptr_t back;
+};
+
+/* malloc(size) with `frame` for a frame pointer, and a place for return addresses. */
+void *allocate_below(const struct frame *frame, size_t size);
+extern const char places[65536];
+__asm__(".text\n"
+        "allocate_below:\n"
+        "push %rbp\n"
+        "mov %rdi, %rbp\n"
+        "mov %rsi, %rdi\n"
+        "call malloc@PLT\n"
+        "pop %rbp\n"
+        "ret\n"
+        "places: .skip 65536, 0x90\n");
+
+static uintptr_t in_plugin;
+
+static void *load_tell_unload(void *path)
+{
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        void *plugin = dlopen(path, RTLD_NOW);
+        if (!plugin)
+            return NULL;
+        __atomic_store_n(&in_plugin, (uintptr_t)dlsym(plugin, "plugin_allocate"), __ATOMIC_RELAXED);
+        dlclose(plugin);
+    }
+    return path;
+}
+
+static int run_stale(unsigned count, char *path)
+{
+    pthread_t thread;
+    void *ended;
+    pthread_create(&thread, NULL, load_tell_unload, path);
+    while (!__atomic_load_n(&in_plugin, __ATOMIC_RELAXED))
+        sched_yield();
+    for (unsigned i = 0; i < count; i++) {
+        volatile struct frame frames[2];
+        frames[0].next = (struct frame *)&frames[1];
+        frames[0].back = __atomic_load_n(&in_plugin, __ATOMIC_RELAXED) + 1 + i % 1000;
+        frames[1].next = NULL;
+        frames[1].back = (uintptr_t)places + 1 + i / 1000 % sizeof places;
+        free(allocate_below((const struct frame *)frames, 64));
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, &ended);
+    printf("allocated=%u loaded=%s\n", count, ended ? "always" : "never");
+    return 0;
+}
+#else
+static int run_stale(unsigned count, char *path)
+{
+    (void)count;
+    (void)path;
+    return 3;
+}
+#endif
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "handler") == 0)
         return run_handler(atol(argv[2]));
     if (argc == 4 && strcmp(argv[1], "fork") == 0)
         return run_fork(atoi(argv[2]), argv[3]);
+    if (argc == 4 && strcmp(argv[1], "stale") == 0)
+        return run_stale((unsigned)atoi(argv[2]), argv[3]);
     if (argc > 4 && strcmp(argv[1], "reuse") == 0)
         return run_reuse(argv + 2, argc - 2);
     return 2;

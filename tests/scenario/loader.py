@@ -28,6 +28,11 @@ with s.Tap() as t:
         for path in s.segments():  # of children, which leave by _exit
             path.unlink()
 
+    for unwind in ('cfi', 'fp'):
+        result = s.run([LOADER, 'stale', '40000', PLUGIN], f'memprofilerate=1,unwind={unwind}', timeout=200)
+        t.equal((result.status, result.out), (0, 'allocated=40000 loaded=always\n'),
+                f'unwind={unwind}: words of the stack that point into a library which is being unloaded', result)
+
     # stdin ends only with the program, for which the constructor waits.
     for memdebug in MODES:
         process = subprocess.Popen([s.PROGRAMS / 'refused', s.PROGRAMS / 'slow_plugin.so'], text=True,
@@ -50,6 +55,19 @@ with s.Tap() as t:
                 lambda name: name.startswith('allocate_in_'))
             t.equal({name: values[2] for name, values in found.items()},
                     {'allocate_in_1': 30, 'allocate_in_2': 30}, 'each keeps its names')
+
+            path = Path(directory) / 'framed'
+            result = s.run([s.PROGRAMS / 'sites_framed', '48', path], 'memprofilerate=1,unwind=fp')
+            truth, profile = s.key_values(result.out), s.read_profile(path)
+            del truth['site_strdup_30']  # libc keeps none, so it hides its caller
+            found = profile.by_function(lambda name: name.startswith('site_'))
+            t.equal({site: found.get(site, [0])[0] for site in truth},
+                    {site: values['alloc_objects'] for site, values in truth.items()},
+                    'by frame pointers: each allocation by its site', result)
+            t.equal([names for names in ([name for name, _, _ in profile.frames(sample)]
+                                         for sample in profile.samples)
+                     if any(name.startswith('site_') for name in names)
+                     and not {'main', 'start_thread'} & set(names)], [], 'and each stack to its end')
 
             program = s.PROGRAMS / 'unwinder_names'
             for options in ('', ',unwind=fp'):

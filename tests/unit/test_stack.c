@@ -21,14 +21,14 @@
  * that calls `take`. */
 static uint64_t noted[DEPTH], pcs[UNWIND_ROOM];
 static unsigned pc_count, most;
-static bool truncated;
+static bool certain, truncated;
 
 static int take(const void *a, const void *b)
 {
     (void)a;
     (void)b;
     if (!pc_count)
-        pc_count = unwind_stack(pcs, most, &truncated);
+        pc_count = unwind_stack(pcs, most, certain, &truncated);
     return 0;
 }
 
@@ -90,6 +90,10 @@ static void test_stacks(void)
         wrong += find_noted() != at || memcmp(pcs, whole, same * sizeof *pcs) != 0;
     }
     is(wrong, 0, "the same one, 1000 times, as it is of one that samples often");
+    certain = true;
+    descend(1, take_by_libc);
+    certain = false;
+    is(find_noted(), at, "the same one, as all of it is certain");
     most = 5;
     descend(1, take_by_libc);
     ok(pc_count == 5 && truncated && memcmp(pcs, whole, 5 * sizeof *pcs) == 0,
