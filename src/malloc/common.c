@@ -1,4 +1,5 @@
-/* What both variants share: statistics, trimming, and operator new when memory is refused. */
+/* What both variants share: statistics, trimming, operator new when memory is refused, and
+ * jemalloc's memmove. */
 #include "base/fmt.h"
 #include "base/message.h"
 #include "malloc/jemalloc.h"
@@ -129,4 +130,30 @@ COLD void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alig
         cxx.throw_bad_alloc();
     message("operator new: out of memory, and no C++ library to throw with");
     abort();
+}
+
+/* What jemalloc moves are words: the addresses of the free blocks in a thread's cache (5.3.1
+ * whenever it fills one), and a few numbers.  libc's memmove would leave them in vector registers,
+ * which belong to the program: one of these blocks, allocated and lost, would be reachable from
+ * there until something else is moved.  The compiler must not make a call of memmove of the loops.
+ */
+void *scalar_memmove(void *to, const void *from, size_t bytes);
+
+void *scalar_memmove(void *to, const void *from, size_t bytes)
+{
+    uintptr_t *target = to;
+    const uintptr_t *source = from;
+    size_t words = bytes / sizeof *target;
+    if ((uintptr_t)to <= (uintptr_t)from) {
+        for (size_t i = 0; i < words; i++) {
+            target[i] = source[i];
+            __asm__ volatile("" ::: "memory");
+        }
+    } else {
+        for (size_t i = words; i > 0; i--) {
+            target[i - 1] = source[i - 1];
+            __asm__ volatile("" ::: "memory");
+        }
+    }
+    return to;
 }

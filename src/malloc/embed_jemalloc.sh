@@ -4,6 +4,7 @@
 # from a PIC archive of jemalloc 5.3.0 or 5.3.1, with
 #   - its public functions renamed to jep_NAME (the exported names are ours),
 #   - its mmap and munmap renamed to ours, so that its memory is known exactly,
+#   - its memmove renamed to ours, which leaves no block's address in a vector register (common.c),
 #   - the functions of its profiler that we stand in for renamed to jep_ at their definition only:
 #     the callers then find ours under the old name,
 #   - the C++ operators left out: they are ours, and libstdc++ is not needed.
@@ -61,6 +62,7 @@ for name in $public; do
 done >../rename
 echo "mmap heap_mmap" >>../rename
 echo "munmap heap_munmap" >>../rename
+echo "memmove scalar_memmove" >>../rename
 for object in *.o; do
     "$objcopy" --redefine-syms ../rename "$object"
 done
