@@ -4,6 +4,7 @@ and no other, for a reason that is told in one line.
 
     jemalloc_builds.py ARCHIVE COMPILER...     the archive that the library has, and the compiler"""
 
+import os
 import re
 import shutil
 import struct
@@ -117,11 +118,36 @@ def copied(t, library, member, name):
          f'{name} is that of jemalloc, {len(its)} bytes, but for one jump', sorted(differ))
 
 
+def state(tree):
+    """All that is in a folder, and when it was last written to."""
+    return {path: path.stat().st_mtime_ns for path in [tree, *tree.rglob('*')]}
+
+
+def as_packed(tree, place):
+    """A copy of it as some archives unpack it: nothing executable, in a folder of a name like no other."""
+    shutil.copytree(tree, place)
+    for path in place.iterdir():
+        if path.is_file():
+            path.chmod(0o444)
+    return place
+
+
+def no_version(place, path):
+    """What is said of a clone without tags, with this PATH."""
+    place.mkdir()
+    (place / 'configure.ac').touch()
+    call('git', 'init', place)
+    return call('env', f'PATH={path}', s.ROOT / 'src' / 'malloc' / 'compile_jemalloc.sh', place, place / 'out', *COMPILER)
+
+
 with s.Tap() as t, tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
     place = Path(directory)
     result = embed(ARCHIVE, place / 'out')
     t.ok(result.returncode == 0 and re.match(r'5\.3\.[01]-0-g\w*\n\d+\n', result.stdout),
          'the archive that the library has does', result)
+    undefined = call('nm', '-u', place / 'out' / 'jemalloc.o').stdout.split()
+    t.ok('scalar_memmove' in undefined and not {'memmove', '__memmove_chk'} & set(undefined),
+         'what it moves goes through no vector register', undefined)
     if re.fullmatch(r'\S+\n\d+\n\n', result.stdout):
         call('ar', 'x', ARCHIVE, 'jemalloc.pic.o', cwd=place)
         for name in ('malloc', 'free'):
@@ -143,6 +169,12 @@ with s.Tap() as t, tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
     result = call('meson', 'setup', place / 'none', s.ROOT, f'-Djemalloc_source={place}')
     t.ok(result.returncode != 0 and f'{place} is no source tree of jemalloc' in result.stdout,
          'a folder that is no source: the line says so', result)
+    for what, path, reason in (('no autoconf', '/nonexistent', 'has no configure, and there is no autoconf'),
+                               ('a clone without tags', os.environ['PATH'], 'does not tell the version .*: fatal: ')):
+        if s.find('git') and s.find('autoconf'):
+            result = no_version(place / what, path)
+            t.ok(result.returncode == 1 and len(result.stderr.splitlines()) == 1 and re.search(reason, result.stderr),
+                 f'{what}: the line says so', result)
 
     if s.HOSTILE:
         t.skip('builds of the library', 'they are done with the usual build')
@@ -157,7 +189,10 @@ with s.Tap() as t, tempfile.TemporaryDirectory(prefix='mdtest-') as directory:
         shutil.rmtree(place / 'build', ignore_errors=True)
         try:
             tree, version_ = jemalloc_source.get()
-            library, said = build(t, place / 'build', f'-Djemalloc_source={tree}')
+            packed = as_packed(tree, place / 'a blank: and a colon')
+            before = state(packed)
+            library, said = build(t, place / 'build', f'-Djemalloc_source={packed}')
+            t.ok(state(packed) == before, 'nothing has been written into the tree')
             t.ok(f'version : {version_}-0-g' in re.sub(' +', ' ', said), f'jemalloc {version_}, of its source', said[-1500:])
             if library:
                 serves(t, library)
