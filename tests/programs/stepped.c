@@ -17,7 +17,7 @@
 /* Calls fn(a, b) with the trap flag set; notes its stack pointer before the call. */
 uintptr_t stepped_call(void *fn, uintptr_t a, uintptr_t b);
 extern char stepped_return[];
-uintptr_t stepped_sp;
+__attribute__((used)) uintptr_t stepped_sp; /* by the assembler alone */
 __asm__(".text\n"
         ".globl stepped_call\n"
         ".type stepped_call, @function\n"
