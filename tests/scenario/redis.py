@@ -37,7 +37,9 @@ def exercise(t, name, memdebug):
                    '-t', 'set,get,lpush,hset,zadd', program='redis-benchmark')
             time.sleep(0.2)
             memory = info(socket)
-            t.equal(memory.get('mem_allocator'), 'jemalloc-5.3.0', f'{name}: mem_allocator')
+            # As it was compiled: the version is that of the distribution's jemalloc.
+            allocator = memory.get('mem_allocator', '')
+            t.ok(allocator.startswith('jemalloc-5.3.'), f'{name}: mem_allocator {allocator}')
             used = int(memory.get('used_memory', 0))
             allocated = int(memory.get('allocator_allocated', 0))
             resident = int(memory.get('allocator_resident', 0))
