@@ -133,10 +133,10 @@ COLD void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alig
 }
 
 /* What jemalloc moves are words: the addresses of the free blocks in a thread's cache (5.3.1
- * whenever it fills one), and a few numbers.  libc's memmove would leave them in vector registers,
- * which belong to the program: one of these blocks, allocated and lost, would be reachable from
- * there until something else is moved.  The compiler must not make a call of memmove of the loops.
- */
+ * whenever it fills one), and a few numbers; what else a compiler may take it for is moved too.
+ * libc's memmove would leave them in vector registers, which belong to the program: one of these
+ * blocks, allocated and lost, would be reachable from there until something else is moved.  The
+ * compiler must not make a call of memmove of the loops. */
 void *scalar_memmove(void *to, const void *from, size_t bytes);
 
 void *scalar_memmove(void *to, const void *from, size_t bytes)
@@ -144,12 +144,22 @@ void *scalar_memmove(void *to, const void *from, size_t bytes)
     uintptr_t *target = to;
     const uintptr_t *source = from;
     size_t words = bytes / sizeof *target;
+    unsigned char *target_byte = to;
+    const unsigned char *source_byte = from;
     if ((uintptr_t)to <= (uintptr_t)from) {
         for (size_t i = 0; i < words; i++) {
             target[i] = source[i];
             __asm__ volatile("" ::: "memory");
         }
+        for (size_t i = words * sizeof *target; i < bytes; i++) {
+            target_byte[i] = source_byte[i];
+            __asm__ volatile("" ::: "memory");
+        }
     } else {
+        for (size_t i = bytes; i > words * sizeof *target; i--) {
+            target_byte[i - 1] = source_byte[i - 1];
+            __asm__ volatile("" ::: "memory");
+        }
         for (size_t i = words; i > 0; i--) {
             target[i - 1] = source[i - 1];
             __asm__ volatile("" ::: "memory");
