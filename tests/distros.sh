@@ -30,7 +30,7 @@ usage() {
 # unless_downloaded STATUS STEP: ends where a step has failed.  A mirror that fails says nothing of us.
 unless_downloaded() {
     if [ "$1" = 124 ]; then
-        echo "$2: the mirror takes more than 15 minutes"
+        echo "$2: takes more than 15 minutes, here or at the mirror"
         exit 77
     fi
     reason=$(grep -E '^(E|W): ' "$log" | tail -n 1)
@@ -82,7 +82,9 @@ inside() {
     tar -c --exclude=./.git --exclude='./build*' . | tar -x --no-same-owner -C "$chroot/memdebug"
 
     echo "== $release: packages"
-    in_chroot timeout 900 tools/install-deps.sh build test >"$log" 2>&1 || unless_downloaded $? packages
+    # One that was ended in the middle of this is used again (--keep).
+    in_chroot dpkg --configure -a >"$log" 2>&1
+    in_chroot timeout 900 tools/install-deps.sh build test >>"$log" 2>&1 || unless_downloaded $? packages
     echo "== $release: tests/run.sh"
     # shellcheck disable=SC2086  # an option or none
     in_chroot tests/run.sh $part

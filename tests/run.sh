@@ -99,8 +99,8 @@ if [ -z "$quick" ]; then
 
     # Everything but the interposed symbols, with the mistakes that only a sanitizer sees.  A task
     # (gc/sys/task.h) has no thread-locals of its own: what a sanitizer keeps of a thread it shares with
-    # the one that started it.  Where the two run at once, as by the engine wp, AddressSanitizer kills
-    # it.  LeakSanitizer is off: it needs ptrace, which containers refuse.
+    # the one that started it, so the engine wp, where the two run at once, is beyond it.  LeakSanitizer
+    # is off: it needs ptrace, which containers refuse.
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     run_sanitized build-asan address,undefined 'cycle_wp'
     # ThreadSanitizer's shadow leaves no 8 TiB of address space for the object map, which all that
