@@ -1,5 +1,5 @@
-/* What the tests of base, heap, prof, segment and stack share: copies of the process, and what is written
- * to stderr there. */
+/* What the tests of base, heap, prof, segment and stack share: copies of the process, and what is
+ * written to stderr there. */
 #ifndef TESTS_CORE_TEST_H
 #define TESTS_CORE_TEST_H
 

@@ -510,8 +510,8 @@ static void scan_registers(void *ctx, uintptr_t start, uintptr_t end)
     mark_from(scan->mark, start, end);
 }
 
-/* An alternate stack in the heap, of which the kernel alone may have the address, is reached when we
- * are on it. */
+/* An alternate stack in the heap, of which the kernel alone may have the address, is reached when
+ * we are on it. */
 static void scan_parked(struct scan *scan)
 {
     for (unsigned i = 0; i < world.count; i++) {
