@@ -304,6 +304,37 @@ def someone_elses(t):
             t.equal(result.status, 0, 'ps --all of nobody', result)
 
 
+# In a PID namespace: hidepid holds for all that is mounted of one.
+HIDING = '''
+mount -t proc -o hidepid=invisible proc /proc || exit 77
+sleep 60 &
+hidden=$!
+setpriv --reuid=65534 --regid=65534 --clear-groups "$1" "$hidden"
+setpriv --reuid=65534 --regid=65534 --clear-groups "$1" ps
+"$1" ps
+kill $hidden
+'''
+
+
+def hidden(t):
+    name = 'what /proc hides'
+    if os.geteuid() != 0 or not shutil.which('setpriv'):
+        t.skip(name, 'needs root and setpriv')
+        return
+    with tempfile.TemporaryDirectory(prefix='mdbin-') as place:
+        os.chmod(place, 0o755)
+        program = shutil.copy(s.MEMTOP, place)
+        result = s.run(['unshare', '--mount', '--pid', '--fork', 'sh', '-c', HIDING, 'sh', program], preload=False)
+        if result.status == 77 or 'unshare' in result.err:
+            t.skip(name, 'no PID namespace with a /proc of its own can be made here')
+            return
+        lines = result.err.splitlines()
+        t.ok(any(re.search(r'hides process \d+, .* run memtop as root$', line) for line in lines),
+             'a process that /proc hides is not said to be none', result)
+        t.equal(sum("hides other users' processes" in line for line in lines), 1,
+                'ps says that it does not see all; root does', result)
+
+
 def streams(t):
     noise = random.Random(9).randbytes(3 << 20)
     result = memtop('tail', '-', stdin=noise, binary=True)
@@ -342,4 +373,5 @@ with s.Tap() as t:
         planted_log(t, directory)
     processes(t)
     someone_elses(t)
+    hidden(t)
     streams(t)

@@ -144,6 +144,8 @@ int command_ps(const struct options *options)
         cli_error("no program runs on memdebug: start one with memtop run -- PROGRAM; "
                   "memtop ps --all says why the others do not");
     }
+    if (proc_is_hidden(1))
+        cli_error("/proc hides other users' processes (hidepid): run memtop as root to see all");
     if (targets.passed_over) {
         char user[64];
         proc_user(targets.passed_over_uid, user, sizeof user);

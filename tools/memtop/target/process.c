@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,12 @@ int proc_stat(pid_t pid, struct proc_stat *stat)
         return EPROTO;
     stat->parent = parent;
     return 0;
+}
+
+bool proc_is_hidden(pid_t pid)
+{
+    struct proc_stat stat;
+    return pid > 0 && proc_stat(pid, &stat) == ENOENT && kill(pid, 0) != 0 && errno == EPERM;
 }
 
 bool proc_ended(const struct proc_stat *stat)

@@ -19,6 +19,9 @@ struct proc_stat {
 
 /* 0 or an errno value; ENOENT: no such process. */
 int proc_stat(pid_t pid, struct proc_stat *stat);
+/* There is such a process, but /proc does not show it (mounted with hidepid): it is another user's.
+ */
+bool proc_is_hidden(pid_t pid);
 /* Nothing of it runs any more. */
 bool proc_ended(const struct proc_stat *stat);
 /* Its main thread is on its way out: of a process, if that has no other. */

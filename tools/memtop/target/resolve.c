@@ -117,8 +117,13 @@ static int resolve_pid(pid_t pid, const struct targets *targets, struct target *
     struct proc_stat stat;
     if (proc_stat(pid, &stat) == 0)
         return refuse_process(pid, stat.comm, target, message);
-    snprintf(message, TARGET_MESSAGE_SIZE,
-             "no process %d, and no segment of a dead one: try memtop ps", (int)pid);
+    if (proc_is_hidden(pid))
+        snprintf(message, TARGET_MESSAGE_SIZE,
+                 "/proc hides process %d, which is another user's (hidepid): run memtop as root",
+                 (int)pid);
+    else
+        snprintf(message, TARGET_MESSAGE_SIZE,
+                 "no process %d, and no segment of a dead one: try memtop ps", (int)pid);
     return 1;
 }
 
