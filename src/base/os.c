@@ -192,6 +192,7 @@ void os_program_name(char *buf, size_t size)
 /* In blocks of a page, the first of them there from the start. */
 struct own_block {
     struct own_range range[OWN_BLOCK];
+    uint32_t uses[OWN_BLOCK]; /* how often each entry has been taken */
     struct own_block *next;
 };
 static struct own_block own_first;
@@ -205,6 +206,7 @@ static bool note_in(struct own_block *block, uintptr_t addr, size_t size)
         if (__atomic_compare_exchange_n(&range->start, &free_slot, 1, false, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED)) {
             /* The size is 0 until the start is known, and from before it is given up. */
+            __atomic_fetch_add(&block->uses[i], 1, __ATOMIC_RELEASE);
             __atomic_store_n(&range->start, addr, __ATOMIC_RELEASE);
             __atomic_store_n(&range->size, size, __ATOMIC_RELEASE);
             return true;
@@ -262,14 +264,22 @@ void own_forget(void *addr, size_t size)
         }
 }
 
-/* One entry, as it was at some moment of this call; size 0: none. */
-static struct own_range read_range(const struct own_range *range)
+/* One entry, as it was at some moment of this call; size 0: none.
+ *
+ * Whoever gives an entry up sets the size to 0 first; whoever takes it counts that, then sets the
+ * start, then the size.  So a size that is not 0 belongs to the start that is there while the count
+ * stays the same.  Tried again only if another has taken the entry meanwhile: a thread that is
+ * stopped in the middle of a change holds nobody up. */
+static struct own_range read_range(const struct own_block *block, unsigned i)
 {
+    const struct own_range *range = &block->range[i];
     for (;;) {
-        size_t size = __atomic_load_n(&range->size, __ATOMIC_ACQUIRE);
+        uint32_t uses = __atomic_load_n(&block->uses[i], __ATOMIC_ACQUIRE);
         uintptr_t start = __atomic_load_n(&range->start, __ATOMIC_ACQUIRE);
-        /* Whoever changes the start has set the size to 0 before, and sets it after. */
-        if (__atomic_load_n(&range->size, __ATOMIC_ACQUIRE) == size && (size == 0 || start > 1))
+        size_t size = __atomic_load_n(&range->size, __ATOMIC_ACQUIRE);
+        if (size == 0)
+            return (struct own_range){0, 0};
+        if (__atomic_load_n(&block->uses[i], __ATOMIC_ACQUIRE) == uses && start > 1)
             return (struct own_range){start, size};
     }
 }
@@ -280,7 +290,7 @@ unsigned own_ranges(struct own_range *to, unsigned room)
     for (const struct own_block *block = &own_first; block;
          block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE))
         for (unsigned i = 0; i < OWN_BLOCK; i++) {
-            struct own_range range = read_range(&block->range[i]);
+            struct own_range range = read_range(block, i);
             if (range.size && count++ < room)
                 to[count - 1] = range;
         }

@@ -59,7 +59,7 @@ struct own_range {
     size_t size; /* no end: that may be the address of the heap's first block, which the record,
                     where it lies among a program's data, would keep alive */
 };
-#define OWN_BLOCK 255
+#define OWN_BLOCK 204
 /* Copies the record, in no order, beside threads that change it: each entry as it was at some
  * moment of this call.  Takes no lock, and may be called in a stop.  Returns how many there are; of
  * more than `room` the rest is not copied. */
