@@ -24,8 +24,8 @@ static uint32_t sequence;
 static int64_t next_ns;
 static int said_error; /* the errno that was complained about last */
 /* Cause of each dump, by sequence number: what the old ones are called. */
-#define KEPT_MOST 4096u
-static const char *causes[KEPT_MOST];
+#define KEPT_MAX 4096u
+static const char *causes[KEPT_MAX];
 
 void dump_init(void)
 {
@@ -104,13 +104,13 @@ static void drop_old(uint32_t newest)
 {
     uint64_t keep = option_number(OPTION_HEAPPROFILEKEEP);
     char path[PATH_MAX];
-    if (keep == 0 || keep >= KEPT_MOST || newest <= keep)
+    if (keep == 0 || keep >= KEPT_MAX || newest <= keep)
         return;
     uint32_t old = newest - (uint32_t)keep;
-    if (causes[old % KEPT_MOST]) {
-        name_dump(path, sizeof path, old, causes[old % KEPT_MOST]);
+    if (causes[old % KEPT_MAX]) {
+        name_dump(path, sizeof path, old, causes[old % KEPT_MAX]);
         unlink(path);
-        causes[old % KEPT_MOST] = NULL;
+        causes[old % KEPT_MAX] = NULL;
     }
 }
 
@@ -130,7 +130,7 @@ int dump_write(const char *cause)
     }
     said_error = 0;
     sequence++;
-    causes[sequence % KEPT_MOST] = cause;
+    causes[sequence % KEPT_MAX] = cause;
     COUNT_ADD(dumps, 1);
     drop_old(sequence);
     return 0;
@@ -150,7 +150,7 @@ int64_t dump_due(int64_t now_ns)
     return next_ns;
 }
 
-void dump_renew(void)
+void dump_postfork_child(void)
 {
     sequence = 0;
     next_ns = 0;

@@ -15,6 +15,6 @@ int dump_write_to(const char *path);
 /* Writes the interval's profile if it is due; returns when the next one is (CLOCK_MONOTONIC ns). */
 int64_t dump_due(int64_t now_ns);
 /* In a forked child: its own sequence. */
-void dump_renew(void);
+void dump_postfork_child(void);
 
 #endif

@@ -98,7 +98,7 @@ int leakcheck_exit_code(void)
     return sets_status && now >= LEAKS ? (int)option_number(OPTION_LEAKEXITCODE) : 0;
 }
 
-void leakcheck_renew(void)
+void leakcheck_postfork_child(void)
 {
     verdict = NONE;
     sets_status = *option_text(OPTION_ONLY);

@@ -27,6 +27,6 @@ void leakcheck_failed(const char *reason);
  * found out, and if it acts here; 0: what the program says. */
 int leakcheck_exit_code(void);
 /* In a forked child: it has its own leaks, and its status is its own. */
-void leakcheck_renew(void);
+void leakcheck_postfork_child(void);
 
 #endif

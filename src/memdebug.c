@@ -38,7 +38,7 @@
 extern void *__libc_stack_end;
 
 /* Below this rate a page for each live sample, which the plain variant pays, is too dear. */
-#define PLAIN_LEAST_RATE (64u << 10)
+#define PLAIN_MIN_RATE (64u << 10)
 
 enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
 
@@ -115,7 +115,7 @@ static void no_tracing(const char *reason)
 static bool wants_tracked(void)
 {
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
-    return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_LEAST_RATE);
+    return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_MIN_RATE);
 }
 
 static void on_cycle(const struct md_cycle *cycle)
@@ -182,18 +182,18 @@ static void on_sample(void)
 static void after_fork(void)
 {
     own_thread = false;
-    segment_renew();
+    segment_postfork_child();
     unchecked = false;
     in_child = true;
-    prof_renew();
+    prof_postfork_child();
     message_release();
-    startup_renew();
-    extents_renew();
-    gc_renew();
-    service_renew();
-    dump_renew();
-    trace_file_renew();
-    leakcheck_renew();
+    startup_postfork_child();
+    extents_postfork_child();
+    gc_postfork_child();
+    service_postfork_child();
+    dump_postfork_child();
+    trace_file_postfork_child();
+    leakcheck_postfork_child();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
         segment_disable();
 }

@@ -36,7 +36,7 @@
 #define TIDY_NS 10000000
 #define TRY_NS 10000000
 #define KEPT_CHECK_NS 1000000000
-#define EXIT_CYCLES_MOST 4
+#define EXIT_CYCLES_MAX 4
 #define SHOW_NS 1000000000 /* of our thread's life, until memtop can see the process anyhow */
 #define LAST_CHECK_NS 100000000
 #define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
@@ -106,7 +106,7 @@ static int exit_leak_cycles(void)
     char reason[100];
     struct fmt f = fmt_on(reason, sizeof reason);
     uint32_t flags = MD_CYCLE_AT_EXIT | GC_PATIENT, unseen = 0;
-    for (int i = 0, telling = 0; i < EXIT_CYCLES_MOST; i++) {
+    for (int i = 0, telling = 0; i < EXIT_CYCLES_MAX; i++) {
         if (!gc_cycle(i ? flags : flags | GC_FINAL, &cycle)) {
             leakcheck_failed(cycle.reason);
             return EAGAIN;
@@ -431,13 +431,13 @@ int service_do(enum service_job job, const char *path, const void *above)
     return result;
 }
 
-void service_renew(void)
+void service_postfork_child(void)
 {
-    own_threads_renew();
+    own_threads_postfork_child();
     started = 0;
     main_ended = refused = false;
     asked = answered = 0;
-    lock_renew(&job_lock);
+    lock_postfork_child(&job_lock);
 }
 
 void service_end(void)

@@ -46,7 +46,7 @@ void service_outlives_main(void);
 bool service_runs(void);
 
 /* In a forked child: the thread is gone. */
-void service_renew(void);
+void service_postfork_child(void);
 /* Nothing more is started or written after this. */
 void service_end(void);
 

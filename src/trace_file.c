@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LEAST_DESCRIPTOR 500 /* out of the way of the program's own */
+#define DESCRIPTOR_MIN 500 /* out of the way of the program's own */
 
 static char pattern[PATH_MAX];
 static char path[PATH_MAX]; /* of this process */
@@ -56,7 +56,7 @@ static int open_anew(int *fd)
         return errno;
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode))
         return 0;
-    int high = fcntl(*fd, F_DUPFD_CLOEXEC, LEAST_DESCRIPTOR);
+    int high = fcntl(*fd, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN);
     if (high < 0)
         return 0; /* beyond RLIMIT_NOFILE: opened for each line */
     close(*fd);
@@ -145,7 +145,7 @@ int trace_file_write(const char *line, size_t length)
     return tell(error);
 }
 
-void trace_file_renew(void)
+void trace_file_postfork_child(void)
 {
     int saved = errno;
     said_error = 0;

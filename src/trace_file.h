@@ -20,6 +20,6 @@ bool trace_file_given(void);
 /* Appends a whole line; 0 or an errno value, which is said once.  By one thread at a time. */
 int trace_file_write(const char *line, size_t length);
 /* In a forked copy: lets go of a file whose name has the parent's pid. */
-void trace_file_renew(void);
+void trace_file_postfork_child(void);
 
 #endif

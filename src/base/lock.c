@@ -87,7 +87,7 @@ void lock_release(struct lock *lock)
     }
 }
 
-void lock_renew(struct lock *lock)
+void lock_postfork_child(struct lock *lock)
 {
     lock->word = 0;
     held_ranks = nested_ranks = 0;

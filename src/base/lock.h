@@ -37,6 +37,6 @@ void lock_release(struct lock *lock);
  * interrupted will not go on before it returns.  Async-signal-safe. */
 bool lock_held_here(void);
 /* Only in a forked copy, where no other thread exists. */
-void lock_renew(struct lock *lock);
+void lock_postfork_child(struct lock *lock);
 
 #endif

@@ -4,7 +4,7 @@
  *
  *   OS_PAGE          bytes of a page of this system; a constant where there is only one size
  *   OS_ADDRESS_BITS  addresses that the system gives unasked are below 1 << that; likewise
- *   OS_ADDRESS_BITS_MOST
+ *   OS_ADDRESS_BITS_MAX
  *                    that of any system of this machine
  *   MACHINE_NAME     for people
  *   MACHINE_ELF      e_machine of its programs
@@ -21,7 +21,7 @@
 #define BASE_MACHINE_H
 
 /* No system has smaller pages. */
-#define OS_PAGE_LEAST 4096u
+#define OS_PAGE_MIN 4096u
 
 #if defined(__x86_64__)
 #include "base/machine_x86_64.h"

@@ -11,7 +11,7 @@
 #include <sys/auxv.h>
 
 #define OS_PAGE ((size_t)getauxval(AT_PAGESZ))
-#define OS_ADDRESS_BITS_MOST 48
+#define OS_ADDRESS_BITS_MAX 48
 /* What the kernel has given the program at exec lies at the upper end of what it gives. */
 #define OS_ADDRESS_BITS (64 - __builtin_clzll(getauxval(AT_RANDOM)))
 #define MACHINE_NAME "arm64"

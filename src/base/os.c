@@ -49,7 +49,7 @@ bool own_thread_is(int tid)
     return false;
 }
 
-void own_threads_renew(void)
+void own_threads_postfork_child(void)
 {
     memset(own_tids, 0, sizeof own_tids);
 }
@@ -196,7 +196,7 @@ struct own_block {
     struct own_block *next;
 };
 static struct own_block own_first;
-_Static_assert(sizeof(struct own_block) <= OS_PAGE_LEAST, "a block of the record is a page");
+_Static_assert(sizeof(struct own_block) <= OS_PAGE_MIN, "a block of the record is a page");
 
 static bool note_in(struct own_block *block, uintptr_t addr, size_t size)
 {

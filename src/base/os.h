@@ -73,6 +73,6 @@ void own_thread_enter(int tid);
 void own_thread_leave(int tid);
 bool own_thread_is(int tid);
 /* In a forked copy, which has none of them. */
-void own_threads_renew(void);
+void own_threads_postfork_child(void);
 
 #endif

@@ -6,8 +6,8 @@
 
 unsigned spelling_distance(const char *a, const char *b)
 {
-    unsigned row[SPELLING_MOST + 1];
-    size_t m = strnlen(a, SPELLING_MOST), n = strnlen(b, SPELLING_MOST);
+    unsigned row[SPELLING_MAX + 1];
+    size_t m = strnlen(a, SPELLING_MAX), n = strnlen(b, SPELLING_MAX);
     for (size_t j = 0; j <= n; j++)
         row[j] = (unsigned)j;
     for (size_t i = 1; i <= m; i++) {

@@ -2,9 +2,9 @@
 #ifndef BASE_SPELLING_H
 #define BASE_SPELLING_H
 
-#define SPELLING_MOST 32
+#define SPELLING_MAX 32
 
-/* Levenshtein distance; of each word the first SPELLING_MOST characters count. */
+/* Levenshtein distance; of each word the first SPELLING_MAX characters count. */
 unsigned spelling_distance(const char *a, const char *b);
 
 #endif

@@ -20,7 +20,7 @@ bool gc_try(void)
     return true;
 }
 
-void gc_renew(void)
+void gc_postfork_child(void)
 {
 }
 

@@ -66,16 +66,16 @@ bool gc_try(void)
     return seccomp_trial() || restart_probe();
 }
 
-void gc_renew(void)
+void gc_postfork_child(void)
 {
     ask_bytes = 0;
-    tracer_renew();
-    world_renew();
-    restart_probe_renew();
+    tracer_postfork_child();
+    world_postfork_child();
+    restart_probe_postfork_child();
     roots_find_main();
-    unreached_renew();
+    unreached_postfork_child();
     engines_postfork_child();
-    engine_renew();
+    engine_postfork_child();
     pacer_init(&pacer, os_now_ns());
     total_cpu_ns = 0;
     patient_until_ns = 0;
@@ -89,7 +89,7 @@ void gc_note_wait(const void *above, const void *wait)
 void gc_end(void)
 {
     tracer_end();
-    track_renew(); /* its descriptors have gone with it */
+    track_postfork_child(); /* its descriptors have gone with it */
 }
 
 uint64_t gc_ask_bytes(void)

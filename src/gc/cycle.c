@@ -131,7 +131,7 @@ static const char *run_engine(struct cycle *cycle)
  * are given back): a program that has asked for terabytes and touches little of them would have
  * minutes of CPU and gigabytes of tables of it. */
 #define SPREAD_FACTOR 4
-#define SPREAD_LEAST_KB (UINT64_C(64) << 20)
+#define SPREAD_MIN_KB (UINT64_C(64) << 20)
 
 static const char *too_spread(void)
 {
@@ -139,7 +139,7 @@ static const char *too_spread(void)
     uint64_t memory_kb;
     if (proc_self_read("../meminfo", text, sizeof text) <= 0 ||
         !proc_field(text, "MemTotal:", 10, &memory_kb) ||
-        extents_bytes() / 1024 <= MAX(SPREAD_FACTOR * memory_kb, SPREAD_LEAST_KB))
+        extents_bytes() / 1024 <= MAX(SPREAD_FACTOR * memory_kb, SPREAD_MIN_KB))
         return NULL;
     return "the heap has over four times the addresses of all memory";
 }

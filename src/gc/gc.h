@@ -33,7 +33,7 @@ struct gc_hooks {
 };
 
 /* NULL, or why there are no cycles on this machine, in one line; then nothing else here is called
- * but gc_renew. */
+ * but gc_postfork_child. */
 const char *gc_absent(void);
 
 /* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts
@@ -44,7 +44,7 @@ void gc_init(const struct gc_hooks *hooks);
  * again after some ms as long as it says false. */
 bool gc_try(void);
 /* In a forked copy: forgets the parent's cycle in flight and history. */
-void gc_renew(void);
+void gc_postfork_child(void);
 
 /* Ends the thread that cycles run on, and waits until it is gone: where a process would otherwise
  * live on for our threads alone (its main thread has called pthread_exit).  Not during a cycle. The

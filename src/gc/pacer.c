@@ -10,7 +10,7 @@ void pacer_init(struct pacer *pacer, int64_t now_ns)
 void pacer_cycle(struct pacer *pacer, const struct pacer_cycle *cycle)
 {
     uint64_t beside =
-        cycle->beside_bytes > PACER_BESIDE_LEAST ? cycle->beside_bytes - PACER_BESIDE_LEAST : 0;
+        cycle->beside_bytes > PACER_BESIDE_MIN ? cycle->beside_bytes - PACER_BESIDE_MIN : 0;
     double share = (double)beside / (double)MAX(cycle->heap_bytes + cycle->beside_bytes, 1);
     pacer->start_ns = cycle->start_ns;
     pacer->end_ns = cycle->end_ns;
@@ -18,7 +18,7 @@ void pacer_cycle(struct pacer *pacer, const struct pacer_cycle *cycle)
     pacer->beside_ns = (int64_t)((double)cycle->cpu_ns * share);
     pacer->pause_ns = cycle->pause_ns;
     pacer->again_ns =
-        cycle->done ? 0 : MIN(MAX(2 * pacer->again_ns, PACER_AGAIN_LEAST_NS), PACER_AGAIN_MOST_NS);
+        cycle->done ? 0 : MIN(MAX(2 * pacer->again_ns, PACER_AGAIN_MIN_NS), PACER_AGAIN_MAX_NS);
 }
 
 void pacer_base(struct pacer *pacer, uint64_t in_use)
@@ -52,8 +52,8 @@ static int64_t timed_ns(const struct pacer *pacer, const struct pacer_settings *
     if (settings->interval_ns == PACER_OFF)
         return INT64_MAX;
     if (settings->interval_ns == PACER_AUTO)
-        return pacer->end_ns + MAX(MAX(PACER_AUTO_LEAST_NS, pacer->again_ns),
-                                   pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
+        return pacer->end_ns +
+               MAX(MAX(PACER_AUTO_MIN_NS, pacer->again_ns), pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
     int64_t when;
     if (settings->interval_ns > INT64_MAX ||
         __builtin_add_overflow(pacer->end_ns, MAX((int64_t)settings->interval_ns, pacer->again_ns),

@@ -26,14 +26,14 @@
 
 #define PACER_OFF UINT64_MAX
 #define PACER_AUTO (UINT64_MAX - 1)
-#define PACER_AUTO_LEAST_NS INT64_C(5000000000)
+#define PACER_AUTO_MIN_NS INT64_C(5000000000)
 #define PACER_AUTO_CPU_DIVISOR 100 /* 1 % of a CPU */
 #define PACER_CPU_DIVISOR 4        /* a quarter of the CPUs */
 /* Up to so much, what lies beside the heap is the heap's own business: some 10 ms. */
-#define PACER_BESIDE_LEAST (UINT64_C(64) << 20)
+#define PACER_BESIDE_MIN (UINT64_C(64) << 20)
 #define PACER_PAUSE_DIVISOR 20 /* a twentieth of the time */
-#define PACER_AGAIN_LEAST_NS INT64_C(10000000)
-#define PACER_AGAIN_MOST_NS INT64_C(10000000000)
+#define PACER_AGAIN_MIN_NS INT64_C(10000000)
+#define PACER_AGAIN_MAX_NS INT64_C(10000000000)
 
 struct pacer_settings {
     uint64_t percent;     /* PACER_OFF: never by growth */

@@ -78,9 +78,9 @@ int extents_stable(void)
     return __atomic_load_n(&extents_lock.word, __ATOMIC_ACQUIRE) == 0;
 }
 
-void extents_renew(void)
+void extents_postfork_child(void)
 {
-    lock_renew(&extents_lock);
+    lock_postfork_child(&extents_lock);
     pinned = false;
     extents = live.at;
     extent_count = live.count;

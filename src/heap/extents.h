@@ -32,7 +32,7 @@ const struct extent *extents_live(unsigned *count);
  * what is pinned.  Returns how many there are; if that is more than `room`, nothing is copied. */
 unsigned extents_copy(struct extent *to, unsigned room);
 /* In a forked copy. */
-void extents_renew(void);
+void extents_postfork_child(void);
 /* Whether the fork came in the middle of another thread's change: what is listed may be anything,
  * and there can be no cycle in this process. */
 bool extents_torn(void);

@@ -10,7 +10,7 @@
 #include <errno.h>
 
 /* jemalloc's smallest large class (sc.h). */
-#define LARGE_LEAST (4 * JEMALLOC_PAGE)
+#define LARGE_MIN (4 * JEMALLOC_PAGE)
 
 /* A context that means: allocate as usual, not sampled (prof_inlines.h). */
 #define NOT_SAMPLED ((void *)(uintptr_t)1)
@@ -39,7 +39,7 @@ void *je_prof_tctx_create(jemalloc_tsd *tsd)
  * what it does not use of it has never been touched. */
 jemalloc_arena *plain_arena(jemalloc_arena *arena, size_t usable, size_t alignment)
 {
-    bool alone = UNLIKELY(sampling) && usable <= LARGE_LEAST && alignment == JEMALLOC_PAGE;
+    bool alone = UNLIKELY(sampling) && usable <= LARGE_MIN && alignment == JEMALLOC_PAGE;
     return alone && !arena ? arena_of_samples() : arena;
 }
 

@@ -36,7 +36,7 @@ void startup_load(void)
     __atomic_store_n(&state, RUNNING, __ATOMIC_RELEASE);
 }
 
-void startup_renew(void)
+void startup_postfork_child(void)
 {
     state = OVER;
 }

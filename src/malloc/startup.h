@@ -18,6 +18,6 @@ void startup_load(void);
 /* Now and then, with the bytes the program has allocated so far.  Safe inside an allocation. */
 void startup_publish(uint64_t allocated_bytes);
 /* In a forked copy, which has little of it: never again. */
-void startup_renew(void);
+void startup_postfork_child(void);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NO_SLOT UINT32_MAX
-#define INDEX_LEAST 4096u
+#define INDEX_MIN 4096u
 
 /* Free records form a list through `weight`.  It lies in shared memory, so what is read from it is
  * checked. */
@@ -30,7 +30,7 @@ static bool reserve(void)
 {
     if (slots && used * 4 < (mask + 1) * (uint64_t)3)
         return true;
-    uint32_t size = slots ? (mask + 1) * 2 : INDEX_LEAST, old_size = slots ? mask + 1 : 0;
+    uint32_t size = slots ? (mask + 1) * 2 : INDEX_MIN, old_size = slots ? mask + 1 : 0;
     uint32_t *old = slots, *fresh = own_map(size * sizeof *fresh);
     if (!fresh)
         return false;
@@ -169,7 +169,7 @@ bool live_flag_locked(uint32_t slot, uint32_t flags, uint64_t moment)
     return now & MD_SAMPLE_LEAK;
 }
 
-void live_renew(void)
+void live_postfork_child(void)
 {
     if (slots)
         own_unmap(slots, (mask + 1) * sizeof *slots);

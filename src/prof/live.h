@@ -29,7 +29,7 @@ bool live_at_fork(const struct md_sample *sample);
  * generation, so that handles of what the parent had there find nothing. */
 bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool indexed);
 /* In a forked copy, with an empty table in the segment; before live_inherit_locked. */
-void live_renew(void);
+void live_postfork_child(void);
 /* After the last live_inherit_locked: slots in between become free. */
 void live_inherited_locked(void);
 

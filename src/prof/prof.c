@@ -189,7 +189,7 @@ void prof_after_close(void)
     __atomic_fetch_sub(&closings, 1, __ATOMIC_SEQ_CST);
 }
 
-void prof_renew(void)
+void prof_postfork_child(void)
 {
     struct prof_thread *t = &prof_thread;
     /* After fork's wait others may have come to the door, and gone again. */
@@ -439,10 +439,10 @@ static void inherit_samples(const struct tables *parent)
 
 void prof_inherit(const struct tables *parent)
 {
-    lock_renew(&tables_lock);
+    lock_postfork_child(&tables_lock);
     memset(room_taken, 0, sizeof room_taken);
-    table_renew();
-    live_renew();
+    table_postfork_child();
+    live_postfork_child();
     modules_inherit(parent->table[MD_SECTION_MODULES], parent->count[MD_SECTION_MODULES]);
     if (parent->header)
         inherit_samples(parent);

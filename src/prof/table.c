@@ -12,7 +12,7 @@ struct index {
     uint32_t mask;
     uint32_t used;
 };
-#define INDEX_LEAST 1024u
+#define INDEX_MIN 1024u
 
 static struct index stacks, buckets;
 static uint64_t stack_words = 1; /* in use; word 0 is the unknown stack */
@@ -45,7 +45,7 @@ static bool reserve(struct index *x, uint32_t (*hash_of)(uint32_t id))
 {
     if (x->slots && x->used * 4 < (x->mask + 1) * 3)
         return true;
-    uint32_t size = x->slots ? (x->mask + 1) * 2 : INDEX_LEAST;
+    uint32_t size = x->slots ? (x->mask + 1) * 2 : INDEX_MIN;
     uint32_t *slots = own_map(size * sizeof *slots);
     if (!slots)
         return false;
@@ -140,7 +140,7 @@ bool bucket_intern_locked(uint32_t stack, uint64_t size, uint32_t *bucket)
     return true;
 }
 
-void table_renew(void)
+void table_postfork_child(void)
 {
     struct index *all[] = {&stacks, &buckets};
     for (unsigned i = 0; i < ARRAY_LENGTH(all); i++) {

@@ -16,6 +16,6 @@ uint32_t stack_add_locked(const uint64_t *pcs, unsigned depth, uint32_t hash, ui
 /* Index of the bucket, made if need be.  False: no room. */
 bool bucket_intern_locked(uint32_t stack, uint64_t size, uint32_t *bucket);
 /* In a forked copy, with empty tables in the segment. */
-void table_renew(void);
+void table_postfork_child(void);
 
 #endif

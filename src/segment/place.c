@@ -52,7 +52,7 @@ static bool try_directory(struct place *place, const char *dir, uint64_t most)
     if (strlen(dir) >= sizeof place->dir || !on_tmpfs(dir, &free_bytes))
         return false;
     place->budget = MIN(most, free_bytes / 16) & ~(uint64_t)(OS_PAGE - 1);
-    if (place->budget < TABLES_LEAST)
+    if (place->budget < TABLES_MIN)
         return false;
     strcpy(place->dir, dir);
     return true;
@@ -167,7 +167,7 @@ int place_open(struct place *place, const struct md_header *who, uint64_t most)
     char dir[sizeof place->dir];
     int fd = -ENOENT;
     memset(place, 0, sizeof *place);
-    if (most < TABLES_LEAST)
+    if (most < TABLES_MIN)
         return -EFBIG;
     struct fmt f = fmt_on(dir, sizeof dir);
     fmt_path(&f, option_text(OPTION_DIR), who->pid, who->name);
@@ -216,7 +216,7 @@ static bool is_segment_name(const char *name)
 }
 
 #define WINDOW_BYTES 4096u /* of a directory */
-#define WINDOW_MOST 128    /* names that it can hold: 32 bytes each at least */
+#define WINDOW_MAX 128     /* names that it can hold: 32 bytes each at least */
 
 struct entry {
     uint64_t inode;
@@ -234,7 +234,7 @@ struct dead {
 
 /* What one look at a directory needs. */
 struct window {
-    struct dead dead[WINDOW_MOST];
+    struct dead dead[WINDOW_MAX];
     char entries[WINDOW_BYTES] __attribute__((aligned(8)));
 };
 
@@ -243,7 +243,7 @@ static unsigned find_dead(int dir, struct window *window, long bytes)
 {
     unsigned count = 0;
     uid_t uid = geteuid();
-    for (long at = 0; at < bytes && count < WINDOW_MOST;) {
+    for (long at = 0; at < bytes && count < WINDOW_MAX;) {
         const struct entry *entry = (void *)(window->entries + at);
         struct stat st;
         at += entry->length;

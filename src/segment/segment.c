@@ -20,8 +20,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MOST_BYTES (512ull << 20)
-#define LIMITED_LEAST (4ull << 20)
+#define BYTES_MAX (512ull << 20)
+#define LIMITED_MIN (4ull << 20)
 #define LIMITED_SHARE 64 /* of an address space that has a limit, for each set of tables */
 #define FILE_DUE_BYTES (512u << 10)
 #define COPY_NAPS 4000     /* of 50 us and more */
@@ -133,9 +133,9 @@ static uint64_t reservation(void)
 {
     uint64_t limit = limit_of(RLIMIT_AS);
     if (limit == UINT64_MAX)
-        return MOST_BYTES;
-    uint64_t share = MIN(limit / LIMITED_SHARE, MOST_BYTES) & ~(uint64_t)(OS_PAGE - 1);
-    return MAX(share, LIMITED_LEAST);
+        return BYTES_MAX;
+    uint64_t share = MIN(limit / LIMITED_SHARE, BYTES_MAX) & ~(uint64_t)(OS_PAGE - 1);
+    return MAX(share, LIMITED_MIN);
 }
 
 /* The signal for a file beyond RLIMIT_FSIZE ends a program, so the file is made to fit. */
@@ -352,7 +352,7 @@ void segment_publish_options(void)
 /* A forked copy: everything of the parent's is forgotten, the counters go on. */
 static void start_anew(void)
 {
-    lock_renew(&segment_lock);
+    lock_postfork_child(&segment_lock);
     if (moving) {
         memset(&tables, 0, sizeof tables);
         memset(&retired, 0, sizeof retired);
@@ -380,7 +380,7 @@ static void start_anew(void)
     tables_destroy(&inherited);
 }
 
-void segment_renew(void)
+void segment_postfork_child(void)
 {
     if (canary)
         __atomic_store_n(&canary->process, (uint32_t)getpid(), __ATOMIC_RELAXED);
@@ -402,7 +402,7 @@ static COLD bool begin_copy(void)
     if (__atomic_compare_exchange_n(&canary->maker, &maker, self, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
         if (!canary->process) /* made past the fork handlers */
-            segment_renew();
+            segment_postfork_child();
         start_anew();
         __atomic_store_n(&canary->known, 1, __ATOMIC_RELEASE);
     }

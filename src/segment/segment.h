@@ -65,7 +65,7 @@ const struct md_header *segment_identity(void);
 /* Whether this is a forked copy that segment_check has not seen yet. */
 bool segment_forked(void);
 /* In a forked copy, by the fork handlers. */
-void segment_renew(void);
+void segment_postfork_child(void);
 /* Whether the caller is a child of vfork, which runs in its parent's memory for a while. */
 bool segment_is_guest(void);
 /* Bytes of the tables' reservation, from segment_header(). */

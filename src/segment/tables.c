@@ -14,7 +14,7 @@
 
 #define CYCLES 256  /* records kept: about 20 minutes of a cycle each 5 s */
 #define CLASSES 128 /* size classes */
-#define GROW_LEAST (16u << 10)
+#define GROW_MIN (16u << 10)
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = {
     [MD_SECTION_CYCLES] = sizeof(struct md_cycle),
@@ -127,7 +127,7 @@ bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count)
     uint64_t start = page_round(t->grown[id] * entry_size[id]);
     /* A quarter more each time keeps the number of calls logarithmic. */
     uint64_t want = MAX(count * entry_size[id], start + start / 4);
-    uint64_t step = MAX(GROW_LEAST, OS_PAGE);
+    uint64_t step = MAX(GROW_MIN, OS_PAGE);
     uint64_t end = (want + step - 1) & ~(step - 1);
     uint64_t most = page_round(t->capacity[id] * entry_size[id]);
     end = MIN(end, most);

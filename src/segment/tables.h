@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Bytes of the smallest set in which each section has room: they begin at pages, of any size. */
-#define TABLES_LEAST MAX(256u << 10, 16 * OS_PAGE)
+#define TABLES_MIN MAX(256u << 10, 16 * OS_PAGE)
 
 struct tables {
     struct md_header *header; /* NULL: none */
@@ -29,7 +29,7 @@ struct tables {
     bool file;
 };
 
-/* A reservation of `size` bytes, at least TABLES_LEAST, in private memory, which costs nothing
+/* A reservation of `size` bytes, at least TABLES_MIN, in private memory, which costs nothing
  * until it grows. */
 bool tables_create_private(struct tables *t, size_t size);
 /* The same on a file, which is truncated to `size`; the descriptor is not needed afterwards. */

@@ -107,7 +107,7 @@ const ElfW(Phdr) * loaded_headers(const struct loaded *object, unsigned *count)
     /* The first page is mapped and can be read, or it is not how objects are laid out. */
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_phentsize != sizeof(ElfW(Phdr)) ||
-        header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > OS_PAGE_LEAST)
+        header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) > OS_PAGE_MIN)
         return NULL;
     /* They are the object's if they lead to its dynamic section, which need not lie between its
      * start and end. */

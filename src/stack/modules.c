@@ -213,7 +213,7 @@ void modules_release(void)
 
 void modules_inherit(const struct md_module *parent, uint64_t readable)
 {
-    lock_renew(&modules_lock);
+    lock_postfork_child(&modules_lock);
     known_count = (unsigned)MIN(known_count, readable);
     if (!segment_grow(MD_SECTION_MODULES, known_count))
         known_count = 0;

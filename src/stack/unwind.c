@@ -14,7 +14,7 @@
 
 extern void *__libc_stack_end;
 
-#define LEAST_PC OS_PAGE_LEAST /* no code lies in the first page */
+#define PC_MIN OS_PAGE_MIN /* no code lies in the first page */
 
 uintptr_t own_text_start, own_text_end;
 static bool ready;
@@ -77,11 +77,11 @@ static NO_SANITIZE NOINLINE int walk_frames(void **pcs, int most)
     if (last > end || end - last > (1ull << 32))
         end = (uintptr_t)__libc_stack_end;
     while (n < most && fp > last && (fp & 7) == 0 && fp + 16 <= end && end - fp < (1ull << 32)) {
-        if ((fp + 8) / OS_PAGE_LEAST != (last + 8) / OS_PAGE_LEAST &&
+        if ((fp + 8) / OS_PAGE_MIN != (last + 8) / OS_PAGE_MIN &&
             !(os_can_read(fp) && os_can_read(fp + 8)))
             break;
         pc = machine_code_address(((uintptr_t *)fp)[1]);
-        if (pc < LEAST_PC)
+        if (pc < PC_MIN)
             break;
         pcs[n++] = (void *)pc;
         last = fp;

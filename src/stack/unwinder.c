@@ -83,8 +83,8 @@ void unwinder_enter(void)
 {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     memset(&walk, 0, sizeof walk);
-    walk.pages[0] = here / OS_PAGE_LEAST;
-    walk.pages[1] = (here - 1024) / OS_PAGE_LEAST;
+    walk.pages[0] = here / OS_PAGE_MIN;
+    walk.pages[1] = (here - 1024) / OS_PAGE_MIN;
     walk.next = 2;
     walk.on = true;
 }
@@ -96,7 +96,7 @@ void unwinder_leave(void)
 
 static bool is_there(uintptr_t address)
 {
-    uintptr_t page = address / OS_PAGE_LEAST;
+    uintptr_t page = address / OS_PAGE_MIN;
     for (size_t i = 0; i < ARRAY_LENGTH(walk.pages); i++)
         if (page == walk.pages[i] && page)
             return true;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Stacks with leaks at most that are folded. */
-#define FOLDED_MOST 500000u
+#define FOLDED_MAX 500000u
 
 static const struct leak_sum nothing = {.oldest_ds = UINT32_MAX};
 
@@ -42,7 +42,7 @@ struct calibration {
 };
 
 struct calibrations {
-    struct calibration sizes[LEAKS_UNSAMPLED_MOST];
+    struct calibration sizes[LEAKS_UNSAMPLED_MAX];
     size_t count;
 };
 
@@ -64,7 +64,7 @@ static void calibrate(struct leaks *l, struct calibrations *c, const struct snap
 {
     uint64_t objects = 0, bytes = 0;
     c->count = 0;
-    for (size_t i = 0; i < snap->unsampled_count && c->count < LEAKS_UNSAMPLED_MOST - 1; i++) {
+    for (size_t i = 0; i < snap->unsampled_count && c->count < LEAKS_UNSAMPLED_MAX - 1; i++) {
         const struct md_unsampled *u = &snap->unsampled[i];
         if (u->cycle != l->cycle.number || !u->objects)
             continue;
@@ -277,7 +277,7 @@ static bool stack_key(struct leaks *l, const struct leak *leak, uint64_t *a, uin
     bool recursive;
     *a = leak->stack;
     *b = 0;
-    if (l->leak_count > FOLDED_MOST)
+    if (l->leak_count > FOLDED_MAX)
         return true;
     const uint32_t *frames = leak_stacks_fold(&l->stacks, leak->stack, &count, &recursive);
     if (!frames)

@@ -57,7 +57,7 @@ struct leaks_unsampled {
     uint64_t size; /* usable bytes of each; 0: not known, or they differ */
     uint64_t objects, bytes;
 };
-#define LEAKS_UNSAMPLED_MOST 128u
+#define LEAKS_UNSAMPLED_MAX 128u
 
 /* Whether a cycle tells which blocks nothing leads to: not if there are registers that it has not
  * seen, unless all blocks are reachable without them. */
@@ -71,8 +71,8 @@ struct leaks {
     struct leak_group *groups; /* by bytes; by stack direct ones first */
     size_t group_count;
     enum leaks_by by;
-    struct leak_sum total[LEAK_KINDS];                      /* of all groups */
-    struct leaks_unsampled unsampled[LEAKS_UNSAMPLED_MOST]; /* by bytes */
+    struct leak_sum total[LEAK_KINDS];                     /* of all groups */
+    struct leaks_unsampled unsampled[LEAKS_UNSAMPLED_MAX]; /* by bytes */
     size_t unsampled_count;
     bool counted;  /* by the last cycle; else there may be groups, and no groups says nothing */
     bool filtered; /* something was left out of the groups, so that they come to an estimate */

@@ -45,7 +45,7 @@ static bool take_lines(struct perf_map *map, size_t size)
 {
     size_t room = 0;
     const char *end = map->text + size;
-    for (const char *at = map->text, *next; at < end && map->line_count < PERF_MAP_LINES_MOST;
+    for (const char *at = map->text, *next; at < end && map->line_count < PERF_MAP_LINES_MAX;
          at = next) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         uint64_t start, bytes;
@@ -141,7 +141,7 @@ int perf_map_read(struct perf_map *map, int fd)
         return errno;
     if (!S_ISREG(st.st_mode))
         return EINVAL;
-    if ((uint64_t)st.st_size > PERF_MAP_BYTES_MOST)
+    if ((uint64_t)st.st_size > PERF_MAP_BYTES_MAX)
         return EFBIG;
     size_t size = (size_t)st.st_size, length = 0;
     map->text = malloc(size + 1);

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PERF_MAP_BYTES_MOST (UINT64_C(64) << 20)
-#define PERF_MAP_LINES_MOST (1u << 21) /* those behind are passed over */
+#define PERF_MAP_BYTES_MAX (UINT64_C(64) << 20)
+#define PERF_MAP_LINES_MAX (1u << 21) /* those behind are passed over */
 
 struct perf_map {
     char *text;
@@ -21,7 +21,7 @@ struct perf_map {
     size_t line_count, edge_count;
 };
 
-/* Reads a regular file.  0 or an errno value, EFBIG: over PERF_MAP_BYTES_MOST.  perf_map_fini may
+/* Reads a regular file.  0 or an errno value, EFBIG: over PERF_MAP_BYTES_MAX.  perf_map_fini may
  * follow either way, and is needed before another reading. */
 int perf_map_read(struct perf_map *map, int fd);
 void perf_map_fini(struct perf_map *map); /* a zeroed struct is an empty map */

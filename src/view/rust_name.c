@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NESTING_MOST 200 /* some 20 KiB of stack */
-#define STEPS_MOST 20000 /* paths and types, those that are referred back to each time */
-#define UNICODE_MOST 128 /* letters of an identifier that is not ASCII */
+#define NESTING_MAX 200 /* some 20 KiB of stack */
+#define STEPS_MAX 20000 /* paths and types, those that are referred back to each time */
+#define UNICODE_MAX 128 /* letters of an identifier that is not ASCII */
 
 /* ---- v0: letters and numbers ---- */
 
@@ -89,13 +89,13 @@ static uint32_t punycode_bias(uint32_t delta, uint32_t points, bool first)
 }
 
 /* RFC 3492, with "_" in place of "-".  The number of letters, 0: it is damaged or too long. */
-static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_MOST])
+static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_MAX])
 {
     size_t count = 0, at = name.length;
     while (at && name.bytes[at - 1] != '_')
         at--;
     for (size_t i = 0; at && i < at - 1; i++) {
-        if (count == UNICODE_MOST)
+        if (count == UNICODE_MAX)
             return 0;
         letters[count++] = (uint8_t)name.bytes[i];
     }
@@ -119,7 +119,7 @@ static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_M
                 return 0;
             weight *= 36 - t;
         }
-        if (count == UNICODE_MOST)
+        if (count == UNICODE_MAX)
             return 0;
         count++;
         bias = punycode_bias(i - before, (uint32_t)count, before == 0);
@@ -141,7 +141,7 @@ static void put_identifier(struct rust_walk *w, struct identifier name)
         rust_put_bytes(w, name.bytes, name.length);
         return;
     }
-    uint32_t letters[UNICODE_MOST];
+    uint32_t letters[UNICODE_MAX];
     size_t count = punycode_decode(name, letters);
     w->failed |= !count;
     for (size_t i = 0; i < count; i++)
@@ -157,7 +157,7 @@ static void show_constant(struct rust_walk *w);
 /* Around each path, type and constant.  False: too much, or it has failed before. */
 static bool enter(struct rust_walk *w)
 {
-    if (w->nesting == NESTING_MOST || ++w->steps > STEPS_MOST)
+    if (w->nesting == NESTING_MAX || ++w->steps > STEPS_MAX)
         w->failed = true;
     w->nesting += !w->failed;
     return !w->failed;
@@ -208,7 +208,7 @@ static void show_lifetime(struct rust_walk *w, uint64_t number)
 static uint64_t show_binder(struct rust_walk *w)
 {
     uint64_t count = take_optional(w, 'G');
-    if (count > STEPS_MOST) {
+    if (count > STEPS_MAX) {
         w->failed = true;
         return 0;
     }
@@ -550,7 +550,7 @@ char *rust_name(const char *mangled)
     if (!v0 && (strncmp(mangled, "_ZN", 3) != 0 || !strstr(mangled, "17h")))
         return NULL;
     const char *text = mangled + (v0 ? 2 : 3);
-    struct rust_walk w = {.text = text, .size = strlen(text), .out = malloc(RUST_NAME_MOST)};
+    struct rust_walk w = {.text = text, .size = strlen(text), .out = malloc(RUST_NAME_MAX)};
     if (!w.out)
         return NULL;
     if (v0)

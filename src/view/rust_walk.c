@@ -35,7 +35,7 @@ void rust_put_bytes(struct rust_walk *w, const char *bytes, size_t length)
 {
     if (w->silent || w->failed)
         return;
-    if (length >= RUST_NAME_MOST - w->length) {
+    if (length >= RUST_NAME_MAX - w->length) {
         w->failed = true;
         return;
     }

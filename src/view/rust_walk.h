@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RUST_NAME_MOST 16384
+#define RUST_NAME_MAX 16384
 
 /* A walk over a name.  Once it has failed it does nothing. */
 struct rust_walk {
@@ -26,7 +26,7 @@ bool rust_is_digit(char c);
 /* A length: no more than there is, or the walk has failed. */
 uint64_t rust_take_decimal(struct rust_walk *w);
 
-/* Text of the name; more than RUST_NAME_MOST fails. */
+/* Text of the name; more than RUST_NAME_MAX fails. */
 void rust_put(struct rust_walk *w, const char *text);
 void rust_put_bytes(struct rust_walk *w, const char *bytes, size_t length);
 void rust_put_number(struct rust_walk *w, uint64_t number);

@@ -97,7 +97,7 @@ static struct span section_extent(const struct md_header *header, const struct s
     span.total = load_count(file->base, id);
     uint64_t want = span.total < span.capacity ? span.total : span.capacity;
     uint64_t room = 0;
-    if (section->entry_size == entry_sizes[id] && section->offset % OS_PAGE_LEAST == 0 &&
+    if (section->entry_size == entry_sizes[id] && section->offset % OS_PAGE_MIN == 0 &&
         section->offset >= sizeof *header && section->offset < file->size)
         room = data_bytes(file, section->offset) / section->entry_size;
     if (room > SECTION_BYTES_MAX / entry_sizes[id])

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_MOST (1u << 20)
+#define FILE_MAX (1u << 20)
 #define TYPE "leak:"
 
 /* Text between two stars, at `*at` or, if it may move, behind it. */
@@ -99,8 +99,8 @@ static int fail(char *error, int code, const char *path, const char *what)
 static ssize_t read_whole(int fd, char *text)
 {
     size_t length = 0;
-    while (length <= FILE_MOST) {
-        ssize_t n = read(fd, text + length, FILE_MOST + 1 - length);
+    while (length <= FILE_MAX) {
+        ssize_t n = read(fd, text + length, FILE_MAX + 1 - length);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -123,11 +123,11 @@ int suppressions_read(struct suppressions *s, const char *path, char *error)
     ssize_t length = 0;
     if (!result && !S_ISREG(st.st_mode))
         result = fail(error, EINVAL, path, "not a regular file");
-    else if (!result && !(s->text = malloc(FILE_MOST + 2)))
+    else if (!result && !(s->text = malloc(FILE_MAX + 2)))
         result = fail(error, ENOMEM, path, "no memory");
     else if (!result && (length = read_whole(fd, s->text)) < 0)
         result = fail(error, errno, path, strerrordesc_np(errno));
-    else if (!result && length > (ssize_t)FILE_MOST)
+    else if (!result && length > (ssize_t)FILE_MAX)
         result = fail(error, EFBIG, path, "more than 1 MiB is no list of suppressions");
     close(fd);
     if (result)

@@ -19,7 +19,7 @@
 
 /* In place of an object's number: in no module. */
 #define NO_OBJECT (PAIR_MAP_NONE - 1)
-#define JIT_NAME_MOST 500
+#define JIT_NAME_MAX 500
 
 /* A module's file: all mappings of one path and build ID, wherever they lie. */
 struct object {
@@ -235,7 +235,7 @@ static void resolve(struct symbolizer *s, struct object *o, uint64_t address, st
 
 static void resolve_outside(struct symbolizer *s, uint64_t address, struct entry *entry)
 {
-    char name[JIT_NAME_MOST + 1];
+    char name[JIT_NAME_MAX + 1];
     size_t length;
     const char *found = jit_code_find(s->jit, address, &length);
     plain_text(name, sizeof name, found, length);

@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MOST 512 /* threads */
+#define THREADS_MAX 512 /* threads */
 
 static long wait_ms, calls;
 static volatile bool over;
@@ -308,7 +308,7 @@ static const struct kind {
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
-static struct own owns[MOST];
+static struct own owns[THREADS_MAX];
 static size_t own_count;
 
 static void *make_calls(void *argument)
@@ -340,7 +340,7 @@ int main(int argc, char **argv)
     size_t threads = argc == 4 ? (size_t)atoi(argv[1]) : 0;
     pthread_t feeder;
     sigset_t set;
-    if (threads < 1 || threads * KINDS > MOST)
+    if (threads < 1 || threads * KINDS > THREADS_MAX)
         return 2;
     calls = atol(argv[2]);
     wait_ms = atol(argv[3]);

@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS_MOST 16
+#define THREADS_MAX 16
 #define SLOTS 4096
 #define KNOWN 50
 
@@ -45,7 +45,7 @@ struct node {
     uint64_t payload[5];
 };
 
-static struct node *in_globals[THREADS_MOST][SLOTS];
+static struct node *in_globals[THREADS_MAX][SLOTS];
 static volatile int stop;
 static int (*gc)(void);
 
@@ -186,8 +186,8 @@ static void *mover(void *arg)
 
 static void move(int threads, int cycles, int pause_us)
 {
-    pthread_t ids[THREADS_MOST];
-    static struct places places[THREADS_MOST];
+    pthread_t ids[THREADS_MAX];
+    static struct places places[THREADS_MAX];
     for (int i = 0; i < threads; i++) {
         places[i].pause_us = pause_us;
         places[i].random = 88172645463325252ull + (uint64_t)i * 7919;
@@ -644,7 +644,7 @@ int main(int argc, char **argv)
     lose_lists(KNOWN);
     clear_stack();
     if (strcmp(what, "move") == 0)
-        move(first < THREADS_MOST ? first : THREADS_MOST, second, argc > 4 ? atoi(argv[4]) : 0);
+        move(first < THREADS_MAX ? first : THREADS_MAX, second, argc > 4 ? atoi(argv[4]) : 0);
     else if (strcmp(what, "harm") == 0)
         harm(first);
     else if (strcmp(what, "gap") == 0)

@@ -19,7 +19,7 @@ import scenario as s
 PROGRAM, LSAN = s.PROGRAMS / 'leaktruth', s.PROGRAMS / 'leaktruth_lsan'
 PLUGIN = s.PROGRAMS / 'libplugin.so'
 UNREACHED, LEAK, INDIRECT = 2, 4, 8
-LEAST_CASES = 60
+CASES_MIN = 60
 
 
 def cases():
@@ -172,7 +172,7 @@ with s.Tap() as t:
     known = cases()
     wanted = sys.argv[1:] or list(known)
     if len(sys.argv) == 1:
-        t.ok(len(known) >= LEAST_CASES, f'{len(known)} programs')
+        t.ok(len(known) >= CASES_MIN, f'{len(known)} programs')
     engines = ['clone', 'stop']
     if 'truth' in (probe := by_engine('single', 'wp')).out and 'gcskip' not in probe.err:
         engines.append('wp')

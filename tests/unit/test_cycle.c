@@ -605,7 +605,7 @@ static void test_fork(void)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        gc_renew();
+        gc_postfork_child();
         struct md_cycle cycle;
         bool done = cycle_at_last(0, &cycle);
         _exit(done && cycle.threads == 1 && cycle.heap_start_bytes == th_in_use_bytes() ? 0 : 1);

@@ -106,7 +106,7 @@ int main(void)
     in_copy(NULL);
     ok(dontfork_any(), "more are missing than there is room for");
     madvise(last, inner, MADV_DOFORK);
-    dontfork_renew();
+    dontfork_postfork_child();
     ok(!dontfork_any(), "without lists nothing is missing");
     in_copy(NULL);
     ok(dontfork_any(), "and they are made anew");

@@ -15,9 +15,9 @@ static enum md_engine choose(uint64_t bytes)
 
 static void test_guesses(void)
 {
-    engine_renew();
+    engine_postfork_child();
     is(choose(13 * MB), MD_ENGINE_CLONE, "a small process: clone");
-    is(choose(ENGINE_LEAST_TRACKED - 1), MD_ENGINE_CLONE, "up to the bound");
+    is(choose(ENGINE_MIN_TRACKED - 1), MD_ENGINE_CLONE, "up to the bound");
     is(choose(JVM), MD_ENGINE_WP, "a large one: wp");
     is(engine_choose(MD_ENGINE_CLONE, false, JVM), MD_ENGINE_CLONE, "unless another is asked for");
     is(engine_choose(MD_ENGINE_WP, false, MB), MD_ENGINE_WP, "in a small one too");
@@ -25,7 +25,7 @@ static void test_guesses(void)
 
 static void test_learning(void)
 {
-    engine_renew();
+    engine_postfork_child();
     for (int i = 0; i < 20; i++)
         engine_note(MD_ENGINE_WP, JVM, 160 * MS);
     is(choose(JVM), MD_ENGINE_CLONE, "where wp stops for 160 ms, clone, of which 80 are expected");
@@ -33,7 +33,7 @@ static void test_learning(void)
         engine_note(MD_ENGINE_CLONE, JVM, 200 * MS);
     is(choose(JVM), MD_ENGINE_WP, "until that has been seen to take 200");
     is(choose(JVM / 16), MD_ENGINE_WP, "which is told of each GB");
-    engine_renew();
+    engine_postfork_child();
     engine_note(MD_ENGINE_WP, JVM, 21 * MS);
     is(choose(JVM), MD_ENGINE_WP, "one long pause of a busy machine changes nothing");
     for (int i = 0; i < 20; i++)
@@ -51,7 +51,7 @@ static enum md_engine after(enum md_engine began, enum md_engine failed, uint64_
 
 static void test_failures(void)
 {
-    engine_renew();
+    engine_postfork_child();
     is(choose(JVM), MD_ENGINE_WP, "a large process");
     is(after(MD_ENGINE_WP, MD_ENGINE_WP, JVM, false), MD_ENGINE_CLONE,
        "where wp cannot be had: clone");
@@ -81,7 +81,7 @@ static void test_failures(void)
 /* A busy machine: wp is not done in time.  A clone's pause of 80 ms comes last. */
 static void test_patience(void)
 {
-    engine_renew();
+    engine_postfork_child();
     int clones = 0, skips = 0;
     for (int i = 0; i < ENGINE_PATIENCE - 1; i++) {
         clones += choose(JVM) != MD_ENGINE_WP;

@@ -277,7 +277,7 @@ static void test_copy(void)
 static int renew(void *argument)
 {
     (void)argument;
-    extents_renew();
+    extents_postfork_child();
     return !(extents_stable() && map_pages(1, 1) && extent_count == 1);
 }
 
@@ -294,7 +294,7 @@ static void *map_on(void *stop)
 /* 0: the table is whole; 1: it is not, and says so. */
 static int look_at_copy(void)
 {
-    extents_renew();
+    extents_postfork_child();
     if (extents_torn())
         return 1;
     for (unsigned i = 1; i < extent_count; i++)

@@ -143,7 +143,7 @@ static void test_need(void)
     headroom_note_copy(0, 0);
     need = headroom_need(2048 * MB, 0);
     ok(need.likely <= need.most, "never more than all");
-    headroom_renew();
+    headroom_postfork_child();
     headroom_note_copy(2048 * MB, 0);
     need = headroom_need(2048 * MB, 16 * MB);
     ok(need.likely < 16 * MB, "a forked copy has seen nothing of that");

@@ -44,7 +44,7 @@ static void test_all_sizes(void)
             for (int bits = 0; bits < 16; bits++) {
                 struct layout_parts parts = {bits & 1, bits & 2, bits & 4, bits & 8};
                 struct layout layout = layout_make(rows, cols, parts);
-                bool too_small = rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS;
+                bool too_small = rows < LAYOUT_MIN_ROWS || cols < LAYOUT_MIN_COLS;
                 small = small && layout.too_small == too_small;
                 if (too_small)
                     continue;
@@ -109,7 +109,7 @@ static void test_title(void)
                                         "every 1s"};
     bool whole = true, all = false, there = true;
     for (int paused = 0; paused < 2; paused++)
-        for (int cols = LAYOUT_LEAST_COLS; cols <= 120; cols++) {
+        for (int cols = LAYOUT_MIN_COLS; cols <= 120; cols++) {
             char row[121], *at = row;
             state.paused = paused;
             screen_resize(&screen, 12, cols);

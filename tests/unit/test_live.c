@@ -9,13 +9,13 @@
 
 #include <pthread.h>
 
-enum { MOST = 20000, ROUNDS = 1000000 };
+enum { BLOCKS_MAX = 20000, ROUNDS = 1000000 };
 
 /* What must be there; `n` entries in no order. */
 static struct expected {
     uint64_t addr, handle, weight;
     uint32_t bucket, born;
-} list[MOST];
+} list[BLOCKS_MAX];
 static unsigned n;
 
 /* Addresses as a heap has them: runs of neighbours, each in use once. */
@@ -23,7 +23,7 @@ static uint64_t address(unsigned i)
 {
     return UINT64_C(0x7f0000000000) + (uint64_t)(i % 100) * 16 + (uint64_t)(i / 100) * 0x40000;
 }
-static uint32_t free_addresses[MOST];
+static uint32_t free_addresses[BLOCKS_MAX];
 
 static bool gone(const struct md_sample *out, const struct expected *e)
 {
@@ -53,15 +53,15 @@ static void test_random(bool indexed)
     uint64_t old = 0;
     struct md_sample out;
     n = 0;
-    for (unsigned i = 0; i < MOST; i++)
+    for (unsigned i = 0; i < BLOCKS_MAX; i++)
         free_addresses[i] = i;
     for (unsigned round = 0; round < ROUNDS; round++) {
-        bool add = n == 0 || (n < MOST && draw(100) < (round / 50000 % 2 ? 40 : 60));
+        bool add = n == 0 || (n < BLOCKS_MAX && draw(100) < (round / 50000 % 2 ? 40 : 60));
         if (add) {
-            unsigned pick = (unsigned)draw(MOST - n), i = free_addresses[pick];
+            unsigned pick = (unsigned)draw(BLOCKS_MAX - n), i = free_addresses[pick];
             struct expected e = {address(i), 0, draw(UINT32_MAX), (uint32_t)draw(1000),
                                  round / 100};
-            free_addresses[pick] = free_addresses[MOST - n - 1];
+            free_addresses[pick] = free_addresses[BLOCKS_MAX - n - 1];
             e.handle = live_add_locked(e.addr, e.bucket, e.weight, e.born, indexed);
             wrong += !e.handle;
             list[n++] = e;
@@ -79,7 +79,7 @@ static void test_random(bool indexed)
             list[at] = list[--n];
             uint64_t i =
                 (e.addr - address(0)) / 0x40000 * 100 + (e.addr - address(0)) % 0x40000 / 16;
-            free_addresses[MOST - n - 1] = (uint32_t)i;
+            free_addresses[BLOCKS_MAX - n - 1] = (uint32_t)i;
         }
         if (round % 50000 == 0)
             wrong += !same_in_segment();
@@ -101,15 +101,15 @@ static void test_random(bool indexed)
  * freed since. */
 static void test_inherit(bool indexed)
 {
-    static struct md_sample parent[MOST + 1];
-    static bool taken[MOST + 1];
+    static struct md_sample parent[BLOCKS_MAX + 1];
+    static bool taken[BLOCKS_MAX + 1];
     uint64_t count = segment_header()->section[MD_SECTION_SAMPLES].count;
     struct md_sample *now = segment_table(MD_SECTION_SAMPLES), out;
     unsigned wrong = 0, kept = 0, harm = 0;
     memcpy(parent, now, count * sizeof *now);
     memset(now, 0, count * sizeof *now);
     segment_set_count(MD_SECTION_SAMPLES, 0);
-    live_renew();
+    live_postfork_child();
     if (indexed)
         wrong += live_remove_at_locked(list[0].addr, &out);
     for (uint32_t slot = 0; slot < count; slot++) {
@@ -153,7 +153,7 @@ static void test_inherit(bool indexed)
     is(wrong, 0, "the new ones are all there");
     n = 0;
     ok(same_in_segment(), "nothing is left over");
-    live_renew();
+    live_postfork_child();
     memset(now, 0, count * sizeof *now);
     segment_set_count(MD_SECTION_SAMPLES, 0);
 }

@@ -182,7 +182,7 @@ static void test_ranks(void)
 static int renew(void)
 {
     /* The parent held it; here nobody does. */
-    lock_renew(&lock);
+    lock_postfork_child(&lock);
     if (lock.word != 0 || !lock_try(&lock))
         return 1;
     lock_release(&lock);

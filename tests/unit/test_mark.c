@@ -175,8 +175,8 @@ static void *kill_helpers(void *unused)
 {
     while (__atomic_load_n(&killing, __ATOMIC_ACQUIRE)) {
         struct team *team = __atomic_load_n(&mark.team, __ATOMIC_ACQUIRE);
-        static int last[MARK_MOST];
-        for (unsigned i = 1; team && i < MARK_MOST; i++) {
+        static int last[MARK_MAX];
+        for (unsigned i = 1; team && i < MARK_MAX; i++) {
             int pid = __atomic_load_n(&team->task[i].pid, __ATOMIC_RELAXED);
             struct marker *helper = __atomic_load_n(&team->marker[i], __ATOMIC_ACQUIRE);
             if (pid && pid != last[i] && helper && marker_backlog(helper) > 20) {

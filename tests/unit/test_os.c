@@ -159,7 +159,7 @@ static void test_own(void)
     is(records(), at_start, "off the record");
     is(own_bytes(), before, "and no longer counted");
 
-    static char range[OS_PAGE_LEAST];
+    static char range[OS_PAGE_MIN];
     ok(own_note(range, sizeof range, 100) && on_record(range, sizeof range),
        "a range by other means goes on record");
     is(own_bytes() - before, 100, "it counts for what is said");

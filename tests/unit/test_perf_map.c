@@ -132,7 +132,7 @@ static void test_bounds(void)
 {
     int fd = memfd_create("map", MFD_CLOEXEC), ends[2];
     perf_map_fini(&map);
-    ok(ftruncate(fd, (off_t)PERF_MAP_BYTES_MOST + 1) == 0 && perf_map_read(&map, fd) == EFBIG,
+    ok(ftruncate(fd, (off_t)PERF_MAP_BYTES_MAX + 1) == 0 && perf_map_read(&map, fd) == EFBIG,
        "over 64 MiB is not read");
     close(fd);
     perf_map_fini(&map);
@@ -140,13 +140,13 @@ static void test_bounds(void)
     close(ends[0]);
     close(ends[1]);
     /* The shortest lines there can be, more than are taken. */
-    size_t size = 6 * (size_t)(PERF_MAP_LINES_MOST + 1000);
+    size_t size = 6 * (size_t)(PERF_MAP_LINES_MAX + 1000);
     char *text = malloc(size + 1);
     for (size_t i = 0; text && i < size; i += 6)
         memcpy(text + i, "1 9 a\n", 7);
     fd = text ? file_of(text, size) : -1;
     perf_map_fini(&map);
-    ok(perf_map_read(&map, fd) == 0 && map.line_count == PERF_MAP_LINES_MOST && names(9, "a"),
+    ok(perf_map_read(&map, fd) == 0 && map.line_count == PERF_MAP_LINES_MAX && names(9, "a"),
        "lines are bounded");
     close(fd);
     free(text);
@@ -191,7 +191,7 @@ static void test_owner(void)
                         dead = {root, 0, 77, getuid()};
     stranger.uid++;
     ok(strcmp(code_name(&place, address), JIT_CODE) == 0, "code without a map");
-    ok(strcmp(code_name(&place, OS_PAGE_LEAST), JIT_UNKNOWN) == 0, "where there is no code");
+    ok(strcmp(code_name(&place, OS_PAGE_MIN), JIT_UNKNOWN) == 0, "where there is no code");
     ok(strcmp(code_name(&dead, address), JIT_UNKNOWN) == 0, "of the dead nothing is known");
     uintptr_t here;
     void (*function)(void) = test_owner;

@@ -15,7 +15,7 @@
 #include <sys/statfs.h>
 #include <time.h>
 
-#define MOST ((uint64_t)1 << 20)
+#define BUDGET ((uint64_t)1 << 20)
 
 static char folder[] = "/dev/shm/test_place-XXXXXX";
 static struct md_header who;
@@ -39,7 +39,7 @@ static void test_open(void)
     struct stat st;
     char expected[400];
     set_dir(folder);
-    int fd = place_open(&place, &who, MOST);
+    int fd = place_open(&place, &who, BUDGET);
     if (!ok(fd >= 0 && strcmp(place.dir, folder) == 0, "a file in the folder that is given"))
         return;
     snprintf(expected, sizeof expected, "%s/%d-%llu.mdseg", folder, getpid(),
@@ -50,7 +50,7 @@ static void test_open(void)
        "empty, for this user alone");
     ok(fcntl(fd, F_GETFD) & FD_CLOEXEC, "not for children by exec");
     ok(!there(place.path) && there(place.temporary), "it does not have its name yet");
-    is(place.budget, (long long)MOST, "as large as wanted");
+    is(place.budget, (long long)BUDGET, "as large as wanted");
     is(place.exec_generation, 0, "the first image");
     memcpy(who.magic, MD_SEGMENT_MAGIC, 8);
     who.exec_generation = 4;
@@ -61,12 +61,12 @@ static void test_open(void)
     close(fd);
 
     /* As after exec: the same process meets its own file. */
-    fd = place_open(&place, &who, MOST);
+    fd = place_open(&place, &who, BUDGET);
     is(place.exec_generation, 5, "the next image counts on");
     ok(strcmp(place.path, expected) == 0, "under the same name");
     close(fd); /* a temporary file is left behind */
     strcpy(expected, place.temporary);
-    fd = place_open(&place, &who, MOST);
+    fd = place_open(&place, &who, BUDGET);
     ok(fd >= 0 && strcmp(place.temporary, expected) != 0,
        "what is left of an attempt is no obstacle");
     close(fd);
@@ -77,7 +77,7 @@ static void test_open(void)
     ok(write(fd, &who, sizeof who) == sizeof who, "a header of another process");
     who.pid--;
     close(fd);
-    fd = place_open(&place, &who, MOST);
+    fd = place_open(&place, &who, BUDGET);
     is(place.exec_generation, 0, "a file of another process tells nothing");
     close(fd);
     unlink(place.temporary);
@@ -136,7 +136,7 @@ static void test_planted(void)
             continue;
         }
         lstat(wanted, &before);
-        int fd = place_open(&place, &who, MOST);
+        int fd = place_open(&place, &who, BUDGET);
         bool published = fd >= 0 && place_publish(&place) == 0;
         ok(published && strcmp(place.dir, folder) == 0 && strcmp(place.path, wanted) != 0 &&
                strncmp(place.path, prefix, strlen(prefix)) == 0 && there(place.path),
@@ -158,7 +158,7 @@ static void test_patterns(void)
     mkdir(dir, 0700);
     snprintf(pattern, sizeof pattern, "%s/x-{pid}-%%e", folder);
     set_dir(pattern);
-    int fd = place_open(&place, &who, MOST);
+    int fd = place_open(&place, &who, BUDGET);
     ok(fd >= 0 && strcmp(place.dir, dir) == 0, "{pid} and %%e in the folder's name");
     close(fd);
     unlink(place.temporary);
@@ -177,7 +177,7 @@ static void test_unusable(void)
             continue;
         }
         set_dir(dirs[i]);
-        int fd = place_open(&place, &who, MOST);
+        int fd = place_open(&place, &who, BUDGET);
         ok(fd >= 0 && strcmp(place.dir, dirs[i]) != 0 && place.budget > 0, "dir=%s: another place",
            dirs[i]);
         close(fd);
@@ -193,8 +193,8 @@ static int no_place(void *argument)
     if (!private_tmpfs("/run", "size=64k") || !private_tmpfs("/dev/shm", "size=64k"))
         return CANNOT_MOUNT;
     set_dir("");
-    int fd = place_open(&place, &who, MOST);
-    bool good = fd >= 0 && !place.path[0] && !place.dir[0] && place.budget == MOST &&
+    int fd = place_open(&place, &who, BUDGET);
+    bool good = fd >= 0 && !place.path[0] && !place.dir[0] && place.budget == BUDGET &&
                 place_publish(&place) == 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC);
     place_clean(&place, 0); /* nowhere */
     return good ? 0 : 1;
@@ -210,7 +210,7 @@ static int usual_places(void *argument)
         return CANNOT_MOUNT;
     set_dir("");
     snprintf(dir, sizeof dir, "/dev/shm/memdebug-%u", geteuid());
-    if (place_open(&place, &who, MOST) < 0 || strcmp(place.dir, dir) != 0)
+    if (place_open(&place, &who, BUDGET) < 0 || strcmp(place.dir, dir) != 0)
         return 1;
     if (stat(dir, &st) != 0 || (st.st_mode & 07777) != 0700)
         return 2;
@@ -221,21 +221,21 @@ static int usual_places(void *argument)
         return 3;
     unlink(place.temporary);
     mkdir("/run/memdebug", 0700);
-    if (place_open(&place, &who, MOST) < 0 || strcmp(place.dir, "/run/memdebug") != 0)
+    if (place_open(&place, &who, BUDGET) < 0 || strcmp(place.dir, "/run/memdebug") != 0)
         return 4;
     unlink(place.temporary);
     rmdir("/run/memdebug");
     /* Others may write there: not ours. */
     chmod(dir, 0777);
-    if (place_open(&place, &who, MOST) < 0 || strcmp(place.dir, "/dev/shm") != 0)
+    if (place_open(&place, &who, BUDGET) < 0 || strcmp(place.dir, "/dev/shm") != 0)
         return 5;
     chmod(dir, 0700);
     if (chown(dir, geteuid() + 1, (gid_t)-1) == 0 &&
-        (place_open(&place, &who, MOST) < 0 || strcmp(place.dir, "/dev/shm") != 0))
+        (place_open(&place, &who, BUDGET) < 0 || strcmp(place.dir, "/dev/shm") != 0))
         return 6;
     rmdir(dir);
     mkdir("/dev/shm/trap", 0700);
-    if (symlink("/dev/shm/trap", dir) != 0 || place_open(&place, &who, MOST) < 0 ||
+    if (symlink("/dev/shm/trap", dir) != 0 || place_open(&place, &who, BUDGET) < 0 ||
         strcmp(place.dir, "/dev/shm") != 0)
         return 7;
     return 0;

@@ -486,7 +486,7 @@ static int sample_reused(void *unused)
     double alloc, inuse, bytes;
     (void)unused;
     prof_thread.gathering = true;
-    prof_renew();
+    prof_postfork_child();
     prof_alloc_at(reused, 4242);
     sums(4242, &alloc, &inuse, &bytes);
     return alloc > 0 && inuse == alloc ? 0 : 1;

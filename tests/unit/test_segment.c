@@ -42,7 +42,7 @@ static uint64_t inherited_size; /* of the parent's first bucket, 0: it had no ta
 static void on_fork(const struct tables *parent)
 {
     forks++;
-    lock_renew(&tables_lock);
+    lock_postfork_child(&tables_lock);
     inherited_size = 0;
     if (parent->header)
         inherited_size = ((const struct md_bucket *)parent->table[MD_SECTION_BUCKETS])->size;

@@ -166,7 +166,7 @@ int main(void)
     unsigned depth = make(1234, pcs);
     clear(MD_SECTION_STACKS);
     clear(MD_SECTION_BUCKETS);
-    table_renew();
+    table_postfork_child();
     is(stack_find_locked(pcs, depth, stack_hash(pcs, depth)), 0, "made anew the table is empty");
     is(stack_add_locked(pcs, depth, stack_hash(pcs, depth), 0, false), 1, "and begins at word 1");
     uint32_t bucket = 99;

@@ -102,7 +102,7 @@ static void test_file(void)
     struct tables t;
     struct stat st;
     uint64_t before = own_bytes();
-    size_t size = MAX(1u << 20, TABLES_LEAST);
+    size_t size = MAX(1u << 20, TABLES_MIN);
     int fd = memfd_create("test_tables", MFD_CLOEXEC);
     if (!ok(fd >= 0 && tables_create_file(&t, fd, size) && t.file, "on a file"))
         return;
@@ -173,7 +173,7 @@ static int full_tmpfs(void *argument)
 
 int main(void)
 {
-    test_private(TABLES_LEAST);
+    test_private(TABLES_MIN);
     test_private(4 << 20);
     test_private(512 << 20);
     test_file();

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define MOST 160u
+#define BLOCKS_MAX 160u
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -23,12 +23,12 @@ static uint64_t draw(uint64_t below)
     return random_state % below;
 }
 
-static char *blocks[MOST]; /* by address */
-static size_t sizes[MOST];
-static uint64_t handles[MOST];
+static char *blocks[BLOCKS_MAX]; /* by address */
+static size_t sizes[BLOCKS_MAX];
+static uint64_t handles[BLOCKS_MAX];
 static unsigned count;
-static bool reaches[MOST][MOST]; /* through any number of edges, itself by none */
-static bool alive[MOST];         /* reachable from the root */
+static bool reaches[BLOCKS_MAX][BLOCKS_MAX]; /* through any number of edges, itself by none */
+static bool alive[BLOCKS_MAX];               /* reachable from the root */
 
 static int by_address(const void *a, const void *b)
 {
@@ -146,7 +146,7 @@ static void test_random(unsigned rounds, const size_t *wanted, unsigned kinds, s
     unsigned wrong = 0, directs = 0, indirects = 0;
     struct unreached_result result;
     for (unsigned round = 0; round < rounds; round++) {
-        make_blocks(2 + (unsigned)draw(MOST - 2), wanted, kinds);
+        make_blocks(2 + (unsigned)draw(BLOCKS_MAX - 2), wanted, kinds);
         /* From forests to one tangle. */
         for (unsigned edges = (unsigned)draw(2 * count); edges; edges--)
             edge((unsigned)draw(count), (unsigned)draw(count));
@@ -244,16 +244,16 @@ static void test_counted(const size_t *wanted, unsigned kinds, const char *what)
 {
     static struct heap_index index;
     static struct mark mark;
-    static uintptr_t roots[MOST];
+    static uintptr_t roots[BLOCKS_MAX];
     struct unreached_result result;
-    bool before[MOST] = {false};
+    bool before[BLOCKS_MAX] = {false};
     unsigned wrong = 0, leaks = 0, unsampled = 0, kept = 0;
-    make_blocks(MOST, wanted, kinds);
+    make_blocks(BLOCKS_MAX, wanted, kinds);
     struct md_sample *table = segment_table(MD_SECTION_SAMPLES), out;
     for (unsigned i = 0; i < count; i++)
         if (i % 3)
             live_remove_locked(handles[i], &out);
-    unreached_renew();
+    unreached_postfork_child();
     for (unsigned cycle = 0; cycle < 40; cycle++) {
         struct unreached_class lost[OBJECT_CLASS_HUGE + 1] = {0},
                                                         leaked[OBJECT_CLASS_HUGE + 1] = {0};
@@ -317,7 +317,7 @@ static void test_counted(const size_t *wanted, unsigned kinds, const char *what)
     ok(wrong == 0 && leaks > 500 && unsampled > 300,
        "%s: %u leaks in 40 cycles, %u of them without a sample, %u wrong", what, leaks, unsampled,
        wrong);
-    unreached_renew();
+    unreached_postfork_child();
     ok(!unreached_had_before(), "a forked copy begins anew");
     free_blocks();
 }

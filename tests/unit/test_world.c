@@ -665,7 +665,7 @@ static void test_main_gone(void)
     pid_t pid = fork();
     if (pid == 0) {
         pthread_t thread;
-        gc_renew();
+        gc_postfork_child();
         pthread_create(&thread, NULL, last_thread, NULL);
         pthread_exit(NULL);
     }

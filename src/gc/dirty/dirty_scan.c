@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SLICES 64u
-#define SLICE_LEAST (UINT64_C(16) << 20)
+#define SLICE_MIN (UINT64_C(16) << 20)
 
 enum { IDLE, OFFERED, TAKEN, FOUND };
 
@@ -178,8 +178,8 @@ void dirty_scan_offer(struct dirty_scan *scan, const struct extent *heap, unsign
     scan->missed = (struct extent){0, 0};
     for (unsigned i = 0; i < count; i++)
         scan->total += heap[i].end - heap[i].start;
-    scan->slice = MAX(SLICE_LEAST, scan->total / SLICES) & ~UINT64_C(4095);
-    if (scan->total < DIRTY_SCAN_LEAST || !scan->helped)
+    scan->slice = MAX(SLICE_MIN, scan->total / SLICES) & ~UINT64_C(4095);
+    if (scan->total < DIRTY_SCAN_MIN || !scan->helped)
         return;
     __atomic_store_n(&scan->state, OFFERED, __ATOMIC_RELEASE);
     __atomic_add_fetch(scan->bell, 1, __ATOMIC_RELEASE);

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DIRTY_SCAN_LEAST (UINT64_C(128) << 20) /* below this heap one is as fast */
+#define DIRTY_SCAN_MIN (UINT64_C(128) << 20) /* below this heap one is as fast */
 #define DIRTY_SCAN_RUNS 65536u
 
 struct dirty_scan {

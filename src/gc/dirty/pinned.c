@@ -11,14 +11,14 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define MOST_RANGES 1024
+#define RANGES_MAX 1024
 /* Looking at more takes longer than rounds save (4 us each). */
-#define MOST_DESCRIPTORS 4096
-#define MOST_VECTORS 1024 /* the kernel's own limit */
+#define DESCRIPTORS_MAX 4096
+#define VECTORS_MAX 1024 /* the kernel's own limit */
 
 static struct range {
     uintptr_t start, end;
-} ranges[MOST_RANGES];
+} ranges[RANGES_MAX];
 static unsigned range_count;
 
 /* ---- for long ---- */
@@ -53,7 +53,7 @@ static void look_at_descriptors(bool *ring, bool *in_calls)
     bool direct = false;
     long fd = -1, dir = proc_self_open("fd", O_RDONLY | O_DIRECTORY);
     struct proc_numbers descriptors = {.fd = dir, .buf = buf, .size = sizeof buf};
-    while (dir >= 0 && !*ring && count <= MOST_DESCRIPTORS &&
+    while (dir >= 0 && !*ring && count <= DESCRIPTORS_MAX &&
            (fd = proc_next_number(&descriptors)) >= 0) {
         count++;
         *ring =
@@ -63,7 +63,7 @@ static void look_at_descriptors(bool *ring, bool *in_calls)
     if (dir >= 0)
         RAW3(SYS_close, dir, 0, 0);
     /* None at all: the main thread, whose table this is, may have ended. */
-    *in_calls = direct || dir < 0 || fd < -1 || count == 0 || count > MOST_DESCRIPTORS;
+    *in_calls = direct || dir < 0 || fd < -1 || count == 0 || count > DESCRIPTORS_MAX;
 }
 
 const char *pinned_look(bool *in_calls)
@@ -88,7 +88,7 @@ static bool add(uintptr_t start, uint64_t size)
 {
     if (size == 0)
         return true;
-    if (range_count == MOST_RANGES)
+    if (range_count == RANGES_MAX)
         return false;
     uintptr_t end = start + MIN(size, UINT64_C(1) << 31); /* no call reads more */
     ranges[range_count++] = (struct range){start & ~(uintptr_t)(OS_PAGE - 1),
@@ -98,7 +98,7 @@ static bool add(uintptr_t start, uint64_t size)
 
 static bool add_vector(uintptr_t at, uint64_t count)
 {
-    for (uint64_t i = 0; i < MIN(count, MOST_VECTORS); i++, at += sizeof(struct iovec)) {
+    for (uint64_t i = 0; i < MIN(count, VECTORS_MAX); i++, at += sizeof(struct iovec)) {
         struct iovec part = {NULL, 0};
         if (!blocked_read(at, &part, sizeof part) || !add((uintptr_t)part.iov_base, part.iov_len))
             return false;

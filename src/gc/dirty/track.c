@@ -87,7 +87,7 @@ const char *track_open(void)
     return refusal;
 }
 
-void track_renew(void)
+void track_postfork_child(void)
 {
     descriptor = -1;
     refusal = NULL;
@@ -121,7 +121,7 @@ static bool add(uintptr_t start, uintptr_t end)
 static void add_root(void *ctx, uintptr_t start, uintptr_t end)
 {
     (void)ctx;
-    if (end - start < TRACK_LEAST || track.count == TRACK_RANGES)
+    if (end - start < TRACK_MIN || track.count == TRACK_RANGES)
         return;
     /* Where it is registered not all of it is again: a mapping that takes a place in it just now
      * must not be taken for the one that was there (barren.h); pagemap_arm fails then.  The first

@@ -28,7 +28,7 @@ struct track {
 extern struct track track;
 
 /* Mappings smaller than this are looked at in the stop instead. */
-#define TRACK_LEAST ((uintptr_t)256 << 10)
+#define TRACK_MIN ((uintptr_t)256 << 10)
 
 /* Whether this process can do it: asked of the kernel once, in a task that may be killed for asking
  * (seccomp).  NULL, or why not. */
@@ -40,6 +40,6 @@ const char *track_arm(void);
  * (barren.h).  With the program running. */
 void track_disarm(void);
 /* When the tracer thread has ended, and in a forked copy. */
-void track_renew(void);
+void track_postfork_child(void);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define MOST_REST 64 /* cycles */
+#define REST_MAX 64 /* cycles */
 
 /* Pause = base + per_gb * private memory.  First guesses measured on Linux 6.18, a 2-CPU virtual
  * machine. */
@@ -57,7 +57,7 @@ enum md_engine engine_choose(enum md_engine only, bool at_exit, uint64_t private
         now[MD_ENGINE_CLONE].rest--;
         return MD_ENGINE_WP;
     }
-    if (private_bytes < ENGINE_LEAST_TRACKED)
+    if (private_bytes < ENGINE_MIN_TRACKED)
         return MD_ENGINE_CLONE;
     if (now[MD_ENGINE_WP].rest) {
         now[MD_ENGINE_WP].rest--;
@@ -85,7 +85,7 @@ void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_n
 {
     learn_guesses();
     now[engine].rested = now[engine].failed = 0;
-    if (private_bytes < ENGINE_LEAST_TRACKED)
+    if (private_bytes < ENGINE_MIN_TRACKED)
         return;
     uint64_t more = pause_ns > now[engine].base_ns ? pause_ns - now[engine].base_ns : 0;
     uint64_t seen = more * 1024 / (private_bytes >> 20);
@@ -96,12 +96,12 @@ void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_n
 void engine_note_failure(enum md_engine engine)
 {
     learn_guesses();
-    now[engine].rested = MIN(MAX(2 * now[engine].rested, 1u), MOST_REST);
+    now[engine].rested = MIN(MAX(2 * now[engine].rested, 1u), REST_MAX);
     now[engine].rest = now[engine].rested;
     now[engine].failed++;
 }
 
-void engine_renew(void)
+void engine_postfork_child(void)
 {
     memset(now, 0, sizeof now);
 }

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 /* Below this always the clone: all its cost is less than tracking's. */
-#define ENGINE_LEAST_TRACKED (UINT64_C(64) << 20)
+#define ENGINE_MIN_TRACKED (UINT64_C(64) << 20)
 
 /* The only one that may be taken; MD_ENGINE_NONE: each may.  `forced`: it has been asked for. Where
  * the program locks its memory (mlockall), tables that are mapped beside it would be locked and
@@ -38,6 +38,6 @@ enum md_engine engine_after(enum md_engine only, enum md_engine first, enum md_e
 void engine_note(enum md_engine engine, uint64_t private_bytes, uint64_t pause_ns);
 /* It could not be done that way: left alone for the next cycles, for more each time. */
 void engine_note_failure(enum md_engine engine);
-void engine_renew(void);
+void engine_postfork_child(void);
 
 #endif

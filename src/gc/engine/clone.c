@@ -25,7 +25,7 @@
 #define WATCH_NS 20000000
 /* A page costs 0.1 to 0.16 us, on a virtual machine; elsewhere it may be more, so it is learned. */
 #define PAGE_NS INT64_C(150)
-#define LEAST_PAGES 4096u
+#define PAGES_MIN 4096u
 /* Pages that turned out not to be readable, before the child takes it for an error of its own. */
 #define CHILD_FAULTS 65536
 
@@ -162,7 +162,7 @@ static const char *clone_in_stop(struct engine_cycle *cycle)
     if (pid > 0) {
         child = (int)pid;
         /* Of few pages most is what any clone costs, which the stop has time for. */
-        int64_t cost = (os_thread_cpu_ns() - cpu) / (int64_t)MAX(pages, LEAST_PAGES);
+        int64_t cost = (os_thread_cpu_ns() - cpu) / (int64_t)MAX(pages, PAGES_MIN);
         page_ns = MAX(cost, page_ns - page_ns / 8);
         return NULL;
     }
@@ -264,8 +264,8 @@ static void clone_postfork_child(void)
         shared = NULL;
     }
     child = 0;
-    dontfork_renew();
-    headroom_renew();
+    dontfork_postfork_child();
+    headroom_postfork_child();
 }
 
 const struct engine engine_clone = {

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MOST 65536u /* mappings: more than a process may have by default */
-#define MISSING_MOST 32u
+#define RANGES_MAX 65536u /* mappings: more than a process may have by default */
+#define MISSING_MAX 32u
 
 struct range {
     uintptr_t start, end;
@@ -18,21 +18,21 @@ struct range {
 /* Mappings, those side by side as one. */
 struct list {
     uint32_t count;
-    struct range ranges[MOST];
+    struct range ranges[RANGES_MAX];
 };
 static struct list *before, *after;
 static struct list *copied; /* shared with the child, which writes it */
 
 static struct {
     unsigned count;
-    struct range ranges[MISSING_MOST];
+    struct range ranges[MISSING_MAX];
 } missing;
 
 static void add(struct list *list, const struct proc_mapping *m)
 {
     if (list->count && list->ranges[list->count - 1].end == m->start)
         list->ranges[list->count - 1].end = m->end;
-    else if (list->count < MOST)
+    else if (list->count < RANGES_MAX)
         list->ranges[list->count++] = (struct range){m->start, m->end};
 }
 
@@ -88,7 +88,7 @@ static void find_missing(const struct list *wanted)
             next++;
         for (uint32_t k = next; at < end; k++) {
             struct range have = k < copied->count ? copied->ranges[k] : (struct range){end, end};
-            if (at < have.start && missing.count < MISSING_MOST)
+            if (at < have.start && missing.count < MISSING_MAX)
                 missing.ranges[missing.count++] = (struct range){at, MIN(end, have.start)};
             at = MAX(at, have.end);
         }
@@ -109,7 +109,7 @@ static bool line_says_so(const char *line, struct range *at)
     for (unsigned i = 0; i < missing.count; i++)
         if (missing.ranges[i].start < at->end && at->start < missing.ranges[i].end)
             return true;
-    return missing.count == MISSING_MOST; /* there may be more */
+    return missing.count == MISSING_MAX; /* there may be more */
 }
 
 bool dontfork_any(void)
@@ -143,7 +143,7 @@ bool dontfork_any(void)
     return found;
 }
 
-void dontfork_renew(void)
+void dontfork_postfork_child(void)
 {
     if (copied) { /* two processes would write to it */
         own_forget(copied, sizeof *copied);

@@ -22,6 +22,6 @@ void dontfork_after(void);
  * is there still, kept out of copies.  Reads smaps, but only if something is missing. */
 bool dontfork_any(void);
 /* In a forked copy that goes on by itself: the lists are the parent's. */
-void dontfork_renew(void);
+void dontfork_postfork_child(void);
 
 #endif

@@ -173,7 +173,7 @@ const char *headroom_for_copy(struct headroom_need need)
 /* Less room than this, of the limit or in all, is the end of a copy: more than a program can write
  * to until it is looked at again. */
 #define LEFT_SHARE 8
-#define LEFT_MOST (UINT64_C(64) << 20)
+#define LEFT_MAX (UINT64_C(64) << 20)
 
 const char *headroom_runs_out(void)
 {
@@ -181,8 +181,8 @@ const char *headroom_runs_out(void)
     if (!tightest.version)
         return NULL;
     uint64_t room = headroom_of(tightest.version, tightest.path, &limit);
-    return room < MIN(limit / LEFT_SHARE, LEFT_MOST) ? no_room(tightest.version, tightest.together)
-                                                     : NULL;
+    return room < MIN(limit / LEFT_SHARE, LEFT_MAX) ? no_room(tightest.version, tightest.together)
+                                                    : NULL;
 }
 
 bool headroom_is_limited(void)
@@ -213,7 +213,7 @@ void headroom_note_copy(uint64_t private_bytes, uint64_t written_bytes)
     seen = true;
 }
 
-void headroom_renew(void)
+void headroom_postfork_child(void)
 {
     seen = false;
 }

@@ -25,7 +25,7 @@ struct headroom_need headroom_need(uint64_t private_bytes, uint64_t heap_bytes);
  * for the first time. */
 void headroom_note_copy(uint64_t private_bytes, uint64_t written_bytes);
 /* In a forked copy: nothing has been seen. */
-void headroom_renew(void);
+void headroom_postfork_child(void);
 
 /* On the tracer thread.  NULL: that much more is no danger; else the reason. */
 const char *headroom_for_copy(struct headroom_need need);

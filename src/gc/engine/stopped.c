@@ -87,8 +87,8 @@ static void stopped_postfork_child(void)
 {
     if (!state)
         return;
-    task_renew(&state->task);
-    trace_renew(&state->trace);
+    task_postfork_child(&state->task);
+    trace_postfork_child(&state->trace);
 }
 
 const struct engine engine_stopped = {

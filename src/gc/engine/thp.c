@@ -38,7 +38,7 @@ static void collapse(void *ctx, uintptr_t start, uintptr_t end)
 
 void thp_collapse(void)
 {
-    if (refused || extents_bytes() < THP_LEAST_HEAP)
+    if (refused || extents_bytes() < THP_MIN_HEAP)
         return;
     failures = 0;
     deadline = os_now_ns() + THP_LIMIT_NS;

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Below this heap a clone is short as it is. */
-#define THP_LEAST_HEAP (UINT64_C(64) << 20)
+#define THP_MIN_HEAP (UINT64_C(64) << 20)
 
 /* A round takes this long at most; what is left waits for the next cycle.  On a busy machine each
  * range waits for a turn of every CPU. */

@@ -62,9 +62,9 @@ void trace_free(struct trace *trace)
     __atomic_store_n(&trace->going, false, __ATOMIC_SEQ_CST);
 }
 
-void trace_renew(struct trace *trace)
+void trace_postfork_child(struct trace *trace)
 {
-    mark_renew(&trace->mark);
+    mark_postfork_child(&trace->mark);
     if (trace->going)
         memset(trace, 0, sizeof *trace);
     else

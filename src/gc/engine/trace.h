@@ -49,7 +49,7 @@ const char *trace_frozen(struct trace *trace, struct trace_result *result,
 void trace_free(struct trace *trace);
 /* In a forked copy: frees what nobody uses here.  Where the fork has met the parent in the middle
  * of that, the rest stays, untouched. */
-void trace_renew(struct trace *trace);
+void trace_postfork_child(struct trace *trace);
 
 /* Called when marking is done, before the result is told; for what else wants to look at the
  * unreachable set.  NULL: nobody. */

@@ -28,7 +28,7 @@
 /* Marking in the stop is given up so long before the stop is called off. */
 #define REST_NS INT64_C(1000000)
 /* Written pages left before a stop, above which it is not tried. */
-#define MOST_DIRTY_BYTES (UINT64_C(16) << 20)
+#define DIRTY_BYTES_MAX (UINT64_C(16) << 20)
 
 enum { CLEAN = 1, FINISH, TELL };
 
@@ -401,7 +401,7 @@ static const char *clean_before_finish(struct engine_cycle *cycle, bool *needles
     if (reason)
         return reason;
     *needless = !any_candidate();
-    return state->round_bytes > MOST_DIRTY_BYTES && !*needless
+    return state->round_bytes > DIRTY_BYTES_MAX && !*needless
                ? "the program writes faster than it can be followed"
                : NULL;
 }
@@ -462,10 +462,10 @@ static void wp_postfork_child(void)
     if (!state)
         return;
     wp_forget();
-    task_renew(&state->marker);
-    task_renew(&state->finisher);
-    trace_renew(&state->trace);
-    track_renew();
+    task_postfork_child(&state->marker);
+    task_postfork_child(&state->finisher);
+    trace_postfork_child(&state->trace);
+    track_postfork_child();
 }
 
 static bool wp_available(void)

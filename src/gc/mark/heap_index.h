@@ -29,7 +29,7 @@
 #endif
 
 #define INDEX_REGION_SHIFT 30
-#define INDEX_REGIONS (1u << (OS_ADDRESS_BITS_MOST - INDEX_REGION_SHIFT))
+#define INDEX_REGIONS (1u << (OS_ADDRESS_BITS_MAX - INDEX_REGION_SHIFT))
 #define INDEX_PAGES_SHIFT (INDEX_REGION_SHIFT - 12)
 
 /* Entry of a page: class in the low 8 bits (0: no block), above them the pages back to where its

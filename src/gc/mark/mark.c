@@ -20,7 +20,7 @@ bool mark_init(struct mark *mark, struct heap_index *index, size_t range_limit)
     for (unsigned i = 0; i < extent_count; i++)
         heap += extents[i].end - extents[i].start;
     *mark = (struct mark){
-        .index = index, .helpers = MARK_MOST - 1, .markers = 1, .patience_ns = PATIENCE_NS};
+        .index = index, .helpers = MARK_MAX - 1, .markers = 1, .patience_ns = PATIENCE_NS};
     mark->code = mark_code_of_cpu();
     /* A page is queued once; one more may be in the hands of each marker. */
     for (mark->page_limit = 4096; mark->page_limit < heap / 4096 + 4096;)
@@ -46,9 +46,9 @@ bool mark_free(struct mark *mark)
     return true;
 }
 
-void mark_renew(struct mark *mark)
+void mark_postfork_child(struct mark *mark)
 {
-    team_renew(mark);
+    team_postfork_child(mark);
 }
 
 bool mark_reach(struct mark *mark, uintptr_t block)

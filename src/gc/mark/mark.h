@@ -26,7 +26,7 @@
 #define MARK_CHUNK 16384
 /* Blocks from this size on may be sparse: only pages with contents are looked at. */
 #define MARK_SPARSE_BYTES ((size_t)256 << 10)
-#define MARK_MOST 8u /* markers */
+#define MARK_MAX 8u /* markers */
 
 enum page_state {
     PAGE_QUEUED = 1, /* it waits in some marker's queue */
@@ -80,6 +80,6 @@ void mark_note_reached(struct mark *mark);
  * not been seen to end). */
 bool mark_free(struct mark *mark);
 /* In a forked copy, before mark_free: helpers are the parent's. */
-void mark_renew(struct mark *mark);
+void mark_postfork_child(struct mark *mark);
 
 #endif

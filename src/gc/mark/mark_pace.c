@@ -7,8 +7,8 @@
 #define OWN_NICE 5 /* of the first marker, at least: it yields to the program */
 /* And what it takes of its CPU at most where the program uses them all. */
 #define OWN_PERCENT 5
-#define PACE_NS 1000000     /* CPU time between looks */
-#define PACE_MOST 100000000 /* sleep at most */
+#define PACE_NS 1000000    /* CPU time between looks */
+#define PACE_MAX 100000000 /* sleep at most */
 /* Then it goes on at full speed: a cycle has to end within its limit, a minute at least. */
 #define PACE_LIMIT_NS INT64_C(40000000000)
 
@@ -74,7 +74,7 @@ void mark_pace(struct marker *marker)
         int64_t percent = (program - pace->program_ns) * 100 / MAX(now - pace->looked_ns, 1);
         int64_t due = used * 100 / fair_percent(percent);
         if (passed < due)
-            raw_sleep_ns(MIN(due - passed, PACE_MOST));
+            raw_sleep_ns(MIN(due - passed, PACE_MAX));
     }
     *pace = (struct mark_pace){raw_clock_ns(CLOCK_MONOTONIC), cpu, now, program};
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define HELP_BACKLOG 16u
-#define GIVE_LEAST 4u /* what is left to the giver at least */
+#define GIVE_MIN 4u /* what is left to the giver at least */
 #define LOOK_NS 200000
 #define ALIVE_NS 50000000 /* how often to see whether a helper has been killed */
 #define SPINS 64u
@@ -44,7 +44,7 @@ static unsigned runnable(void)
 static void post(struct team *team)
 {
     __atomic_fetch_add(&team->posted, 1, __ATOMIC_SEQ_CST);
-    raw_futex_wake(&team->posted, (int)MARK_MOST, FUTEX_PRIVATE_FLAG);
+    raw_futex_wake(&team->posted, (int)MARK_MAX, FUTEX_PRIVATE_FLAG);
 }
 
 /* Somebody has no work: gives some away if there is enough. */
@@ -53,7 +53,7 @@ static void give(struct marker *marker)
     struct team *team = marker->mark->team;
     size_t pages = marker->tail - marker->head;
     size_t ranges = marker->range_count;
-    if (pages + ranges < 2 * GIVE_LEAST && ranges < 2)
+    if (pages + ranges < 2 * GIVE_MIN && ranges < 2)
         return;
     for (unsigned i = 0; i < TEAM_PACKETS; i++) {
         struct team_packet *packet = &team->packet[i];
@@ -256,7 +256,7 @@ static bool make_team(struct mark *mark)
 
 bool team_start(struct mark *mark)
 {
-    unsigned wanted = MIN(mark->helpers, MARK_MOST - 1);
+    unsigned wanted = MIN(mark->helpers, MARK_MAX - 1);
     if (!mark->eager) {
         unsigned cpus = os_cpu_count(), busy = runnable();
         wanted = busy < cpus ? MIN(cpus - busy, wanted) : 0;
@@ -336,10 +336,10 @@ static bool has_ended(int pid)
     return false;
 }
 
-void team_renew(struct mark *mark)
+void team_postfork_child(struct mark *mark)
 {
-    for (unsigned i = 1; mark->team && i < MARK_MOST; i++)
-        task_renew(&mark->team->task[i]);
+    for (unsigned i = 1; mark->team && i < MARK_MAX; i++)
+        task_postfork_child(&mark->team->task[i]);
 }
 
 bool team_free(struct mark *mark)
@@ -347,12 +347,12 @@ bool team_free(struct mark *mark)
     struct team *team = mark->team;
     if (!team)
         return true;
-    for (unsigned i = 1; i < MARK_MOST; i++) {
+    for (unsigned i = 1; i < MARK_MAX; i++) {
         if (team->task[i].pid && !has_ended(team->task[i].pid))
             return false;
-        task_renew(&team->task[i]);
+        task_postfork_child(&team->task[i]);
     }
-    for (unsigned i = 1; i < MARK_MOST; i++) {
+    for (unsigned i = 1; i < MARK_MAX; i++) {
         marker_free(team->marker[i]);
         task_free(&team->task[i]);
     }

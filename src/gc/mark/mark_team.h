@@ -32,8 +32,8 @@ struct team {
     uint32_t posted;  /* futex: counts reasons to look again */
     bool quit;
     unsigned started;
-    struct task task[MARK_MOST];
-    struct marker *marker[MARK_MOST];
+    struct task task[MARK_MAX];
+    struct marker *marker[MARK_MAX];
     struct team_packet packet[TEAM_PACKETS];
 };
 
@@ -46,8 +46,8 @@ bool team_mark(struct marker *marker);
 bool team_take(struct marker *marker);
 /* Marker 0, at the end: the helpers are gone when it returns. */
 void team_end(struct mark *mark);
-/* As mark_free, and as mark_renew. */
+/* As mark_free, and as mark_postfork_child. */
 bool team_free(struct mark *mark);
-void team_renew(struct mark *mark);
+void team_postfork_child(struct mark *mark);
 
 #endif

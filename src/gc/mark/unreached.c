@@ -58,7 +58,7 @@ static void renew_samples(void)
         unmap(old, old_room);
 }
 
-void unreached_renew(void)
+void unreached_postfork_child(void)
 {
     renew_samples();
     unmap_lost(&lost_before);

@@ -58,6 +58,6 @@ bool unreached_had_before(void);
 void unreached_keep(void);
 void unreached_drop(void);
 /* In a forked copy: the room belongs to the parent. */
-void unreached_renew(void);
+void unreached_postfork_child(void);
 
 #endif

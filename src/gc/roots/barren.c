@@ -8,19 +8,19 @@
 
 #define CHUNK ((uintptr_t)2 << 20)
 #define CHUNK_PAGES (CHUNK / OS_PAGE)
-#define CHUNKS_MOST 32768u          /* 64 GB */
+#define CHUNKS_MAX 32768u           /* 64 GB */
 #define SLACK ((uintptr_t)64 << 30) /* of the window, on either side */
 
 /* Of a chunk, that it is worth while; of what was barren, that has been written to, that it is not.
  */
-#define KEEP_LEAST (CHUNK_PAGES / 2)
+#define KEEP_MIN (CHUNK_PAGES / 2)
 #define WRITTEN_DIVISOR 8
-#define REST_MOST 32 /* cycles */
+#define REST_MAX 32 /* cycles */
 /* Chunks tried in a cycle that have not been left armed before: so many, and an eighth of all. */
-#define TRY_LEAST 32u
+#define TRY_MIN 32u
 #define TRY_DIVISOR 8
 /* A shorter run of barren pages is looked at with its neighbours: less than asking twice. */
-#define RUN_LEAST 16u
+#define RUN_MIN 16u
 
 struct chunk {
     uintptr_t start;
@@ -72,7 +72,7 @@ static struct chunk *chunk_at(uintptr_t at)
 
 void barren_begin(void)
 {
-    size_t size = CHUNKS_MOST * sizeof *chunks;
+    size_t size = CHUNKS_MAX * sizeof *chunks;
     chunks = chunks ? chunks : own_map(size);
     other = other ? other : own_map(size);
     if (!chunks || !other)
@@ -91,7 +91,7 @@ void barren_range(uintptr_t start, uintptr_t end, bool known)
     for (uintptr_t at = start & ~(CHUNK - 1); at < end; at += CHUNK) {
         if (count && chunks[count - 1].start == at) /* the range before reaches in */
             continue;
-        if (count == CHUNKS_MOST)
+        if (count == CHUNKS_MAX)
             break;
         while (other_next < other_count && other[other_next].start < at)
             other_next++;
@@ -119,12 +119,12 @@ void barren_heap(uintptr_t lo, uintptr_t span)
 {
     bool within =
         lo >= window_lo && lo - window_lo <= window_span && span <= window_span - (lo - window_lo);
-    tries = TRY_LEAST + count / TRY_DIVISOR;
+    tries = TRY_MIN + count / TRY_DIVISOR;
     for (unsigned i = 0; i < count; i++) {
         struct chunk *chunk = &chunks[i];
         if (chunk->held &&
             barren_pages(chunk) < chunk->held - (unsigned)chunk->held / WRITTEN_DIVISOR)
-            chunk->rest = chunk->rested = (uint8_t)MIN(MAX(2 * chunk->rested, 1), REST_MOST);
+            chunk->rest = chunk->rested = (uint8_t)MIN(MAX(2 * chunk->rested, 1), REST_MAX);
         else if (chunk->held)
             chunk->rested /= 2;
         if (!within)
@@ -162,14 +162,14 @@ void barren_each_other(uintptr_t start, uintptr_t end,
                 barren_from = page;
             continue;
         }
-        if (barren >= RUN_LEAST) {
+        if (barren >= RUN_MIN) {
             if (run < barren_from)
                 fn(ctx, run, barren_from);
             run = page;
         }
         barren = 0;
     }
-    end = barren >= RUN_LEAST ? barren_from : end;
+    end = barren >= RUN_MIN ? barren_from : end;
     if (run < end)
         fn(ctx, run, end);
 }
@@ -186,7 +186,7 @@ void barren_found(uintptr_t page)
 static bool stays_armed(struct chunk *chunk)
 {
     unsigned pages = barren_pages(chunk);
-    bool stays = pages >= KEEP_LEAST && !chunk->rest && (chunk->held || tries);
+    bool stays = pages >= KEEP_MIN && !chunk->rest && (chunk->held || tries);
     if (stays && !chunk->held)
         tries--;
     chunk->held = stays ? (uint16_t)pages : 0;

@@ -12,7 +12,7 @@ static THREAD_LOCAL volatile struct {
 } waits;
 
 /* What is called in there takes less; the kernel's frame of a program's handler, more. */
-#define WAIT_MOST 1024u
+#define WAIT_MAX 1024u
 
 static struct frame_layout layout;
 
@@ -35,7 +35,7 @@ static uintptr_t waits_below(const struct world_thread *thread)
     uintptr_t here = (uintptr_t)&waits - (uintptr_t)__builtin_thread_pointer() + thread->pointer;
     uintptr_t above = fault_load((const uintptr_t *)here);
     uintptr_t wait = fault_load((const uintptr_t *)here + 1);
-    return wait - thread->sp < WAIT_MOST ? above : 0;
+    return wait - thread->sp < WAIT_MAX ? above : 0;
 }
 
 uintptr_t parked_point(const struct world_thread *thread)

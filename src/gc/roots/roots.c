@@ -283,8 +283,8 @@ static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
  * else): whatever lies across two words and may be a pointer. */
 static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t end)
 {
-    enum { MOST = 256 };
-    uintptr_t words[MOST + 7], lo = mark->index->lo, span = mark->index->span;
+    enum { WORDS_MAX = 256 };
+    uintptr_t words[WORDS_MAX + 7], lo = mark->index->lo, span = mark->index->span;
     unsigned count = 0;
     uintptr_t at = (start + 7) & ~(uintptr_t)7, word = 0;
     for (; at + 8 <= end; at += 8) {
@@ -299,7 +299,7 @@ static NOINLINE void mark_across(struct mark *mark, uintptr_t start, uintptr_t e
             count += words[count] - lo < span;
         }
         word = next;
-        if (count >= MOST) {
+        if (count >= WORDS_MAX) {
             mark_from(mark, (uintptr_t)words, (uintptr_t)(words + count));
             count = 0;
         }

@@ -22,6 +22,6 @@ extern bool restart_proved;
  * copy, or for waiting for it (seccomp.h). */
 bool restart_probe(void);
 /* In a forked copy: what is under way is the parent's. */
-void restart_probe_renew(void);
+void restart_probe_postfork_child(void);
 
 #endif

@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 #define ENDLESS_SECONDS 1000000
-#define MOST_NS                                                                                    \
-    INT64_C(10000000000) /* that a copy may take: beside 5 ms, what it waits for a CPU */
-#define SIGNAL_US 50     /* from one of a copy's signals to the next */
+#define NS_MAX INT64_C(10000000000) /* that a copy may take: beside 5 ms, what it waits for a CPU  \
+                                     */
+#define SIGNAL_US 50                /* from one of a copy's signals to the next */
 
 bool restart_proved;
 
@@ -200,7 +200,7 @@ static bool start_copy(void)
     if (copy == 0)
         copy_main(self);
     raw_sigmask(SIG_SETMASK, &before, NULL);
-    copy_end_ns = os_now_ns() + MOST_NS;
+    copy_end_ns = os_now_ns() + NS_MAX;
     return copy > 0;
 }
 
@@ -266,7 +266,7 @@ bool restart_probe(void)
     return true;
 }
 
-void restart_probe_renew(void)
+void restart_probe_postfork_child(void)
 {
     if (state != RUNNING)
         return;

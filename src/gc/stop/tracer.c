@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #define STACK_BYTES ((size_t)256 << 10)
-#define STACK_MOST ((size_t)64 << 20) /* the program's static TLS lies on it */
+#define STACK_MAX ((size_t)64 << 20) /* the program's static TLS lies on it */
 
 static bool started;
 static int tid;
@@ -82,7 +82,7 @@ static int create(void *memory, size_t size)
 static const char *start(void)
 {
     int error = EINVAL;
-    for (size_t size = STACK_BYTES; error == EINVAL && size <= STACK_MOST; size *= 2) {
+    for (size_t size = STACK_BYTES; error == EINVAL && size <= STACK_MAX; size *= 2) {
         if (stack && stack_size < size)
             stack = NULL; /* too small: it stays, it may be on a list of libc's */
         if (!stack)
@@ -138,7 +138,7 @@ void tracer_end(void)
     started = false;
 }
 
-void tracer_renew(void)
+void tracer_postfork_child(void)
 {
     /* The stack stays: after a raw clone libc still has its thread on a list. */
     stack = NULL;

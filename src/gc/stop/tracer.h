@@ -18,6 +18,6 @@ const void *tracer_stack(size_t *size);
 /* Ends the thread, if there is one, and returns when it is gone. */
 void tracer_end(void);
 /* In a forked copy: there is no such thread any more. */
-void tracer_renew(void);
+void tracer_postfork_child(void);
 
 #endif

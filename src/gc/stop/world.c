@@ -246,7 +246,7 @@ void world_close(void)
     blocked_close();
 }
 
-void world_renew(void)
+void world_postfork_child(void)
 {
     task_fd = -1; /* the table it was in belongs to the parent's tracer thread */
     blocked_close();

@@ -14,7 +14,7 @@
  * parking and the work in the stop may take, whatever has become of the tracer.  errno and all
  * registers of the parked thread are as before, and an interrupted system call goes on (restart.h).
  *
- * All functions but world_renew are called by the tracer thread only. */
+ * All functions but world_postfork_child are called by the tracer thread only. */
 #ifndef GC_STOP_WORLD_H
 #define GC_STOP_WORLD_H
 
@@ -76,7 +76,7 @@ bool world_unchanged(void);
  * nothing. */
 bool world_resume(void);
 /* In a forked copy: forgets the parent's stop. */
-void world_renew(void);
+void world_postfork_child(void);
 
 /* In this stop: an entry may be another's yet, whose handler is late. */
 static inline enum world_state world_state_of(const struct world_thread *thread)

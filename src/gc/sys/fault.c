@@ -21,7 +21,7 @@ static void on_fault(int number, void *info, void *context_pointer)
     ucontext_t *context = context_pointer;
     uintptr_t at = frame_pc(context);
     (void)number, (void)info;
-    if (__atomic_add_fetch(&fault_count, 1, __ATOMIC_RELAXED) <= FAULT_MOST)
+    if (__atomic_add_fetch(&fault_count, 1, __ATOMIC_RELAXED) <= FAULT_MAX)
         for (const struct entry *e = __start_fault_table; e < __stop_fault_table; e++)
             if ((uintptr_t)&e->from + (uintptr_t)(intptr_t)e->from == at) {
                 fault_leave(context, (uintptr_t)&e->to + (uintptr_t)(intptr_t)e->to);

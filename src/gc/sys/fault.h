@@ -33,7 +33,7 @@
 #endif
 
 /* Faults left out before it is taken for an error of ours.  About 2 us each. */
-#define FAULT_MOST 262144u
+#define FAULT_MAX 262144u
 
 /* Loads left out so far, by all tasks that mark. */
 extern volatile uint32_t fault_count; /* changes behind a load */

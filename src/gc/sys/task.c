@@ -165,7 +165,7 @@ void task_free(struct task *task)
     task->stack = NULL;
 }
 
-void task_renew(struct task *task)
+void task_postfork_child(struct task *task)
 {
     task->pid = 0;
 }

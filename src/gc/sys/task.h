@@ -52,7 +52,7 @@ bool task_elsewhere(const struct task *task, bool elsewhere);
 /* Gives its stack back; it must not run. */
 void task_free(struct task *task);
 /* In a forked copy: the task is the parent's. */
-void task_renew(struct task *task);
+void task_postfork_child(struct task *task);
 /* Ends the calling task at once, fn not having returned: its starter sees it as killed. */
 _Noreturn void task_exit(void);
 

@@ -17,7 +17,7 @@
 #define SHOWN 20
 #define WAIT_SECONDS 60
 
-#define CYCLES_MOST 4
+#define CYCLES_MAX 4
 
 /* Two cycles that tell of leaks; one if that finds nothing; some more if there are threads whose
  * registers are not seen, which may be so for a moment only.  False: said. */
@@ -26,7 +26,7 @@ static bool do_cycles(struct source *source, const struct options *options)
     char error[VIEW_ERROR_SIZE];
     struct md_cycle cycle;
     double seconds = options->interval_given ? options->view.interval_seconds : WAIT_SECONDS;
-    for (int i = 0, telling = 0; telling < 2 && i < CYCLES_MOST; i++) {
+    for (int i = 0, telling = 0; telling < 2 && i < CYCLES_MAX; i++) {
         if (ask_cycle(source, seconds, &cycle, error)) {
             cli_error("%s", error);
             return false;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOG_HISTORY = 8192, PROGRAMS_MOST = 4096 };
+enum { LOG_HISTORY = 8192, PROGRAMS_MAX = 4096 };
 
 void tracelog_init(struct tracelog *log)
 {
@@ -29,7 +29,7 @@ void tracelog_fini(struct tracelog *log)
 
 static struct log_program *add(struct tracelog *log, uint32_t pid, const char *name)
 {
-    if (log->count >= PROGRAMS_MOST)
+    if (log->count >= PROGRAMS_MAX)
         return NULL;
     if (log->count == log->capacity) {
         size_t capacity = log->capacity ? 2 * log->capacity : 4;

@@ -51,7 +51,7 @@ static void draw(struct fleet *fleet)
     int rows, cols;
     term_size(&rows, &cols);
     screen_resize(screen, rows, cols);
-    if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) {
+    if (rows < LAYOUT_MIN_ROWS || cols < LAYOUT_MIN_COLS) {
         panel_draw_too_small(screen);
         term_show(screen);
         return;

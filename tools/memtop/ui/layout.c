@@ -44,7 +44,7 @@ struct layout layout_make(int rows, int cols, struct layout_parts parts)
 {
     struct layout layout = {0};
     struct rect rest = {0, 0, rows, cols};
-    if (rows < LAYOUT_LEAST_ROWS || cols < LAYOUT_LEAST_COLS) {
+    if (rows < LAYOUT_MIN_ROWS || cols < LAYOUT_MIN_COLS) {
         layout.too_small = true;
         return layout;
     }

@@ -7,8 +7,8 @@
 
 #include "screen.h"
 
-#define LAYOUT_LEAST_ROWS 10
-#define LAYOUT_LEAST_COLS 40
+#define LAYOUT_MIN_ROWS 10
+#define LAYOUT_MIN_COLS 40
 
 struct layout_parts {
     bool sites;  /* there are call sites to show (not so for a trace log) */

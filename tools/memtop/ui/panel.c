@@ -286,7 +286,7 @@ void panel_draw_too_small(struct screen *screen)
 {
     screen_printf(screen, screen_all(screen), 0, 0, STYLE_BOLD,
                   "terminal too small: %dx%d, need %dx%d", screen->cols, screen->rows,
-                  LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
+                  LAYOUT_MIN_COLS, LAYOUT_MIN_ROWS);
 }
 
 /* A name and what it means, in as many rows as that has lines; returns the row below. */

@@ -64,7 +64,7 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
                         const struct view_state *state, const struct curve *curves, size_t count,
                         const struct kind *kind)
 {
-    enum { SCALE = 5, MOST = 5 };
+    enum { SCALE = 5, SERIES_MAX = 5 };
     int64_t end_ns = state->paused ? state->frozen_ns : model->now_ns;
     struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, kind->note) - 1};
     bool with_values = caption(screen, head, model->history, end_ns, curves, count, kind->units,
@@ -82,7 +82,7 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
         free(cells);
         return;
     }
-    struct chart_series series[MOST];
+    struct chart_series series[SERIES_MAX];
     double max = 0;
     for (size_t i = 0; i < count; i++) {
         double *out = values + i * points;
