@@ -146,15 +146,16 @@ static void add(const struct loaded *object, bool *changed)
     unsigned i = known_count;
     if (i >= MODULES || !segment_grow(MD_SECTION_MODULES, i + 1))
         return;
-    struct md_module *m = &table()[i];
+    /* Made in our own memory: whoever may write to the segment may do so meanwhile. */
+    struct md_module m = {.start = 0};
     struct known *k = &known[i];
-    memset(m, 0, sizeof *m);
     *k = (struct known){.object = *object};
     k->object.name = NULL;
-    read_headers(m, k, object);
-    name_module(m, object->name);
+    read_headers(&m, k, object);
+    name_module(&m, object->name);
     change(changed);
-    m->born = epoch;
+    m.born = epoch;
+    table()[i] = m;
     segment_set_count(MD_SECTION_MODULES, i + 1);
     __atomic_store_n(&known_count, i + 1, __ATOMIC_RELEASE);
 }
