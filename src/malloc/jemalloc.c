@@ -11,10 +11,10 @@ EXPORT __attribute__((weak)) const char *malloc_conf;
 static const char *const settings[] = {
     [JEMALLOC_UNWATCHED] = "dss:disabled,zero_realloc:free,prof:false",
     [JEMALLOC_SAMPLED] =
-        "dss:disabled,zero_realloc:free,prof:true,prof_active:true,prof_thread_active_init:true,"
-        "prof_final:false,prof_leak:false,prof_gdump:false,prof_accum:false,lg_prof_interval:-1,"
-        "prof_stats:false,prof_recent_alloc_max:0",
-    [JEMALLOC_TRACKED] = "dss:disabled,zero_realloc:free,prof:false" JEMALLOC_SIZES_OF_CLASSES,
+        ("dss:disabled,zero_realloc:free,prof:true,prof_active:true,prof_thread_active_init:true,"
+         "prof_final:false,prof_leak:false,prof_gdump:false,prof_accum:false,lg_prof_interval:-1,"
+         "prof_stats:false,prof_recent_alloc_max:0"),
+    [JEMALLOC_TRACKED] = ("dss:disabled,zero_realloc:free,prof:false" JEMALLOC_SIZES_OF_CLASSES),
 };
 
 void jemalloc_configure(enum jemalloc_use use)
