@@ -214,7 +214,7 @@ static void test_refused(void)
 #endif
 }
 
-static unsigned faults, looks;
+static volatile unsigned faults, looks;
 static bool looking;
 
 /* Two ranges that share an entry by turns, at page 2 and page 3 of nowhere. */
