@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 #define ENDLESS_SECONDS 1000000
-#define NS_MAX INT64_C(10000000000) /* that a copy may take: beside 5 ms, what it waits for a CPU  \
-                                     */
-#define SIGNAL_US 50                /* from one of a copy's signals to the next */
+/* That a copy may take: beside 5 ms, what it waits for a CPU. */
+#define NS_MAX INT64_C(10000000000)
+#define SIGNAL_US 50 /* from one of a copy's signals to the next */
 
 bool restart_proved;
 
