@@ -21,6 +21,10 @@ static void test_guesses(void)
     is(choose(JVM), MD_ENGINE_WP, "a large one: wp");
     is(engine_choose(MD_ENGINE_CLONE, false, JVM), MD_ENGINE_CLONE, "unless another is asked for");
     is(engine_choose(MD_ENGINE_WP, false, MB), MD_ENGINE_WP, "in a small one too");
+    is(engine_choose(MD_ENGINE_NONE, true, JVM), MD_ENGINE_CLONE, "at exit: clone");
+    is(engine_only(MD_ENGINE_NONE, false), MD_ENGINE_NONE, "each may be taken");
+    is(engine_only(MD_ENGINE_NONE, true), MD_ENGINE_CLONE, "clone alone where memory is locked");
+    is(engine_only(MD_ENGINE_WP, true), MD_ENGINE_WP, "unless another is asked for");
 }
 
 static void test_learning(void)

@@ -288,7 +288,7 @@ static void test_born_between(void)
     th_free(target);
 }
 
-static struct dirty_scan scout;
+static struct dirty_scan scan;
 static uint32_t bell, helping;
 
 /* As the tracer waits. */
@@ -296,7 +296,7 @@ static void *help(void *unused)
 {
     while (__atomic_load_n(&helping, __ATOMIC_ACQUIRE)) {
         uint32_t heard = __atomic_load_n(&bell, __ATOMIC_ACQUIRE);
-        dirty_scan_help(&scout, INT64_MAX);
+        dirty_scan_help(&scan, INT64_MAX);
         raw_futex_wait(&bell, heard, 1000000, 0);
     }
     return unused;
@@ -316,7 +316,7 @@ static void test_scout(void)
         tap_print("ok %d - two at once # SKIP %s", ++tap_count, reason);
         return;
     }
-    dirty_scan_prepare(&scout, &bell);
+    dirty_scan_prepare(&scan, &bell);
     helping = 1;
     pthread_create(&helper, NULL, help, NULL);
     for (unsigned i = 0; i < 3; i++)
@@ -332,7 +332,7 @@ static void test_scout(void)
          round < 20 || (round < 1000 && os_cpu_count() > 1 && !(helped && missed && called_off));
          rounds = ++round) {
         extents_pin();
-        scout.most = round % 4 >= 2 ? 3 : DIRTY_SCAN_RUNS;
+        scan.most = round % 4 >= 2 ? 3 : DIRTY_SCAN_RUNS;
         begin();
         for (unsigned i = 0; i < 3; i++)
             reach(large[i]);
@@ -341,30 +341,30 @@ static void test_scout(void)
             *blocks[i] = targets[i];
         struct remark remark;
         remark_begin(&remark, &mark);
-        dirty_scan_offer(&scout, extents, extent_count, round & 1);
-        dirty_scan_look(&scout, &remark);
+        dirty_scan_offer(&scan, extents, extent_count, round & 1);
+        dirty_scan_look(&scan, &remark);
         remark_end(&remark);
         mark_finish(&mark);
         unsigned reached = 0;
         for (unsigned i = 0; i < 64; i++)
             reached += !is_white(targets[i]);
-        bool all_told = remark.bytes == 64 * 4096 || (scout.missed.end && remark.bytes > 64 * 4096);
-        helped += scout.run_count > 0;
-        missed += scout.missed.end > 0;
+        bool all_told = remark.bytes == 64 * 4096 || (scan.missed.end && remark.bytes > 64 * 4096);
+        helped += scan.run_count > 0;
+        missed += scan.missed.end > 0;
         if (reached != 64 || !all_told || round == 0)
             ok(reached == 64 && all_told, "two at once find %u of 64 written pages (%lu bytes)",
                reached, remark.bytes);
-        scout.most = DIRTY_SCAN_RUNS;
-        dirty_scan_offer(&scout, extents, extent_count, true);
+        scan.most = DIRTY_SCAN_RUNS;
+        dirty_scan_offer(&scan, extents, extent_count, true);
         if (round % 3 == 0)
             usleep(100); /* the other is at work, perhaps */
-        bool begun = __atomic_load_n(&scout.taken, __ATOMIC_RELAXED) > 0;
-        dirty_scan_call_off(&scout);
-        begun |= scout.run_count || scout.missed.end;
+        bool begun = __atomic_load_n(&scan.taken, __ATOMIC_RELAXED) > 0;
+        dirty_scan_call_off(&scan);
+        begun |= scan.run_count || scan.missed.end;
         called_off += !begun;
         remark_begin(&remark, &mark);
-        dirty_scan_offer(&scout, extents, extent_count, false);
-        dirty_scan_look(&scout, &remark);
+        dirty_scan_offer(&scan, extents, extent_count, false);
+        dirty_scan_look(&scan, &remark);
         uint64_t left = round & 1 ? 0 : 64 * 4096;
         bool good = begun ? remark.bytes <= left : remark.bytes == left;
         if (!good || round < 2)

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-void (*trace_on_marked)(const struct heap_index *index);
-
 const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *block))
 {
     if (!heap_index_build(&trace->index, block_size))
@@ -19,8 +17,6 @@ const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *bl
 const char *trace_tell(struct trace *trace, struct trace_result *result)
 {
     heap_index_count_white(&trace->index, &result->unreachable_objects, &result->unreachable_bytes);
-    if (trace_on_marked)
-        trace_on_marked(&trace->index);
     result->objects = trace->index.objects;
     result->bytes = trace->index.bytes;
     result->markers = trace->mark.markers;

@@ -51,8 +51,4 @@ void trace_free(struct trace *trace);
  * of that, the rest stays, untouched. */
 void trace_postfork_child(struct trace *trace);
 
-/* Called when marking is done, before the result is told; for what else wants to look at the
- * unreachable set.  NULL: nobody. */
-extern void (*trace_on_marked)(const struct heap_index *index);
-
 #endif
