@@ -359,10 +359,66 @@ static int do_wait(void)
     return EXPECT(waitpid(pid, NULL, 0), pid);
 }
 
+#ifdef __x86_64__
+/* Calls that the program makes by code of its own, which none of libc's looks like. */
+
+static int error_of(long result)
+{
+    return result < 0 ? (int)-result : (int)result;
+}
+
+static int do_poll_by_register(void)
+{
+    long result;
+    __asm__ volatile("mov %[number], %%r15d\n\tmov %%r15d, %%eax\n\tsyscall"
+                     : "=&a"(result)
+                     : [number] "i"(SYS_poll), "D"(0), "S"(0), "d"(wait_ms)
+                     : "rcx", "r11", "r15", "memory");
+    return error_of(result);
+}
+
+/* The number is poll's, and another one stands in front of the call. */
+static int do_poll_by_choice(void)
+{
+    long result;
+    __asm__ volatile("mov %[number], %%ecx\n\tmov %[other], %%eax\n\ttest %%rdi, %%rdi\n\t"
+                     "cmove %%ecx, %%eax\n\tsyscall"
+                     : "=&a"(result)
+                     : [number] "i"(SYS_poll), [other] "i"(SYS_ppoll), "D"(0), "S"(0), "d"(wait_ms)
+                     : "rcx", "r11", "memory");
+    return error_of(result);
+}
+
+/* At the start of a page; the one in front of it cannot be read. */
+static int do_poll_at_page_start(void)
+{
+    static const unsigned char code[] = {0xb8, SYS_poll, 0, 0, 0, 0x0f, 0x05, 0xc3};
+    size_t page = (size_t)getpagesize();
+    unsigned char *pages =
+        mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long (*call)(void *fds, long count, long ms);
+    if (pages == MAP_FAILED)
+        return errno;
+    memcpy(pages + page, code, sizeof code);
+    mprotect(pages, page, PROT_NONE);
+    mprotect(pages + page, page, PROT_READ | PROT_EXEC);
+    void *start = pages + page;
+    memcpy(&call, &start, sizeof call);
+    int error = error_of(call(NULL, 0, wait_ms));
+    munmap(pages, 2 * page);
+    return error;
+}
+#endif
+
 static const struct {
     const char *name;
     int (*call)(void);
 } calls[] = {
+#ifdef __x86_64__
+    {"poll-by-register", do_poll_by_register},
+    {"poll-by-choice", do_poll_by_choice},
+    {"poll-at-page-start", do_poll_at_page_start},
+#endif
     {"nanosleep", do_nanosleep},
     {"clock_nanosleep", do_clock_nanosleep},
     {"usleep", do_usleep},

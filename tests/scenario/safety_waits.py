@@ -11,10 +11,11 @@ import scenario as s
 
 WAITS = s.PROGRAMS / 'waits'
 MS = 700
-# What waits for a time that begins anew with the call; and what the program calls by syscall().
+# What waits for a time that begins anew with the call; and what the program calls by syscall(), or by code of
+# its own that chooses a number.
 INTERRUPTED = {'epoll_wait', 'semtimedop', 'sigtimedwait', 'io_getevents', 'recv-timed', 'read-timed',
                'send-timed', 'accept-timed', 'connect-timed', 'epoll_pwait2-endless',
-               'io_getevents-endless'}
+               'io_getevents-endless', 'poll-by-choice'}
 # The kernel has written back what is left of their time; stops are not counted in.
 LATER = {'ppoll', 'select', 'pselect'}
 OWN_SIGNALS = ('epoll_wait-endless', 'epoll_pwait-endless', 'select-endless', 'ppoll', 'pause', 'sigsuspend',

@@ -207,6 +207,55 @@ static void test_fates(bool cancellable)
     }
 }
 
+static volatile bool met; /* it was in its call */
+static long nap_result;
+
+/* As the kernel leaves a thread whose sleep something without a handler has interrupted, until it
+ * runs again: in front of a call of restart_syscall(2).  What is left of the sleep is there until a
+ * handler returns. */
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    (void)number, (void)info;
+    if (regs[REG_RAX] != -EINTR)
+        return;
+    met = true;
+    regs[REG_RAX] = SYS_restart_syscall;
+    regs[REG_RIP] -= 2;
+    restart_call(context);
+}
+
+static void nap(void)
+{
+    struct timespec ts = {0, 300000000};
+    nap_result = nanosleep(&ts, NULL);
+}
+
+static void test_finish(void)
+{
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+    struct sitter sitter = {.call = nap};
+    sigfillset(&action.sa_mask);
+    sigaction(SIGUSR1, &action, NULL);
+    int64_t begin = 0, end = 0;
+    for (int tries = 0; tries < 100 && !met; tries++) { /* it may have woken before we look */
+        struct blocked_call call;
+        pthread_t thread;
+        begin = os_now_ns();
+        sitter.tid = 0;
+        pthread_create(&thread, NULL, sit, &sitter);
+        while (!__atomic_load_n(&sitter.tid, __ATOMIC_ACQUIRE))
+            usleep(100);
+        if (seated(sitter.tid, &call))
+            pthread_kill(thread, SIGUSR1);
+        pthread_join(thread, NULL);
+        end = os_now_ns();
+    }
+    ok(met && nap_result == 0 && end - begin >= 300000000,
+       "a sleep that the kernel was about to go on with goes on: %ld after %ld ms", nap_result,
+       (long)((end - begin) / 1000000));
+}
+
 static void *try(void *took)
 {
     int64_t begin = os_now_ns();
@@ -242,6 +291,7 @@ int main(void)
     sem_init(&never, 0, 0);
     test_fates(true);
     test_fates(false);
+    test_finish();
     semctl(semaphore, 0, IPC_RMID);
     msgctl(queue, IPC_RMID, NULL);
     return tap_done();

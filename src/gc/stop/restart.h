@@ -17,10 +17,15 @@
  * with a time-out.  They return EINTR, as after any handler (signal(7)).  gcstop=quiet does not
  * signal threads that sit in them (world.h).
  *
- * The call's number is read from the program's code in front of it, or from the stack.  What can be
- * read depends on the libc, and is tried at the start on the one that runs (restart_probe.h).  A
- * call of which it cannot be read returns EINTR, as signal(7) allows: so as long as it is not known
- * that all of libc's can, no thread is interrupted in a call before somebody has looked (world.h).
+ * The kernel keeps what is left of a call for one interruption at a time.  Where it is about to
+ * finish one by itself, as a SIGSTOP or a debugger has interrupted it, that is done here instead.
+ * Where such a thing meets a thread that is parked, the call returns EINTR: it sleeps for us then.
+ *
+ * The call's number is read from the program's code in front of it, from a register or from the
+ * stack.  What can be read depends on the libc, and is tried at the start on the one that runs
+ * (restart_probe.h).  A call of which it cannot be read returns EINTR, as signal(7) allows: so as
+ * long as it is not known that all of libc's can, no thread is interrupted in a call before
+ * somebody has looked (world.h).
  */
 #ifndef GC_STOP_RESTART_H
 #define GC_STOP_RESTART_H

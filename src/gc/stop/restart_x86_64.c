@@ -1,5 +1,6 @@
 #include "gc/stop/restart.h"
 
+#include "base/os.h"
 #include "gc/stop/restart_x86_64.h"
 #include "gc/sys/frame.h"
 #include "gc/sys/raw.h"
@@ -97,19 +98,54 @@ static bool is_stub(uintptr_t pc, uintptr_t sp, restart_read *read)
            caller == restart_stub.caller;
 }
 
+/* The code in front of `pc`; 0 where it cannot be read, as it may begin with its page. */
+static void read_code(uintptr_t pc, uint8_t *code, restart_read *read)
+{
+    size_t size = CODE;
+    memset(code, 0, CODE);
+    if (!read(pc - size, code, size)) {
+        size = MIN(pc % OS_PAGE, CODE);
+        if (!size || !read(pc - size, code + CODE - size, size))
+            memset(code, 0, CODE);
+    }
+}
+
+/* Whether `byte` is the prefix of an instruction that makes one of its registers an upper one: that
+ * of ModRM's `reg` (R) or of its `rm` (B). */
+enum rex { REX_B = 1, REX_R = 4 };
+static bool has_rex(uint8_t byte, enum rex bit)
+{
+    return (byte & 0xf0) == 0x40 && (byte & bit) != 0;
+}
+
+/* Of `mov %REG, %eax` in front of the call: what REG has, if it takes no argument and outlives the
+ * call. */
+static int number_in_register(const uint8_t *call, const greg_t *regs)
+{
+    static const int8_t kept[16] = {[3] = REG_RBX,  [5] = REG_RBP,  [12] = REG_R12,
+                                    [13] = REG_R13, [14] = REG_R14, [15] = REG_R15};
+    unsigned reg = (call[-1] >> 3 & 7u) + (has_rex(call[-3], REX_R) ? 8u : 0);
+    if (!regs || !kept[reg])
+        return -1;
+    uint32_t number = (uint32_t)regs[kept[reg]];
+    return number < 1u << 16 ? (int)number : -1;
+}
+
 /* The number of the call that returns to `pc`, from the code in front of it:
  *
  *     mov $N, %eax; syscall          with one or two instructions between, or none: glibc to 2.40
  *     mov N(%rsp), %rax; syscall     from 2.41 on, in a process of one thread, or one that cannot
  *                                    be cancelled
  *     syscall; ret                   from 2.41 on: all that can be cancelled, from one place
+ *     mov %REG, %eax; syscall        liburing: for who has the registers
  *
- * -1: not found. */
-static int number_of(uintptr_t pc, uintptr_t sp, restart_read *read)
+ * -1: not found, or it is one of two (cmov).  `regs` may be NULL. */
+static int number_of(uintptr_t pc, uintptr_t sp, const greg_t *regs, restart_read *read)
 {
     uint8_t code[CODE];
     const uint8_t *call = code + CODE - sizeof syscall_code;
-    if (!read(pc - CODE, code, CODE) || memcmp(call, syscall_code, sizeof syscall_code) != 0)
+    read_code(pc, code, read);
+    if (memcmp(call, syscall_code, sizeof syscall_code) != 0)
         return -1;
     if (memcmp(call - 5, load_code, sizeof load_code) == 0 && call[-1] < 0x80)
         return number_at(sp + call[-1], read);
@@ -117,15 +153,30 @@ static int number_of(uintptr_t pc, uintptr_t sp, restart_read *read)
         return restart_stub.calls > 1 && restart_stub.words
                    ? number_at(sp + 8 * (uintptr_t)__builtin_ctzll(restart_stub.words), read)
                    : -1;
+    if (call[-2] == 0x89 && (call[-1] & 0xc7) == 0xc0 && !has_rex(call[-3], REX_B))
+        return number_in_register(call, regs);
+    bool is_cmov = call[-3] == 0x0f && (call[-2] & 0xf0) == 0x40 && (call[-1] & 0xf8) == 0xc0;
+    if (is_cmov && !has_rex(call[-4], REX_R))
+        return -1;
     for (const uint8_t *at = call - 5; at >= code; at--)
         if (at[0] == 0xb8 && at[2] <= 1 && at[3] == 0 && at[4] == 0)
             return at[1] | at[2] << 8;
     return -1;
 }
 
-/* On the thread itself: its own stack, and the code that it has just run. */
+/* Asked with a call that does nothing. */
+static bool is_readable(uintptr_t at)
+{
+    const uint64_t *word = (const uint64_t *)(at & ~(sizeof *word - 1)); /* on one page */
+    return raw_sigmask(-1, word, NULL) != -EFAULT;
+}
+
+/* On the thread itself: its own stack, and the code that it has just run, or is about to.  What
+ * lies in front of that may be another page, with nothing to read. */
 static NO_SANITIZE bool read_own(uintptr_t at, void *to, size_t size)
 {
+    if (!is_readable(at) || !is_readable(at + size - 1))
+        return false;
     for (size_t i = 0; i < size; i++)
         ((volatile uint8_t *)to)[i] = ((const volatile uint8_t *)at)[i];
     return true;
@@ -146,14 +197,14 @@ static enum restart_seen learn_place(uintptr_t sp, const int numbers[2])
 enum restart_seen restart_learn(const ucontext_t *context, const int numbers[2])
 {
     uintptr_t pc = frame_pc(context), sp = frame_sp(context);
-    uint8_t code[sizeof syscall_code + 1];
+    uint8_t code[sizeof syscall_code + 1] = {0};
     read_own(pc - sizeof syscall_code, code, sizeof code);
     if (context->uc_mcontext.gregs[REG_RAX] != -EINTR ||
         memcmp(code, syscall_code, sizeof syscall_code) != 0)
         return RESTART_NO_CALL;
     if (is_stub(pc, sp, read_own))
         return learn_place(sp, numbers);
-    int found = number_of(pc, sp, read_own);
+    int found = number_of(pc, sp, context->uc_mcontext.gregs, read_own);
     if (found >= 0 || restart_stub.pc || code[sizeof syscall_code] != RET_CODE)
         return found == numbers[0] || found == numbers[1] ? RESTART_READ : RESTART_NOT_READ;
     restart_stub = (struct restart_stub){.pc = pc, .words = ~UINT64_C(0)};
@@ -226,7 +277,7 @@ enum restart_fate restart_fate(int number, const uint64_t *args, uintptr_t pc, u
         return RESTART_GOES_ON;
     if (how == LEAVE)
         return RESTART_ENDS;
-    return number_of(pc, sp, read) == number ? RESTART_GOES_ON : RESTART_UNREAD;
+    return number_of(pc, sp, NULL, read) == number ? RESTART_GOES_ON : RESTART_UNREAD;
 }
 
 /* Whether the program is about to get a signal of its own that would end the call.  One that it
@@ -250,32 +301,53 @@ static bool signal_waits(uint64_t mask)
     return false;
 }
 
+/* Finishes the call of which the kernel keeps the rest; what that returns. */
+static long finish(const uint64_t *mask)
+{
+    long result = gc_restart(mask);
+    /* Refused by a filter of the program's: as if it did not exist. */
+    return result == -ENOSYS || result == -EPERM || result == -EACCES ? -EINTR : result;
+}
+
+/* Whether the kernel has set the thread onto restart_syscall(2), since something without a handler
+ * has interrupted it (SIGSTOP and SIGCONT, a freezer, a debugger, what io_uring has to do there),
+ * and it has not come to make that call yet.  Our signal in between makes the kernel forget what it
+ * would finish, unless it is finished here. */
+static bool is_to_finish(const greg_t *regs, uintptr_t pc)
+{
+    uint8_t code[sizeof syscall_code];
+    return regs[REG_RAX] == SYS_restart_syscall && read_own(pc, code, 1) &&
+           code[0] == syscall_code[0] && read_own(pc + 1, code + 1, 1) &&
+           code[1] == syscall_code[1];
+}
+
 void restart_call(ucontext_t *context)
 {
     greg_t *regs = context->uc_mcontext.gregs;
+    const uint64_t *mask = (const uint64_t *)&context->uc_sigmask;
     uintptr_t pc = frame_pc(context);
     if (is_finishing(pc)) {
         if (pc < (uintptr_t)gc_restart_after || regs[REG_RAX] == -EINTR)
             jump_again(regs);
         return;
     }
+    if (is_to_finish(regs, pc)) {
+        regs[REG_RAX] = finish(mask);
+        regs[REG_RIP] += sizeof syscall_code;
+        return;
+    }
     if (regs[REG_RAX] != -EINTR)
         return;
-    int number = number_of(pc, frame_sp(context), read_own);
-    const uint64_t *mask = (const uint64_t *)&context->uc_sigmask;
+    int number = number_of(pc, frame_sp(context), regs, read_own);
     const uint64_t args[] = {(uint64_t)regs[REG_RDI], (uint64_t)regs[REG_RSI],
                              (uint64_t)regs[REG_RDX], (uint64_t)regs[REG_R10],
                              (uint64_t)regs[REG_R8],  (uint64_t)regs[REG_R9]};
     switch (how_to_go_on(number, args)) {
     case LEAVE:
         break;
-    case FINISH: {
-        long result = gc_restart(mask);
-        /* Refused by a filter of the program's: as if it did not exist. */
-        regs[REG_RAX] =
-            result == -ENOSYS || result == -EPERM || result == -EACCES ? -EINTR : result;
+    case FINISH:
+        regs[REG_RAX] = finish(mask);
         break;
-    }
     case SET_BACK:
         if (!signal_waits(*mask)) {
             regs[REG_RAX] = number;
