@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
@@ -43,6 +44,14 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     t.ok(re.search(r'\d+ cycles', done.stdout) and 'unreachable' in done.stdout, 'memtop tail charted it')
     kept = re.search(r'^everything is in (\S+)$', done.stdout, re.M)
     t.ok(kept and list(Path(kept[1]).glob('heap.*.pb.gz')), 'the profile is kept')
+
+    # The README's picture, of a few seconds.
+    picture = Path(temporary) / 'memtop.svg'
+    done = subprocess.run([s.ROOT / 'tools/demo/picture.py', '--seconds', '5', '--build', s.BUILD, '-o', picture],
+                          env=s.environment(preload=False), text=True, capture_output=True, timeout=200, check=False)
+    t.equal((done.returncode, done.stderr), (0, ''), 'a picture of memtop is made')
+    shown = ' '.join(''.join(element.itertext()) for element in ElementTree.parse(picture).iter())
+    t.ok('sessions' in shown and 'CALL SITE' in shown and 'quit' in shown, 'and shows it', shown)
 
     done = quickstart('--', '/usr/bin/python3', '-c', 'x = [str(i) for i in range(300000)]; print(len(x))')
     t.ok(done.returncode == 0 and '300000\n' in done.stdout and 'top call sites' in done.stdout,
