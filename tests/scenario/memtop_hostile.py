@@ -211,7 +211,7 @@ def crowd(t, whole):
             planted = Path(directory, '81-88.mdseg')
             planted.write_bytes(whole)
             os.chown(planted, 65534, 65534)
-            result = memtop('ps', env={'MEMDEBUG': f'dir={directory}'})
+            result = memtop('ps', '--all', env={'MEMDEBUG': f'dir={directory}'})
             line = next((line for line in result.out.splitlines() if line.split()[:1] == ['81']), '')
             t.ok('nobody' in line and "says it was user 0's" in line,
                  'a file of nobody that claims to be of root', result.out)
