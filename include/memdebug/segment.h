@@ -12,6 +12,11 @@
  *  - The writer never waits.  Where a record can be rewritten it carries `seq`, odd while it is
  *    being written; a reader that sees odd or a changed `seq` tries again, then skips the record.
  *  - A reader trusts nothing in here: every offset, count and string is checked before use.
+ *  - It grows at its ends.  A field is added behind the last one of the header (header_size) or of
+ * an entry (entry_size), a section behind the last one, and `version` grows by one.  A reader takes
+ *    of each what it knows, and passes over the rest; what an older writer had not is 0 to it.
+ *    Where more than that changes, `oldest_reader` does.  `control` stays where it is, and is
+ *    written to only by who knows the version.
  *  - All times ending in _ns are CLOCK_MONOTONIC of the writer's machine unless the name says
  *    `realtime`.
  */
@@ -25,7 +30,9 @@ extern "C" {
 #endif
 
 #define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
-#define MD_SEGMENT_VERSION 1u
+/* 2: md_cycle.unseen_threads */
+#define MD_SEGMENT_VERSION 2u
+#define MD_SEGMENT_OLDEST_READER 1u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
  * as its process has it mapped, a file has a write lock (F_OFD_GETLK): without one, it is dead. */
@@ -130,7 +137,7 @@ struct md_header {
     uint64_t gcpercent;       /* UINT64_MAX: off */
     uint64_t heap_goal_bytes; /* of the next cycle, 0: none */
     uint32_t trace_output;    /* enum md_trace_output: of the last trace line */
-    uint32_t reserved32;
+    uint32_t oldest_reader;   /* the oldest version whose readers can read this; 0: `version` */
     uint64_t reserved[12];
     char name[32];      /* executable's base name, blanks and commas as _ */
     char exe[512];      /* path */
@@ -194,12 +201,12 @@ struct md_cycle {
      * sampled or not.  With MD_CYCLE_FINAL all.  With MD_CYCLE_LEAKS only, else 0. */
     uint64_t leaked_objects;
     uint64_t leaked_bytes;
+    char reason[64]; /* of a skip, else empty */
     /* Of the threads: those that could not be, or were not, interrupted in a system call, so that
      * nobody knows what their registers point to.  With any, unreachable_* may be too high, and
      * MD_CYCLE_LEAKS is not set. */
     uint32_t unseen_threads;
     uint32_t reserved32;
-    char reason[64]; /* of a skip, else empty */
 };
 
 /* A mapped object file, live or gone. */

@@ -82,6 +82,7 @@ static void identify(void)
 {
     memcpy(identity.magic, MD_SEGMENT_MAGIC, 8);
     identity.version = MD_SEGMENT_VERSION;
+    identity.oldest_reader = MD_SEGMENT_OLDEST_READER;
     identity.header_size = sizeof identity;
     identity.pid = canary && canary->process ? canary->process : (uint32_t)getpid();
     identity.parent_pid = (uint32_t)getppid();

@@ -23,20 +23,24 @@
 /* A section as far as the mapping holds it. */
 struct span {
     const uint8_t *base;
+    size_t entry_size; /* of the writer */
     uint64_t count;    /* entries to read */
     uint64_t missing;  /* entries that should be there and are not */
     uint64_t capacity; /* as the header says: a ring's modulus */
     uint64_t total;    /* count as the header says */
 };
 
-static const uint32_t entry_sizes[MD_SECTION_COUNT] = {
-    [MD_SECTION_CYCLES] = sizeof(struct md_cycle),
+/* Bytes of an entry in version 1; newer ones only add to it. */
+static const uint32_t entry_size_min[MD_SECTION_COUNT] = {
+    [MD_SECTION_CYCLES] = offsetof(struct md_cycle, unseen_threads),
     [MD_SECTION_MODULES] = sizeof(struct md_module),
     [MD_SECTION_STACKS] = sizeof(uint64_t),
     [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
     [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
     [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
 };
+#define HEADER_SIZE_MIN (offsetof(struct md_header, control) + sizeof(struct md_control))
+#define ENTRY_SIZE_MAX 65536
 
 static int fail(char *error, int code, const char *what)
 {
@@ -53,6 +57,19 @@ static void copy_words(void *to, const void *from, size_t bytes)
     const uint64_t *f = from;
     for (size_t i = 0; i < bytes / sizeof *t; i++)
         t[i] = __atomic_load_n(&f[i], __ATOMIC_RELAXED);
+}
+
+/* An entry, or a header, of a writer whose own has `their_bytes`: what it has not is 0. */
+static void copy_known(void *to, size_t bytes, const void *from, size_t their_bytes)
+{
+    size_t known = their_bytes < bytes ? their_bytes : bytes;
+    copy_words(to, from, known);
+    memset((char *)to + known, 0, bytes - known);
+}
+
+static const void *entry_at(const struct span *span, uint64_t i)
+{
+    return span->base + i * span->entry_size;
 }
 
 static uint64_t load_count(const void *base, unsigned id)
@@ -97,11 +114,16 @@ static struct span section_extent(const struct md_header *header, const struct s
     span.total = load_count(file->base, id);
     uint64_t want = span.total < span.capacity ? span.total : span.capacity;
     uint64_t room = 0;
-    if (section->entry_size == entry_sizes[id] && section->offset % OS_PAGE_MIN == 0 &&
-        section->offset >= sizeof *header && section->offset < file->size)
-        room = data_bytes(file, section->offset) / section->entry_size;
-    if (room > SECTION_BYTES_MAX / entry_sizes[id])
-        room = SECTION_BYTES_MAX / entry_sizes[id];
+    size_t size = section->entry_size;
+    bool words = id == MD_SECTION_STACKS; /* they have no fields to grow by */
+    if (size >= entry_size_min[id] && size <= (words ? sizeof(uint64_t) : ENTRY_SIZE_MAX) &&
+        size % sizeof(uint64_t) == 0 && section->offset % OS_PAGE_MIN == 0 &&
+        section->offset >= header->header_size && section->offset < file->size) {
+        room = data_bytes(file, section->offset) / size;
+        if (room > SECTION_BYTES_MAX / size)
+            room = SECTION_BYTES_MAX / size;
+    }
+    span.entry_size = size;
     span.count = want < room ? want : room;
     span.missing = want - span.count;
     span.base = span.count ? (const uint8_t *)file->base + section->offset : NULL;
@@ -112,7 +134,7 @@ static struct span section_extent(const struct md_header *header, const struct s
 static struct span section_span(struct snapshot *snap, const struct segment_file *file, unsigned id)
 {
     struct span span = section_extent(&snap->header, file, id);
-    if (!readable(span.base, span.count * entry_sizes[id])) {
+    if (!readable(span.base, span.count * span.entry_size)) {
         span.missing += span.count;
         span.count = 0;
     }
@@ -128,20 +150,27 @@ static void tame_text(char *text, size_t size)
 static int take_header(struct snapshot *snap, const void *base, size_t size, char *error)
 {
     struct md_header *h = &snap->header;
-    if (!base || size < sizeof *h || (uintptr_t)base % sizeof(uint64_t))
+    if (!base || size < OS_PAGE_MIN || (uintptr_t)base % sizeof(uint64_t))
         return fail(error, EINVAL, "not a segment: too short");
-    if (!readable(base, sizeof *h))
+    if (!readable(base, OS_PAGE_MIN))
         return fail(error, EINVAL, "not a segment: it cannot be read");
-    copy_words(h, base, sizeof *h);
+    copy_words(h, base, HEADER_SIZE_MIN);
     if (memcmp(h->magic, MD_SEGMENT_MAGIC, sizeof h->magic) != 0)
         return fail(error, EINVAL, "not a segment: its first bytes are something else");
-    if (h->version != MD_SEGMENT_VERSION || h->header_size != sizeof *h) {
+    uint32_t oldest_reader = h->oldest_reader ? h->oldest_reader : h->version;
+    if (!h->version || (h->version > MD_SEGMENT_VERSION && oldest_reader > MD_SEGMENT_VERSION)) {
         if (error)
             snprintf(error, VIEW_ERROR_SIZE,
-                     "a segment of version %u, made by another memdebug; this one reads version %u",
+                     "a segment of version %u, made by another memdebug; this one reads 1 to %u",
                      h->version, MD_SEGMENT_VERSION);
         return EPROTO;
     }
+    uint32_t header_size = h->header_size;
+    if (header_size < HEADER_SIZE_MIN || header_size > OS_PAGE_MIN ||
+        header_size % sizeof(uint64_t))
+        return fail(error, EINVAL, "not a segment: its header has a size that none has");
+    copy_known(h, sizeof *h, base, header_size);
+    h->header_size = header_size;
     if (h->section_count > SECTIONS_MAX)
         h->section_count = SECTIONS_MAX;
     tame_text(h->name, sizeof h->name);
@@ -159,13 +188,14 @@ static int compare_cycles(const void *a, const void *b)
 }
 
 /* A seqlock read: the same even number before and after. */
-static bool read_cycle(struct md_cycle *out, const struct md_cycle *live)
+static bool read_cycle(struct md_cycle *out, const struct span *span, uint64_t slot)
 {
+    const struct md_cycle *live = entry_at(span, slot);
     for (unsigned try = 0; try < SEQ_TRIES; try++) {
         uint32_t seq = __atomic_load_n(&live->seq, __ATOMIC_ACQUIRE);
         if (seq & 1)
             continue;
-        copy_words(out, live, sizeof *out);
+        copy_known(out, sizeof *out, live, span->entry_size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&live->seq, __ATOMIC_RELAXED) != seq)
             continue;
@@ -186,10 +216,9 @@ static int take_cycles(struct snapshot *snap, const struct segment_file *file)
     snap->cycles = reallocarray(NULL, span.count, sizeof *snap->cycles);
     if (!snap->cycles)
         return ENOMEM;
-    const struct md_cycle *live = (const struct md_cycle *)(const void *)span.base;
     for (uint64_t slot = 0; slot < span.count; slot++) {
         struct md_cycle *c = &snap->cycles[snap->cycle_count];
-        if (!read_cycle(c, &live[slot])) {
+        if (!read_cycle(c, &span, slot)) {
             snap->torn++;
             continue;
         }
@@ -213,13 +242,13 @@ static int take_unsampled(struct snapshot *snap, const struct segment_file *file
     snap->unsampled = reallocarray(NULL, span.count, sizeof *snap->unsampled);
     if (!snap->unsampled)
         return ENOMEM;
-    const struct md_unsampled *live = (const struct md_unsampled *)(const void *)span.base;
     for (uint64_t i = 0; i < span.count; i++) {
+        const struct md_unsampled *live = entry_at(&span, i);
         struct md_unsampled *u = &snap->unsampled[snap->unsampled_count];
-        uint64_t cycle = __atomic_load_n(&live[i].cycle, __ATOMIC_ACQUIRE);
-        copy_words(u, &live[i], sizeof *u);
+        uint64_t cycle = __atomic_load_n(&live->cycle, __ATOMIC_ACQUIRE);
+        copy_known(u, sizeof *u, live, span.entry_size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (cycle && __atomic_load_n(&live[i].cycle, __ATOMIC_RELAXED) == cycle)
+        if (cycle && __atomic_load_n(&live->cycle, __ATOMIC_RELAXED) == cycle)
             snap->unsampled_count++;
     }
     return 0;
@@ -233,20 +262,20 @@ static int take_samples(struct snapshot *snap, const struct segment_file *file)
     snap->samples = reallocarray(NULL, span.count, sizeof *snap->samples);
     if (!snap->samples)
         return ENOMEM;
-    const struct md_sample *live = (const struct md_sample *)(const void *)span.base;
     for (uint64_t i = 0; i < span.count; i++) {
+        const struct md_sample *live = entry_at(&span, i);
         struct md_sample *s = &snap->samples[snap->sample_count];
         bool whole = false, free_slot = false;
         for (unsigned try = 0; try < SEQ_TRIES && !whole && !free_slot; try++) {
-            uint64_t addr = __atomic_load_n(&live[i].addr, __ATOMIC_ACQUIRE);
+            uint64_t addr = __atomic_load_n(&live->addr, __ATOMIC_ACQUIRE);
             if (!addr) {
                 free_slot = true;
                 break;
             }
-            copy_words(s, &live[i], sizeof *s);
+            copy_known(s, sizeof *s, live, span.entry_size);
             __atomic_thread_fence(__ATOMIC_ACQUIRE);
-            whole = s->addr == addr && __atomic_load_n(&live[i].addr, __ATOMIC_RELAXED) == addr &&
-                    __atomic_load_n(&live[i].generation, __ATOMIC_RELAXED) == s->generation;
+            whole = s->addr == addr && __atomic_load_n(&live->addr, __ATOMIC_RELAXED) == addr &&
+                    __atomic_load_n(&live->generation, __ATOMIC_RELAXED) == s->generation;
         }
         if (whole)
             snap->sample_count +=
@@ -267,13 +296,13 @@ static int take_buckets(struct snapshot *snap, const struct segment_file *file)
     snap->buckets = reallocarray(NULL, span.count, sizeof *snap->buckets);
     if (!snap->buckets)
         return ENOMEM;
-    const struct md_bucket *live = (const struct md_bucket *)(const void *)span.base;
     for (uint64_t i = 0; i < span.count; i++) {
+        const struct md_bucket *live = entry_at(&span, i);
         struct md_bucket *b = &snap->buckets[i];
-        if (__atomic_load_n(&live[i].kind, __ATOMIC_ACQUIRE) == MD_BUCKET_UNUSED)
+        if (__atomic_load_n(&live->kind, __ATOMIC_ACQUIRE) == MD_BUCKET_UNUSED)
             *b = (struct md_bucket){0};
         else
-            copy_words(b, &live[i], sizeof *b);
+            copy_known(b, sizeof *b, live, span.entry_size);
     }
     snap->bucket_count = span.count;
     return 0;
@@ -300,10 +329,9 @@ static int take_modules(struct snapshot *snap, const struct segment_file *file)
     snap->modules = reallocarray(NULL, span.count, sizeof *snap->modules);
     if (!snap->modules)
         return ENOMEM;
-    const struct md_module *live = (const struct md_module *)(const void *)span.base;
     for (uint64_t i = 0; i < span.count; i++) {
         struct md_module *m = &snap->modules[snap->module_count];
-        copy_words(m, &live[i], sizeof *m);
+        copy_known(m, sizeof *m, entry_at(&span, i), span.entry_size);
         if (m->start >= m->limit || m->build_id_size > sizeof m->build_id ||
             m->path_size >= sizeof m->path || memchr(m->path, 0, m->path_size)) {
             snap->torn++;
@@ -390,7 +418,7 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
 unsigned snapshot_of_profile(const void *base, size_t size)
 {
     const struct md_header *h = base;
-    if (!base || size < sizeof *h || !readable(base, sizeof *h) ||
+    if (!base || size < OS_PAGE_MIN || !readable(base, OS_PAGE_MIN) ||
         !__atomic_load_n(&h->counters.cycles, __ATOMIC_RELAXED))
         return SNAPSHOT_PROFILE;
     return SNAPSHOT_PROFILE | SNAPSHOT_LEAKS;

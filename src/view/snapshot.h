@@ -61,13 +61,21 @@ struct snapshot {
 };
 
 /* Copies what `what` (SNAPSHOT_*) names out of `size` bytes at `base`.  0, or an errno value
- * (EINVAL: not a segment, EPROTO: another version, ENOMEM) and one line in `error`. */
+ * (EINVAL: not a segment, EPROTO: a version that cannot be read, ENOMEM) and one line in `error`.
+ * Older versions are read, and newer ones whose oldest_reader allows it: what the writer did not
+ * know is 0 here, what this reader does not know is passed over. */
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error);
 /* The same of a file.  A hole in it is never touched, as reading one fills it with memory of the
  * tmpfs: the section ends there, and the rest of it counts as torn. */
 int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsigned what,
                   char *error);
 void snapshot_fini(struct snapshot *snap);
+
+/* Whether the writer's version has this section.  Where not, nothing is known of what it is for. */
+static inline bool snapshot_has(const struct snapshot *snap, enum md_section_id id)
+{
+    return id < snap->header.section_count;
+}
 
 /* What a heap profile needs: what leaks too, once a cycle has looked.  `base` as
  * above; what is no segment needs SNAPSHOT_PROFILE. */

@@ -1,5 +1,6 @@
 #include "support/tap.h"
 
+#include "base/compiler.h"
 #include "fake_segment.h"
 #include "view/pprof.h"
 #include "view/snapshot.h"
@@ -50,13 +51,105 @@ static void test_refused(void)
     struct snapshot snap;
     char error[VIEW_ERROR_SIZE];
     fake_full(&s);
-    s.header->version = 7;
+    s.header->version = 7; /* and oldest_reader is 0 */
     is(snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, error), EPROTO, "another version");
     ok(strstr(error, "version 7") != NULL, "says which: %s", error);
     s.header->magic[3] = 'x';
     is(snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, error), EINVAL, "no magic");
     is(snapshot_take(&snap, s.bytes, 100, SNAPSHOT_ALL, error), EINVAL, "too short");
     is(snapshot_take(&snap, NULL, 0, SNAPSHOT_ALL, NULL), EINVAL, "nothing at all");
+    free(s.bytes);
+}
+
+/* The same segment as another version writes it: each entry and the header with `more` bytes of
+ * 0xee behind what we know (or fewer, where it is negative: cycles alone), and a section more. */
+static void rewrite(struct fake_segment *to, const struct fake_segment *from, int more)
+{
+    *to = (struct fake_segment){.size = 4 * from->size + 4096};
+    to->bytes = calloc(1, to->size);
+    to->header = (struct md_header *)(void *)to->bytes;
+    *to->header = *from->header;
+    if (more > 0) {
+        to->header->header_size += (uint32_t)more;
+        memset(to->bytes + sizeof *to->header, 0xee, (size_t)more);
+        to->header->section[to->header->section_count++] =
+            (struct md_section){4096, 24, 0, 10, UINT64_MAX};
+    }
+    uint64_t at = 4096;
+    for (unsigned id = 0; id < MD_SECTION_COUNT; id++) {
+        struct md_section *t = &to->header->section[id];
+        const struct md_section *f = &from->header->section[id];
+        if (id != MD_SECTION_STACKS && (more > 0 || id == MD_SECTION_CYCLES))
+            t->entry_size += (uint32_t)more;
+        t->offset = at;
+        at += fake_pages(t->capacity * t->entry_size);
+        for (uint64_t i = 0; i < t->capacity; i++) {
+            uint8_t *entry = to->bytes + t->offset + i * t->entry_size;
+            memset(entry, 0xee, t->entry_size);
+            memcpy(entry, from->bytes + f->offset + i * f->entry_size,
+                   MIN(f->entry_size, t->entry_size));
+        }
+    }
+}
+
+static void check_same(const struct fake_segment *s, const char *what)
+{
+    struct snapshot snap;
+    char error[VIEW_ERROR_SIZE];
+    is(snapshot_take(&snap, s->bytes, s->size, SNAPSHOT_ALL | SNAPSHOT_LEAKS, error), 0, "%s: %s",
+       what, error);
+    ok(snap.torn == 0 && snap.cycle_count == 4 && snap.module_count == 3 &&
+           snap.bucket_count == 4 && snap.sample_count == 2,
+       "%s: all of it", what);
+    ok(snap.cycle_count == 4 && snap.cycles[2].start_ns == UINT64_C(5000000000) &&
+           !strcmp(snap.cycles[3].reason, "threads did not stop, 2 of 3") &&
+           snap.cycles[3].unseen_threads == 0,
+       "%s: its cycles' first and last fields", what);
+    ok(snap.bucket_count == 4 && snap.buckets[1].size == 4096 && snap.buckets[3].samples == 3,
+       "%s: its buckets", what);
+    snapshot_fini(&snap);
+}
+
+static void test_versions(void)
+{
+    struct fake_segment s, other;
+    struct snapshot snap;
+    char error[VIEW_ERROR_SIZE];
+    fake_full(&s);
+    rewrite(&other, &s, 40);
+    other.header->version = MD_SEGMENT_VERSION + 5;
+    other.header->oldest_reader = MD_SEGMENT_VERSION;
+    check_same(&other, "a newer version that only adds");
+    is(snapshot_take(&snap, other.bytes, other.size, 0, error), 0, "its header: %s", error);
+    is(snap.header.section[MD_SECTION_COUNT].count, 0, "a section of an unknown kind is not told");
+    snapshot_fini(&snap);
+    other.header->oldest_reader++;
+    is(snapshot_take(&snap, other.bytes, other.size, 0, error), EPROTO, "one that does more: %s",
+       error);
+    free(other.bytes);
+
+    rewrite(&other, &s, -8);
+    other.header->version = 1;
+    check_same(&other, "version 1");
+    other.header->section_count = MD_SECTION_UNSAMPLED;
+    check_same(&other, "one that has not all sections");
+    is(snapshot_take(&snap, other.bytes, other.size, SNAPSHOT_ALL, error), 0, "is read: %s", error);
+    ok(snapshot_has(&snap, MD_SECTION_SAMPLES) && !snapshot_has(&snap, MD_SECTION_UNSAMPLED),
+       "which is told");
+    snapshot_fini(&snap);
+    free(other.bytes);
+
+    rewrite(&other, &s, -16);
+    is(snapshot_take(&snap, other.bytes, other.size, SNAPSHOT_ALL, error), 0,
+       "entries that are too small: %s", error);
+    ok(snap.cycle_count == 0 && snap.torn == 4, "are left out, and counted");
+    snapshot_fini(&snap);
+    for (unsigned i = 0; i < 3; i++) {
+        other.header->header_size = (const uint32_t[]){sizeof *s.header - 8, 8192, 3571}[i];
+        is(snapshot_take(&snap, other.bytes, other.size, SNAPSHOT_ALL, error), EINVAL,
+           "a header of %u bytes: %s", other.header->header_size, error);
+    }
+    free(other.bytes);
     free(s.bytes);
 }
 
@@ -292,6 +385,7 @@ int main(void)
 {
     test_whole();
     test_refused();
+    test_versions();
     test_cut_short();
     test_hostile();
     test_live();

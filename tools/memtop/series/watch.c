@@ -122,6 +122,8 @@ static void update_model(struct watch *watch)
         model->objects_counted ? counters->alloc_objects : (uint64_t)watch->sites.alloc_objects,
         NAN, &bound);
     model->leaks_hint = watch->sites.leaks_known ? NULL
+                        : !snapshot_has(snapshot, MD_SECTION_UNSAMPLED)
+                            ? "an older memdebug has not counted leaks: memtop leaks estimates them"
                         : !(snapshot->header.flags & MD_FLAG_GC)
                             ? "leaks are known of programs started with MEMDEBUG=gc=ready"
                             : "leaks are known after two cycles: memtop leaks asks for them";

@@ -52,9 +52,15 @@ static int check_control(const struct segment_file *control, const struct source
     if (control->ino != source->file.ino || control->dev != source->file.dev)
         return fail(error, ESTALE, source, "has another segment by now: look again");
     int result = snapshot_read(&header, control, 0, error);
-    if (result == 0)
-        snapshot_fini(&header);
-    return result;
+    if (result)
+        return result;
+    uint32_t version = header.header.version;
+    snapshot_fini(&header);
+    return version > MD_SEGMENT_VERSION
+               ? fail(
+                     error, EPROTO, source,
+                     "runs on a newer memdebug: this memtop reads what it writes, and asks nothing")
+               : 0;
 }
 
 int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
