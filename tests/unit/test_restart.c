@@ -7,8 +7,11 @@
 #include "gc/stop/restart.h"
 #include "gc/stop/restart_probe.h"
 #include "gc/stop/restart_x86_64.h"
+#include "gc/stop/tracer.h"
+#include "gc/stop/world.h"
 #include "gc/sys/proc.h"
 #include "gc/sys/raw.h"
+#include "gc/sys/seccomp.h"
 
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -256,6 +259,85 @@ static void test_finish(void)
        (long)((end - begin) / 1000000));
 }
 
+/* ---- a thread that something without a handler meets while it is parked ---- */
+
+struct halts {
+    volatile int wanted, done;
+};
+static struct halts *halts; /* shared with the process that stops and continues this one */
+
+static void start_halting(void)
+{
+    int parent = getpid();
+    halts = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (fork() != 0)
+        return;
+    while (getppid() == parent && halts->done == 0) {
+        usleep(1000);
+        if (!halts->wanted)
+            continue;
+        kill(parent, SIGSTOP);
+        usleep(20000);
+        kill(parent, SIGCONT);
+        halts->done = 1;
+    }
+    _exit(0);
+}
+
+static void stop_and_halt(void *reason)
+{
+    *(const char **)reason = seccomp_cycle();
+    if (!*(const char **)reason)
+        *(const char **)reason = world_stop(INT64_C(10000000000), INT64_C(10000000000));
+    if (*(const char **)reason)
+        return;
+    halts->wanted = 1;
+    while (!halts->done)
+        raw_sleep_ns(1000000);
+    if (!world_resume())
+        *(const char **)reason = WORLD_CALLED_OFF;
+}
+
+static long halted_results[2] = {-1, -1};
+
+static void halted_nanosleep(void)
+{
+    halted_results[0] = nanosleep(&(struct timespec){1, 0}, NULL);
+}
+
+static void halted_poll(void)
+{
+    halted_results[1] = poll(NULL, 0, 1000);
+}
+
+static void test_halted(void)
+{
+    static struct sitter sitters[] = {{.call = halted_nanosleep}, {.call = halted_poll}};
+    pthread_t threads[ARRAY_LENGTH(sitters)];
+    struct blocked_call call;
+    const char *reason;
+    start_halting();
+    for (size_t i = 0; i < ARRAY_LENGTH(sitters); i++) {
+        pthread_create(&threads[i], NULL, sit, &sitters[i]);
+        while (!__atomic_load_n(&sitters[i].tid, __ATOMIC_ACQUIRE))
+            usleep(100);
+        seated(sitters[i].tid, &call);
+    }
+    const char *refused = tracer_run(stop_and_halt, &reason);
+    ok(!refused && !reason, "halted and continued while its threads are parked: %s",
+       refused  ? refused
+       : reason ? reason
+                : "the stop stands");
+    for (size_t i = 0; i < ARRAY_LENGTH(sitters); i++)
+        pthread_join(threads[i], NULL);
+    if (raw6(SYS_futex_waitv, 0, 0, 0, 0, 0, 0) == -ENOSYS)
+        tap_skip("what goes on then", "Linux 5.16 is needed");
+    else {
+        is(halted_results[0], 0, "nanosleep goes on");
+        is(halted_results[1], 0, "poll goes on");
+    }
+}
+
 static void *try(void *took)
 {
     int64_t begin = os_now_ns();
@@ -292,6 +374,7 @@ int main(void)
     test_fates(true);
     test_fates(false);
     test_finish();
+    test_halted();
     semctl(semaphore, 0, IPC_RMID);
     msgctl(queue, IPC_RMID, NULL);
     return tap_done();

@@ -17,9 +17,9 @@
  * with a time-out.  They return EINTR, as after any handler (signal(7)).  gcstop=quiet does not
  * signal threads that sit in them (world.h).
  *
- * The kernel keeps what is left of a call for one interruption at a time.  Where it is about to
- * finish one by itself, as a SIGSTOP or a debugger has interrupted it, that is done here instead.
- * Where such a thing meets a thread that is parked, the call returns EINTR: it sleeps for us then.
+ * What is left of a call the kernel keeps for one at a time, until a handler returns.  Where it is
+ * about to finish one by itself, as a SIGSTOP or a debugger has interrupted it, that is done here
+ * instead; and a thread is parked in a call of which nothing is kept (world.c).
  *
  * The call's number is read from the program's code in front of it, from a register or from the
  * stack.  What can be read depends on the libc, and is tried at the start on the one that runs

@@ -8,6 +8,7 @@
 #include "gc/sys/frame.h"
 #include "gc/sys/proc.h"
 #include "gc/sys/raw.h"
+#include "gc/sys/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,13 +110,26 @@ static bool end_stop(uint32_t of)
 
 /* ---- the handler: runs on the program's threads ---- */
 
+/* While none later than `seen` has ended, until then.  The thread may have a sleep of its own
+ * underneath, of which the kernel keeps what is left (restart.h): that must outlive a SIGSTOP, a
+ * debugger, or what io_uring has to do on the thread. */
+static long sleep_parked(uint32_t seen, int64_t until_ns)
+{
+    if (__atomic_load_n(&seccomp_allows_waitv, __ATOMIC_RELAXED)) {
+        long result = raw_futex_waitv_until(&ended, seen, until_ns, FUTEX_PRIVATE_FLAG);
+        if (result >= 0 || result == -EAGAIN || result == -EINTR || result == -ETIMEDOUT)
+            return result;
+    }
+    return raw_futex_wait_until(&ended, seen, until_ns, FUTEX_PRIVATE_FLAG);
+}
+
 /* Until stop `now` has ended; ends it when the time is over. */
 static void stay_parked(uint32_t now)
 {
     int64_t until_ns = __atomic_load_n(&stands_until_ns, __ATOMIC_RELAXED);
     uint32_t seen;
     while ((seen = __atomic_load_n(&ended, __ATOMIC_ACQUIRE)) < now)
-        if (raw_futex_wait_until(&ended, seen, until_ns, FUTEX_PRIVATE_FLAG) == -ETIMEDOUT)
+        if (sleep_parked(seen, until_ns) == -ETIMEDOUT)
             end_stop(now);
 }
 

@@ -25,6 +25,10 @@
 #include "gc/sys/raw_aarch64.h"
 #endif
 
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
 #define RAW4(number, a, b, c, d) raw6((number), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define RAW3(number, a, b, c) RAW4(number, a, b, c, 0)
 
@@ -44,6 +48,19 @@ static ALWAYS_INLINE long raw_futex_wait_until(uint32_t *word, uint32_t value, i
     struct timespec ts = {end_ns / 1000000000, end_ns % 1000000000};
     return raw6(SYS_futex, (long)word, FUTEX_WAIT_BITSET | private_flag, value, (long)&ts, 0,
                 FUTEX_BITSET_MATCH_ANY);
+}
+
+/* The same, by a call that a signal without a handler does not make the kernel remember
+ * (Linux 5.16): what it keeps of one that was interrupted before stays. */
+static ALWAYS_INLINE long raw_futex_waitv_until(uint32_t *word, uint32_t value, int64_t end_ns,
+                                                int private_flag)
+{
+    struct {
+        uint64_t value, word;
+        uint32_t flags, reserved;
+    } one = {value, (uintptr_t)word, 2 /* of 32 bits */ | (uint32_t)private_flag, 0};
+    struct timespec ts = {end_ns / 1000000000, end_ns % 1000000000};
+    return raw6(SYS_futex_waitv, (long)&one, 1, 0, (long)&ts, CLOCK_MONOTONIC, 0);
 }
 
 /* How many were woken. */

@@ -27,6 +27,8 @@ static struct filters at_load;
 static bool tried;
 static const char *trial_result;
 bool seccomp_allows_resources = true;
+static bool waitv_survives = true; /* the filters at load */
+bool seccomp_allows_waitv;
 
 #define TRIAL_NS INT64_C(1000000000)
 
@@ -166,6 +168,16 @@ static _Noreturn void try_resources(struct trial *trial)
     leave();
 }
 
+/* Likewise, how a parked thread waits best. */
+static _Noreturn void try_waitv(struct trial *trial)
+{
+    RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
+    reach(trial, MAY_WAIT);
+    RAW4(SYS_futex_waitv, NULL, 0, 0, NULL);
+    reach(trial, ALL_DONE);
+    leave();
+}
+
 /* Runs `in_copy` in a copy of the process.  NULL: it has come to its end. */
 static const char *run_copy(void (*in_copy)(struct trial *trial), struct trial *trial)
 {
@@ -215,8 +227,10 @@ static const char *try_all(void)
     if (trial == MAP_FAILED)
         return "no memory or process for a trial under seccomp";
     const char *reason = run_copy(try_needed, trial);
-    if (!reason)
+    if (!reason) {
         seccomp_allows_resources = !run_copy(try_resources, trial);
+        waitv_survives = !run_copy(try_waitv, trial);
+    }
     munmap(trial, OS_PAGE);
     return reason;
 }
@@ -236,12 +250,10 @@ static bool is_stricter(const char *status)
     return now.mode > at_load.mode || now.count > at_load.count;
 }
 
-const char *seccomp_cycle(void)
+/* NULL: there is none on any thread that was not there at load. */
+static const char *later_filter(void)
 {
     static char status[4096], names[16384];
-    /* Whoever names an engine wants a cycle. */
-    if (option_number(OPTION_GCENGINE) != 0)
-        return NULL;
     if (proc_self_read("status", status, sizeof status) <= 0)
         return "/proc/self/status cannot be read";
     bool found = is_stricter(status);
@@ -254,4 +266,12 @@ const char *seccomp_cycle(void)
             proc_task_read((int)tid, "status", status, sizeof status) > 0 && is_stricter(status);
     RAW3(SYS_close, fd, 0, 0);
     return found ? "the program has sandboxed itself (seccomp)" : NULL;
+}
+
+const char *seccomp_cycle(void)
+{
+    const char *reason = later_filter();
+    seccomp_allows_waitv = waitv_survives && !reason;
+    /* Whoever names an engine wants a cycle. */
+    return option_number(OPTION_GCENGINE) == 0 ? reason : NULL;
 }

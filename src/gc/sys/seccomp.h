@@ -14,6 +14,9 @@ void seccomp_init(void);
 const char *seccomp_trial(void);
 /* Whether a marker may lower its priority and limit its CPU time: a filter may kill it for that. */
 extern bool seccomp_allows_resources;
+/* Whether a parked thread may wait by futex_waitv: where no filter kills for it, which one that
+ * came after load might.  Set before each cycle. */
+extern bool seccomp_allows_waitv;
 /* On the tracer thread, before each cycle.  NULL, or why there can be none. */
 const char *seccomp_cycle(void);
 
