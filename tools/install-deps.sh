@@ -20,7 +20,7 @@ test='autoconf make golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux g
 # A|B: the first that there is.
 real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
     nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git
-    redis-server'
+    redis-server zsh fish'
 package='git build-essential debhelper lintian patchelf debootstrap'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 distros='debootstrap debian-archive-keyring'

@@ -10,15 +10,17 @@
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+#define CLI_LIST_MAX 64
+
 struct options {
     struct view_options view;
     bool interval_given; /* -d */
     long count;          /* -n; 0: no end */
     bool batch, json, all, allocs, live, leaks, no_cycle, install;
-    const char *output;       /* -o */
-    const char *settings[64]; /* -e of run: key=value for MEMDEBUG */
+    const char *output;                 /* -o */
+    const char *settings[CLI_LIST_MAX]; /* -e of run: key=value for MEMDEBUG */
     size_t setting_count;
-    const char *excludes[64]; /* --exclude of leaks */
+    const char *excludes[CLI_LIST_MAX]; /* --exclude of leaks */
     size_t exclude_count;
     double since_seconds; /* --since; 0: not given */
     const char *diff;     /* --diff, --suppressions */

@@ -1,0 +1,90 @@
+/* memtop's commands and their options (commands.def).  The programs that make manual page and
+ * completions are linked with it too, so it needs nothing but libc. */
+#ifndef MEMTOP_COMMAND_TABLE_H
+#define MEMTOP_COMMAND_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum cli_option {
+    CLI_NONE,
+#define OPTION(ident, ...) CLI_##ident,
+#include "commands.def"
+    CLI_OPTIONS_END
+};
+
+enum command_id {
+#define COMMAND(ident, ...) COMMAND_##ident,
+#include "commands.def"
+    COMMANDS_COUNT
+};
+
+/* How an option is spelled. */
+struct option_spelling {
+    char letter;          /* 0: it has none */
+    const char *word;     /* "" it has none */
+    const char *argument; /* "" it has none */
+    bool often;           /* it may be given more than once, and each counts */
+    const char *help;
+};
+
+/* An option as a command takes it. */
+struct command_option {
+    enum cli_option id;
+    const char *help; /* never NULL where command_option() gives it */
+    const char *man;  /* scdoc source; NULL: the help, as a sentence */
+    bool instead;     /* of the one before */
+    bool hidden;      /* taken, and said nowhere */
+};
+
+enum completion {
+    COMPLETE_NOTHING = 0,
+    COMPLETE_COMMANDS = 1, /* memtop's */
+    COMPLETE_TARGETS = 2,  /* programs on memdebug */
+    COMPLETE_FILES = 4,
+    COMPLETE_PROGRAMS = 8, /* what a shell would run, with its arguments */
+    COMPLETE_SERVICES = 16 /* systemd's, as the first operand */
+};
+#define COMPLETE_BITS 5
+
+#define COMMAND_OPTIONS_MAX 20 /* with CLI_NONE at the end */
+
+struct command {
+    const char *name;                                   /* "" memtop without one */
+    size_t fewest, most;                                /* operands */
+    const char *operands;                               /* as a usage line has them */
+    unsigned completed_as;                              /* COMPLETE_... */
+    const char *help;                                   /* one line */
+    struct command_option options[COMMAND_OPTIONS_MAX]; /* CLI_NONE ends them */
+};
+
+extern const struct option_spelling option_spellings[CLI_OPTIONS_END];
+extern const struct command commands[COMMANDS_COUNT];
+
+/* The command of that name, which is not ""; NULL: there is none. */
+const struct command *command_find(const char *name);
+/* A later version has it. */
+bool command_is_reserved(const char *name);
+
+/* The options of a command that help tells of, those that all commands have last: the `place`-th
+ * into `option`; false: there are no more. */
+bool command_option(const struct command *command, size_t place, struct command_option *option);
+/* Whether the command takes it, told of or not. */
+bool command_takes(const struct command *command, enum cli_option id);
+
+/* The `place`-th word that an argument a|b|c may be, not terminated; NULL: there are no more. */
+const char *option_word(enum cli_option id, size_t place, size_t *length);
+bool option_has_words(enum cli_option id);
+
+#define OPTION_TEXT_SIZE 128
+/* An option by its letter where it has one, "-o"; with its argument, "-o FILE"; or by both its
+ * names, "-o, --output FILE". */
+void option_name(enum cli_option id, char text[OPTION_TEXT_SIZE]);
+void option_usage(enum cli_option id, char text[OPTION_TEXT_SIZE]);
+void option_names(enum cli_option id, char text[OPTION_TEXT_SIZE]);
+/* The `place`-th piece of a command's usage behind its name, as "[-o FILE]", between which a line
+ * may be broken; false: there are no more. */
+bool usage_piece(const struct command *command, size_t place, char text[OPTION_TEXT_SIZE]);
+
+#endif
