@@ -142,11 +142,24 @@ static bool parse_signal(const char *text, uint64_t *number)
         if (*number == 0)
             return false;
     }
-    /* Ones that cannot be caught, or that glibc keeps for itself. */
-    return *number != SIGKILL && *number != SIGSTOP && *number != 32 && *number != 33;
+    switch (*number) {
+    /* Cannot be caught; glibc's own. */
+    case SIGKILL:
+    case SIGSTOP:
+    case 32:
+    case 33:
+    /* Of an instruction that faults: after a handler that does nothing about it, it faults again.
+     */
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE:
+        return false;
+    }
+    return true;
 }
 
-enum parsed { PARSED, PARSED_BAD, PARSED_LATER };
+enum parsed { PARSED, PARSED_BAD, PARSED_LATER, PARSED_LONG };
 
 /* Index of `text` among the words of `accepts`. */
 static enum parsed parse_word(const char *accepts, const char *text, uint64_t *number)
@@ -259,8 +272,8 @@ struct item {
     enum parsed parsed;
 };
 
-/* Of a terminated and trimmed text, which is cut up. */
-static struct item read_item(char *text)
+/* Of a terminated and trimmed text, which is cut up; `whole`: it is all that was given. */
+static struct item read_item(char *text, bool whole)
 {
     struct item item = {.key = text, .value = strchr(text, '='), .parsed = PARSED_BAD};
     char normalized[KEY_SIZE];
@@ -277,6 +290,8 @@ static struct item read_item(char *text)
         item.parsed = o->when == LATER
                           ? PARSED_LATER
                           : parse_value(o, item.value ? item.value : "1", &item.number);
+    if (!whole)
+        item.parsed = PARSED_LONG;
     return item;
 }
 
@@ -292,6 +307,8 @@ static void say_complaint(struct fmt *f, const struct item *item)
     }
     if (item->parsed == PARSED_LATER) {
         fmt_text(f, ": not in this version");
+    } else if (item->id >= 0 && item->parsed == PARSED_LONG) {
+        fmt_text(f, ": too long");
     } else if (item->id >= 0) {
         fmt_text(f, ": bad value");
         say_accepts(f, &list[item->id]);
@@ -307,9 +324,12 @@ static void say_complaint(struct fmt *f, const struct item *item)
 }
 
 /* Takes one item over.  False: it has been complained about. */
-static bool parse_item(char *text)
+static bool parse_item(char *text, bool whole)
 {
-    struct item item = read_item(text);
+    struct item item = read_item(text, whole);
+    const char *kept = item.parsed == PARSED ? keep_text(item.value ? item.value : "1") : NULL;
+    if (item.parsed == PARSED && !kept)
+        item.parsed = PARSED_LONG;
     if (item.parsed != PARSED) {
         char line[600];
         struct fmt f = fmt_on(line, sizeof line);
@@ -318,12 +338,9 @@ static bool parse_item(char *text)
         message(line);
         return false;
     }
-    const char *kept = keep_text(item.value ? item.value : "1");
-    if (kept) {
-        numbers[item.id] = item.number;
-        texts[item.id] = kept;
-        given[item.id] = true;
-    }
+    numbers[item.id] = item.number;
+    texts[item.id] = kept;
+    given[item.id] = true;
     return true;
 }
 
@@ -331,12 +348,10 @@ bool options_check(const char *text, char *complaint, size_t size)
 {
     char copy[ITEM_SIZE];
     struct fmt f = fmt_on(complaint, size);
-    if (strlen(text) >= sizeof copy) {
-        fmt_bytes(&f, text, 80);
-        fmt_text(&f, "...: too long");
-        return false;
-    }
-    struct item item = read_item(strcpy(copy, text));
+    size_t length = strnlen(text, sizeof copy - 1);
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    struct item item = read_item(copy, !text[length]);
     if (item.parsed != PARSED)
         say_complaint(&f, &item);
     return item.parsed == PARSED;
@@ -397,6 +412,7 @@ bool options_parse(char *text)
     for (char *p = text; p && *p;) {
         char item[ITEM_SIZE], *start = p, *letters[3];
         size_t n = 0;
+        bool whole = true;
         while (ascii_is_space(*start))
             start++;
         bool follow = is_follow(start, letters);
@@ -409,7 +425,8 @@ bool options_parse(char *text)
                     !(p[5] == 0 || p[5] == ',' || ascii_is_space(p[5])))
                     break;
             }
-            if (n < sizeof item - 1)
+            whole = n < sizeof item - 1;
+            if (whole)
                 item[n++] = *p;
         }
         while (n && ascii_is_space(item[n - 1]))
@@ -425,7 +442,7 @@ bool options_parse(char *text)
             }
             if (*item == '@')
                 read_mark(item);
-            else if (!parse_item(item))
+            else if (!parse_item(item, whole))
                 memset(start, ',', (size_t)(end - start));
         }
         p += *p == ',';

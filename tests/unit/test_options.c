@@ -150,6 +150,8 @@ static const struct {
     {OPTION_HEAPPROFILESIGNAL, "KILL", BAD},
     {OPTION_HEAPPROFILESIGNAL, "SIGSTOP", BAD},
     {OPTION_HEAPPROFILESIGNAL, "9", BAD},
+    {OPTION_HEAPPROFILESIGNAL, "SEGV", BAD},
+    {OPTION_HEAPPROFILESIGNAL, "SIGFPE", BAD},
     {OPTION_HEAPPROFILESIGNAL, "0", BAD},
     {OPTION_HEAPPROFILESIGNAL, "32", BAD},
     {OPTION_HEAPPROFILESIGNAL, "65", BAD},
@@ -531,6 +533,18 @@ static void test_hostile(void)
     for (int i = 0; i < 100; i++)
         strcat(text, "x=1,");
     is(lines(said(text)), MESSAGE_LIMIT, "never more than %d lines", MESSAGE_LIMIT);
+    snprintf(text, sizeof text, "leakfile=/%01100d,gccpu=7", 0);
+    ok(lines(said(text)) == 1 && strstr(said(text), "leakfile=/0") &&
+           strstr(said(text), ": too long\n"),
+       "a path that is too long is one line");
+    parse(text);
+    ok(!option_text(OPTION_LEAKFILE)[0], "and not cut: it would be another file's");
+    is(option_number(OPTION_GCCPU), 7, "what follows it applies");
+    text[0] = 0;
+    for (int i = 0; i < 9; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "dir=/%0950d,", i);
+    ok(lines(said(text)) == 1 && strstr(said(text), ": too long\n"),
+       "so is what there is no room for");
 }
 
 static void test_set(void)
@@ -633,6 +647,7 @@ static void test_check(void)
     }
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = 0;
+    memcpy(text, "leakfile=", 9);
     ok(!options_check(text, complaint, sizeof complaint) && strstr(complaint, ": too long"),
        "what is too long is refused");
     ok(!options_check("gc=on", complaint, 10) && strlen(complaint) == 9, "cut to its room");
