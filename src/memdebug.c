@@ -259,6 +259,8 @@ void memdebug_boot(void)
     if (active)
         leakcheck_unasked(text);
     gc_mode = active ? option_gc() : GC_OFF;
+    if (active && gc_mode == GC_OFF && option_number(OPTION_GCTRACE))
+        message("gctrace has no lines to print: gc=off");
     active = active && is_of_use();
     if (active && text && *text)
         passed_note();

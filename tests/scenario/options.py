@@ -85,6 +85,12 @@ with s.Tap() as t:
     t.equal(len([line for line in result.rest if line.startswith('memdebug:')]), 1,
             'said once by a process and its forks, vforks and execs', result)
 
+    for gctrace in ('1', 'json'):
+        result = s.run([VICTIM, 'hello'], f'gctrace={gctrace},gc=off')
+        t.ok(unharmed(result) and ours(result) == ['memdebug: gctrace has no lines to print: gc=off'],
+             f'gctrace={gctrace} without cycles: not silent', result)
+    result = s.run([VICTIM, 'hello'], 'gctrace=0,gc=off')
+    t.ok(unharmed(result) and not ours(result), 'gc=off: as asked for', result)
     environment = s.run(['/usr/bin/env'], 'gctrace=1').out
     t.ok('MEMDEBUG=gctrace=1' in environment, 'the variable passes on to children unchanged',
          environment)
