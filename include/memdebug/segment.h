@@ -67,27 +67,13 @@ struct md_section {
 #define MD_FLAG_EXITED 16u /* set at normal exit if the file could not be removed, or was kept */
 #define MD_FLAG_REPORT 32u /* kept: leakcheck's report could be written nowhere */
 
-/* What the process counts.  Bytes are usable sizes.  A thread adds its share each 64 KiB it
- * allocates or frees, so totals lag by at most that much a thread.  All are 64-bit atomics, only
- * ever growing but for those named otherwise. */
+/* What the process counts: counters.def says what each is.  Bytes are usable sizes.  A thread adds
+ * its share each 64 KiB it allocates or frees, so totals lag by at most that much a thread.  All
+ * are 64-bit atomics. */
 struct md_counters {
-    uint64_t alloc_bytes;   /* by the program */
-    uint64_t free_bytes;    /* by the program */
-    uint64_t alloc_objects; /* exact in the tracked variant, 0 in the plain one: there the sum over
-                               the buckets is the estimate */
-    uint64_t free_objects;  /* likewise */
-    uint64_t own_bytes;    /* memory of memdebug itself now, the segment's pages included (gauge) */
-    uint64_t samples;      /* samples taken */
-    uint64_t lost_samples; /* samples drawn but not kept: a table or the tmpfs was full */
-    uint64_t lost_stacks;  /* samples kept without their stack: no room, or it did not unwind */
-    uint64_t lost_lines;   /* trace lines that could not be written */
-    uint64_t lost_dumps;   /* profiles that could not be written */
-    uint64_t dumps;        /* profiles written */
-    uint64_t peak_bytes;   /* highest alloc_bytes - free_bytes seen at a publication */
-    uint64_t cycles;       /* cycles done */
-    uint64_t skips;        /* cycles that could not be done */
-    uint64_t inherited_samples; /* live samples taken over from the parent at fork */
-    uint64_t publish_ns;        /* time of the last publication (gauge) */
+#define MD_COUNTER(name, kind, help) uint64_t name;
+#define MD_LOSS(name, what, remedy, help) uint64_t name;
+#include "counters.def"
     uint64_t reserved[16];
 };
 

@@ -4,7 +4,14 @@
 
 #include <memdebug/segment.h>
 
-enum { LOSSES = 5 };
+/* Those of counters.def, and the reader's own. */
+enum {
+#define MD_COUNTER(name, kind, help)
+#define MD_LOSS(name, what, remedy, help) LOSSES_WITH_##name,
+#include <memdebug/counters.def>
+    LOSSES_OF_READER,
+    LOSSES
+};
 
 struct loss {
     const char *what; /* "lines" */

@@ -172,6 +172,29 @@ static json_t *losses_json(const struct watch *watch)
     return array;
 }
 
+/* All that the process counts, but the time, which is told as an age. */
+static void add_counters(json_t *object, const struct md_header *header)
+{
+    enum { TOTAL, GAUGE, EXACT, TIME };
+    static const struct {
+        const char *name;
+        size_t offset;
+        int kind;
+    } counters[] = {
+#define MD_COUNTER(name, kind, help) {#name, offsetof(struct md_counters, name), kind},
+#define MD_LOSS(name, what, remedy, help) {#name, offsetof(struct md_counters, name), TOTAL},
+#include <memdebug/counters.def>
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)&header->counters + counters[i].offset, sizeof value);
+        bool known = counters[i].kind != EXACT || header->flags & MD_FLAG_TRACKED;
+        if (counters[i].kind != TIME)
+            json_object_set_new(object, counters[i].name,
+                                known ? ndjson_number((double)value) : json_null());
+    }
+}
+
 char *report_json_text(struct watch *watch, size_t sites)
 {
     const struct model *model = &watch->model;
@@ -186,13 +209,10 @@ char *report_json_text(struct watch *watch, size_t sites)
     } numbers[] = {
         {"uptime_seconds", header_uptime(header, monotonic_ns(), live)},
         {"heap_bytes", (double)header_inuse(header)},
-        {"peak_bytes", (double)counters->peak_bytes},
         {"rss_bytes", live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN},
         {"reachable_bytes", cycles ? (double)watch->trace.reachable_last : NAN},
         {"goal_bytes", header->heap_goal_bytes ? (double)header->heap_goal_bytes : NAN},
         {"live_objects", round(model->live_objects)},
-        {"alloc_bytes", (double)counters->alloc_bytes},
-        {"free_bytes", (double)counters->free_bytes},
         {"counters_age_seconds",
          live && counters->publish_ns
              ? fmax((double)(monotonic_ns() - (int64_t)counters->publish_ns) / 1e9, 0)
@@ -200,16 +220,8 @@ char *report_json_text(struct watch *watch, size_t sites)
         {"alloc_bytes_per_second", model->alloc_bound ? NAN : model->alloc_rate},
         {"free_bytes_per_second", model->free_bound ? NAN : model->free_rate},
         {"alloc_objects_per_second", model->alloc_objects_rate},
-        {"own_bytes", (double)counters->own_bytes},
         {"memprofilerate_bytes", (double)header->memprofilerate},
-        {"samples", (double)counters->samples},
-        {"lost_samples", (double)counters->lost_samples},
-        {"lost_stacks", (double)counters->lost_stacks},
-        {"lost_lines", (double)counters->lost_lines},
-        {"lost_dumps", (double)counters->lost_dumps},
         {"torn_records", (double)watch->source.torn},
-        {"cycles", (double)counters->cycles},
-        {"skips", (double)counters->skips},
         {"pause_last_ns", watch->trace.pause_last_ns},
         {"pause_p50_ns", model->pauses.p50_ns},
         {"pause_p99_ns", model->pauses.p99_ns},
@@ -231,6 +243,7 @@ char *report_json_text(struct watch *watch, size_t sites)
     json_object_set_new(object, "live_objects_counted", json_boolean(model->objects_counted));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(object, numbers[i].key, ndjson_number(numbers[i].value));
+    add_counters(object, header);
     json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
     json_object_set_new(object, "losses", losses_json(watch));
     json_object_set_new(object, "sites", sites_json(watch, sites));
