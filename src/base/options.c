@@ -256,7 +256,6 @@ static const char *keep_text(const char *text)
 
 static void say_accepts(struct fmt *f, const struct option *o)
 {
-    fmt_text(f, ", accepted: ");
     for (const char *c = o->accepts; *c; c++)
         if (*c == '~')
             c += strcspn(c, "|") - 1;
@@ -311,6 +310,7 @@ static void say_complaint(struct fmt *f, const struct item *item)
         fmt_text(f, ": too long");
     } else if (item->id >= 0) {
         fmt_text(f, ": bad value");
+        fmt_text(f, ", accepted: ");
         say_accepts(f, &list[item->id]);
     } else {
         normalize(normalized, item->key, strlen(item->key));
@@ -568,8 +568,9 @@ void options_help(void (*line)(const char *text))
             fmt_char(&f, ' ');
         fmt_text(&f, o->when == RUNTIME ? " * " : "   ");
         fmt_text(&f, o->meaning);
-        if (o->when == LATER)
-            fmt_text(&f, " (not in this version)");
+        fmt_text(&f, " (");
+        say_accepts(&f, o);
+        fmt_text(&f, o->when == LATER ? "; not in this version)" : ")");
         line(text);
     }
     line("  * can be set while the program runs (md_set)");

@@ -77,6 +77,9 @@ with s.Tap() as t:
     shown = result.out + result.err
     t.ok(len(keys) > 20 and all(re.search(rf'\b{key}\b', shown) for key in keys),
          f'help shows all {len(keys)} keys', [key for key in keys if key not in shown])
+    row = next((line for line in shown.splitlines() if re.match(r'(memdebug:)? *unwind ', line)), '')
+    t.ok('(auto|cfi|fp)' in row, 'and what they accept', shown)
+    t.ok('~' not in shown, 'but for what is not in this version', shown)
     t.ok(result.status in (0, 7), 'help ends well', result)
     t.ok('not in this version' in shown or all(key.split('=')[0] not in shown for key in LATER),
          'help says which keys are not in this version', shown)

@@ -1,4 +1,5 @@
 /* Prints memdebug(7) as scdoc source; the table of keys is the option list itself. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,11 +14,25 @@ static const struct row rows[] = {
 #undef OPTION
 };
 
+/* But for words behind ~, of a later version. */
+static void print_accepts(const char *accepts)
+{
+    for (bool first = true; *accepts; accepts += strspn(accepts, "|")) {
+        int length = (int)strcspn(accepts, "|");
+        if (*accepts != '~')
+            printf("%s%.*s", first ? "" : ", ", length, accepts);
+        first = first && *accepts == '~';
+        accepts += length;
+    }
+}
+
 static void print_row(const struct row *row)
 {
-    printf("*%s*", row->key);
+    printf("*%s* (", row->key);
+    print_accepts(row->accepts);
     if (*row->initial)
-        printf(" (default %s)", row->initial);
+        printf("; default %s", row->initial);
+    putchar(')');
     if (strcmp(row->when, "RUNTIME") == 0)
         printf(", also at run time");
     printf("\n\t%s%s\n\n", row->meaning,
