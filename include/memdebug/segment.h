@@ -13,9 +13,9 @@
  *    being written; a reader that sees odd or a changed `seq` tries again, then skips the record.
  *  - A reader trusts nothing in here: every offset, count and string is checked before use.
  *  - It grows at its ends.  A field is added behind the last one of the header (header_size) or of
- * an entry (entry_size), a section behind the last one, and `version` grows by one.  A reader takes
- *    of each what it knows, and passes over the rest; what an older writer had not is 0 to it.
- *    Where more than that changes, `oldest_reader` does.  `control` stays where it is, and is
+ *    an entry (entry_size), a section behind the last one, and `version` grows by one.  A reader
+ *    takes of each what it knows, and passes over the rest; what an older writer had not is 0 to
+ *    it.  Where more than that changes, `oldest_reader` does.  `control` stays where it is, and is
  *    written to only by who knows the version.
  *  - All times ending in _ns are CLOCK_MONOTONIC of the writer's machine unless the name says
  *    `realtime`.

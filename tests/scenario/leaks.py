@@ -371,7 +371,8 @@ def refusals(t):
     with Server(None, '--scale', '4') as server:
         result = memtop('leaks', server.pid)
         t.equal((result.status, result.err),
-                (1, f'memtop: {server.pid} leaky was started without MEMDEBUG=gc=ready or observe\n'),
+                (1, f'memtop: {server.pid} leaky was started without MEMDEBUG=gc=ready or observe; '
+                 f'memtop heap {server.pid} shows what it has in use\n'),
                 'a target without an object map', result)
     with Server('gc=ready,memprofilerate=1', '--scale', '4') as server, tempfile.TemporaryDirectory() as directory:
         before = Path(directory) / 'before.pb.gz'

@@ -319,7 +319,8 @@ def figures(t):
     with s.running([*PYTHON, '5', '60', '0'], ready='ready', env=PYMALLOC_OFF) as program:
         result = memtop('gc', str(program.pid))
         t.equal((result.status, result.err),
-                (1, f'memtop: {program.pid} {PYTHON_NAME} was started without MEMDEBUG=gc=ready or observe\n'),
+                (1, f'memtop: {program.pid} {PYTHON_NAME} was started without MEMDEBUG=gc=ready or observe; '
+                 f'memtop heap {program.pid} shows what it has in use\n'),
                 'gc without an object map')
         last = objects(memtop(str(program.pid), '--json', '-n1'))[0]
         t.ok(last['live_objects_counted'] is False and last['live_objects'] > 0 and last['alloc_objects'] is None,

@@ -120,6 +120,12 @@ def narrow(t):
             text = view.until(r'~\d')
             t.ok(text and re.fullmatch(f'{fake.pid} twenty-letters-wide  live \\d+s', text.splitlines()[0].rstrip()),
                  '40x12: the title has what matters, whole', view.text())
+            view.key('?')
+            rows = (view.until(r'(?m)^more: ') or '').splitlines()
+            t.ok(rows and rows[0].startswith('memtop ') and rows[11].startswith('more: a larger window') and
+                 any(row.endswith('space    pause the view; the history \u2026') for row in rows),
+                 '40x12: help says that there is more of it, and where a row is cut', view.text())
+            view.key('x')
         for cols in (40, 52, 60, 64, 72, 80):
             for charset, mark in (('braille', '\u2026'), ('ascii', '>')):
                 with screen(memtop(fake.pid, '-d', '0.2', f'--charset={charset}'), cols, 15) as view:

@@ -98,10 +98,14 @@ void help_print(FILE *out, const struct command *command)
 {
     const struct command *of = command ? command : &commands[COMMAND_LIST];
     help_usage(out, of);
-    if (command)
+    if (command) {
         fprintf(out, "\n%s\n", command->help);
-    else
+    } else {
+        fputs("\nWhere the memory of running programs goes. They are on memdebug if they were\n"
+              "started by memtop run, or with LD_PRELOAD=libmemdebug.so.0 (memdebug(7)).\n",
+              out);
         print_commands(out);
+    }
     print_options(out, of);
     print_terms(out, of);
 }

@@ -39,8 +39,10 @@ int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE])
 {
     if (target->header.flags & MD_FLAG_GC)
         return 0;
-    snprintf(error, VIEW_ERROR_SIZE, "%d %s was started without MEMDEBUG=gc=ready or observe",
-             (int)target->pid, target->name);
+    snprintf(error, VIEW_ERROR_SIZE,
+             "%d %s was started without MEMDEBUG=gc=ready or observe; "
+             "memtop heap %d shows what it has in use",
+             (int)target->pid, target->name, (int)target->pid);
     return ENOTSUP;
 }
 

@@ -295,8 +295,10 @@ static int draw_help_line(struct screen *screen, struct rect area, int row, cons
 {
     screen_text(screen, area, row, 2, STYLE_KEY, name);
     for (size_t length; text[0] != '\0'; text += length + (text[length] == '\n')) {
+        char line[80];
         length = strcspn(text, "\n");
-        screen_printf(screen, area, row++, 11, STYLE_NORMAL, "%.*s", (int)length, text);
+        snprintf(line, sizeof line, "%.*s", (int)length, text);
+        screen_text_cut(screen, area, row++, 11, STYLE_NORMAL, line);
     }
     return row;
 }
@@ -320,6 +322,13 @@ void panel_draw_help(struct screen *screen, struct rect area)
             row = draw_help_line(screen, area, row, keys[i].help_name, keys[i].help);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         row = draw_help_line(screen, area, row, figures[i][0], figures[i][1]);
+    if (row > area.rows) {
+        struct rect last = area;
+        last.row += area.rows - 1;
+        last.rows = 1;
+        screen_fill(screen, last, STYLE_NORMAL);
+        screen_text_cut(screen, last, 0, 0, STYLE_DIM, "more: a larger window, or man memtop");
+    }
 }
 
 void panels_draw(struct screen *screen, const struct model *model, const struct view_state *state)
