@@ -302,6 +302,15 @@ def someone_elses(t):
                     t.ok('root or' not in result.err, 'and who may', result)
             result = s.run([*nobody, program, 'ps', '--all'], preload=False)
             t.equal(result.status, 0, 'ps --all of nobody', result)
+            # A user who has nothing.
+            result = s.run(['/usr/bin/setpriv', '--reuid=64321', '--regid=64321', '--clear-groups', program, 'ps'],
+                           preload=False)
+            t.ok(result.status == 0 and (result.out or 'no program of yours runs' in result.err), 'ps of one without any',
+                 result)
+        with s.running([*nobody, '/bin/sh', '-c', 'echo ready; exec sleep 60'], preload=False, ready='ready') as sleeper:
+            result = s.run(['/usr/bin/setpriv', '--bounding-set=-sys_ptrace', program, str(sleeper.pid)], preload=False)
+            refused(t, 'root without a capability', result)
+            t.ok('SYS_PTRACE' in result.err and 'as root' not in result.err, 'is told which', result)
 
 
 # In a PID namespace: hidepid holds for all that is mounted of one.

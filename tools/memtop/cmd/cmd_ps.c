@@ -141,8 +141,10 @@ int command_ps(const struct options *options)
                 print_other(pids[i], options);
         free(pids);
     } else if (targets.count == 0 && !targets.passed_over) {
-        cli_error("no program runs on memdebug: start one with memtop run -- PROGRAM; "
-                  "memtop ps --all says why the others do not");
+        bool root = geteuid() == 0;
+        cli_error("no program%s runs on memdebug: start one with memtop run -- PROGRAM; "
+                  "memtop ps --all says why the others do not%s",
+                  root ? "" : " of yours", root ? "" : "; for other users' run memtop as root");
     }
     if (proc_is_hidden(1))
         cli_error("/proc hides other users' processes (hidepid): run memtop as root to see all");

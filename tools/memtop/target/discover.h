@@ -71,8 +71,8 @@ bool target_is_segment(const char *path);
 int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
                    struct targets *matches);
 
-/* What to do about a process of that user's which is closed to us: "run memtop as ... or as root".
- */
+/* What to do about a process of that user's which is closed to us: "run memtop as ... or as root",
+ * or what root lacks. */
 void target_run_as(uid_t uid, char *advice, size_t size);
 
 /* Why a process is not instrumented, in a few words; for `ps --all` and for refusals.  `advice`

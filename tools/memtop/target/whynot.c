@@ -29,6 +29,10 @@ static bool has_just_started(const struct proc_stat *stat)
 void target_run_as(uid_t uid, char *advice, size_t size)
 {
     char user[64];
+    if (geteuid() == 0) {
+        snprintf(advice, size, "root needs the capability SYS_PTRACE in its user namespace");
+        return;
+    }
     proc_user(uid, user, sizeof user);
     snprintf(advice, size, "run memtop as %s%s", user, uid == 0 ? "" : " or as root");
 }
@@ -138,6 +142,8 @@ bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
     if (error) {
         snprintf(reason, reason_size, "its executable cannot be read: %s",
                  error == ENOEXEC ? "not ELF" : strerror(error));
+        if (error == EACCES || error == EPERM)
+            target_run_as(proc_uid(pid), advice, advice_size);
         return young;
     }
     if (elf_kind_obstacle(&kind, reason, reason_size))

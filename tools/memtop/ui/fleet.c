@@ -73,7 +73,9 @@ static void draw(struct fleet *fleet)
             screen_restyle(screen, list, (int)i, STYLE_SELECTED);
     }
     if (fleet->targets.count == 0) {
-        screen_text(screen, list, 1, 2, STYLE_BOLD, "No program runs on memdebug.");
+        screen_text(screen, list, 1, 2, STYLE_BOLD,
+                    geteuid() == 0 ? "No program runs on memdebug."
+                                   : "No program of yours runs on memdebug.");
         screen_text(screen, list, 3, 2, STYLE_NORMAL, "Start one:        memtop run -- PROGRAM");
         screen_text(screen, list, 4, 2, STYLE_NORMAL,
                     "or, in a service: LD_PRELOAD=libmemdebug.so.0");
