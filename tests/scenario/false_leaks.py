@@ -108,7 +108,7 @@ def programs(directory):
     yield 'sqlite3', 'sqlite3', ['sqlite3', ':memory:', f'.read {directory / "query.sql"}'], {}
     yield 'lua5.4', 'lua5.4', ['lua5.4', directory / 'trees.lua'], {}
     yield 'perl', 'perl', ['perl', directory / 'work.pl'], {}
-    # Where node reads files by io_uring, the engine wp rightly refuses.
+    # Newer ones use io_uring all the same, for epoll's sake.
     yield 'node', 'node', ['node', directory / 'work.js'], {'UV_USE_IO_URING': '0'}
     source = directory / 'roots.i'
     subprocess.run(['gcc', '-E', '-D_GNU_SOURCE', '-I', s.ROOT / 'tests/support', s.ROOT / 'tests/programs/roots.c',
@@ -173,6 +173,9 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
         for engine in ('auto', 'wp'):
             result = s.run(command, f'gctrace=json,gcinterval=20ms,gcengine={engine}', env=env)
             t.equal(result.status, 0, f'{label}, {engine}: ends as it should', result)
+            if label == 'node' and engine == 'wp' and '(io_uring, aio)' in result.err:
+                t.skip(f'{label}, {engine}', 'this node uses io_uring, and so wp is rightly refused')
+                continue
             judge(t, f'{label}, {engine}', name, result.err)
     if not t.missing('redis-server', 'redis-check-rdb', 'redis-cli', 'redis-benchmark'):
         for engine in ('auto', 'wp'):
