@@ -86,8 +86,7 @@ inside() {
     in_chroot dpkg --configure -a >"$log" 2>&1
     in_chroot timeout 900 tools/install-deps.sh build test >>"$log" 2>&1 || unless_downloaded $? packages
     echo "== $release: tests/run.sh"
-    # shellcheck disable=SC2086  # an option or none
-    in_chroot tests/run.sh $part
+    in_chroot tests/run.sh "${part:---here}"
 }
 
 if [ "${1:-}" = --inside ]; then
