@@ -14,21 +14,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static volatile int sitter_tid;
-static volatile bool over;
+static int sitter_tid; /* set last, by the thread */
+static bool over;
 static int pipe_ends[2];
 static char byte;
 
-/* In the caller's frame: the thread's stack pointer is a little below it. */
-static char *volatile sitter_frame;
+/* The caller's: the thread's stack pointer is a little below it. */
+static char *sitter_frame;
 
 static void *sit_in_read(void *arg)
 {
     (void)arg;
-    char here;
-    sitter_frame = &here;
-    sitter_tid = (int)syscall(SYS_gettid);
-    while (!over && (read(pipe_ends[0], &byte, 1) == 1 || errno == EINTR))
+    sitter_frame = __builtin_frame_address(0);
+    __atomic_store_n(&sitter_tid, (int)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE) &&
+           (read(pipe_ends[0], &byte, 1) == 1 || errno == EINTR))
         ;
     return NULL;
 }
@@ -36,8 +36,8 @@ static void *sit_in_read(void *arg)
 static void *run(void *arg)
 {
     (void)arg;
-    sitter_tid = (int)syscall(SYS_gettid);
-    while (!over)
+    __atomic_store_n(&sitter_tid, (int)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE))
         ;
     return NULL;
 }
@@ -49,7 +49,7 @@ static pthread_t begin(void *(*function)(void *))
     over = false;
     if (pthread_create(&thread, NULL, function, NULL) != 0)
         abort();
-    while (!sitter_tid)
+    while (!__atomic_load_n(&sitter_tid, __ATOMIC_ACQUIRE))
         usleep(1000);
     return thread;
 }
@@ -94,7 +94,7 @@ static void test_call(void)
         ok(later.fingerprint != call.fingerprint, "which is told from not having moved");
     else
         tap_skip("it has moved", "this kernel does not say how often a thread has run");
-    over = true;
+    __atomic_store_n(&over, true, __ATOMIC_RELEASE);
     ok(write(pipe_ends[1], "x", 1) == 1, "it ends");
     pthread_join(thread, NULL);
     /* Whoever is joined may be on its way out yet. */
@@ -113,7 +113,7 @@ static void test_running(void)
         usleep(100);
     }
     is(blocked, 0, "one that runs, or waits for a CPU, is in no call");
-    over = true;
+    __atomic_store_n(&over, true, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
 }
 

@@ -657,7 +657,12 @@ static void test_many(void)
 static void *last_thread(void *arg)
 {
     (void)arg;
-    usleep(20000);
+    char text[512] = "";
+    for (int i = 0; i < 2000 && !strstr(text, "\nState:\tZ");
+         i++) { /* until the main thread is gone */
+        usleep(10000);
+        os_read_file("/proc/self/status", text, sizeof text);
+    }
     struct stop stop = run_stop(0);
     struct stop again = run_stop(0);
     _exit(!stop.reason && !again.reason && again.parked == 1 ? 0 : 1);
