@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,20 @@ def reasons(t):
                  (sleep, 'no segment: monitor=off', True, 'only=sleep,monitor=off')]
         if built:
             cases.append(([static], 'static', False, none))
+        # A dead one that had the number of one that lives is not taken for it.
+        with s.running([FAKE, '--name', 'before'], preload=False, ready='ready') as fake, \
+                s.running(sleep, preload=False) as process:
+            segment = Path(fake.text()[0].splitlines()[0])
+            whole = bytearray(segment.read_bytes())
+            whole[24:28] = struct.pack('<I', process.pid) # md_header.pid and start_ticks
+            whole[32:40] = struct.pack('<Q', 5)
+            dead = segment.parent / f'{process.pid}-5.mdseg'
+            dead.write_bytes(whole)
+            result, again = memtop(str(process.pid), '-b', '-n1'), memtop(str(dead), '-b', '-n1')
+            dead.unlink()
+            t.ok(result.status == 1 and 'started without LD_PRELOAD' in result.err and not result.out,
+                 'a pid is the living process', result)
+            t.ok(again.status == 0 and 'before' in again.out, 'the dead one by its file', again)
         own = s.PROGRAMS / 'own_malloc'
         for command, words, preload, memdebug in cases:
             with s.running(command, memdebug, preload=preload) as process:

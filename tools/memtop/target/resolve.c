@@ -110,12 +110,17 @@ static int resolve_path(const char *text, struct target *target, char *message)
 static int resolve_pid(pid_t pid, const struct targets *targets, struct target *target,
                        char *message)
 {
-    /* Sorted so that a living one comes first, then the one that died last. */
-    for (size_t i = 0; i < targets->count; i++)
-        if (targets->target[i].pid == pid)
-            return accept_target(&targets->target[i], target, message);
     struct proc_stat stat;
-    if (proc_stat(pid, &stat) == 0)
+    bool is_there = proc_stat(pid, &stat) == 0;
+    /* Sorted so that a living one comes first, then the one that died last.  Who is there is meant,
+     * and not a dead one that had the same number. */
+    for (size_t i = 0; i < targets->count; i++) {
+        const struct target *found = &targets->target[i];
+        if (found->pid == pid &&
+            (found->state != TARGET_DEAD || !is_there || found->start_ticks == stat.start_ticks))
+            return accept_target(found, target, message);
+    }
+    if (is_there)
         return refuse_process(pid, stat.comm, target, message);
     if (proc_is_hidden(pid))
         snprintf(message, TARGET_MESSAGE_SIZE,
