@@ -30,9 +30,9 @@ extern "C" {
 #endif
 
 #define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
-/* 2: md_cycle.unseen_threads */
+/* 2: md_cycle.unseen_threads.  Readers of version 1 read no other. */
 #define MD_SEGMENT_VERSION 2u
-#define MD_SEGMENT_OLDEST_READER 1u
+#define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
  * as its process has it mapped, a file has a write lock (F_OFD_GETLK): without one, it is dead. */
