@@ -64,7 +64,8 @@ run_tests() {
     directory=$1
     shift
     rm -f "$directory/meson-logs/testlog.json"
-    meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || status=1
+    meson test -C "$directory" --no-rebuild --print-errorlogs "$@" ||
+        python3 tests/support/again.py "$directory" --timeout-multiplier 3 || status=1
     logs="$logs $directory/meson-logs/testlog.json"
 }
 

@@ -42,7 +42,7 @@ def tell(record):
 
 
 def main():
-    sums, failing = [0, 0, 0], []
+    sums, failing, unsteady = [0, 0, 0], [], []
     for path in sys.argv[1:]:
         try:
             with open(path, encoding='utf-8', errors='replace') as file:
@@ -53,10 +53,16 @@ def main():
         for record in records:
             points = count(record)
             sums = [a + b for a, b in zip(sums, points)]
+            name = f'{path.split("/")[0]}: {record["name"]}'
             if points[1]:
-                failing.append(f'{path.split("/")[0]}: {record["name"]} ({record["result"]})')
+                failing.append(f'{name} ({record["result"]})')
                 failing += ['  ' + line for line in tell(record)]
+            if 'unsteady' in record:
+                unsteady.append(f'{name}: failed once, then passed each time (tests/support/again.py)')
+                unsteady += ['  ' + line for line in record['unsteady']]
     # Last, where the end of a long log still shows it.
+    for line in unsteady:
+        print('unsteady:', line)
     for line in failing:
         print('failed:', line)
     print(f'{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped')

@@ -103,21 +103,32 @@ static void test_version1(void)
        "version 1: the root of a container");
 }
 
+static int64_t look_again_ns;
+
+static const char *runs_out(void)
+{
+    return headroom_runs_out(&look_again_ns);
+}
+
 /* While there is a copy. */
 static void test_watch(void)
 {
-    ok(has_room("0::/free\n", 1000 * MB) && !headroom_is_limited() && !headroom_runs_out(),
+    ok(has_room("0::/free\n", 1000 * MB) && !headroom_is_limited() && !runs_out(),
        "without a limit nothing is watched");
-    ok(has_room("0::/group/inner\n", MB) && headroom_is_limited() && !headroom_runs_out(),
+    ok(has_room("0::/group/inner\n", MB) && headroom_is_limited() && !runs_out(),
        "with one there is room");
     make("/group/inner", 35, 32, 0, 0);
-    ok(headroom_runs_out() && !strstr(headroom_runs_out(), "oom.group"),
-       "until it runs out, at the inner limit");
+    ok(runs_out() && !strstr(runs_out(), "oom.group"), "until it runs out, at the inner limit");
     make("/group/inner", 35, 32, 2, 0);
-    ok(!headroom_runs_out(), "caches give way");
-    ok(has_room("0::/pod\n", MB) && !headroom_runs_out(), "another has room");
+    ok(!runs_out(), "caches give way");
+    ok(has_room("0::/pod\n", MB) && !runs_out(), "another has room");
+    int64_t with_40mb = look_again_ns;
+    make("/pod", 100, 80, 0, 1);
+    ok(!runs_out() && look_again_ns < with_40mb && look_again_ns >= 1000000,
+       "with less of it the next look is sooner: after %.1f ms, not %.1f",
+       (double)look_again_ns / 1e6, (double)with_40mb / 1e6);
     make("/pod", 100, 90, 0, 1);
-    ok(headroom_runs_out() && strstr(headroom_runs_out(), "oom.group"), "until it has none");
+    ok(runs_out() && strstr(runs_out(), "oom.group"), "until it has none");
     make("/pod", 100, 60, 0, 1);
 }
 

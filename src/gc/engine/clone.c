@@ -22,7 +22,6 @@
 #include <sys/wait.h>
 
 #define CHILD_CPU_SECONDS 600
-#define WATCH_NS 20000000
 /* A page costs 0.1 to 0.16 us, on a virtual machine; elsewhere it may be more, so it is learned. */
 #define PAGE_NS INT64_C(150)
 #define PAGES_MIN 4096u
@@ -204,12 +203,10 @@ static void cancel(void)
     memset(&shared->cpu_ns, 0, sizeof *shared - offsetof(struct trace_result, cpu_ns));
 }
 
-/* Waits for the child.  Asks `watch`, if it is not NULL, every 20 ms: with a reason the child is
- * ended. */
-static const char *wait_for_child(struct trace_result *result, int64_t limit_ns,
-                                  const char *(*watch)(void))
+/* Waits for the child.  Where the cgroup has a limit the child is ended as soon as room runs out. */
+static const char *wait_for_child(struct trace_result *result, int64_t limit_ns)
 {
-    int64_t end = os_now_ns() + limit_ns;
+    int64_t end = os_now_ns() + limit_ns, look_again_ns = INT64_C(200000000);
     const char *reason = NULL;
     while (!__atomic_load_n(&shared->done, __ATOMIC_ACQUIRE)) {
         if (!child_runs() && !__atomic_load_n(&shared->done, __ATOMIC_ACQUIRE)) {
@@ -222,11 +219,11 @@ static const char *wait_for_child(struct trace_result *result, int64_t limit_ns,
             cancel();
             break;
         }
-        if (watch && (reason = watch())) {
+        if (headroom_is_limited() && (reason = headroom_runs_out(&look_again_ns))) {
             cancel();
             break;
         }
-        raw_futex_wait(&shared->done, 0, MIN(left, watch ? WATCH_NS : 200000000), 0);
+        raw_futex_wait(&shared->done, 0, MIN(left, look_again_ns), 0);
     }
     *result = *shared;
     if (!reason && result->done != 1)
@@ -239,8 +236,7 @@ static const char *wait_for_child(struct trace_result *result, int64_t limit_ns,
 static const char *clone_after(struct engine_cycle *cycle)
 {
     dontfork_after();
-    const char *reason = wait_for_child(&cycle->result, engine_limit_ns(cycle),
-                                        headroom_is_limited() ? headroom_runs_out : NULL);
+    const char *reason = wait_for_child(&cycle->result, engine_limit_ns(cycle));
     /* The first write to a page that the copy has too is a fault, as is that to a new one. */
     headroom_note_copy(cycle->private_bytes, (proc_faults() - faults_before) * OS_PAGE);
     cycle->another_may = false;

@@ -30,8 +30,8 @@ void headroom_postfork_child(void);
 /* On the tracer thread.  NULL: that much more is no danger; else the reason. */
 const char *headroom_for_copy(struct headroom_need need);
 /* While there is a copy that headroom_for_copy had no reason against: NULL, or why it must go now.
- * Of no use where nothing is limited. */
-const char *headroom_runs_out(void);
+ * The less room, the sooner it wants to be asked again.  Of no use where nothing is limited. */
+const char *headroom_runs_out(int64_t *look_again_ns);
 bool headroom_is_limited(void);
 /* headroom_for_copy with the root of the cgroup file systems, below which version 1 is in `memory`,
  * and the text of /proc/self/cgroup. */
