@@ -84,10 +84,12 @@ static bool any_full(const struct team *team)
     return false;
 }
 
+/* Before it takes a packet.  In this order: whoever reads `active` without this marker has read
+ * `version` without it too, and finds it changed later (all_done). */
 static void become_active(struct team *team)
 {
-    __atomic_fetch_add(&team->version, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&team->active, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&team->version, 1, __ATOMIC_SEQ_CST);
 }
 
 static bool open_packet(struct marker *marker)
@@ -116,7 +118,14 @@ static bool open_packet(struct marker *marker)
     return false;
 }
 
-/* Nobody is at work, and nobody has been since `version` was read. */
+/* Whether there is no work anywhere.  Work is with an active marker or in a packet, and only active
+ * markers fill packets.
+ *
+ * When `active` reads 0 no marker has work.  A marker that takes a packet after that counts itself
+ * in `active` after it, and in `version` after that, before it takes the packet.  So if it has
+ * taken one by the time that the packets are looked at, the second reading of `version` differs
+ * from the first.  Else nobody has emptied or filled a packet since `active` was 0, and what is
+ * empty when it is looked at has been so since. */
 static bool all_done(const struct team *team)
 {
     uint32_t version = __atomic_load_n(&team->version, __ATOMIC_SEQ_CST);
