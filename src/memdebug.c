@@ -40,8 +40,6 @@ extern void *__libc_stack_end;
 /* Below this rate a page for each live sample, which the plain variant pays, is too dear. */
 #define PLAIN_MIN_RATE (64u << 10)
 
-enum { FOLLOW_NONE, FOLLOW_FORK, FOLLOW_ALL };
-
 /* This process is watched: its malloc is ours, and neither `only` nor `follow` exclude it. */
 static bool active;
 /* The malloc is another's and a leak check was asked for: that it was not done is left to say. */
@@ -123,11 +121,12 @@ static void on_cycle(const struct md_cycle *cycle)
     char line[GCTRACE_JSON_SIZE];
     const struct md_header *who = segment_identity();
     uint64_t form = option_number(OPTION_GCTRACE);
-    if (!form)
+    if (form == GCTRACE_OFF)
         return;
-    size_t length = form == 2 ? gctrace_format_json(GCTRACE_EXACT, cycle, who->pid, who->name, line,
-                                                    sizeof line)
-                              : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
+    size_t length =
+        form == GCTRACE_NDJSON
+            ? gctrace_format_json(GCTRACE_EXACT, cycle, who->pid, who->name, line, sizeof line)
+            : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
     uint32_t output = trace_file_given()                    ? MD_TRACE_FILE
                       : message_place() == MESSAGE_REPLACED ? MD_TRACE_REPLACED
                                                             : MD_TRACE_STDERR;
@@ -259,7 +258,7 @@ void memdebug_boot(void)
     if (active)
         leakcheck_unasked(text);
     gc_mode = active ? option_gc() : GC_OFF;
-    if (active && gc_mode == GC_OFF && option_number(OPTION_GCTRACE))
+    if (active && gc_mode == GC_OFF && option_number(OPTION_GCTRACE) != GCTRACE_OFF)
         message("gctrace has no lines to print: gc=off");
     active = active && is_of_use();
     if (active && text && *text)
@@ -434,9 +433,10 @@ static __attribute__((constructor)) void at_load(void)
         startup_load();
     if (option_number(OPTION_HELP))
         options_help(help_line);
-    if (wants_leakcheck() || (option_number(OPTION_GCTRACE) && !*option_text(OPTION_GCTRACEFILE)))
+    if (wants_leakcheck() ||
+        (option_number(OPTION_GCTRACE) != GCTRACE_OFF && !*option_text(OPTION_GCTRACEFILE)))
         message_keep();
-    trace_file_init(option_number(OPTION_GCTRACE));
+    trace_file_init(option_number(OPTION_GCTRACE) != GCTRACE_OFF);
     dump_init();
     leakcheck_init();
     install_dump_signal();

@@ -485,7 +485,7 @@ enum gc_mode option_gc(void)
     enum gc_mode mode = (enum gc_mode)option_number(OPTION_GC);
     if (mode != GC_AUTO)
         return mode;
-    return option_number(OPTION_GCTRACE) || option_number(OPTION_LEAKCHECK) ||
+    return option_number(OPTION_GCTRACE) != GCTRACE_OFF || option_number(OPTION_LEAKCHECK) ||
                    option_given(OPTION_GCINTERVAL)
                ? GC_OBSERVE
                : GC_OFF;

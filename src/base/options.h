@@ -14,6 +14,17 @@ enum option_id {
     OPTION_COUNT
 };
 
+/* The words of each option that takes one of a few: what option_number is then. */
+#define WORD_NAME(name, word) name,
+enum gctrace_words { GCTRACE_WORDS(WORD_NAME) };
+enum gc_mode { GC_WORDS(WORD_NAME) };
+enum gcengine_words { GCENGINE_WORDS(WORD_NAME) };
+enum gcstop_words { GCSTOP_WORDS(WORD_NAME) };
+enum unwind_words { UNWIND_WORDS(WORD_NAME) };
+enum follow_words { FOLLOW_WORDS(WORD_NAME) };
+enum deepbind_words { DEEPBIND_WORDS(WORD_NAME) };
+#undef WORD_NAME
+
 /* Values of a number that is a word. */
 #define OPTION_OFF UINT64_MAX
 #define OPTION_AUTO (UINT64_MAX - 1)
@@ -44,8 +55,7 @@ enum options_given_to options_given_to(void);
 struct fmt;
 void options_mark(struct fmt *f);
 
-/* Value of a number, size (bytes), duration (ns), percentage, switch, signal, or the index of a
- * word among those accepted. */
+/* Value of a number, size (bytes), duration (ns), percentage, switch or signal, or which word. */
 uint64_t option_number(enum option_id id);
 /* Value as given; "" if none.  Static, valid for ever. */
 const char *option_text(enum option_id id);
@@ -53,7 +63,6 @@ const char *option_text(enum option_id id);
 bool option_given(enum option_id id);
 
 /* What gc= comes to, never GC_AUTO: that is decided by what else was asked for. */
-enum gc_mode { GC_AUTO, GC_OFF, GC_READY, GC_OBSERVE };
 enum gc_mode option_gc(void);
 
 /* 0, EINVAL unknown key or value, EPERM not at run time, ENOSYS not in this version. */

@@ -159,9 +159,12 @@ static const char *run_engines(struct cycle *cycle)
 {
     struct md_cycle *record = cycle->record;
     struct engine_cycle *work = &cycle->engine;
-    /* The words of the option stand in the order of enum md_engine. */
+    static const enum md_engine asked_for[] = {[GCENGINE_AUTO] = MD_ENGINE_NONE,
+                                               [GCENGINE_CLONE] = MD_ENGINE_CLONE,
+                                               [GCENGINE_WP] = MD_ENGINE_WP,
+                                               [GCENGINE_STOP] = MD_ENGINE_STOP};
     enum md_engine only =
-        engine_only((enum md_engine)option_number(OPTION_GCENGINE), memory_is_locked());
+        engine_only(asked_for[option_number(OPTION_GCENGINE)], memory_is_locked());
     enum md_engine first = engine_choose(only, work->at_exit, work->private_bytes);
     const char *reason = NULL;
     for (enum md_engine engine = first; engine;) {

@@ -13,8 +13,6 @@
 
 #include <dlfcn.h>
 
-enum { DEEPBIND_STRIP, DEEPBIND_KEEP };
-
 /* The next of that name: libc's, or that of a library which stands before it.  Until the first call
  * a stub that calls dlopen_resolve. */
 extern void *dlopen_next __attribute__((visibility("hidden")));

@@ -146,7 +146,7 @@ static int walk(void **pcs, int most, bool certain, bool *ended)
 {
     if (certain)
         return walk_steps(pcs, most, true, ended);
-    if (option_number(OPTION_UNWIND) == 2)
+    if (option_number(OPTION_UNWIND) == UNWIND_FP)
         return walk_frames(pcs, most);
     return thread.fast ? unwinder.backtrace(pcs, most) : walk_steps(pcs, most, false, ended);
 }

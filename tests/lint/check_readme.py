@@ -23,11 +23,13 @@ WHEN = {'START': 'no', 'RUNTIME': 'yes', 'LATER': 'not in this version'}
 def options(text):
     """(key, default, when, accepts, meaning) of each OPTION(...) of options.def."""
     names = dict(re.findall(rf'^#define (\w+) {STRING}$', text, re.M))
+    for name, words in re.findall(r'^#define (\w+)_WORDS\(W\) (.*)$', text, re.M):
+        names[rf'WORDS\({name}\)'] = '|'.join(re.findall(STRING, words))
     text = re.sub(r'/\*.*?\*/', '', text, flags=re.S)
     found = []
     for call in re.findall(r'^OPTION\((.*?)\)$', text, re.M | re.S):
         for name, value in names.items():
-            call = re.sub(rf'\b{name}\b', lambda _, value=value: f'"{value}"', call)
+            call = re.sub(rf'\b{name}(?!\w)', lambda _, value=value: f'"{value}"', call)
         call = re.sub(r'"\s*\n\s*"', '', call)  # strings side by side are one
         match = re.fullmatch(rf'(\w+), {STRING}, (\w+), {STRING}, (\w+), {STRING},\s*{STRING}', call)
         if match is None:

@@ -35,10 +35,10 @@ static const struct {
     const char *value;
     uint64_t number;
 } values[] = {
-    {OPTION_GCTRACE, "0", 0},
-    {OPTION_GCTRACE, "1", 1},
-    {OPTION_GCTRACE, "json", 2},
-    {OPTION_GCTRACE, "JSON", 2},
+    {OPTION_GCTRACE, "0", GCTRACE_OFF},
+    {OPTION_GCTRACE, "1", GCTRACE_LINES},
+    {OPTION_GCTRACE, "json", GCTRACE_NDJSON},
+    {OPTION_GCTRACE, "JSON", GCTRACE_NDJSON},
     {OPTION_GCTRACE, "2", BAD},
     {OPTION_GCTRACE, "", BAD},
     {OPTION_GCTRACE, "js", BAD},
@@ -47,10 +47,10 @@ static const struct {
     {OPTION_GCTRACEFILE, "/tmp/x", ANY},
     {OPTION_GCTRACEFILE, "a b", ANY},
     {OPTION_GCTRACEFILE, "", ANY},
-    {OPTION_GC, "auto", 0},
-    {OPTION_GC, "off", 1},
-    {OPTION_GC, "Ready", 2},
-    {OPTION_GC, "observe", 3},
+    {OPTION_GC, "auto", GC_AUTO},
+    {OPTION_GC, "off", GC_OFF},
+    {OPTION_GC, "Ready", GC_READY},
+    {OPTION_GC, "observe", GC_OBSERVE},
     {OPTION_GC, "~collect", BAD},
     {OPTION_GC, "1", BAD},
     {OPTION_GC, "observer", BAD},
@@ -82,10 +82,10 @@ static const struct {
     {OPTION_GCINTERVAL, "10000000000h", BAD},
     {OPTION_GCINTERVAL, "9223372036854775807", BAD},
     {OPTION_GCINTERVAL, "soon", BAD},
-    {OPTION_GCENGINE, "auto", 0},
-    {OPTION_GCENGINE, "clone", 1},
-    {OPTION_GCENGINE, "WP", 2},
-    {OPTION_GCENGINE, "stop", 3},
+    {OPTION_GCENGINE, "auto", GCENGINE_AUTO},
+    {OPTION_GCENGINE, "clone", GCENGINE_CLONE},
+    {OPTION_GCENGINE, "WP", GCENGINE_WP},
+    {OPTION_GCENGINE, "stop", GCENGINE_STOP},
     {OPTION_GCENGINE, "fork", BAD},
     {OPTION_GCENGINE, "1", BAD},
     {OPTION_GCCPU, "25", 25},
@@ -124,19 +124,19 @@ static const struct {
     {OPTION_PROFSTACKDEPTH, "0", BAD},
     {OPTION_PROFSTACKDEPTH, "1025", BAD},
     {OPTION_PROFSTACKDEPTH, "1k", BAD},
-    {OPTION_GCENGINE, "auto", 0},
-    {OPTION_GCENGINE, "clone", 1},
-    {OPTION_GCENGINE, "stop", 3},
+    {OPTION_GCENGINE, "auto", GCENGINE_AUTO},
+    {OPTION_GCENGINE, "clone", GCENGINE_CLONE},
+    {OPTION_GCENGINE, "stop", GCENGINE_STOP},
     {OPTION_GCENGINE, "fork", BAD},
     {OPTION_GCCPU, "25", 25},
     {OPTION_GCCPU, "100", 100},
     {OPTION_GCCPU, "many", BAD},
-    {OPTION_GCSTOP, "auto", 0},
-    {OPTION_GCSTOP, "quiet", 1},
+    {OPTION_GCSTOP, "auto", GCSTOP_AUTO},
+    {OPTION_GCSTOP, "quiet", GCSTOP_QUIET},
     {OPTION_GCSTOP, "0", BAD},
-    {OPTION_UNWIND, "auto", 0},
-    {OPTION_UNWIND, "cfi", 1},
-    {OPTION_UNWIND, "fp", 2},
+    {OPTION_UNWIND, "auto", UNWIND_AUTO},
+    {OPTION_UNWIND, "cfi", UNWIND_CFI},
+    {OPTION_UNWIND, "fp", UNWIND_FP},
     {OPTION_UNWIND, "off", BAD},
     {OPTION_HEAPPROFILE, "/tmp/{pid}-{exe}", ANY},
     {OPTION_HEAPPROFILEINTERVAL, "30", 30 * SECOND},
@@ -167,10 +167,10 @@ static const struct {
     {OPTION_HEAPPROFILEKEEP, "few", BAD},
     {OPTION_HEAPPROFILEKEEP, "off", BAD},
     {OPTION_ONLY, "redis-server:python3", ANY},
-    {OPTION_FOLLOW, "none", 0},
-    {OPTION_FOLLOW, "fork", 1},
-    {OPTION_FOLLOW, "fork,exec", 2},
-    {OPTION_FOLLOW, "FORK,EXEC", 2},
+    {OPTION_FOLLOW, "none", FOLLOW_NONE},
+    {OPTION_FOLLOW, "fork", FOLLOW_FORK},
+    {OPTION_FOLLOW, "fork,exec", FOLLOW_ALL},
+    {OPTION_FOLLOW, "FORK,EXEC", FOLLOW_ALL},
     {OPTION_FOLLOW, "exec", BAD},
     {OPTION_FOLLOW, "1", BAD},
     {OPTION_MONITOR, "on", 1},
@@ -191,8 +191,8 @@ static const struct {
     {OPTION_LEAKFILE, "/var/log/{exe}.leaks", ANY},
     {OPTION_LEAKSUPPRESSIONS, "/etc/{exe}.supp", ANY},
     {OPTION_LEAKSUPPRESSIONS, "", ANY},
-    {OPTION_DEEPBIND, "strip", 0},
-    {OPTION_DEEPBIND, "keep", 1},
+    {OPTION_DEEPBIND, "strip", DEEPBIND_STRIP},
+    {OPTION_DEEPBIND, "keep", DEEPBIND_KEEP},
     {OPTION_DEEPBIND, "off", BAD},
     {OPTION_KEEPDEAD, "0", 0},
     {OPTION_KEEPDEAD, "16", 16},
@@ -268,7 +268,7 @@ static void test_defaults(void)
     ok(option_number(OPTION_GCINTERVAL) == OPTION_AUTO, "an interval of its own choice");
     is(option_number(OPTION_HEAPPROFILEINTERVAL), 60 * SECOND, "a profile a minute");
     ok(option_number(OPTION_HEAPPROFILESIGNAL) == OPTION_OFF, "no signal");
-    is(option_number(OPTION_FOLLOW), 2, "fork,exec");
+    is(option_number(OPTION_FOLLOW), FOLLOW_ALL, "fork,exec");
     is(option_number(OPTION_KEEPDEAD), 16, "16 dead ones");
     is(option_number(OPTION_MONITOR), 1, "monitor on");
     is(option_number(OPTION_PROFSTACKDEPTH), 128, "128 frames");
@@ -367,7 +367,8 @@ static void test_spelling(void)
     }
     is(wrong, 0, "keys ignore case, _ and -; blanks are trimmed");
     parse("gctrace,heapprofileexit=0,,,memprofilerate=1k,");
-    ok(option_number(OPTION_GCTRACE) == 1 && option_number(OPTION_HEAPPROFILEEXIT) == 0 &&
+    ok(option_number(OPTION_GCTRACE) == GCTRACE_LINES &&
+           option_number(OPTION_HEAPPROFILEEXIT) == 0 &&
            option_number(OPTION_MEMPROFILERATE) == 1024,
        "a lone key is 1; empty items are nothing");
     parse("memprofilerate=1k,memprofilerate=2k");
@@ -375,19 +376,20 @@ static void test_spelling(void)
     ok(!option_given(OPTION_GCTRACE), "nothing is left of the text before");
     parse("heapprofile=/tmp/a\\,b\\c,gctrace=1");
     ok(strcmp(option_text(OPTION_HEAPPROFILE), "/tmp/a,b\\c") == 0 &&
-           option_number(OPTION_GCTRACE) == 1,
+           option_number(OPTION_GCTRACE) == GCTRACE_LINES,
        "\\, is a comma, \\ alone is itself");
     parse("heapprofile=a=b");
     ok(strcmp(option_text(OPTION_HEAPPROFILE), "a=b") == 0, "a value may hold =");
     parse("follow=fork,exec,gctrace=1");
-    ok(option_number(OPTION_FOLLOW) == 2 && option_number(OPTION_GCTRACE) == 1,
+    ok(option_number(OPTION_FOLLOW) == FOLLOW_ALL && option_number(OPTION_GCTRACE) == GCTRACE_LINES,
        "follow=fork,exec is one value");
     parse("fol_low=fork,exec,gctrace=1");
-    ok(option_number(OPTION_FOLLOW) == 2 && option_given(OPTION_FOLLOW) &&
+    ok(option_number(OPTION_FOLLOW) == FOLLOW_ALL && option_given(OPTION_FOLLOW) &&
            !*said("fol_low=fork,exec,gctrace=1"),
        "however the key is written");
     parse("follow=fork,gctrace=1");
-    ok(option_number(OPTION_FOLLOW) == 1 && option_number(OPTION_GCTRACE) == 1,
+    ok(option_number(OPTION_FOLLOW) == FOLLOW_FORK &&
+           option_number(OPTION_GCTRACE) == GCTRACE_LINES,
        "follow=fork ends at its comma");
     is(lines(said("follow=fork,executive=1")), 1, "exec is a whole word there");
 }
@@ -397,7 +399,8 @@ static void test_once(void)
     static const char text[] = "gctrace=1,nonsense=5,memprofilerate=x\\,y,heapprofile=/tmp/p";
     parse(text);
     ok(strlen(parsed) == strlen(text), "the text stays as long as it was");
-    ok(option_number(OPTION_GCTRACE) == 1 && option_given(OPTION_HEAPPROFILE), "the rest applies");
+    ok(option_number(OPTION_GCTRACE) == GCTRACE_LINES && option_given(OPTION_HEAPPROFILE),
+       "the rest applies");
     ok(strncmp(parsed, "gctrace=1,", 10) == 0 && strstr(parsed, ",heapprofile=/tmp/p") &&
            !strstr(parsed, "nonsense") && !strstr(parsed, "memprofilerate") &&
            !strchr(parsed, '\\'),
@@ -407,7 +410,7 @@ static void test_once(void)
     strcpy(left, parsed);
     ok(!*said(left), "a child has none");
     parse(left);
-    ok(option_number(OPTION_GCTRACE) == 1 &&
+    ok(option_number(OPTION_GCTRACE) == GCTRACE_LINES &&
            strcmp(option_text(OPTION_HEAPPROFILE), "/tmp/p") == 0 &&
            option_number(OPTION_MEMPROFILERATE) == 512 * KIB,
        "and the same options");
@@ -562,7 +565,8 @@ static void test_set(void)
         }
     }
     is(wrong, 0, "each key can be set at run time, or says why not");
-    ok(option_number(OPTION_GCTRACE) == 1 && option_number(OPTION_MEMPROFILERATE) == 1 &&
+    ok(option_number(OPTION_GCTRACE) == GCTRACE_LINES &&
+           option_number(OPTION_MEMPROFILERATE) == 1 &&
            option_number(OPTION_GCINTERVAL) == SECOND && option_number(OPTION_KEEPDEAD) == 16,
        "those that can have the new value");
     is(option_set("nonsense", "1"), EINVAL, "an unknown key is EINVAL");

@@ -38,9 +38,6 @@
 #define TOKEN(generation, slot)                                                                    \
     (TOKEN_MAGIC << 48 | (uint64_t)((generation)&0xffffff) << 24 | (slot))
 
-/* Values of gcstop, in the order of options.def. */
-enum { STOP_AUTO, STOP_QUIET };
-
 #define STATE(generation, state) ((uint64_t)(generation) << 3 | (uint64_t)(state))
 
 struct world world;
@@ -385,7 +382,7 @@ static int signal_new_tasks(const char **reason)
     static char buf[32768];
     int self = (int)RAW3(SYS_gettid, 0, 0, 0);
     int signalled = 0;
-    bool seen_self = false, quiet = option_number(OPTION_GCSTOP) == STOP_QUIET;
+    bool seen_self = false, quiet = option_number(OPTION_GCSTOP) == GCSTOP_QUIET;
     bool look = quiet || !restart_proved;
     unsigned expected = count_tasks(), listed = 0;
     long tid;

@@ -273,5 +273,5 @@ const char *seccomp_cycle(void)
     const char *reason = later_filter();
     seccomp_allows_waitv = waitv_survives && !reason;
     /* Whoever names an engine wants a cycle. */
-    return option_number(OPTION_GCENGINE) == 0 ? reason : NULL;
+    return option_number(OPTION_GCENGINE) == GCENGINE_AUTO ? reason : NULL;
 }

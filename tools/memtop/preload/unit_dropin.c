@@ -362,8 +362,8 @@ static void look_at_limits(struct dropin *dropin)
                  "else another engine does it");
     if (unit_value(unit, "RootDirectory")[0] != '\0' && !unit_is_on(unit, "MountAPIVFS"))
         obstacle(dropin, "RootDirectory= without MountAPIVFS=yes: no /proc, so no cycles");
-    if (strcmp(unit_value(unit, "StandardError"), "null") == 0 && option_number(OPTION_GCTRACE) &&
-        option_text(OPTION_GCTRACEFILE)[0] == '\0')
+    if (strcmp(unit_value(unit, "StandardError"), "null") == 0 &&
+        option_number(OPTION_GCTRACE) != GCTRACE_OFF && option_text(OPTION_GCTRACEFILE)[0] == '\0')
         obstacle(dropin,
                  "StandardError=null: gctrace's lines go nowhere; memtop tail has the last 256");
 }
