@@ -142,6 +142,7 @@ struct md_header {
     16u /* at exit, of a program with no other thread: a second would find the same */
 /* leaked_* is known: all registers were seen, and in a cycle done before too, or it is FINAL */
 #define MD_CYCLE_LEAKS 32u
+#define MD_CYCLE_UNSEEN 64u /* unseen_threads is known: a cycle done, of a writer that has it */
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
 
 struct md_cycle {

@@ -216,6 +216,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         out->flags |= MD_CYCLE_SKIPPED;
         strncpy(out->reason, reason, sizeof out->reason - 1);
     } else {
+        out->flags |= MD_CYCLE_UNSEEN;
         fill_heap(out, &cycle);
         if (verdict && flags & GC_FINAL && out->threads <= 1)
             out->flags |= MD_CYCLE_FINAL;

@@ -43,7 +43,7 @@ const struct gctrace_field gctrace_fields[] = {
     FIELD("rounds", rounds, GCTRACE_EXACT, 0),
     FIELD("dirty_bytes", dirty_bytes, GCTRACE_EXACT, 0),
     FIELD("threads", threads, GCTRACE_EXACT, 0),
-    FIELD("unseen_threads", unseen_threads, GCTRACE_OURS, 0),
+    FIELD("unseen_threads", unseen_threads, GCTRACE_OURS, MD_CYCLE_UNSEEN),
     FIELD("attempts", attempts, GCTRACE_EXACT, 0),
     FIELD("markers", markers, GCTRACE_EXACT, 0),
 };

@@ -143,6 +143,7 @@ static bool take_go_part(struct text *t, struct md_cycle *c, enum gctrace_form *
 static bool take_unseen(struct text *t, struct md_cycle *c)
 {
     c->unseen_threads = 0;
+    c->flags |= MD_CYCLE_UNSEEN;
     return t->at == t->end || *t->at == 'p' ||
            (take_u32(t, &c->unseen_threads) && take(t, " threads unseen, "));
 }

@@ -30,6 +30,7 @@ def recorded(t, directory, name, cycle, counted):
     last = lines[-1].get('last_cycle', {}) if lines else {}
     t.ok(result.status == 0 and (last.get('cycle'), last.get('unreachable_objects'), last.get('unreachable_bytes'))
          == cycle, f'{name}: its last cycle', result)
+    t.ok('unseen_threads' not in lines[-1]['last_cycle'], f'{name}: without what its writer did not count', result)
     result = memtop('-b', '-n1', path)
     t.ok(result.status == 0 and 'sessions' in result.out and ('has not counted leaks' in result.out) != counted,
          f'{name}: as text; what its writer did not know is told as that', result)

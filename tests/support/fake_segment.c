@@ -186,7 +186,7 @@ static void add_cycle(int64_t age_ns, uint64_t heap, uint32_t flags)
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t seq = cycle->seq;
     *cycle = (struct md_cycle){.seq = seq,
-                               .flags = flags | (number > 1 ? MD_CYCLE_LEAKS : 0),
+                               .flags = flags | MD_CYCLE_UNSEEN | (number > 1 ? MD_CYCLE_LEAKS : 0),
                                .number = number,
                                .index = cycles->count,
                                .start_ns = (uint64_t)age_ns,

@@ -86,7 +86,7 @@ static void test_our_line(void)
     is(c.live_objects, 48211, "objects");
     is(c.unreachable_objects, 12, "unreachable");
     is(c.unreachable_bytes, 1536, "unreachable bytes");
-    is(c.flags, MD_CYCLE_FORCED, "forced");
+    is(c.flags, MD_CYCLE_FORCED | MD_CYCLE_UNSEEN, "forced");
     is_line(&c, "redis-server", our_line);
     is_line(&c, "my prog, v2\t",
             "gc 8 @0.480s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, "
@@ -312,9 +312,14 @@ static void test_json(void)
                     "\"leak_samples\":5,\"arm_ns\":771,\"rounds\":4,\"dirty_bytes\":8192,") &&
            strstr(line, "\"markers\":2,\"engine\""),
        "direct, leaks, and what the engine did");
+    ok(!strstr(line, "unseen_threads") && !strstr(line, "leaked_"),
+       "what its writer did not know, or find out, is left out");
+    c.flags |= MD_CYCLE_UNSEEN;
+    gctrace_format_json(GCTRACE_EXACT, &c, 812, "x", line, sizeof line);
+    ok(strstr(line, "\"unseen_threads\":0,"), "what it found to be 0 is not");
     struct md_cycle most = {.number = UINT64_MAX};
     memset((char *)&most + 8, 0xff, sizeof most - 8);
-    most.flags = 0;
+    most.flags = ~MD_CYCLE_SKIPPED;
     n = gctrace_format_json(GCTRACE_EXACT, &most, UINT32_MAX,
                             "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
                             "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
