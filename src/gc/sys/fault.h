@@ -36,7 +36,7 @@
 #define FAULT_MAX 262144u
 
 /* Loads left out so far, by all tasks that mark. */
-extern volatile uint32_t fault_count; /* changes behind a load */
+extern volatile uint32_t fault_count; /* the handler changes it, behind a load */
 
 /* In the task, first thing: installs the handler (for the task's own signal table; tasks that it
  * starts inherit it) and sets the count to 0.  `give_up` is called on a fault that is in no table,

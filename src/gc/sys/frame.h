@@ -7,10 +7,12 @@
  *                           none (a thread that the program made past libc)
  *   frame_learn(layout)     where the kernel puts registers that not every processor has; once
  *   frame_each_register(context, layout, fn, ctx)
- *                           calls fn(ctx, start, end) for memory with the registers that may hold
- * an address, and with nothing else: the kernel leaves gaps, with what was there before
+ *                           calls fn(ctx, start, end) for memory that has registers which may
+ *                           hold an address, and nothing else: the kernel leaves gaps, with what
+ *                           was there before
  *
- * Async-signal-safe. */
+ * Async-signal-safe, but for frame_each_register: the context may be gone, so it is for code that
+ * may use fault_load (fault.h). */
 #ifndef GC_SYS_FRAME_H
 #define GC_SYS_FRAME_H
 

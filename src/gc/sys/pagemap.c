@@ -39,13 +39,15 @@ static long pagemap_fd = -1;
 
 typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
 
-/* Runs of pages which have all `all` categories, none of `not` and one of `any`.  False: this way
- * does not exist. */
+/* Calls `fn` for each run of pages that have all of the categories `all`, none of `not`, and one of
+ * `any` if that is not 0.  With SCAN_FLAG_REARM it calls `fn` first with an empty run, each time
+ * that the kernel has armed a stretch (pagemap.h).  False: this kernel does not have it. */
 static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, uint64_t not,
                  uint64_t any, range_fn *fn, void *ctx)
 {
-    /* The same in all, so that runs are not split; and nothing for which the kernel would have to
-     * look at each page's own record, which takes ten times as long. */
+    /* What the kernel is to tell of each run: something that is the same on all its pages, so that
+     * runs are not split, and nothing for which it would have to look at each page's own record,
+     * which takes ten times as long. */
     const uint64_t told = all == SCAN_WRITTEN ? SCAN_WRITTEN : SCAN_WPALLOWED;
     struct scan_region regions[64];
     while (start < end) {
@@ -208,8 +210,9 @@ bool pagemap_all_tracked(uintptr_t start, uintptr_t end)
     return pagemap_way == 0 && by_scan(start, end, SCAN_WPALLOWED, 0, note_any, &any) && !any;
 }
 
-/* Looked at in less time than it takes to ask whether they are there.  In anonymous memory the zero
- * page comes in their place if not; in a file of tmpfs it would be a page of the file. */
+/* So few pages are looked at in less time than it takes to ask whether they are there.  To read one
+ * that is not maps the zero page, in anonymous memory; in a file of tmpfs it would make a page of
+ * the file. */
 #define FEW_PAGES ((uintptr_t)16 * OS_PAGE)
 
 struct with_contents {
@@ -229,8 +232,8 @@ static void those_with_contents(void *ctx, uintptr_t start, uintptr_t end)
 
 static bool each_dirty(uintptr_t start, uintptr_t end, bool rearm, struct with_contents then)
 {
-    /* Asked for this and nothing else the kernel is twice as fast (0.7 ms a GB); but pages that are
-     * not there count as written then, so what it finds is asked about again. */
+    /* Asked for written pages and nothing else the kernel is twice as fast (0.7 ms a GB).  But then
+     * pages that are not there count as written too, so what it finds is asked about again. */
     return pagemap_way == 0 && scan(start, end, rearm ? SCAN_FLAG_REARM : 0, SCAN_WRITTEN, 0, 0,
                                     those_with_contents, &then);
 }

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Opens what is needed, instead of what was open; before the child gives up its dumpability. */
+/* Opens what is needed, and closes what was open before.  In the child it comes before
+ * PR_SET_DUMPABLE: then the files of /proc/self are root's. */
 void pagemap_open(void);
 
 /* Calls `fn` for each run of pages in [start, end) (page-aligned) that the process has written to:
@@ -39,9 +40,9 @@ bool pagemap_all_tracked(uintptr_t start, uintptr_t end);
  * registered are left out.  False: the kernel cannot tell. */
 bool pagemap_each_dirty(uintptr_t start, uintptr_t end, bool rearm,
                         void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
-/* The same of anonymous memory: short runs may be told of which a page is not there.  With `rearm`
- * an empty run says that the kernel has been asked: what follows has been armed by then, what comes
- * after the next not yet. */
+/* The same of anonymous memory; a short run may have pages that are not there.  With `rearm` an
+ * empty run (start == end) is a signal, given each time that the kernel has armed a stretch: the
+ * runs up to the next empty one are of that stretch, and what lies behind it is not armed yet. */
 bool pagemap_each_dirty_anonymous(uintptr_t start, uintptr_t end, bool rearm,
                                   void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 /* As pagemap_each_written, of mappings that are not registered. */

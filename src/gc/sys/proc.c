@@ -220,8 +220,8 @@ static void parse_mapping(char *line, struct proc_mapping *m)
 
 bool proc_each_mapping(void (*fn)(void *ctx, const struct proc_mapping *mapping), void *ctx)
 {
-    /* Static: one caller at a time (the child), and room for the longest line, a path of PATH_MAX
-     * in which each newline is written as four characters. */
+    /* Static: one caller at a time, in the tracer thread, in its task or in the child.  It holds
+     * the longest line: a path of PATH_MAX in which each newline is written as four characters. */
     static char buf[65536];
     long fd = proc_self_open("maps", O_RDONLY);
     if (fd < 0)

@@ -23,11 +23,12 @@ struct filters {
     uint64_t count; /* Linux 5.9; before, 0 */
 };
 
-static struct filters at_load;
+static struct filters at_load; /* written by seccomp_init alone */
+/* What the trial has shown: written by seccomp_trial alone, on the thread that calls gc_cycle. */
 static bool tried;
 static const char *trial_result;
 bool seccomp_allows_resources = true;
-static bool waitv_survives = true; /* the filters at load */
+static bool waitv_survives = true; /* the filters at load let a thread live that calls it */
 bool seccomp_allows_waitv;
 
 #define TRIAL_NS INT64_C(1000000000)
@@ -75,15 +76,15 @@ static _Noreturn void leave(void)
      raw6(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)))
 #define TRY(name, a, b, c, d) TRY6(name, a, b, c, d, 0, 0)
 
-/* A copy without children is told so by whoever waits. */
+/* A copy has no children, so a wait that is allowed answers ECHILD. */
 static void must_wait(struct trial *trial, long result)
 {
     if (result != -ECHILD && !trial->refused)
         trial->refused = trial->calling;
 }
 
-/* In the copy: each call that the tracer thread, the stop handler and whoever writes a line make,
- * to no effect. */
+/* In the copy: makes each call that the tracer thread, the stop handler and whoever writes a line
+ * make, with arguments by which it has no effect. */
 static _Noreturn void try_needed(struct trial *trial)
 {
     char buf[512];
@@ -250,7 +251,7 @@ static bool is_stricter(const char *status)
     return now.mode > at_load.mode || now.count > at_load.count;
 }
 
-/* NULL: there is none on any thread that was not there at load. */
+/* NULL: no thread has a filter that was not there at load. */
 static const char *later_filter(void)
 {
     static char status[4096], names[16384];
@@ -272,6 +273,6 @@ const char *seccomp_cycle(void)
 {
     const char *reason = later_filter();
     seccomp_allows_waitv = waitv_survives && !reason;
-    /* Whoever names an engine wants a cycle. */
+    /* Whoever has named an engine wants cycles whatever they risk. */
     return option_number(OPTION_GCENGINE) == GCENGINE_AUTO ? reason : NULL;
 }

@@ -10,12 +10,14 @@
 
 /* At load. */
 void seccomp_init(void);
-/* Before the tracer thread is started.  NULL, or why it must not be.  Makes its trial once. */
+/* On the thread that calls gc_cycle, before the tracer thread is started.  NULL, or why that must
+ * not be.  Makes its trial once. */
 const char *seccomp_trial(void);
-/* Whether a marker may lower its priority and limit its CPU time: a filter may kill it for that. */
+/* Whether a marker may lower its priority and limit its CPU time: a filter may kill it for that.
+ * Written by the trial only. */
 extern bool seccomp_allows_resources;
-/* Whether a parked thread may wait by futex_waitv: where no filter kills for it, which one that
- * came after load might.  Set before each cycle. */
+/* Whether a parked thread may wait by futex_waitv: not where a filter kills for it, nor under one
+ * that came after load, which might.  Written by seccomp_cycle; stop handlers read it (atomic). */
 extern bool seccomp_allows_waitv;
 /* On the tracer thread, before each cycle.  NULL, or why there can be none. */
 const char *seccomp_cycle(void);

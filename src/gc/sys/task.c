@@ -78,7 +78,7 @@ const char *task_start(struct task *task, void (*fn)(void *ctx), void *ctx, int 
     task->starter = (uint32_t)RAW3(SYS_getpid, 0, 0, 0);
     task->cpu_ns = 0;
     __atomic_store_n(&task->done, 0, __ATOMIC_RELEASE);
-    /* Popped, it leaves the stack aligned for a call. */
+    /* gc_task_clone pops this word, after which the stack is aligned for a call. */
     struct task **top = (struct task **)(task->stack + STACK_BYTES - 24);
     *top = task;
     /* Not CLONE_FS: the kernel takes the set-user-ID bit from whoever shares its directories with
@@ -94,7 +94,8 @@ const char *task_start(struct task *task, void (*fn)(void *ctx), void *ctx, int 
                             : "clone failed";
 }
 
-/* Somebody else may have reaped it (a program that waits with __WALL); then it does not run. */
+/* Somebody else may have reaped it (a program that waits with __WALL): then waitid finds no child,
+ * and it has ended. */
 bool task_alive(const struct task *task)
 {
     siginfo_t info;

@@ -20,7 +20,9 @@
 /* `nice` of a task that is to run only where a CPU is idle (SCHED_IDLE). */
 #define TASK_IDLE 100
 
-/* Zeroed before the first use; in memory that outlives the task. */
+/* Zeroed before the first use; in memory that outlives the task.  The starter writes all but the
+ * last two, and sets `done` to 0.  The task writes cpu_ns, then `done` (release); whoever has read
+ * 1 there (acquire) may read cpu_ns. */
 struct task {
     void (*fn)(void *ctx);
     void *ctx;
