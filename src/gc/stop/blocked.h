@@ -11,7 +11,7 @@ struct blocked_call {
     int number; /* of the system call; -1: stopped outside one */
     uint64_t args[6];
     uintptr_t sp, pc;     /* 0: a kernel thread's, never in user space */
-    uint64_t fingerprint; /* of all that, and of how often it has run */
+    uint64_t fingerprint; /* of all that and of how often it has run: equal if it has not moved */
 };
 
 /* On the tracer thread, after proc_open; and when its descriptors are gone. */

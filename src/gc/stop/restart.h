@@ -7,25 +7,25 @@
  *    program's own signal mask.  A signal of the program's interrupts them as always.
  *  - Waits without a time (epoll, sigwaitinfo, pause, semop, msgrcv), until a time
  *    (clock_nanosleep), or whose rest the kernel writes back (select, ppoll): the thread is set
- * back onto the call, unless a signal of the program's is already pending.  One that comes between
- *    that look and the call, a fraction of a microsecond, finds the thread in front of the call
- *    instead of in it, as it may at any time: without a mask of its own (ppoll, pselect,
- *    epoll_pwait, sigsuspend), no program can tell that it was in it already.
+ *    back onto the call, unless a signal of the program's is already pending.  A signal may come
+ *    between that look and the call, a fraction of a microsecond.  It finds the thread in front of
+ *    the call instead of in it, as it may at any time: unless the call has a mask of its own
+ *    (ppoll, pselect, epoll_pwait, sigsuspend), no program can tell that it was in it already.
  *
  * Waits whose time begins anew with the call, and of which nobody knows how much has passed, are
  * left alone: epoll_wait, sigtimedwait, semtimedop and io_getevents with a time, and socket calls
  * with a time-out.  They return EINTR, as after any handler (signal(7)).  gcstop=quiet does not
  * signal threads that sit in them (world.h).
  *
- * What is left of a call the kernel keeps for one at a time, until a handler returns.  Where it is
- * about to finish one by itself, as a SIGSTOP or a debugger has interrupted it, that is done here
- * instead; and a thread is parked in a call of which nothing is kept (world.c).
+ * The kernel keeps what is left for one call at a time, until a handler returns.  So a thread is
+ * parked in a call of which nothing is kept (world.c).  And where a SIGSTOP or a debugger has
+ * interrupted a call, which the kernel would finish by itself, that is done here instead.
  *
  * The call's number is read from the program's code in front of it, from a register or from the
  * stack.  What can be read depends on the libc, and is tried at the start on the one that runs
- * (restart_probe.h).  A call of which it cannot be read returns EINTR, as signal(7) allows: so as
- * long as it is not known that all of libc's can, no thread is interrupted in a call before
- * somebody has looked (world.h).
+ * (restart_probe.h).  A call of which it cannot be read returns EINTR, as signal(7) allows.  So
+ * until it is known that all of libc's can be read, each thread is looked at before it is
+ * interrupted, and left alone where it sits in such a call (world.h).
  */
 #ifndef GC_STOP_RESTART_H
 #define GC_STOP_RESTART_H

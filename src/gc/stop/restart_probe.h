@@ -11,8 +11,8 @@
 
 #include <stdbool.h>
 
-/* All of libc's calls that were made in the copies could be read.  Until it has been found out, or
- * where it is not so, false. */
+/* Whether all of libc's calls that were made in the copies could be read.  False until it has been
+ * found out.  Written by restart_probe alone, before the first stop. */
 extern bool restart_proved;
 
 /* Begins with it, or looks how far it is; once in a process and what is forked from it, early, as

@@ -7,8 +7,9 @@
 #include <ucontext.h>
 
 /* From glibc 2.41 on, all calls that can be cancelled are made in one place, whose caller has their
- * number on its stack.  Where, is its compiler's choice: it is learned from calls whose number is
- * known.  Set before the first stop, and then for good. */
+ * number on its stack.  Where it lies there is the compiler's choice: it is learned from calls
+ * whose number is known.  Written by restart_probe, before the first stop, and never after; stop
+ * handlers read it. */
 struct restart_stub {
     uintptr_t pc;     /* where the calls return to; 0: libc has no such place */
     uintptr_t caller; /* the only one known */

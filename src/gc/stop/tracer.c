@@ -17,14 +17,17 @@
 #define STACK_BYTES ((size_t)256 << 10)
 #define STACK_MAX ((size_t)64 << 20) /* the program's static TLS lies on it */
 
+/* Requests are numbered, and one is in hand while asked != answered.  The caller writes the request
+ * before `asked` (release); the tracer thread writes its id and `unusable` before `answered`
+ * (release).  Each side reads what the other has written after the other's word (acquire).  The
+ * rest is the caller's. */
 static bool started;
 static int tid;
 static char *stack;
 static size_t stack_size;
-static const char *unusable; /* why the thread can do nothing */
-/* Requests are numbered; one is in hand while asked != answered. */
-static uint32_t asked, answered; /* futexes */
-static void (*request)(void *ctx);
+static const char *unusable;       /* why the thread can do nothing; NULL: it can */
+static uint32_t asked, answered;   /* futexes */
+static void (*request)(void *ctx); /* NULL: to end */
 static void *request_ctx;
 
 static void open_all(void)
@@ -131,7 +134,7 @@ void tracer_end(void)
     request = NULL;
     __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
     raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
-    /* The kernel's word for it, as the stack is used again. */
+    /* Gone by the kernel's word: only then may the stack be used again. */
     while (RAW3(SYS_tgkill, RAW3(SYS_getpid, 0, 0, 0), tid, 0) == 0)
         raw_sleep_ns(100000);
     own_thread_leave(tid);

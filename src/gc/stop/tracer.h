@@ -2,8 +2,8 @@
  * descriptor table of its own: whatever it opens takes no number from the program, whatever the
  * program closes is not ours, and the snapshot child inherits nothing to hold open.
  *
- * A pthread, so that setuid() of the program reaches it: signals 32 and 33 are open on it but while
- * the world is stopped, all others never.  Its stack is mapped by us, recorded as ours and
+ * A pthread, so that setuid() of the program reaches it: signals 32 and 33 are open on it, but for
+ * the time of a stop, and no other ever is.  Its stack is mapped by us, recorded as ours and
  * prefaulted.  Started at the first call; after fork again when needed. */
 #ifndef GC_STOP_TRACER_H
 #define GC_STOP_TRACER_H

@@ -38,6 +38,9 @@ enum world_state {
     WORLD_GONE       /* it ended, or has no user state */
 };
 
+/* One of the program's.  The tracer gives the entry to a thread, and fills it in for one that it
+ * finds blocked; a parked thread's handler fills it in before it sets PARKED (release), which the
+ * tracer reads (acquire). */
 struct world_thread {
     int tid;
     uint64_t state;            /* enum world_state, low 3 bits; above them the stop's generation */
@@ -47,15 +50,17 @@ struct world_thread {
     const ucontext_t *context; /* PARKED: what the handler was given */
 };
 
+/* Written by the tracer alone.  Handlers read `threads` and `generation`. */
 struct world {
     struct world_thread *threads;
     unsigned count;      /* entries in use, of any state */
-    uint32_t generation; /* number of the stop */
+    uint32_t generation; /* number of the stop; atomic */
     unsigned parked, blocked;
-    unsigned stuck; /* of those, at most so many that sleep uninterruptibly: with a lock, perhaps */
-    /* The pause: from before the first thread is signalled until nobody is left to be woken, which
-     * whoever has been woken says too if it runs in the tracer's place; or until it could be called
-     * off. */
+    unsigned stuck; /* of the blocked, at most so many that sleep uninterruptibly: perhaps with a
+                       lock of the kernel's */
+    /* The pause.  It begins before the first thread is signalled.  It ends when nobody is left to
+     * be woken, as seen by whoever wakes last; where the stop was called off, at the moment from
+     * which that could be. */
     int64_t begin_ns, end_ns;
 };
 extern struct world world;
@@ -78,7 +83,8 @@ bool world_resume(void);
 /* In a forked copy: forgets the parent's stop. */
 void world_postfork_child(void);
 
-/* In this stop: an entry may be another's yet, whose handler is late. */
+/* What the thread is in this stop.  An entry may still carry an earlier stop's number, where a
+ * handler of that stop is late: then it is FREE. */
 static inline enum world_state world_state_of(const struct world_thread *thread)
 {
     uint64_t state = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
