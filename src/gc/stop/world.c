@@ -48,12 +48,16 @@ static int task_fd = -1;  /* /proc/self/task */
 static uint32_t process;  /* pid */
 static struct raw_sigaction chained; /* what stood there before ours */
 
-/* Written by the tracer, read by handlers.  A handler acts only on the generation that its signal
- * names, so one that arrives late does nothing. */
+/* Shared by the tracer, which sets all of these before it signals anybody, and the handlers:
+ * atomic.  Handlers add themselves to `answered`, and whoever wakes last writes woken_ns.  A
+ * handler acts only on the generation that its signal names, so one that arrives late does nothing.
+ */
 static int64_t stands_until_ns; /* CLOCK_MONOTONIC; from then on a parked thread calls it off */
 static uint32_t answered;       /* handlers parked in this generation; futex */
 static uint32_t wanted;         /* answers that the tracer waits for */
-static int64_t woken_ns; /* -generation: some are left to be woken; when nobody was; 0: closed */
+/* What has become of the waking of those parked.  -generation: of that stop some may be left to be
+ * woken.  Above 0: the time at which nobody was.  0: the tracer does not ask any more. */
+static int64_t woken_ns;
 
 /* The last generation that has ended; the futex that all are parked on.  How stop G ends:
  *
@@ -77,13 +81,14 @@ static uint32_t ended;
 static int silent_tids[32];
 static unsigned silent_next;
 
-/* Of others by a thread of the program, which waits meanwhile: 0.1 to 0.2 ms. */
+/* How many others a thread of the program wakes before it goes on itself: that takes it 0.1 to 0.2
+ * ms. */
 #define WAKES 64
 
-/* Whoever runs wakes the next one, until nobody is left: a thread just woken often runs in the
- * place of the one that woke it, for a whole slice, and with one waker the others would stand still
- * for a slice each.  One at a time, so that nobody waits in a preempted waker's hand; a thread of
- * the program at most `most`, as it waits itself. */
+/* Wakes those parked, at most `most` of them.  The tracer does so, and each thread that has been
+ * woken: one just woken often runs in the place of its waker, for a whole slice, and if there were
+ * no other waker all who are left would stand still meanwhile.  Each call of the kernel wakes one,
+ * so that a waker that loses its CPU holds nobody who is on the way out. */
 static void wake_others(uint32_t of, unsigned most)
 {
     int64_t open = -(int64_t)of;
@@ -107,9 +112,10 @@ static bool end_stop(uint32_t of)
 
 /* ---- the handler: runs on the program's threads ---- */
 
-/* While none later than `seen` has ended, until then.  The thread may have a sleep of its own
- * underneath, of which the kernel keeps what is left (restart.h): that must outlive a SIGSTOP, a
- * debugger, or what io_uring has to do on the thread. */
+/* Sleeps while no stop later than `seen` has ended, until that time.  The signal may have
+ * interrupted a sleep of the program's, of which the kernel keeps what is left (restart.h).  That
+ * must outlive a SIGSTOP, a debugger, or what io_uring has to do on the thread: hence futex_waitv.
+ */
 static long sleep_parked(uint32_t seen, int64_t until_ns)
 {
     if (__atomic_load_n(&seccomp_allows_waitv, __ATOMIC_RELAXED)) {
@@ -120,7 +126,8 @@ static long sleep_parked(uint32_t seen, int64_t until_ns)
     return raw_futex_wait_until(&ended, seen, until_ns, FUTEX_PRIVATE_FLAG);
 }
 
-/* Until stop `now` has ended; ends it when the time is over. */
+/* Stays until stop `now` has ended, and ends it when the time is over.  The loop ends: whatever
+ * `ended` was, it is `now` or later after the time-out, by this thread or by another. */
 static void stay_parked(uint32_t now)
 {
     int64_t until_ns = __atomic_load_n(&stands_until_ns, __ATOMIC_RELAXED);
@@ -130,9 +137,10 @@ static void stay_parked(uint32_t now)
             end_stop(now);
 }
 
-/* Who changes the state from SIGNALLED has the slot: the tracer, for what it has found out itself,
- * or the next stop's thread; or the handler, until it says PARKED.  A handler that comes late finds
- * it changed; in one that is held up while it answers the tracer gives out no slot twice. */
+/* Whoever changes the state from SIGNALLED has the slot: the handler, until it says PARKED; the
+ * tracer, where it has found the thread blocked or gone; or the next stop, which gives the slot to
+ * another thread.  A handler that comes late finds the state changed, and leaves.  While a handler
+ * answers, the state says so (ANSWERING), and the slot is given to nobody (take_slot). */
 static void park(uint64_t token, const ucontext_t *context)
 {
     uint32_t now = __atomic_load_n(&world.generation, __ATOMIC_ACQUIRE);
@@ -343,8 +351,8 @@ static bool is_silent(int tid)
     return false;
 }
 
-/* Files a task under what examine() says.  A handler may answer at the same time: who changes the
- * state first has it. */
+/* Notes what examine() says of a task.  Its handler may answer at the same time: whoever changes
+ * the state first has the entry.  True: it is noted. */
 static bool settle(struct world_thread *thread, uint64_t before)
 {
     struct blocked_call call;
@@ -527,7 +535,7 @@ bool world_resume(void)
     bool stood = end_stop(world.generation);
     if (stood)
         wake_others(world.generation, UINT32_MAX);
-    /* Whatever a call above has answered. */
+    /* In any case: a wake above may have been refused. */
     raw_futex_wake(&ended, INT32_MAX, FUTEX_PRIVATE_FLAG);
     int64_t woken = __atomic_exchange_n(&woken_ns, 0, __ATOMIC_RELAXED);
     world.end_ns = !stood ? stands_until_ns : woken > 0 ? woken : os_now_ns();
