@@ -22,7 +22,7 @@ struct builder {
 
 static void *map_table(size_t size)
 {
-    /* On the child's copy of the record: no root. */
+    /* Noted as memory of ours (in a child, in its copy of that record), and so no root. */
     return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, 0);
 }
 

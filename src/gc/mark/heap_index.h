@@ -1,11 +1,12 @@
 /* What the object map says, in the shape that marking needs: for each page of the heap the size
- * class and the place within its run of equal objects, and for each granule one bit, white, that is
+ * class and the place within its run of equal objects, and for each granule a white bit, which is
  * set at the start of every block that is allocated and not yet reached.  Reaching a block is to
- * test and clear its bit; what is white at the end is the unreachable set.
+ * test and clear its bit; what is white at the end is the unreachable set.  Beside it each granule
+ * has a grey bit, the marker's own (mark.h).
  *
  * The tables are indexed by address through one level of 1 GiB regions, so that a heap in several
- * places costs nothing for the space between.  4 bytes a page and one bit a granule: 9 MB a region,
- * of which only what lies beside blocks is ever touched.
+ * places costs nothing for the space between.  4 bytes a page and two bits a granule make 17 MB a
+ * region, of which only what lies beside blocks is ever touched.
  *
  * Built in the snapshot child from its frozen copy, or by a task beside the running program, whose
  * stores into the map it then may or may not see (wp.h makes up for it); not thread-safe.
@@ -60,7 +61,8 @@ static inline size_t index_white_bytes(const struct heap_index *index)
     return ((size_t)index->regions << INDEX_PAGES_SHIFT) * INDEX_PAGE_WORDS * sizeof(uint64_t);
 }
 
-/* Builds it for the ranges of `extents`.  False: no memory. */
+/* Builds it for the ranges of `extents`.  False: no memory, or more regions than there is room for.
+ */
 bool heap_index_build(struct heap_index *index, size_t (*block_size)(const void *block));
 /* Gives its tables back: only where the process goes on, not in the child. */
 void heap_index_free(struct heap_index *index);
@@ -88,7 +90,8 @@ static ALWAYS_INLINE uint64_t index_white_bit(uintptr_t address)
     return UINT64_C(1) << (address >> GRANULE_SHIFT & 63);
 }
 
-/* The large block that page entry `entry` of `address` belongs to; 0 if address lies outside it. */
+/* Where the index says that `address` lies on a page of a large block: that block, its size in
+ * *size; 0 if the address lies outside it. */
 uintptr_t heap_index_large(const struct heap_index *index, uintptr_t address, size_t *size);
 
 /* The block that `address` points at or into, allocated or not; 0: none.  Its size in *size. */

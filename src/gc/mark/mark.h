@@ -39,7 +39,7 @@ struct team;
 
 struct mark {
     struct heap_index *index;
-    uint8_t *page_state;          /* for each page: enum page_state */
+    uint8_t *page_state;          /* for each page 0 or enum page_state; shared, as marker.h says */
     const struct mark_code *code; /* of this CPU (marker.h) */
     struct marker *marker;        /* of the caller */
     struct team *team;            /* the others; NULL: none yet */
@@ -51,7 +51,7 @@ struct mark {
     bool eager;            /* for tests: helpers at once, whether CPUs are idle or not */
     const uint32_t *hurry; /* not 0: the program waits for the mark; NULL: never */
     bool noted;            /* there are pages with PAGE_REACHED */
-    bool overflowed;       /* something was dropped */
+    bool overflowed;       /* something was dropped; set by any marker (atomic) */
     unsigned again;        /* times that all blocks reached were looked at again for it */
     int64_t helper_cpu_ns;
     int64_t paced_since_ns; /* of mark_pace; 0: not yet */
@@ -68,8 +68,10 @@ bool mark_none_between(const struct mark *mark, uintptr_t lo, uintptr_t span, ui
                        uintptr_t end);
 /* Takes a block for reached without looking into it; false if it was already. */
 bool mark_reach(struct mark *mark, uintptr_t block);
-/* Reaches all that is reachable.  Starts helpers if that takes long and CPUs are idle.  More of
- * mark_from may follow, and another one. */
+/* Reaches all that is reachable.  Starts helpers if that takes long and CPUs are idle.  It ends: a
+ * block is looked into once for each time that its white bit is taken, and none is set meanwhile;
+ * what was dropped is looked for again only if a block was reached since, or a helper was killed.
+ * More of mark_from may follow, and another one. */
 void mark_finish(struct mark *mark);
 /* Between mark_finish and another mark_from: notes the pages on which nothing is unreached.  Words
  * that point there are dropped from then on by a look at a byte a page, which the cache holds,

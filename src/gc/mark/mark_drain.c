@@ -12,9 +12,7 @@
 /* Of a large block at one time; what is left may go to another marker. */
 #define PIECE_BYTES ((size_t)1 << 20)
 #define CHUNK_WORK 16u /* a chunk counts for as many pages */
-/* Pages looked at alone before it is worth while to start helpers, and between looks at the clock.
- */
-/* Pages between looks at the clocks. */
+/* Pages between looks at the clocks; alone, where helpers may be started then, and in a team. */
 #define ALONE_CLOCK_EVERY 512u
 #define CLOCK_EVERY 256u
 
@@ -51,8 +49,13 @@ static ALWAYS_INLINE uint64_t take_grey(uint64_t *grey, bool alone)
     return bits;
 }
 
-/* Sets a page's mark of waiting; true if it was not set.  Whoever sets a grey bit does this after
- * it, and who looks at the page takes the mark off before it takes the bits: none is forgotten. */
+/* Sets a page's mark of waiting; true if it was not set.
+ *
+ * No grey bit is forgotten: whoever sets one looks at this mark after it, and whoever looks at the
+ * page takes the mark off before it takes the bits.  So if the first still finds the mark, the
+ * second finds the bit.  Both orders must hold for all CPUs: on x86-64 each atomic
+ * read-modify-write is a full fence.  A machine on which it is not needs one before the load here,
+ * and before that in take_grey. */
 static ALWAYS_INLINE bool set_queued(uint8_t *queued, bool alone)
 {
     if (__atomic_load_n(queued, __ATOMIC_RELAXED))

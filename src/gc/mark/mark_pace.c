@@ -5,7 +5,7 @@
 #include "gc/sys/raw.h"
 
 #define OWN_NICE 5 /* of the first marker, at least: it yields to the program */
-/* And what it takes of its CPU at most where the program uses them all. */
+/* What the first marker takes of its CPU at most where the program uses all CPUs. */
 #define OWN_PERCENT 5
 #define PACE_NS 1000000    /* CPU time between looks */
 #define PACE_MAX 100000000 /* sleep at most */
@@ -35,10 +35,11 @@ int mark_nice(void)
     return nice;
 }
 
-/* Percent of one CPU that a marker may use beside a program that uses so much: its part of that, as
- * it slows the program down even from a CPU that would be idle (they share caches and memory, and
- * the program pays for pages that are copied or tracked, for which a longer cycle leaves more
- * time).  Beside less than one thread more, up to all of it beside none. */
+/* Percent of one CPU that a marker may use beside a program that uses so many percent.  Beside one
+ * busy thread or more it is the share that `gccpu` gives, though another CPU be idle: the marker
+ * slows the program down from there too, as they share caches and memory, and the program pays for
+ * pages that are copied or tracked.  Beside less than one busy thread it is more, up to a whole CPU
+ * beside none. */
 static int64_t fair_percent(int64_t used)
 {
     int64_t share = (int64_t)mark_share_percent(1), cpus = os_cpu_count();

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The program waits for the mark, at its end or in a stop: it yields to nobody.  Set at the
- * beginning of a cycle, and by engines. */
+/* The program waits for the mark, at its end or in a stop, so the mark yields to nobody.  Set by
+ * the tracer thread before any marker runs, and by an engine's task before it marks. */
 extern bool mark_hurries;
 
 /* Percent of one CPU that `gccpu` comes to, of so many. */

@@ -62,7 +62,7 @@ static void give(struct marker *marker)
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
             continue;
         uint32_t n = 0;
-        /* The oldest of each: what most hangs from. */
+        /* The oldest pages, from which most hangs. */
         for (size_t give = MIN(pages / 2, TEAM_PACKET_ITEMS / 2); n < give; n++)
             packet->items[n] =
                 (struct mark_range){marker->pages[marker->head++ & marker->page_mask], 0};
@@ -311,8 +311,8 @@ void team_end(struct mark *mark)
         while (task_wait(&team->task[i], INT64_C(1000000000)) && task_runs(&team->task[i]))
             post(team);
         mark->helper_cpu_ns += team->task[i].cpu_ns;
-        /* Killed, or left with work in hand while another was: its queue counts for nothing, and
-         * all is looked at again. */
+        /* What is still in its queue counts for nothing.  It was killed, or it left with work in
+         * hand while another was killed (lost_one): then all is looked at again. */
         struct marker *marker = team->marker[i];
         marker->head = marker->tail = marker->range_count = 0;
         __builtin_memset(marker->ahead, 0, sizeof marker->ahead);

@@ -3,10 +3,10 @@
  * some of theirs into one of a few packets, from which it is taken.  No lock: who is stopped in the
  * middle keeps one packet, and nothing else, from the others.
  *
- * A helper runs at the lowest priority, so the program hardly feels it where it wants all CPUs; but
- * then what the helper has begun waits for it.  So helpers are started only while fewer tasks are
- * runnable than there are CPUs, and one that finds that it has waited for its CPU hands back what
- * it has and ends. */
+ * A helper beyond what `gccpu` allows runs at the lowest priority, so the program hardly feels it
+ * where it wants all CPUs; but then what the helper has begun waits for it.  So helpers are started
+ * only while fewer tasks are runnable than there are CPUs, and one that finds that it has waited
+ * for its CPU hands back what it has and ends. */
 #ifndef GC_MARK_MARK_TEAM_H
 #define GC_MARK_MARK_TEAM_H
 
@@ -19,18 +19,22 @@
 
 enum packet_state { PACKET_EMPTY, PACKET_BUSY, PACKET_FULL };
 
+/* Work on its way.  Whoever has made it BUSY, from EMPTY to fill it or from FULL to empty it, has
+ * it alone until it sets the next state. */
 struct team_packet {
-    uint32_t state, count;
+    uint32_t state; /* enum packet_state; atomic */
+    uint32_t count;
     struct mark_range items[TEAM_PACKET_ITEMS]; /* end 0: a page */
 };
 
+/* What is not atomic is marker 0's alone, but for the packets. */
 struct team {
     struct mark *mark;
-    struct mark_demand demand;
-    uint32_t active;  /* markers that have, or whose work is still to be taken over */
-    uint32_t version; /* counts who became active */
+    struct mark_demand demand; /* atomic */
+    uint32_t active;  /* atomic: markers with work, and those that left some to be taken over */
+    uint32_t version; /* atomic: counts who became active (all_done) */
     uint32_t posted;  /* futex: counts reasons to look again */
-    bool quit;
+    bool quit;        /* atomic: helpers without work are to end */
     unsigned started;
     struct task task[MARK_MAX];
     struct marker *marker[MARK_MAX];

@@ -1,6 +1,6 @@
 /* One of the tasks that mark together, as mark.c, mark_team.c, mark_pace.c and mark_drain.c share
- * it. Everything in it is its own; what markers share are the index's bits, mark.page_state and the
- * team. */
+ * it.  Everything in it is its own.  Markers share the bits of the index and mark.page_state, by
+ * atomic operations; the team (mark_team.h); and mark.overflowed, which each may set. */
 #ifndef GC_MARK_MARKER_H
 #define GC_MARK_MARKER_H
 
@@ -37,12 +37,11 @@ struct marker {
     size_t range_count, range_limit;
     uintptr_t ahead[MARK_AHEAD];
     unsigned ahead_at;
-    int locality;  /* 0 to 256: how often most of a page's blocks were reached from the page itself
-                    */
-    unsigned work; /* since the clocks were looked at */
+    int locality;    /* 0 to 256: how often most blocks of a page were reached from that page */
+    unsigned work;   /* since the clocks were looked at */
     unsigned number; /* in the team; 0: the caller's */
-    bool alone;      /* no other marker runs */
-    bool left;       /* has given up its CPU; its queue is for marker 0 to take over */
+    bool alone;      /* no other marker runs; changes only while none does */
+    bool left;       /* has given up its CPU; its queue is marker 0's from then on (atomic) */
     int64_t wall_ns, cpu_ns;
     struct mark_pace pace;
     uintptr_t edges[MARK_EDGES + 4];

@@ -37,7 +37,7 @@ static void unmap(void *memory, size_t size)
     munmap(memory, size);
 }
 
-/* Forgotten before it goes: a fork may come between. */
+/* The pointer goes before the memory does, as a fork may come between. */
 static void unmap_lost(struct lost **place)
 {
     struct lost *old = *place;
@@ -50,7 +50,7 @@ static void unmap_lost(struct lost **place)
 
 static void renew_samples(void)
 {
-    uint8_t *old = sample_state; /* forgotten before it goes: a fork may come between */
+    uint8_t *old = sample_state; /* as above */
     size_t old_room = sample_room;
     __atomic_store_n(&sample_state, NULL, __ATOMIC_SEQ_CST);
     sample_room = 0;
@@ -215,9 +215,14 @@ static void try_block(void *ctx, uintptr_t block, size_t size, bool sampled)
     follow(sets->mark, block, size);
 }
 
-/* Second pass, downwards over those, all blocks white again.  Each group that nothing leads to has
- * exactly one among them, and it lies above those that it leads to: had it lain below, the first
- * pass would have reached them from it. */
+/* Second pass, downwards over those, all blocks white again: one that another of them leads to is
+ * not direct after all.
+ *
+ * Why one pass does: take a group of blocks that reach each other and that no other block leads
+ * to.  Exactly one of it is among those found, its lowest, from which the first pass reached the
+ * others.  Whatever else was found and hangs on it lies below it: had it lain above, the first pass
+ * would have reached it from there.  So the one is looked at, and followed, before those that hang
+ * on it. */
 static void judge_block(struct sets *sets, uintptr_t block)
 {
     size_t size = 0;

@@ -5,8 +5,9 @@
  * other, and that nothing else leads to, the one at the lowest address.  So each leak has one
  * direct block for each thing that was lost, and the rest hangs on these: it is indirect.
  *
- * unreached_find runs where the mark ran, after mark_finish; the rest on the tracer thread.  Costs
- * in proportion to what is unreachable: each such block is followed twice. */
+ * unreached_prepare runs on the tracer thread, unreached_find where the mark ran, after
+ * mark_finish, and the rest on the thread that called gc_cycle, when the mark is over.  Costs some
+ * passes over the index, and follows each unreachable block twice. */
 #ifndef GC_MARK_UNREACHED_H
 #define GC_MARK_UNREACHED_H
 
@@ -16,9 +17,9 @@
 #include <stdint.h>
 
 /* Leaks are counted, whatever is sampled: the unreached blocks of a cycle are kept until the next
- * one is told.  A block with a sample is known by that; of the others one counts as the same if
- * it has the same address and size (freed in between, by way of a pointer that nobody sees, and
- * given out again, it is taken for it).
+ * one that is told.  A block with a sample is known by that.  Any other counts as the same block if
+ * it has the same address and size; one that was freed in between, by way of a pointer that nobody
+ * sees, and given out again, is taken for the old one.
  *
  * In memory shared with the tracer. */
 struct unreached_result {
@@ -38,10 +39,9 @@ struct unreached_class {
  * not.
  */
 const char *unreached_prepare(void);
-/* `nothing_new`: there was no look at everything, as nothing is unreached but what is known to be
- * lost.  Of samples it tells only those that were unreached in the cycle told before, and of these
- * that they are what they were.  False: no memory.  The white bits are as before when it returns.
- */
+/* `nothing_new`: not everything was looked at, as nothing is unreached but what is known to be
+ * lost.  Then it tells only of samples that were unreached in the cycle told before, and says that
+ * they are what they were.  False: no memory.  When it returns the white bits are as before. */
 bool unreached_find(struct mark *mark, bool nothing_new, struct unreached_result *result);
 /* After the cycle: for each record of the sample table a byte of MD_SAMPLE_UNREACHED and
  * MD_SAMPLE_INDIRECT, and MD_SAMPLE_LEAK where it is to stay as it is, `result->samples` of them.
@@ -53,8 +53,8 @@ const uint8_t *unreached_samples(void);
 const struct unreached_class *unreached_unsampled(bool leaked);
 /* Whether there is a cycle before, without which no leaks are found. */
 bool unreached_had_before(void);
-/* On the tracer's side after a cycle, if it is told: the next one's leaks are counted against it.
- * Else, after unreached_prepare: the last one told stays that. */
+/* After a cycle.  keep: it is told, and the next one's leaks are counted against it.  drop: it is
+ * not, and the last one that was told stays what the next is counted against. */
 void unreached_keep(void);
 void unreached_drop(void);
 /* In a forked copy: the room belongs to the parent. */
