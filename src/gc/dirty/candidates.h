@@ -7,14 +7,14 @@
  * could be found, on written pages or in a stop.  That is what makes the pause of a heap of many GB
  * that of a small one, as long as the program loses nothing new.
  *
- * A block may not be lost that two looks have found so: its pointer was disguised, or in memory or
- * in a register that neither could see.  Or it is freed after all, and another has its address. The
- * mark beside the program finds such a block, unless its pointer is never where it looks just then:
- * in registers, or on pages written to meanwhile.  Then it counts as unreachable until the next
- * full look, after at most CANDIDATES_TRUST cycles without one.  What is named a leak does not
- * change in these: it takes two full looks at the same object (unreached_find).
+ * What two looks have found lost may still be in use: its pointer was disguised, or in memory or in
+ * a register that neither could see.  Or it is freed after all, and another block has its address.
+ * The mark beside the program finds such a block, unless its pointer is never where the mark looks
+ * just then: in registers, or on pages written to meanwhile.  Then it counts as unreachable until
+ * the next full look, after at most CANDIDATES_TRUST cycles without one.  What is named a leak does
+ * not change in these: it takes two full looks at the same object (unreached_find).
  *
- * In the task that marks, except where it says otherwise. */
+ * In the task that marks, or while there is none. */
 #ifndef GC_DIRTY_CANDIDATES_H
 #define GC_DIRTY_CANDIDATES_H
 
@@ -43,7 +43,7 @@ struct candidates {
     unsigned trusted; /* cycles since the last full look */
 };
 
-/* On the tracer thread, before a cycle.  Without memory everything is a candidate all the time. */
+/* Before a cycle.  Without memory everything is a candidate all the time. */
 void candidates_prepare(struct candidates *set);
 /* Between mark_note_reached, or an earlier call, and another mark_from: lists the candidates. Costs
  * a look at a byte for each page of the heap. */

@@ -2,7 +2,12 @@
  * at 0.7 ms a GB, and of a heap of many GB that is most of a pause.  The heap is cut into slices,
  * of which the task that marks and the tracer thread, which has nothing to do meanwhile, each take
  * the next when they are done with one; the marker looks at what both find.  So neither waits long
- * for the other, and a tracer whose CPU is busy costs nothing. */
+ * for the other, and a tracer whose CPU is busy costs nothing.
+ *
+ * The hand-over is one word, `state`: the marker makes it OFFERED when all else is written
+ * (release).  By a compare-exchange either the tracer makes that TAKEN, then it alone writes the
+ * runs and `missed` until it says FOUND (release); or the marker takes the offer back, and nothing
+ * is to come.  Both take slices by adding to `taken`, so none is searched twice or left out. */
 #ifndef GC_DIRTY_DIRTY_SCAN_H
 #define GC_DIRTY_DIRTY_SCAN_H
 
@@ -16,16 +21,17 @@
 
 struct dirty_scan {
     uint32_t *bell; /* futex that the tracer sleeps on, rung when there is something to do */
-    uint32_t state; /* futex */
+    uint32_t state; /* as above; futex */
     bool helped;    /* there is a list to fill, and a CPU to do it on */
     bool rearm;
     const struct extent *heap; /* at work */
     unsigned count;
-    uint64_t total, slice;    /* bytes of it, and of what is taken at a time */
-    uint64_t taken;           /* so far, by either; those of all extents counted through */
-    struct extent *runs;      /* found by the tracer, ascending; kept from cycle to cycle */
-    uint32_t run_count, most; /* at most DIRTY_SCAN_RUNS; tests have fewer */
-    struct extent missed;     /* where runs lie for which there was no room */
+    uint64_t total, slice; /* bytes of it, and of what is taken at a time */
+    uint64_t taken;        /* bytes taken by either, all extents counted through; atomic */
+    struct extent *runs;   /* found by the tracer, ascending; kept from cycle to cycle */
+    uint32_t run_count;    /* atomic: runs below it are whole */
+    uint32_t most;         /* DIRTY_SCAN_RUNS; tests have fewer */
+    struct extent missed;  /* where runs lie for which there was no room */
 };
 
 /* On the tracer thread, before a cycle.  Without memory for the list the marker is alone. */

@@ -57,7 +57,7 @@ static void look_at_block(struct remark *remark, uintptr_t page, uintptr_t block
 {
     const struct heap_index *index = remark->mark->index;
     size_t size = object_class_size[class];
-    if (class == OBJECT_CLASS_HUGE) /* born since: the index has none in place */
+    if (class == OBJECT_CLASS_HUGE) /* born since: beside the program the index has none */
         size = (size_t)1 << 40;
     if (block + size <= page)
         return;

@@ -117,7 +117,7 @@ static bool add(uintptr_t start, uintptr_t end)
     return true;
 }
 
-/* Refused: looked at in the stop. */
+/* A range that is refused is looked at in the stop. */
 static void add_root(void *ctx, uintptr_t start, uintptr_t end)
 {
     (void)ctx;
@@ -164,9 +164,10 @@ static void disarm(uintptr_t start, uintptr_t end)
     RAW3(SYS_ioctl, descriptor, UFFDIO_WRITEPROTECT, &ask);
 }
 
-/* Disarms it too.  Not every kernel asks whose registration it ends (6.18 does): in the place of
- * roots something else may have been mapped meanwhile, and registered by the program.  Refused: it
- * would take a mapping more than there may be. */
+/* Ends the registration, which disarms too.  Not every kernel asks whose registration it ends (6.18
+ * does), and where roots were something else may have been mapped meanwhile, and registered by the
+ * program.  Where the kernel refuses, as it would take a mapping more than there may be, the range
+ * is only disarmed. */
 static void unwatch(uintptr_t start, uintptr_t end, bool is_root)
 {
     struct uffdio_range ask = {start, end - start};

@@ -9,7 +9,8 @@
  * than to disarm alone (measured).  Only mappings that have barren pages stay (barren.h).  One that
  * the program has registered itself is left to it.
  *
- * On the tracer thread, whose descriptor table holds the descriptor; with extents pinned. */
+ * On the tracer thread, whose descriptor table holds the descriptor; with extents pinned.  The task
+ * that marks reads `track`, which does not change meanwhile. */
 #ifndef GC_DIRTY_TRACK_H
 #define GC_DIRTY_TRACK_H
 

@@ -11,12 +11,12 @@
 #define CHUNKS_MAX 32768u           /* 64 GB */
 #define SLACK ((uintptr_t)64 << 30) /* of the window, on either side */
 
-/* Of a chunk, that it is worth while; of what was barren, that has been written to, that it is not.
- */
+/* A chunk is left armed if at least so many of its pages are barren ... */
 #define KEEP_MIN (CHUNK_PAGES / 2)
+/* ... and is disarmed for some cycles if more than an eighth of those were written to. */
 #define WRITTEN_DIVISOR 8
 #define REST_MAX 32 /* cycles */
-/* Chunks tried in a cycle that have not been left armed before: so many, and an eighth of all. */
+/* Chunks left armed in a cycle that were not before: so many, and an eighth of all. */
 #define TRY_MIN 32u
 #define TRY_DIVISOR 8
 /* A shorter run of barren pages is looked at with its neighbours: less than asking twice. */
@@ -25,12 +25,12 @@
 struct chunk {
     uintptr_t start;
     uint64_t barren[CHUNK_PAGES / 64];
-    uint16_t held; /* barren pages when it was left armed; 0: it was not */
-    uint8_t rest;  /* cycles for which it is disarmed */
-    uint8_t rested;
+    uint16_t held;  /* barren pages when it was left armed; 0: it was not */
+    uint8_t rest;   /* cycles for which it is still to be disarmed */
+    uint8_t rested; /* what that was the last time, halved in each good cycle since */
 };
 
-/* Ascending; the other is of the cycle before. */
+/* Of this cycle, and of the one before; each ascending. */
 static struct chunk *chunks, *other;
 static unsigned count, other_count, other_next;
 static unsigned tries;

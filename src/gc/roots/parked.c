@@ -5,13 +5,16 @@
 #include "gc/sys/fault.h"
 #include "gc/sys/frame.h"
 
-/* Of each thread: where what the program has on its stack ends, and the frame that waits for us.
- * Read of parked threads: a handler of ours comes between any two of these stores. */
+/* Of each thread: where the part of its stack ends that is the program's, and the frame that waits
+ * for us.  Written by the thread itself, and read while it is parked, perhaps between the two
+ * stores.  `above` is written first: then one that begins to wait has no frame yet, one that goes
+ * on has no `above` any more, and neither counts as waiting. */
 static THREAD_LOCAL volatile struct {
     uintptr_t above, wait; /* 0: does not wait */
 } waits;
 
-/* What is called in there takes less; the kernel's frame of a program's handler, more. */
+/* A stack pointer less than this below the waiting frame is in our own calls from there.  Further
+ * down runs a signal handler of the program's: the kernel's frame for it takes more than this. */
 #define WAIT_MAX 1024u
 
 static struct frame_layout layout;

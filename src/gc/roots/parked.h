@@ -13,7 +13,7 @@
 /* Before the first stop. */
 void parked_init(void);
 
-/* gc_note_wait */
+/* gc_note_wait (gc.h). */
 void parked_note_wait(uintptr_t above, uintptr_t wait);
 
 /* The lowest word in use of the stack that a PARKED or BLOCKED thread is on; also when it runs

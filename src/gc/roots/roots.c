@@ -56,11 +56,13 @@ static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
     return 1;
 }
 
-/* The main thread's pointer: a stop that does not interrupt it does not learn it.  Its
- * thread-locals stay mapped after pthread_exit, and among them ours, with addresses that others'
- * blocks have by then. */
+/* The main thread's pointer, which a stop that does not interrupt that thread does not learn.  It
+ * is needed after pthread_exit too: the thread-locals stay mapped, and among them ours, with
+ * addresses that others' blocks have by then. */
 static uintptr_t main_pointer;
-static bool main_is_first; /* not the thread that forked: its stack may have another use later */
+/* The main thread has been that from the start.  Not so in a copy that another thread has forked:
+ * that one's stack may get another use after it has ended. */
+static bool main_is_first;
 
 void roots_find_main(void)
 {
@@ -150,10 +152,10 @@ static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
 _Static_assert(sizeof(struct hole) == sizeof(struct extent), "a table of extents is one of holes");
 _Static_assert(sizeof(struct hole) == sizeof(struct own_range), "and so is the record of ours");
 
-/* Kept from cycle to cycle: the lists of a scan. */
+/* The lists of a scan, kept from cycle to cycle. */
 static uintptr_t *room;
 static size_t headroom_words;
-/* As roots_mark_early has found them, in there. */
+/* The thread pointers that roots_mark_early has found, in there. */
 static uintptr_t *early_threads;
 static size_t early_thread_count;
 
@@ -315,8 +317,8 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end)
         return;
     *scan->bytes += end - start;
     mark_from(scan->mark, start, end);
-    /* Not in the stop again: code in which an old block's only pointer has come since is seen in
-     * the next cycle. */
+    /* Code is not looked at a second time, in the stop: where an old block's only pointer has come
+     * into it since, the next cycle sees that. */
     if (scan->code && scan->part != REST)
         mark_across(scan->mark, start, end);
 }

@@ -9,7 +9,8 @@
  * the program runs, so that most of what they lead to is marked by then; and in the stop, where
  * what has been tracked since is looked at only as far as it has been written to.
  *
- * In the snapshot child, or in a task that marks, of the tracer's or the child's making. */
+ * In the snapshot child, or in the task that marks, where nothing else is said; by one of them at a
+ * time. */
 #ifndef GC_ROOTS_ROOTS_H
 #define GC_ROOTS_ROOTS_H
 
@@ -45,9 +46,10 @@ void roots_find_stack_field(const void *stack, size_t size);
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
 
-/* Before a stop in which roots_mark or roots_mark_rest will run in place: memory for it. */
+/* On the tracer thread, before a stop in which roots_mark or roots_mark_rest will run in place:
+ * memory for it. */
 bool roots_prepare(void);
-/* Calls `fn` for each range that is no stack, and so worth tracking. */
+/* On the tracer thread: calls `fn` for each range that is no stack, and so worth tracking. */
 bool roots_each_lasting(void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 /* While the program runs, with stacks as they were when the world was stopped last: as roots_mark,
  * but for registers. */
