@@ -1,5 +1,4 @@
-/* gc.h where there is no restart_MACHINE.c: cycles are refused by gc_absent, and nobody calls the
- * rest. */
+/* gc.h where there is no restart_MACHINE.c: gc_absent refuses cycles, and the rest does nothing. */
 #include "gc/gc.h"
 
 #include "base/compiler.h"

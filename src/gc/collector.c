@@ -24,9 +24,11 @@
 #define PROBE_LOOK_NS INT64_C(500000)
 #define PATIENCE_NS INT64_C(10000000000) /* GC_PATIENT */
 
+/* Set once by gc_init. */
 static struct gc_hooks hooks;
+/* All else is the thread's that runs cycles (gc_cycle, gc_due), but ask_bytes is read by any. */
 static struct pacer pacer;
-static uint64_t ask_bytes; /* gc_ask_bytes; 0 until gc_due was asked first */
+static uint64_t ask_bytes; /* gc_ask_bytes, atomic; 0 until gc_due was asked first */
 static uint64_t total_cpu_ns;
 static int64_t patient_until_ns; /* 0: no cycle has been GC_PATIENT */
 
@@ -127,8 +129,8 @@ static void fill_heap(struct md_cycle *record, const struct cycle *cycle)
     record->heap_end_bytes = end > 0 ? (uint64_t)end : 0;
 }
 
-/* Which leaks no sample names.  Before the cycle's own record, so that whoever sees that finds
- * these. */
+/* Writes down which leaks no sample names.  Before the cycle's own record, so that whoever sees
+ * that finds these.  A record's number is 0 while it is written (segment.h). */
 static void tell_unsampled(const struct md_cycle *record)
 {
     const struct unreached_class *leaks = unreached_unsampled(!(record->flags & MD_CYCLE_FINAL));
@@ -199,7 +201,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
         raw_sleep_ns(PROBE_LOOK_NS);
     if (!reason && !(reason = tracer_run(cycle_run, &cycle)))
         reason = cycle.reason;
-    /* A register that was not seen may lead to any block. */
+    /* No verdict on leaks where a register was not seen: it may lead to any block. */
     bool verdict = !reason && !(flags & GC_UNTOLD) && !out->unseen_threads;
     engines_forget_but(verdict ? (enum md_engine)out->engine : MD_ENGINE_NONE);
     if (!verdict)

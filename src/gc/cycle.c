@@ -19,7 +19,7 @@
 #define ATTEMPTS 4
 #define ATTEMPT_PAUSE_NS INT64_C(20000000) /* after the first; doubled each time */
 
-static bool in_hurry; /* the program is at its end */
+static bool in_hurry; /* the program is at its end; written by any thread (atomic) */
 
 void cycle_hurry(void)
 {
@@ -29,7 +29,7 @@ void cycle_hurry(void)
 
 /* ---- a stop ---- */
 
-/* What is left of it. */
+/* What is left of the cycle's patience (GC_PATIENT); 0: none, or it never had any. */
 static int64_t patience_ns(const struct cycle *cycle)
 {
     int64_t left = cycle->patient_until_ns ? cycle->patient_until_ns - os_now_ns() : 0;

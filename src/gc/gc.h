@@ -25,10 +25,10 @@ struct gc_hooks {
     /* A name for this moment, by which samples taken later are told from those before.  Called
      * while the program's threads are parked, as in_use_bytes.  May be NULL. */
     uint64_t (*sample_moment)(void);
-    /* After a cycle, on the thread that called gc_cycle: of each of the `count` first records of
-     * the sample table, what MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT are from now on, if the
-     * sample is from before `moment`; with MD_SAMPLE_LEAK: what they were.  Returns how many are
-     * leaks.  NULL if sample_moment is. */
+    /* After a cycle, on the thread that called gc_cycle: what it says of the first `count` records
+     * of the sample table, a byte each.  MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT are what the
+     * record says from now on; MD_SAMPLE_LEAK instead means that it stays as it is.  Samples taken
+     * after `moment` are left alone.  Returns how many are leaks.  NULL if sample_moment is. */
     uint64_t (*on_samples)(const uint8_t *flags, uint64_t count, uint64_t moment);
 };
 
@@ -40,8 +40,8 @@ const char *gc_absent(void);
  * nothing. */
 void gc_init(const struct gc_hooks *hooks);
 /* Tries in copies of the process what cycles need to know of kernel and libc: begins with it, or
- * looks how far it is.  Early on the thread that will call gc_cycle, which waits for it otherwise;
- * again after some ms as long as it says false. */
+ * looks how far it is.  Called early by the thread that will call gc_cycle, and again after some ms
+ * as long as it says false; else gc_cycle waits for it. */
 bool gc_try(void);
 /* In a forked copy: forgets the parent's cycle in flight and history. */
 void gc_postfork_child(void);
@@ -51,17 +51,18 @@ void gc_postfork_child(void);
  * next cycle starts it again. */
 void gc_end(void);
 
-/* Where the program calls us and will wait for a cycle: work(above), which is given the lowest word
- * of the stack that may be the program's.  What it has in registers that a call keeps lies there
- * too. */
+/* Where the program calls us and will wait for a cycle: puts the registers that a call keeps on the
+ * stack, where they are looked at, and runs work(above).  `above` is the lowest word of the stack
+ * that may be the program's. */
 int gc_spill(int (*work)(const void *above));
-/* The calling thread waits for us, in the frame at `wait` or just below.  Between our frames there
- * lies what earlier calls have left, of the program's pointers too: below `above` nothing is looked
- * at, unless a signal handler of the program's runs there meanwhile.  NULL: it goes on. */
+/* The calling thread waits for us from now on, in the frame at `wait` or just below it.  Between
+ * our frames lies what earlier calls have left, old pointers of the program's too: so nothing below
+ * `above` is looked at, unless a signal handler of the program's runs there meanwhile.  NULL, NULL:
+ * it goes on. */
 void gc_note_wait(const void *above, const void *wait);
 
-/* Beside MD_CYCLE_*: the cycle is run and told to nobody, as if it had not been (builds for tests
- * that run cycles where they hurt). */
+/* Beside MD_CYCLE_*.  The cycle is run and told to nobody, as if it had not been: builds for tests
+ * that run cycles where they hurt. */
 #define GC_UNTOLD (1u << 31)
 /* At exit, where nobody feels a stop, and the answer is waited for: all cycles with this flag have
  * 10 s for their stops, where others give up after four attempts of 10 ms.  With hundreds of busy

@@ -7,12 +7,12 @@
  * A program that grows fast may not be eaten up by cycles.  A cycle by growth waits until, counted
  * from the start of the last one, tracing has used at most a quarter of the CPUs (Go's share while
  * its collector runs) and the program has stood still for at most a twentieth of the time.  The
- * automatic interval is the shortest of at least 5 s in which the last cycle's CPU time is 1 % of
- * one CPU.
+ * automatic interval is the shortest of at least 5 s in which the last cycle's CPU time is at most
+ * 1 % of one CPU.
  *
  * What a cycle spends on memory beside the heap (a JVM's own, gigabytes beside a few MB of
- * malloc's) has nothing to do with the heap's growth: of that, cycles by growth too take 1 % of a
- * CPU.
+ * malloc's) has nothing to do with the heap's growth.  On that, cycles by growth too spend at most
+ * 1 % of a CPU.
  *
  * What could not be done is tried again after a while that doubles each time, so that a program in
  * which no cycle can be done is left alone.
@@ -29,7 +29,7 @@
 #define PACER_AUTO_MIN_NS INT64_C(5000000000)
 #define PACER_AUTO_CPU_DIVISOR 100 /* 1 % of a CPU */
 #define PACER_CPU_DIVISOR 4        /* a quarter of the CPUs */
-/* Up to so much, what lies beside the heap is the heap's own business: some 10 ms. */
+/* Up to so much beside the heap is taken for part of it: looking at it takes some 10 ms. */
 #define PACER_BESIDE_MIN (UINT64_C(64) << 20)
 #define PACER_PAUSE_DIVISOR 20 /* a twentieth of the time */
 #define PACER_AGAIN_MIN_NS INT64_C(10000000)

@@ -28,11 +28,14 @@
 /* Pages that turned out not to be readable, before the child takes it for an error of its own. */
 #define CHILD_FAULTS 65536
 
-static struct trace_result *shared; /* MAP_SHARED: the child's words come back through it */
-static int child;                   /* pid; 0: none */
+/* The tracer thread's, but for `faults`, which is the child's.  `shared` is MAP_SHARED: the child
+ * writes it, then `done` (release), and the tracer reads it after that (acquire); `hurry` is
+ * written by any thread (atomic). */
+static struct trace_result *shared;
+static int child; /* pid; 0: none */
 static unsigned faults;
 static uint64_t pages;  /* of the process, before the stop */
-static int64_t page_ns; /* CPU time of a clone for each */
+static int64_t page_ns; /* CPU time that a clone has cost for each */
 static uint64_t faults_before;
 
 /* ---- in the child ---- */
@@ -203,7 +206,8 @@ static void cancel(void)
     memset(&shared->cpu_ns, 0, sizeof *shared - offsetof(struct trace_result, cpu_ns));
 }
 
-/* Waits for the child.  Where the cgroup has a limit the child is ended as soon as room runs out. */
+/* Waits for the child.  Where the cgroup has a limit the child is ended as soon as room runs out.
+ */
 static const char *wait_for_child(struct trace_result *result, int64_t limit_ns)
 {
     int64_t end = os_now_ns() + limit_ns, look_again_ns = INT64_C(200000000);

@@ -2,8 +2,8 @@
  * before, in and after each of its stops.  A new one is a file beside clone.c, a line in engine.c,
  * and what is to be expected of it in choice.c.
  *
- * Each step but hurry is called on the tracer thread, and answers NULL or why it could not be done;
- * then only `end` follows. */
+ * The steps are called on the tracer thread.  Each answers NULL, or why it could not be done; then
+ * `end` follows, unless a stop is tried again.  What is no step says where it is called. */
 #ifndef GC_ENGINE_ENGINE_H
 #define GC_ENGINE_ENGINE_H
 
@@ -43,28 +43,28 @@ struct engine_stop {
     /* Before each attempt at it.  *needless: the cycle has found out all without it.  May be NULL.
      */
     const char *(*before)(struct engine_cycle *cycle, bool *needless);
-    /* The world is stopped, and allocates nothing. */
+    /* In the stop: as world.h wants it, it takes no lock of the program's and no heap. */
     const char *(*in_stop)(struct engine_cycle *cycle);
     /* Reads which memory the allocator has: no thread may stand in the middle of changing that. */
     bool reads_extents;
-    /* What in_stop has begun counts for nothing: the stop was none.  May be NULL. */
+    /* After an attempt that has failed: what in_stop has begun counts for nothing.  May be NULL. */
     void (*undo)(void);
     /* When the program runs again, or the stop was needless.  May be NULL. */
     const char *(*after)(struct engine_cycle *cycle);
 };
 
 struct engine {
-    bool holds_program; /* which waits for all of the mark */
+    bool holds_program; /* the program stands still for all of the mark */
     const char *(*prepare)(struct engine_cycle *cycle);
     struct engine_stop stops[ENGINE_STOPS_MAX];
     unsigned stop_count;
-    /* Ends whatever runs, and gives back memory.  Always.  May be NULL. */
+    /* Ends whatever runs, and gives back memory.  Called in any case.  May be NULL. */
     void (*end)(struct engine_cycle *cycle);
-    /* After a failure: whether it was only too slow, and may do better the next time.  May be NULL:
-     * it may. */
+    /* After a failure: whether it was only too slow and may do better next time.  NULL: it may. */
     bool (*available)(void);
-    /* The cycle before was not this engine's, or was not told: what it has learned there is not
-     * what is said of samples now.  May be NULL. */
+    /* The cycle before was not this engine's, or was not told: what it has learned is not what is
+     * said of samples now.  On the thread that called gc_cycle, when the cycle is over.  May be
+     * NULL. */
     void (*forget)(void);
     /* The program waits for the mark from now on.  On any thread.  May be NULL. */
     void (*hurry)(void);

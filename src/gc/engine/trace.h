@@ -16,8 +16,8 @@
 /* In memory shared between the marker, which writes it, and the tracer. */
 struct trace_result {
     uint32_t done;           /* futex: 1 all below is there, 2 `reason` says why not */
-    uint32_t cancel;         /* written by the tracer: the child gives up */
-    uint32_t hurry;          /* written in the program's process: it waits for the mark */
+    uint32_t cancel;         /* not used */
+    uint32_t hurry;          /* written in the program's process: it waits for the mark (atomic) */
     int64_t cpu_ns;          /* of the marker, without stop_cpu_ns */
     int64_t helper_cpu_ns;   /* of its helpers */
     int64_t stop_cpu_ns;     /* of it while the program stood still */

@@ -32,7 +32,10 @@
 
 enum { CLEAN = 1, FINISH, TELL };
 
-/* Everything that tracer and tasks share. */
+/* Everything that tracer and tasks share.  One of them works on it at a time.  The tracer hands it
+ * over by starting a task, or by a number in `asked` (release); it gets it back when the task has
+ * ended, or has answered with that number (release).  What both touch in between is atomic, or
+ * dirty_scan's, or the hint `apart`. */
 struct state {
     struct trace trace;
     struct trace_result result;
@@ -40,8 +43,8 @@ struct state {
     struct task finisher; /* then, at the tracer's own priority, as the program waits for it */
     struct dirty_scan dirty_scan;
     struct candidates candidates;
-    uint32_t asked;    /* number of requests, futex */
-    uint32_t answered; /* of those; equal when all are done */
+    uint32_t asked;    /* counts requests; futex that the finisher sleeps on */
+    uint32_t answered; /* how many of these are done */
     uint32_t bell; /* futex that the tracer sleeps on: an answer, or work for it (dirty_scan.h) */
     uint32_t request;     /* CLEAN ... */
     uint64_t round_bytes; /* found dirty in the last round */
@@ -142,9 +145,10 @@ static void mark_beside(void *ctx)
     }
 }
 
-/* Rounds until few pages are left: of a larger heap more, as going through it takes longer; or
- * until no candidate is on them.  Or until they get no fewer; but not at the first time, when the
- * task may have lost its CPU for a moment. */
+/* Rounds until few pages are left (of a larger heap more, as going through it takes longer), until
+ * no candidate is left, or until the pages get no fewer.  That they do not must be seen twice, as
+ * the task may have lost its CPU for a moment.  At most ROUNDS; one, where pages are not armed
+ * anew. */
 static void clean_rounds(void)
 {
     uint64_t few = FEW_BYTES + extents_bytes() / 8192, least = UINT64_MAX;
@@ -234,8 +238,8 @@ static void tell(void)
     }
 }
 
-/* Until the word is no longer that, but not for long.  `yields`: to whoever wants this CPU; not in
- * the stop, where that might be another process for a whole slice. */
+/* Stays awake while the word has that value, but not for long.  `yields`: this CPU goes to whoever
+ * wants it; not in the stop, where that might be another process for a whole slice. */
 static void stay_awake(const uint32_t *word, uint32_t value, bool yields)
 {
     int64_t end = !state->spins ? 0
@@ -292,16 +296,15 @@ static void ask(uint32_t request)
     raw_futex_wake(&state->asked, 1, 0);
 }
 
-/* In the stop the program's CPUs are free: the finisher takes another than this thread's, where it
- * would have to wait for its turn beside us, as we spin there.  From before the stop on: when the
- * program's thread on that CPU is parked the finisher is there already, and the CPU is not put to
- * sleep. */
+/* Has the finisher run on another CPU than this thread, which spins while it waits.  In the stop
+ * the program's CPUs are free.  It is done before the stop: then the finisher is on its CPU already
+ * when the program's thread there is parked, and the CPU is not put to sleep. */
 static void keep_apart(bool apart)
 {
     state->apart = task_elsewhere(&state->finisher, apart) && apart;
 }
 
-/* Until it has, with the tracer's help where it is wanted; `limit_ns` as task_wait. */
+/* Waits for the answer, with the tracer's help where it is wanted; at most `limit_ns`. */
 static const char *answer(int64_t limit_ns, bool in_stop)
 {
     uint32_t number = state->asked;
@@ -310,8 +313,8 @@ static const char *answer(int64_t limit_ns, bool in_stop)
         uint32_t heard = __atomic_load_n(&state->bell, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) == number)
             return failure();
-        /* What sleeps with a lock of the kernel's must not hold up this thread, which lets go of
-         * the others. */
+        /* A thread that sleeps with a lock of the kernel's could hold up this one in the scan, and
+         * this one has to resume the others. */
         if (!in_stop || !world.stuck)
             dirty_scan_help(&state->dirty_scan, end);
         if (in_stop) {
