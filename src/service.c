@@ -50,7 +50,7 @@ static bool refused; /* no thread any more: the process is ending without its ma
 /* One job at a time is asked for, guarded by job_lock.  Jobs are numbered: a job that nobody waits
  * for any longer is withdrawn, which takes a number too, or answered late, to a number that nobody
  * waits for. */
-static struct lock job_lock = LOCK_INIT(LOCK_NONE);
+static struct lock job_lock = LOCK_INIT(LOCK_JOB);
 static uint32_t asked;    /* number << 8 | enum service_job: our thread takes up both or neither */
 static uint32_t answered; /* the number of the last one done or withdrawn; futex */
 static const char *job_path;

@@ -10,13 +10,11 @@
 #include <stdint.h>
 
 enum lock_rank {
-    LOCK_NONE,
-    LOCK_CYCLE,   /* one cycle at a time */
-    LOCK_SEGMENT, /* making, growing and dropping the segment */
-    LOCK_MODULES, /* module table */
-    LOCK_SHARD,   /* live samples by address */
-    LOCK_TABLES,  /* stacks and buckets: insertion */
-    LOCK_EXTENTS, /* where jemalloc maps */
+    LOCK_JOB,     /* one job of our thread's at a time (service.c) */
+    LOCK_SEGMENT, /* which memory the segment's tables lie in (segment.c) */
+    LOCK_MODULES, /* the module table (modules.c) */
+    LOCK_TABLES,  /* stacks, buckets and live samples, and their indexes (prof.c) */
+    LOCK_EXTENTS, /* where jemalloc has memory (extents.c) */
 };
 
 struct lock {

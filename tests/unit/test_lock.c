@@ -12,7 +12,7 @@
 
 enum { THREADS = 6, ROUNDS = 100000 };
 
-static struct lock lock = LOCK_INIT(LOCK_TABLES), outer = LOCK_INIT(LOCK_CYCLE),
+static struct lock lock = LOCK_INIT(LOCK_TABLES), outer = LOCK_INIT(LOCK_JOB),
                    inner = LOCK_INIT(LOCK_EXTENTS);
 static uint64_t counter, twin; /* guarded */
 static unsigned inside, crowded, failed, errno_lost;

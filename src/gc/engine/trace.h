@@ -16,7 +16,6 @@
 /* In memory shared between the marker, which writes it, and the tracer. */
 struct trace_result {
     uint32_t done;           /* futex: 1 all below is there, 2 `reason` says why not */
-    uint32_t cancel;         /* not used */
     uint32_t hurry;          /* written in the program's process: it waits for the mark (atomic) */
     int64_t cpu_ns;          /* of the marker, without stop_cpu_ns */
     int64_t helper_cpu_ns;   /* of its helpers */

@@ -153,8 +153,8 @@ _Static_assert(sizeof(struct hole) == sizeof(struct extent), "a table of extents
 _Static_assert(sizeof(struct hole) == sizeof(struct own_range), "and so is the record of ours");
 
 /* The lists of a scan, kept from cycle to cycle. */
-static uintptr_t *room;
-static size_t headroom_words;
+static uintptr_t *lists;
+static size_t lists_words;
 /* The thread pointers that roots_mark_early has found, in there. */
 static uintptr_t *early_threads;
 static size_t early_thread_count;
@@ -162,20 +162,20 @@ static size_t early_thread_count;
 static bool make_room(size_t holes, size_t threads)
 {
     size_t words = holes * 2 + threads * 2;
-    if (words <= headroom_words)
+    if (words <= lists_words)
         return true;
     /* Forgotten before it goes: a fork may come between. */
-    uintptr_t *old = room;
-    size_t old_words = headroom_words;
-    headroom_words = early_thread_count = 0;
-    __atomic_store_n(&room, NULL, __ATOMIC_SEQ_CST);
+    uintptr_t *old = lists;
+    size_t old_words = lists_words;
+    lists_words = early_thread_count = 0;
+    __atomic_store_n(&lists, NULL, __ATOMIC_SEQ_CST);
     if (old)
         own_unmap(old, old_words * sizeof *old);
     words = (words + words / 4 + 511) & ~(size_t)511;
-    room = own_map(words * sizeof *room);
-    if (!room)
+    lists = own_map(words * sizeof *lists);
+    if (!lists)
         return false;
-    headroom_words = words;
+    lists_words = words;
     return true;
 }
 
@@ -183,8 +183,8 @@ bool roots_prepare(void)
 {
     size_t holes = extents_copy(NULL, 0) + own_ranges(NULL, 0) + self_count;
     bool ok = make_room(holes + 64, 2 * (size_t)world.count + 256);
-    for (size_t i = 0; ok && i < headroom_words; i += 512) /* faulted in now, not in the pause */
-        ((volatile uintptr_t *)room)[i] = 0;
+    for (size_t i = 0; ok && i < lists_words; i += 512) /* faulted in now, not in the pause */
+        ((volatile uintptr_t *)lists)[i] = 0;
     return ok;
 }
 
@@ -196,8 +196,8 @@ static bool collect_ranges(struct scan *scan)
         size_t holes = heap + ours + self_count + 1;
         if (!make_room(holes, world.count + 1)) /* and one for the main thread, if it has ended */
             return false;
-        scan->holes = (struct hole *)room;
-        scan->points = room + holes * 2;
+        scan->holes = (struct hole *)lists;
+        scan->points = lists + holes * 2;
         scan->threads = scan->points + world.count;
         size_t heap_now = extents_copy((struct extent *)scan->holes, (unsigned)heap);
         struct own_range *own = (struct own_range *)scan->holes + MIN(heap, heap_now);
