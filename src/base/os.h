@@ -37,15 +37,16 @@ void os_program_name(char *buf, size_t size);
  * ranges are on record, so that the tracer does not take them for roots and they are counted as
  * ours.  NULL: refused by the system. */
 void *own_map(size_t size);
-/* The same for a mapping of another kind (`flags` without MAP_ANONYMOUS), that counts for
- * `resident` bytes.  It goes by own_forget and munmap. */
+/* The same for a mapping of another kind, anonymous too (`flags` beside MAP_ANONYMOUS), that counts
+ * for `resident` bytes.  It is given back by own_forget and munmap, and own_count of minus
+ * `resident`. */
 void *own_map_as(size_t size, int prot, int flags, size_t resident);
 /* Puts a range mapped by other means on record (a file, a reservation); `resident` is what it
  * counts for.  False: no memory for one more entry, so it must not be used. */
 __attribute__((warn_unused_result)) bool own_note(void *addr, size_t size, size_t resident);
 /* Unmaps and takes off the record. */
 void own_unmap(void *addr, size_t size);
-/* Takes a range off the record, if it is there. */
+/* Takes the range that begins there off the record, if it is on it. */
 void own_forget(void *addr, size_t size);
 /* Adds to what counts as ours (negative: takes off). */
 void own_count(int64_t bytes);

@@ -17,6 +17,7 @@ struct table {
     unsigned count;
 };
 
+/* All of it is written with extents_lock held. */
 struct extent *extents;
 unsigned extent_count;
 /* What changes are made in; `extents` is it, or while pinned perhaps the one before. */
@@ -29,7 +30,10 @@ static struct table adopted;
 
 static struct lock extents_lock = LOCK_INIT(LOCK_EXTENTS);
 static bool torn;
-static uint32_t changes; /* of `live`: odd within one, so that it can be read without the lock */
+/* Counts the changes of `live`, twice each: odd within one.  So it can be read without the lock:
+ * what was read between two equal, even values is whole (begin_change, end_change, extents_copy).
+ */
+static uint32_t changes;
 
 static void begin_change(void)
 {
@@ -113,8 +117,8 @@ const struct extent *extents_live(unsigned *count)
     return live.at;
 }
 
-/* Of `source`, or only how many there are, if that is more than `room`.  What it reads may be
- * changing under it. */
+/* Copies `from`, unless it has more than `room`; returns how many it has.  What it reads may be
+ * changing meanwhile. */
 static NO_SANITIZE unsigned copy(struct extent *to, unsigned room, const struct extent *from,
                                  unsigned count)
 {

@@ -15,8 +15,9 @@ struct extent {
 
 #define EXTENTS_MAX 65536
 
-/* The table, sorted by start, no overlaps.  Guarded by extents_lock for writers; a tracer reads it
- * while every thread is parked: extents_stable() says whether nobody was inside a change. */
+/* The table, sorted by start, no overlaps.  Writers hold extents_lock.  A tracer reads it while
+ * every thread is parked and extents_stable() says that none is inside a change; or while it is
+ * pinned. */
 extern struct extent *extents;
 extern unsigned extent_count;
 int extents_stable(void);

@@ -1,9 +1,9 @@
 /* The object map answers: does a block of the program's heap start at this address, and how large
  * is it?  One byte per 16-byte granule of address space: the size class at each block's start, 0
  * everywhere else.  malloc stores it after the block is had, free clears it before the block is
- * given up: plain stores by the thread that owns the block, nothing atomic, nothing else on the hot
- * path.  Everything a tracer needs (pages, starts of interior pointers, what is live) is rebuilt
- * from it.
+ * given up.  The map costs the hot path no more than that: plain stores by the thread that owns the
+ * block, nothing atomic.  Everything a tracer needs (pages, starts of interior pointers, what is
+ * live) is rebuilt from it.
  *
  * The map is 1/16 of the address space, reserved PROT_NONE, and opened where jemalloc maps memory
  * (object_map_open is called from jemalloc's own mmap): it costs memory only beside blocks, adds
@@ -39,10 +39,10 @@ extern size_t object_class_size[128];
 extern unsigned object_small_classes;
 extern size_t object_slab_size[128];
 
-/* Reserves the map and learns the size classes from `sizes` (ascending, `count` of them, the first
- * `small` with slabs of `slab_sizes`).  False with a reason if the address space is not to be had.
- */
+/* Reserves the map.  False with a reason if the address space is not to be had. */
 bool object_map_init(const char **reason);
+/* Learns the size classes: `sizes`, ascending, `count` of them, the first `small` with slabs of
+ * `slab_sizes`. */
 void object_map_set_classes(const size_t *sizes, unsigned count, const size_t *slab_sizes,
                             unsigned small);
 /* Makes the map of [addr, addr + size) writable.  Called where jemalloc maps, before the memory is
@@ -54,7 +54,7 @@ static inline uint8_t *object_byte(const void *block)
     return object_map + ((uintptr_t)block >> GRANULE_SHIFT);
 }
 
-/* Class of a block of `size` bytes (a size class of jemalloc's; class 8 is rounded up to 16). */
+/* Class of a block of so many bytes, those of a size class of jemalloc's (8 bytes count as 16). */
 unsigned object_class_of(size_t usable_size);
 
 #endif

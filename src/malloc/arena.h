@@ -13,7 +13,8 @@ void arena_use_own(void);
 
 struct jemalloc_arena;
 /* The arena of the sampled blocks of the plain variant, made at the first call; NULL: jemalloc
- * refuses one, or another thread is making it.  Safe inside an allocation. */
+ * refuses one, or another thread is making it, which is not waited for.  Safe inside an allocation.
+ */
 struct jemalloc_arena *arena_of_samples(void);
 
 #endif

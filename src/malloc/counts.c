@@ -11,7 +11,8 @@ THREAD_LOCAL struct thread_counts thread_counts;
 void (*counts_on_publish)(void);
 void (*counts_on_thread_end)(void);
 
-static ptrdiff_t alloc_offset, free_offset; /* in jemalloc's thread data; 0: not known yet */
+/* In jemalloc's thread data; 0: not known yet.  Written once, by counts_init, before threads. */
+static ptrdiff_t alloc_offset, free_offset;
 
 int counts_init(void)
 {

@@ -1,6 +1,6 @@
-/* The exported malloc family.  Each symbol is one indirect jump, but malloc and free, which are
- * jemalloc's own code where that has a form that can be copied (COPIED_ENTRIES;
- * copy_entries_x86_64.py). The first call of any of them boots the library, which chooses the
+/* The exported malloc family.  Each symbol is one indirect jump.  Only malloc and free are
+ * jemalloc's own code, where that has a form that can be copied (COPIED_ENTRIES;
+ * copy_entries_x86_64.py).  The first call of any of them boots the library, which chooses the
  * variant once, before the first block exists.
  *
  *   plain    jemalloc's own functions with its profiler's hooks redirected (plain.c)
@@ -37,7 +37,8 @@ void entry_leave_seconds(void);
 /* Points operator new and delete at the malloc before ours, where libstdc++'s own would go.  After
  * entry_choose. */
 void entry_follow_foreign(void);
-/* Set by memdebug.c at link time: called once, by the first call of any entry. */
+/* In memdebug.c.  Boots the library: called by the first call of any entry, and by whoever may come
+ * before that; only the first of these does anything. */
 void memdebug_boot(void);
 
 #endif

@@ -11,8 +11,8 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
-/* Until whoever has the calls next is known, by constructors that run before ours: the same as
- * libc's. */
+/* What is called until it is known who has the calls next, as by constructors that run before ours:
+ * they do what libc's do. */
 static int early_dup3(int old, int new, int flags)
 {
     return (int)syscall(SYS_dup3, old, new, flags);

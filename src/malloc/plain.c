@@ -21,7 +21,8 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
 void je_prof_unwind_init(void);
 void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
 
-/* Between the two functions of a sample: the allocation at hand is the one that is sampled. */
+/* Set between je_prof_tctx_create and je_prof_malloc_sample_object: the allocation at hand is the
+ * one that is sampled. */
 static THREAD_LOCAL bool sampling;
 
 /* The countdown has ended in this allocation. */
@@ -52,7 +53,7 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
     jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable), usable, tctx);
 }
 
-static THREAD_LOCAL uint64_t gaps_drawn;
+static THREAD_LOCAL uint64_t gaps_drawn; /* for plain_redraw */
 
 uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd)
 {

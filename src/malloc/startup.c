@@ -19,7 +19,8 @@
 #define OVER_BYTES (32u << 20)
 #define RANGES 128u
 
-/* Of a pagemap entry: a page of a file; written to (a breakpoint) it is one no more. */
+/* Of a pagemap entry.  A page of a file that has been written to (a breakpoint) has no FILE any
+ * more. */
 #define PAGEMAP_FILE (UINT64_C(1) << 61)
 #define PAGEMAP_THERE (UINT64_C(3) << 62) /* present or swapped */
 
@@ -46,7 +47,7 @@ struct pages {
     uintptr_t start, end;
 };
 
-/* What is looked at: once, by one thread. */
+/* What is looked at: once in a process, by the thread that has made `state` OVER. */
 static struct pages ranges[RANGES];
 static unsigned range_count;
 
