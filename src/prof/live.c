@@ -14,7 +14,8 @@
 static uint32_t free_head = NO_SLOT;
 static uint32_t *slots; /* open addressing by address: record + 1, 0 free */
 static uint32_t mask, used;
-static uint32_t serial; /* generation of the newest sample; in a forked copy it goes on */
+/* Generation of the newest sample; in a forked copy it goes on.  Read without the lock too. */
+static uint32_t serial;
 
 static struct md_sample *record(uint32_t slot)
 {
@@ -140,7 +141,8 @@ uint64_t live_moment(uint32_t now_ds)
     return (uint64_t)now_ds << 32 | __atomic_load_n(&serial, __ATOMIC_RELAXED);
 }
 
-/* Clear by time as a rule; within a tenth of a second by number, which wraps, but not in that time.
+/* Told by time as a rule; within a tenth of a second by generation, which wraps, but not in that
+ * time.
  */
 static bool is_before(const struct md_sample *s, uint64_t moment)
 {

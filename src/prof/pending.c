@@ -10,10 +10,13 @@ struct block {
     uint64_t what[BLOCK]; /* 0: free */
 };
 static struct block first;
-static uint32_t count; /* at least as many as there are */
-/* How many have ever been put in their places, and how many had been when all were last taken. One
+/* At least as many as there are: whoever adds one counts it first, and whoever takes one counts it
+ * off afterwards. */
+static uint32_t count;
+/* How many have ever been put in their places, and how many had been when all were last taken.  One
  * that is on its way to its place is in neither: whoever is stopped there (by a signal handler that
- * frees too, by a debugger, by a fork for ever) is not waited for. */
+ * frees too, by a debugger, by a fork for ever) is not waited for.  All are atomic; looked_at is
+ * written by the holder of the tables' lock. */
 static uint32_t added, looked_at;
 
 static struct block *block_after(struct block *block)
@@ -42,7 +45,7 @@ static bool add_to(struct block *block, uint64_t what)
 
 bool pending_add(uint64_t what)
 {
-    /* Blocks fill in order, so those before this one are full. */
+    /* Blocks fill in order, so those before this one are likely to be full. */
     uint32_t before = __atomic_fetch_add(&count, 1, __ATOMIC_SEQ_CST) / BLOCK;
     struct block *block = &first;
     while (block && (before || !add_to(block, what))) {

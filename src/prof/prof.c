@@ -32,10 +32,13 @@ static bool by_address; /* atomic */
 /* Records a free: of a handle, or of an address. */
 static void remove_locked(uint64_t what);
 
-/* Whoever lets go of the tables does what was left for them meanwhile.  If it is held again by
- * then, so does that one; and whoever leaves something tries to take them afterwards.  So nothing
- * is left that nobody will see; in particular, of a block that has been freed nothing is left when
- * its address is sampled again. */
+/* Releases the lock.  Frees that could not wait for it (pending.h) are recorded first, by whoever
+ * releases it.
+ *
+ * None is left over: who leaves one tries the lock afterwards, and who releases the lock looks for
+ * them once more after that.  So if the try fails, the holder comes to that look later, or whoever
+ * has taken the lock from it does.  Where the freed address is sampled again before its free is
+ * recorded, the free finds its own record first, as the older one of that address. */
 static void tables_unlock(void)
 {
     do {
@@ -45,7 +48,9 @@ static void tables_unlock(void)
     } while (UNLIKELY(pending_any()) && lock_try(&tables_lock));
 }
 
-/* Both are held for moments, but by this very thread if a signal handler came in between. */
+/* segment_move_lock: takes the locks of the module table and of these tables, or neither.  They are
+ * held for moments only, but by this very thread if it is in a signal handler: then nothing is
+ * waited for. */
 static bool move_lock(bool take)
 {
     if (!take) {
@@ -65,8 +70,9 @@ static bool move_lock(bool take)
     return false;
 }
 
-/* Rooms to gather a stack in.  Not on the program's own: threads of 16 KiB and coroutines allocate
- * too.  A page of this becomes resident when it is first used. */
+/* Buffers to gather a stack in, each of one thread while its room_taken is set (atomic).  Not on
+ * the program's own stack: threads of 16 KiB and coroutines allocate too.  A page of this becomes
+ * resident when it is first used. */
 #define ROOMS 64u
 static uint64_t rooms[ROOMS][UNWIND_ROOM];
 static bool room_taken[ROOMS];
@@ -94,19 +100,25 @@ static void room_give(uint64_t *pcs)
 }
 
 /* The unwinder has a lock, which a forked copy finds as it is at that moment: held for ever, if
- * another thread was inside.  So fork waits until nobody is, those that come meanwhile take no
- * stack, and a copy that finds somebody inside nevertheless (one made past the fork handlers) never
- * takes one.
+ * another thread was inside.  So fork waits until nobody is inside, and threads that come meanwhile
+ * take no stack.  A copy that finds somebody inside nevertheless (one made past the fork handlers)
+ * never takes one.
  *
- * A library's tables and names are read where they lie, as a return address of the thread's keeps
- * it loaded.  Where a stack cannot be trusted such an address is any word, and may lie in a library
- * that another thread is just unmapping.  So dlclose waits until no thread inside trusts its stack,
- * and those that come meanwhile take what is certain of theirs (unwind.h). */
+ * A library's tables and names are read where they lie: a return address on the thread's stack
+ * keeps the library loaded.  But what libunwind takes for a return address, where code has no
+ * unwind information, may be any word, and may lie in a library that another thread is just
+ * unmapping.  So dlclose waits until no thread inside goes by such words (trusting), and threads
+ * that come meanwhile take only the part of their stack that is certain (unwind.h).
+ *
+ * Why none slips through: a thread adds itself to `gathering` (`trusting`), then reads `forks`
+ * (`closings`); fork (dlclose) adds itself to `forks` (`closings`), then reads `gathering`
+ * (`trusting`); all of it in one order for all threads (SEQ_CST).  So at least one of the two sees
+ * the other. */
 /* Microseconds as a rule; this is time for a thread that lost its CPU inside. */
 #define INSIDE_WAIT_NS 500000000
-static uint32_t gathering, trusting; /* threads inside: all, and those who trust their stack */
-static uint32_t forks, closings;     /* under way */
-static bool no_stacks;
+static uint32_t gathering, trusting; /* atomic: threads inside; those that trust their stack */
+static uint32_t forks, closings;     /* atomic: calls under way */
+static bool no_stacks;               /* written in a forked copy, before it has other threads */
 
 static void trust_end(void)
 {
@@ -115,7 +127,8 @@ static void trust_end(void)
     prof_thread.trusting = false;
 }
 
-/* What this thread itself is closing stays until it returns to that. */
+/* Calls of dlclose that this very thread is in do not count: what they close stays until it returns
+ * to them. */
 static void trust_begin(void)
 {
     prof_thread.trusting = true;
@@ -163,7 +176,8 @@ static bool wait_for_others(const uint32_t *inside, uint32_t own)
     return __atomic_load_n(inside, __ATOMIC_SEQ_CST) <= own;
 }
 
-/* Their own: called by a signal handler, in the middle of a sample. */
+/* fork may be called by a signal handler in the middle of this thread's own sample: that is not
+ * waited for. */
 void prof_before_fork(void)
 {
     __atomic_fetch_add(&forks, 1, __ATOMIC_SEQ_CST);
@@ -192,7 +206,8 @@ void prof_after_close(void)
 void prof_postfork_child(void)
 {
     struct prof_thread *t = &prof_thread;
-    /* After fork's wait others may have come to the door, and gone again. */
+    /* Where fork's wait found nobody, who counts as inside now has come since, seen the fork, and
+     * was about to leave. */
     no_stacks |= t->gathering || (!t->alone && gathering);
     gathering = t->gathering;
     forks = 0;
@@ -360,7 +375,8 @@ uint64_t prof_moment(void)
     return live_moment(now_ds());
 }
 
-/* A page of the table at a time: whoever takes a sample meanwhile waits for a microsecond. */
+/* Records for which the lock is held at a time, a page of the table: whoever takes a sample
+ * meanwhile waits for a microsecond. */
 #define FLAG_BATCH 128u
 
 uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment)

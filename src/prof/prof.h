@@ -17,15 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Per thread; zero is a good start. */
+/* Of each thread, which alone writes it, its signal handlers among it; zero is a good start. */
 struct prof_thread {
     uint64_t gap_rate; /* rate that the gap in progress was drawn with; 0: no sample at its end */
     struct rng rng;
     bool seeded;
     bool busy;         /* inside the profiler: what it calls is not sampled */
     bool gathering;    /* inside the unwinder */
-    bool trusting;     /* there, and what the stack leads to is read */
-    bool alone;        /* within fork: nobody else was, so that the copy may go in */
+    bool trusting;     /* inside it, and words that may be no return addresses are followed */
+    bool alone;        /* within fork: no other thread was inside, so the copy may take stacks */
     uint32_t closings; /* within so many calls of dlclose */
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
