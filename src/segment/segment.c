@@ -35,14 +35,16 @@ static struct lock segment_lock = LOCK_INIT(LOCK_SEGMENT);
 static struct tables tables;  /* in use */
 static struct tables retired; /* the ones before: readers of this process may still hold them */
 static bool moving;           /* both are being changed: a copy made now cannot use them */
-/* Changed with it held, by the one thread that has claimed `drafting`, and read by that one. */
+/* Written with segment_lock held, by the one thread that has claimed `drafting`; read by that one.
+ */
 static struct place place;
 static dev_t file_dev;
 static ino_t file_ino;
-/* A thread looks after the file: makes it, looks whether it is there, clears away dead ones. */
+/* Atomic; claimed by exchange, by the thread that looks after the file: makes it, looks whether it
+ * is there, clears away dead ones. */
 static bool drafting;
-static bool untidy; /* there is more to clear away */
-/* These are read without it too. */
+static bool untidy; /* atomic: there is more to clear away */
+/* Written by the thread that has claimed `drafting`; read by others too. */
 static bool is_file;
 static bool kept;         /* the file stays at exit */
 static int64_t looked_ns; /* when it was last seen that the file is there */
@@ -51,10 +53,10 @@ static int64_t looked_ns; /* when it was last seen that the file is there */
  * segment at each publication. */
 static struct md_counters counters;
 static struct md_header identity; /* what each new segment starts with */
-/* A page that reads 0 in a forked copy, however it was made: until somebody has made a segment for
- * it, and the others may go on. */
+/* A page that reads 0 in a forked copy, however that was made, until one of its threads has made a
+ * segment for it.  `known` and `maker` are atomic. */
 struct canary {
-    uint8_t known;
+    uint8_t known;    /* 1: the tables are this process's */
     uint32_t maker;   /* thread id */
     uint32_t process; /* that this memory belongs to */
 };
@@ -227,14 +229,14 @@ static bool move_locked(void)
     header->counters = counters;
     if (!tables_copy(&draft.tables, &tables) || place_publish(&draft.place) != 0)
         return false;
-    /* Only the header may still be held by someone. */
+    /* Of the tables before, only the header may still be in somebody's hands. */
     __atomic_store_n(&moving, true, __ATOMIC_SEQ_CST);
     tables_destroy(&retired);
     retired = tables;
     tables = draft.tables;
     memset(&draft.tables, 0, sizeof draft.tables);
     __atomic_store_n(&moving, false, __ATOMIC_SEQ_CST);
-    /* Those that were set meanwhile, in the old header. */
+    /* Flags that were set meanwhile, in the old header. */
     segment_set_flags(__atomic_load_n(&identity.flags, __ATOMIC_SEQ_CST));
     tables_release(&retired);
     /* Whoever sleeps on the old request word looks up the new one. */

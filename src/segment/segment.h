@@ -70,7 +70,8 @@ void segment_postfork_child(void);
 bool segment_is_guest(void);
 /* Bytes of the tables' reservation, from segment_header(). */
 size_t segment_size(void);
-/* Keeps the tables where they are while a reader in this process copies them. */
+/* Keeps the tables where they are, from `true` to `false`, while this thread reads or writes them.
+ * Holds a lock meanwhile. */
 void segment_hold(bool hold);
 /* Sets flags of the header (MD_FLAG_*), now and in segments to come. */
 void segment_set_flags(uint32_t flags);

@@ -10,7 +10,8 @@
 /* NULL before glibc 2.35.  By name: a reference would keep the library from loading there. */
 static int (*find_object)(void *address, struct dl_find_object *found);
 
-/* The first of the loader's list are those, and their records stay as they are. */
+/* How many objects the program was started with: the first of the loader's list, whose records stay
+ * as they are.  Written once, by loaded_begin. */
 static unsigned begun_with;
 
 void loaded_begin(void)

@@ -16,6 +16,7 @@ extern void *__libc_stack_end;
 
 #define PC_MIN OS_PAGE_MIN /* no code lies in the first page */
 
+/* Written by unwind_init, before it sets `ready` (release). */
 uintptr_t own_text_start, own_text_end;
 static bool ready;
 static bool has_tables; /* libunwind can be used */

@@ -71,7 +71,7 @@ static int probe_mincore(void *start, size_t size, unsigned char *resident)
     return 0;
 }
 
-/* Pages that this walk has found to be there, the last of them. */
+/* The last pages that this walk has found to be there. */
 static THREAD_LOCAL struct {
     bool on;
     unsigned next; /* to be replaced */
