@@ -145,7 +145,8 @@ static uint64_t in_use_bytes(void)
     return allocated > freed ? allocated - freed : 0;
 }
 
-/* Each 64 KiB of a thread: the one place where the allocation path may wake the tracer. */
+/* Each 64 KiB of a thread: the one place where the allocation path may wake our thread for a cycle.
+ */
 static void on_publish(void)
 {
     if (gc_mode == GC_OBSERVE && UNLIKELY(in_use_bytes() >= gc_ask_bytes()))

@@ -42,14 +42,16 @@
 #define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
 
 bool service_paces;
+/* Atomic, all four. */
 static uint32_t started; /* 1: there is a thread, or one is being made */
-static bool ended;
+static bool ended;       /* the program is at its end */
 static bool main_ended;
 static bool refused; /* no thread any more: the process is ending without its main thread */
 
-/* One job at a time is asked for, guarded by job_lock.  Jobs are numbered: a job that nobody waits
- * for any longer is withdrawn, which takes a number too, or answered late, to a number that nobody
- * waits for. */
+/* One job at a time is asked for, by the holder of job_lock.  It writes the path before `asked`
+ * (release); our thread writes the result before `answered` (release).  Jobs are numbered.  One
+ * that nobody waits for any longer is withdrawn, which takes a number too; if our thread is at it
+ * already, it answers late, with a number that nobody waits for. */
 static struct lock job_lock = LOCK_INIT(LOCK_JOB);
 static uint32_t asked;    /* number << 8 | enum service_job: our thread takes up both or neither */
 static uint32_t answered; /* the number of the last one done or withdrawn; futex */

@@ -3,8 +3,8 @@
  * forked child when something needs it there.
  *
  * It sleeps on the segment's request word (a futex), so memtop, signal handlers and the allocation
- * path wake it in the same way; the allocation path makes a system call only when a cycle is due.
- */
+ * path wake it in the same way; the allocation path does so when a cycle is due, and when the
+ * tables have moved. */
 #ifndef SERVICE_H
 #define SERVICE_H
 

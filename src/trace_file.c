@@ -15,6 +15,7 @@
 
 #define DESCRIPTOR_MIN 500 /* out of the way of the program's own */
 
+/* The pattern is set before threads; the rest is used by one thread at a time (trace_file.h). */
 static char pattern[PATH_MAX];
 static char path[PATH_MAX]; /* of this process */
 static int held = -1;

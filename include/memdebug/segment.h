@@ -45,8 +45,7 @@ enum md_section_id {
     MD_SECTION_STACKS,    /* uint64_t words: struct md_stack records, one behind the other */
     MD_SECTION_BUCKETS,   /* struct md_bucket */
     MD_SECTION_SAMPLES,   /* struct md_sample */
-    MD_SECTION_UNSAMPLED, /* struct md_unsampled, one for each size class, not one after the other
-                           */
+    MD_SECTION_UNSAMPLED, /* struct md_unsampled, at the place of its size class: some are unused */
     MD_SECTION_COUNT
 };
 
@@ -55,8 +54,8 @@ struct md_section {
     uint32_t entry_size; /* bytes */
     uint32_t reserved;
     uint64_t capacity; /* entries */
-    uint64_t count;    /* entries from the start that may be in use; only grows (cycles: total
-                          ever written); atomic, release */
+    uint64_t count;    /* entries from the start that may be in use; of the ring of cycles, all that
+                          have ever been written.  Only grows; atomic, release */
 };
 
 /* md_header.flags */
@@ -140,7 +139,8 @@ struct md_header {
 #define MD_CYCLE_TIMED 8u /* by gcinterval */
 #define MD_CYCLE_FINAL                                                                             \
     16u /* at exit, of a program with no other thread: a second would find the same */
-/* leaked_* is known: all registers were seen, and in a cycle done before too, or it is FINAL */
+/* leaked_* is known: all registers were seen, in this cycle and in one done before, or it is FINAL
+ */
 #define MD_CYCLE_LEAKS 32u
 #define MD_CYCLE_UNSEEN 64u /* unseen_threads is known: a cycle done, of a writer that has it */
 enum md_engine { MD_ENGINE_NONE, MD_ENGINE_CLONE, MD_ENGINE_WP, MD_ENGINE_STOP };
@@ -180,12 +180,12 @@ struct md_cycle {
      * blocks that reach each other.  The rest is indirect. */
     uint64_t direct_objects;
     uint64_t direct_bytes;
-    uint64_t leak_samples; /* live samples flagged MD_SAMPLE_LEAK after it */
+    uint64_t leak_samples; /* live samples flagged MD_SAMPLE_LEAK once it is done */
     uint64_t arm_ns;       /* wall, before the stop: from when on writes were tracked */
     uint64_t rounds;       /* of cleaning, before the stop */
     uint64_t dirty_bytes;  /* looked at again in the stop */
     /* Of the unreachable: those that were so in the cycle done before, each the same block, whether
-     * sampled or not.  With MD_CYCLE_FINAL all.  With MD_CYCLE_LEAKS only, else 0. */
+     * sampled or not; with MD_CYCLE_FINAL all of them.  0 without MD_CYCLE_LEAKS. */
     uint64_t leaked_objects;
     uint64_t leaked_bytes;
     char reason[64]; /* of a skip, else empty */
