@@ -1,6 +1,7 @@
 /* System calls without libc: no errno, no cancellation point, no lock, no thread-local access.
- * What runs while the program's threads are parked, in the stop handler on their stacks, or in the
- * snapshot child, calls the system through these only: a parked thread may hold any lock of libc.
+ * The stop handler, on the program's stacks, calls the system through these only.  What runs while
+ * the program's threads are parked, in the snapshot child or in a task does so too, but for clocks
+ * and memory of our own (os.h): a parked thread may hold any lock of libc, and those take none.
  *
  * Each returns what the kernel returned: a value, or -errno. */
 #ifndef GC_SYS_RAW_H
