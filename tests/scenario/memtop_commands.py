@@ -75,8 +75,9 @@ def usage(t):
          and result.err.endswith('; or is memtop leaks meant?\n') and result.err.count('\n') == 1,
          'a single word may be a process or a command', result)
     for command in ('stat', 'set', 'record', 'replay', 'diff', 'serve'):
-        result = memtop(command)
-        t.equal((result.status, result.err), (2, f'memtop: {command} is not in this version\n'), command)
+        for words in ((command,), ('help', command)):
+            result = memtop(*words)
+            t.equal((result.status, result.err), (2, f'memtop: {command} is not in this version\n'), ' '.join(words))
 
 
 def listing(t):
@@ -303,6 +304,19 @@ def figures(t):
         t.ok(result.status == 0 and result.out.count('CALL SITE') == 2 and 'heap ' in result.out
              and re.search(r'^gc \d+ @', result.out, re.M), '-b is text, a block a tick', result)
         with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / 'text'
+            result = memtop(str(program.pid), '-n', '2', '-d', '0.1', '-o', path)
+            t.ok(result.status == 0 and not result.out and path.read_text().count('CALL SITE') == 2, '-o FILE: written there',
+                 result)
+            t.equal(stat.S_IMODE(path.stat().st_mode), 0o600, 'for nobody else')
+            result = memtop('-o', path)
+            t.ok(result.status == 0 and not result.out and f'{program.pid} ' in path.read_text(), 'the list too', result)
+            result = memtop('nobody-is-called-so', '-o', path)
+            t.ok(result.status == 1 and path.read_text(), 'not if there is nothing to write', result)
+            result = memtop(str(program.pid), '-n', '1', '-o', '/nonexistent/text')
+            t.ok(result.status == 1 and result.err == 'memtop: /nonexistent/text: No such file or directory\n', 'or no place',
+                 result)
+            path.unlink()
             path = Path(directory) / 'heap.pb.gz'
             result = memtop('heap', str(program.pid), '-o', path)
             t.ok(result.status == 0 and not result.out, 'heap -o', result)

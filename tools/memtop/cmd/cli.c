@@ -6,6 +6,7 @@
 #include "view/symbolize.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,6 +49,23 @@ bool cli_batch(const struct options *options)
     return options->batch || options->json || !isatty(STDOUT_FILENO) || !term_can_draw();
 }
 
+/* Where standard output leads, for whoever reads that it failed. */
+static const char *output = "standard output";
+
+bool cli_output(const struct options *options)
+{
+    if (!options->output)
+        return true;
+    int fd = open(options->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0;
+    if (!good)
+        cli_error("%s: %s", options->output, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    output = options->output;
+    return good;
+}
+
 int cli_flush(void)
 {
     static bool said;
@@ -61,7 +79,7 @@ int cli_flush(void)
     if (error == EPIPE || (poll(&out, 1, 0) > 0 && (out.revents & POLLERR)))
         return -1;
     if (!said)
-        cli_error("standard output: %s", error ? strerror(error) : "it could not be written");
+        cli_error("%s: %s", output, error ? strerror(error) : "it could not be written");
     said = true;
     return EXIT_FAILED;
 }

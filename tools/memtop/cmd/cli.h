@@ -44,5 +44,8 @@ void cli_targets(const char *message, const struct targets *matches);
 int cli_flush(void);
 /* Batch mode: asked for, or standard output is no terminal, or none that can be drawn on. */
 bool cli_batch(const struct options *options);
+/* Has -o's file, if one is given, take standard output's place.  False: it has been said why not.
+ */
+bool cli_output(const struct options *options);
 
 #endif

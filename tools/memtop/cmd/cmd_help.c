@@ -114,6 +114,10 @@ int command_help(const struct options *options)
 {
     const char *word = options->argument_count > 0 ? options->arguments[0] : NULL;
     const struct command *command = word ? command_find(word) : NULL;
+    if (word && command_is_reserved(word)) {
+        cli_error("%s is not in this version", word);
+        return EXIT_USAGE;
+    }
     if (word && !command) {
         const char *nearest = options->slip_of;
         cli_error("unknown command %.40s%s%s (memtop -h lists all)", word,

@@ -22,10 +22,18 @@ static void sleep_seconds(double seconds)
     nanosleep(&time, NULL);
 }
 
+/* A file gets text, whatever standard output is. */
+static bool in_batch(const struct options *options)
+{
+    return options->output || cli_batch(options);
+}
+
 static int watch_batch(const struct target *target, const struct options *options)
 {
     struct watch watch;
     char error[VIEW_ERROR_SIZE];
+    if (!cli_output(options))
+        return EXIT_FAILED;
     if (watch_open(&watch, target, false, error)) {
         cli_error("%s", error);
         return EXIT_FAILED;
@@ -92,7 +100,7 @@ int command_watch(const struct options *options)
     struct targets matches;
     char message[TARGET_MESSAGE_SIZE];
     int status = target_resolve(options->arguments[0], &target, message, &matches);
-    bool batch = cli_batch(options), awaited = status == 1 && target.pid != 0;
+    bool batch = in_batch(options), awaited = status == 1 && target.pid != 0;
     if (awaited && batch && wait_batch(&target, message) == WAIT_FOUND) {
         awaited = false;
         status = 0;
@@ -112,7 +120,7 @@ int command_watch(const struct options *options)
 int command_list(const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
-    if (!cli_batch(options)) {
+    if (!in_batch(options)) {
         if (!term_open(options->view.color, error)) {
             cli_error("%s", error);
             return EXIT_FAILED;
@@ -123,6 +131,8 @@ int command_list(const struct options *options)
             cli_error("%s", error);
         return end == LIVE_FAILED ? EXIT_FAILED : term_signal() ? 128 + term_signal() : EXIT_DONE;
     }
+    if (!cli_output(options))
+        return EXIT_FAILED;
     /* Once, unless more is asked for. */
     long count = options->count > 0 ? options->count : options->interval_given ? 0 : 1;
     for (long i = 0; count == 0 || i < count; i++) {

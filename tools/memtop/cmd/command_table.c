@@ -43,7 +43,7 @@ bool command_option(const struct command *command, size_t place, struct command_
 {
     const struct command_option *row = command->options;
     for (; row->id != CLI_NONE; row++)
-        if (!row->hidden && place-- == 0)
+        if (place-- == 0)
             break;
     if (row->id == CLI_NONE && place < sizeof of_every_command / sizeof of_every_command[0])
         row = &of_every_command[place];
@@ -135,10 +135,6 @@ bool usage_piece(const struct command *command, size_t place, char text[OPTION_T
     if (has_operands && !last && place-- == 0)
         return true;
     for (const struct command_option *row = command->options; row->id != CLI_NONE;) {
-        if (row->hidden) {
-            row++;
-            continue;
-        }
         row += bracket(row, text);
         if (place-- == 0)
             return true;

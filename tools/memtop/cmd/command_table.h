@@ -35,7 +35,6 @@ struct command_option {
     const char *help; /* never NULL where command_option() gives it */
     const char *man;  /* scdoc source; NULL: the help, as a sentence */
     bool instead;     /* of the one before */
-    bool hidden;      /* taken, and said nowhere */
 };
 
 enum completion {
@@ -70,7 +69,7 @@ bool command_is_reserved(const char *name);
 /* The options of a command that help tells of, those that all commands have last: the `place`-th
  * into `option`; false: there are no more. */
 bool command_option(const struct command *command, size_t place, struct command_option *option);
-/* Whether the command takes it, told of or not. */
+/* Whether the command takes it. */
 bool command_takes(const struct command *command, enum cli_option id);
 
 /* The `place`-th word that an argument a|b|c may be, not terminated; NULL: there are no more. */
