@@ -307,9 +307,20 @@ def someone_elses(t):
                            preload=False)
             t.ok(result.status == 0 and (result.out or 'no program of yours runs' in result.err), 'ps of one without any',
                  result)
+            # One who has something is told that root's is not in the list.
+            with s.running([*nobody, shutil.copy(FAKE, place)], preload=False, ready='ready') as own:
+                result = s.run([*nobody, program, 'ps'], preload=False)
+                t.ok(result.status == 0 and f'{own.pid} ' in result.out and
+                     (f'{fake.pid} ' in result.out or 'may have on memdebug is not to be seen: run memtop as root' in result.err),
+                     'ps of one with some', result)
         with s.running([*nobody, '/bin/sh', '-c', 'echo ready; exec sleep 60'], preload=False, ready='ready') as sleeper:
             result = s.run(['/usr/bin/setpriv', '--bounding-set=-sys_ptrace', program, str(sleeper.pid)], preload=False)
             refused(t, 'root without a capability', result)
+            # Newer kernels let each of these see the map, if not the executable.
+            result = s.run(['/usr/bin/setpriv', '--bounding-set=-sys_ptrace,-perfmon,-sys_admin', program, str(sleeper.pid)],
+                           preload=False)
+            t.ok('may be on memdebug or not: its memory map cannot be read; root needs' in result.err,
+                 'what is not known is not denied', result)
             t.ok('SYS_PTRACE' in result.err and 'as root' not in result.err, 'is told which', result)
 
 

@@ -146,6 +146,14 @@ int command_ps(const struct options *options)
                   "memtop ps --all says why the others do not%s",
                   root ? "" : " of yours", root ? "" : "; for other users' run memtop as root");
     }
+    if (targets.count > 0 && targets.closed > 0) {
+        char user[64], advice[100];
+        proc_user(targets.closed_uid, user, sizeof user);
+        target_run_as(targets.closed_uid, advice, sizeof advice);
+        cli_error("what %s%s may have on memdebug is not to be seen: %s", user,
+                  targets.closed > 1 ? " and others" : "",
+                  targets.closed > 1 && geteuid() != 0 ? "run memtop as root" : advice);
+    }
     if (proc_is_hidden(1))
         cli_error("/proc hides other users' processes (hidepid): run memtop as root to see all");
     if (targets.passed_over) {

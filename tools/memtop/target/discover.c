@@ -353,7 +353,12 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
 
 static void scan_dir(struct scan *scan, const char *path)
 {
+    struct stat whose;
     DIR *dir = opendir(path);
+    if (!dir && errno == EACCES && stat(path, &whose) == 0) {
+        scan->targets.closed++;
+        scan->targets.closed_uid = whose.st_uid;
+    }
     if (!dir)
         return;
     pair_map_clear(&scan->dir_owners);

@@ -54,6 +54,8 @@ struct targets {
     size_t count;
     size_t passed_over;    /* files that were not looked at: over TARGETS_OF_USER_MAX of one user */
     uid_t passed_over_uid; /* whose, of the last one */
+    size_t closed;         /* directories with segments that are closed to us */
+    uid_t closed_uid;      /* whose, of the last one */
 };
 /* Files of one user that are looked at in one directory.  The library keeps 16 of the dead; whoever
  * may write there could plant any number. */
@@ -71,6 +73,8 @@ bool target_is_segment(const char *path);
 int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
                    struct targets *matches);
 
+/* target_why_not's reason where it is not known whether the process is. */
+#define TARGET_MAP_CLOSED "its memory map cannot be read"
 /* What to do about a process of that user's which is closed to us: "run memtop as ... or as root",
  * or what root lacks. */
 void target_run_as(uid_t uid, char *advice, size_t size);

@@ -39,8 +39,10 @@ static int refuse_process(pid_t pid, const char *name, struct target *target, ch
     }
     if (target_why_not(pid, reason, sizeof reason, advice, sizeof advice))
         target->pid = pid;
-    snprintf(message, TARGET_MESSAGE_SIZE, "%d %s is not on memdebug: %s%s%s", (int)pid, name,
-             reason, advice[0] ? "; " : "", advice);
+    bool known = strcmp(reason, TARGET_MAP_CLOSED) != 0;
+    snprintf(message, TARGET_MESSAGE_SIZE, "%d %s %s: %s%s%s", (int)pid, name,
+             known ? "is not on memdebug" : "may be on memdebug or not", reason,
+             advice[0] ? "; " : "", advice);
     return 1;
 }
 

@@ -118,7 +118,7 @@ bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
     struct proc_maps maps;
     proc_maps(pid, &maps);
     if (!maps.readable) {
-        snprintf(reason, reason_size, "not readable for you");
+        snprintf(reason, reason_size, TARGET_MAP_CLOSED);
         target_run_as(proc_uid(pid), advice, advice_size);
         return false;
     }
