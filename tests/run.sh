@@ -109,7 +109,7 @@ if [ -z "$quick" ]; then
     run_sanitized build-asan address,undefined 'cycle_wp'
     # ThreadSanitizer's shadow leaves no 8 TiB of address space for the object map, which all that
     # marks or stops begins with.
-    run_sanitized build-tsan thread 'cycle.*|world|mark|unreached|remark|candidates'
+    run_sanitized build-tsan thread 'cycle.*|world|mark|unreached|remark|candidates|roots_mark|tracer'
 fi
 
 if [ -n "$all" ]; then
