@@ -226,7 +226,7 @@ void service_outlives_main(void)
 /* Whether every other thread has ended: a main thread that did stays in the list as a zombie. */
 static bool is_last_thread(void)
 {
-    char entries[2048], path[64], stat[512];
+    char entries[2048] DIRENTS_ALIGNED, path[64], stat[512];
     bool alone = true;
     long tid;
     int dir = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

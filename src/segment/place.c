@@ -1,6 +1,7 @@
 #include "segment/place.h"
 
 #include "base/compiler.h"
+#include "base/dirents.h"
 #include "base/fmt.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -218,14 +219,6 @@ static bool is_segment_name(const char *name)
 #define WINDOW_BYTES 4096u /* of a directory */
 #define WINDOW_MAX 128     /* names that it can hold: 32 bytes each at least */
 
-struct entry {
-    uint64_t inode;
-    int64_t next; /* position of the one behind it */
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 struct dead {
     const char *name;
     int64_t changed_ns;
@@ -235,7 +228,7 @@ struct dead {
 /* What one look at a directory needs. */
 struct window {
     struct dead dead[WINDOW_MAX];
-    char entries[WINDOW_BYTES] __attribute__((aligned(8)));
+    char entries[WINDOW_BYTES] DIRENTS_ALIGNED;
 };
 
 /* The dead of the window, the last changed first. */
@@ -243,10 +236,10 @@ static unsigned find_dead(int dir, struct window *window, long bytes)
 {
     unsigned count = 0;
     uid_t uid = geteuid();
-    for (long at = 0; at < bytes && count < WINDOW_MAX;) {
-        const struct entry *entry = (void *)(window->entries + at);
+    struct dirents entries = {window->entries, window->entries + bytes};
+    for (const struct dirent_record *entry;
+         count < WINDOW_MAX && (entry = dirents_next(&entries));) {
         struct stat st;
-        at += entry->length;
         if (!is_segment_name(entry->name))
             continue;
         int fd = open_own_file(dir, entry->name, uid, &st);
@@ -281,13 +274,12 @@ static int64_t clean_window(int dir, struct window *window, uint64_t keep, unsig
             *removed += unlinkat(dir, window->dead[i].name, 0) == 0;
     }
     int64_t next = 0;
-    for (long at = 0; at < n;) {
-        const struct entry *entry = (void *)(window->entries + at);
+    struct dirents entries = {window->entries, window->entries + n};
+    for (const struct dirent_record *entry; (entry = dirents_next(&entries));)
         next = entry->next;
-        at += entry->length;
-    }
     /* With room left for the longest name there was nothing more. */
-    return n > (long)(WINDOW_BYTES - sizeof(struct entry) - NAME_MAX - 8) ? next : 0;
+    return n > (long)(WINDOW_BYTES - offsetof(struct dirent_record, name) - NAME_MAX - 8) ? next
+                                                                                          : 0;
 }
 
 /* One look from `walk` on, which is moved behind it. */

@@ -47,7 +47,7 @@ static bool is_direct(unsigned fd)
 /* A ring may lie in memory of the program's own, and show in no mapping (IORING_SETUP_NO_MMAP). */
 static void look_at_descriptors(bool *ring, bool *in_calls)
 {
-    static char buf[32768];
+    static char buf[32768] DIRENTS_ALIGNED;
     char path[sizeof ring_name];
     unsigned count = 0;
     bool direct = false;

@@ -118,20 +118,14 @@ long proc_descriptor_read(unsigned fd, char *buf, size_t size)
 long proc_next_number(struct proc_numbers *numbers)
 {
     for (;;) {
-        if (numbers->at == numbers->end) {
-            long n = RAW3(SYS_getdents64, numbers->fd, numbers->buf, numbers->size);
-            if (n <= 0)
-                return n < 0 ? n - 1 : -1;
-            numbers->at = 0;
-            numbers->end = n;
-        }
-        /* struct linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name */
-        uint16_t length;
-        memcpy(&length, numbers->buf + numbers->at + 16, sizeof length);
-        const char *name = numbers->buf + numbers->at + 19;
-        numbers->at += length;
-        if (name[0] >= '0' && name[0] <= '9')
-            return (long)proc_number(name, 10, NULL);
+        const struct dirent_record *entry;
+        while ((entry = dirents_next(&numbers->left)))
+            if (entry->name[0] >= '0' && entry->name[0] <= '9')
+                return (long)proc_number(entry->name, 10, NULL);
+        long n = RAW3(SYS_getdents64, numbers->fd, numbers->buf, numbers->size);
+        if (n <= 0)
+            return n < 0 ? n - 1 : -1;
+        numbers->left = (struct dirents){numbers->buf, numbers->buf + n};
     }
 }
 

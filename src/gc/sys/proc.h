@@ -4,6 +4,8 @@
 #ifndef GC_SYS_PROC_H
 #define GC_SYS_PROC_H
 
+#include "base/dirents.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,9 +29,9 @@ long proc_descriptor_read(unsigned fd, char *buf, size_t size);
 /* The numbers among the names of a directory: threads, descriptors. */
 struct proc_numbers {
     long fd;   /* the directory, read from its start on */
-    char *buf; /* for some of its entries at a time */
+    char *buf; /* for some of its entries at a time; DIRENTS_ALIGNED */
     size_t size;
-    long at, end; /* in buf; 0 at first */
+    struct dirents left; /* in buf; empty at first */
 };
 /* The next one, in no order; -1: there are no more; less: they cannot be read. */
 long proc_next_number(struct proc_numbers *numbers);

@@ -254,7 +254,7 @@ static bool is_stricter(const char *status)
 /* NULL: no thread has a filter that was not there at load. */
 static const char *later_filter(void)
 {
-    static char status[4096], names[16384];
+    static char status[4096], names[16384] DIRENTS_ALIGNED;
     if (proc_self_read("status", status, sizeof status) <= 0)
         return "/proc/self/status cannot be read";
     bool found = is_stricter(status);
