@@ -36,7 +36,8 @@ static int64_t patience_ns(const struct cycle *cycle)
     return MAX(left, 0);
 }
 
-/* Stops, does what is to be done in the stop, resumes.  *again: it was the stop that failed. */
+/* Stops, does what is to be done in the stop, resumes.  *again: it was the stop that failed, and
+ * may not the next time. */
 static const char *attempt(struct cycle *cycle, unsigned number, bool *again)
 {
     const struct engine_stop *stop = &engine_of(cycle->record->engine)->stops[number];
@@ -45,8 +46,8 @@ static const char *attempt(struct cycle *cycle, unsigned number, bool *again)
     uint64_t all = ~UINT64_C(0), before;
     raw_sigmask(SIG_SETMASK, &all, &before); /* children and tasks inherit it */
     int64_t cpu = os_thread_cpu_ns(), in_stop_ns = 0;
-    *again = true;
     const char *reason = world_stop(patience_ns(cycle), cycle->engine.stop_ns);
+    *again = !world.in_vain;
     if (!reason) {
         if (extents_stable() || !stop->reads_extents) {
             int64_t begin = os_now_ns();
@@ -95,7 +96,7 @@ static const char *stop_world(struct cycle *cycle, unsigned number)
             return NULL;
         if (stop->undo)
             stop->undo();
-        cycle->engine.another_may = !again;
+        cycle->engine.another_may = !again && !world.in_vain;
         if (!again || (tried >= ATTEMPTS && !patience_ns(cycle)))
             return reason;
         wait = MIN(wait, ATTEMPT_PAUSE_NS << ATTEMPTS);

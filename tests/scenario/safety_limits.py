@@ -115,6 +115,12 @@ def resource_limits(t):
              f'what cannot be done is tried less and less often: {len(result.skips)} times', result)
     unharmed(t, 'RLIMIT_SIGPENDING 0', s.run([LIMITS, 'no_queue'], CYCLES), cycles=0,
              must=['the signal queue is full (RLIMIT_SIGPENDING)'])
+    # At exit there is patience with what may pass.
+    result = s.run([LIMITS, 'no_queue'], 'gctrace=json,gc=ready,leakcheck=1,leakexitcode=7')
+    t.ok(result.status == 7 and
+         'SUMMARY: memdebug: not checked: the signal queue is full (RLIMIT_SIGPENDING)' in result.err and
+         [record['attempts'] for record in result.records] == [1], 'and is not tried again at exit, as none ever fits',
+         result)
 
     # All of the address space used up, threads born after that: without us they are refused memory too.
     for memdebug in (None, 'gc=ready', CYCLES, 'memprofilerate=1'):

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <ucontext.h>
 
@@ -276,6 +277,13 @@ void world_postfork_child(void)
 
 /* ---- one task ---- */
 
+/* Not just full for the moment, with what others of this user wait for. */
+static bool queue_is_closed(void)
+{
+    struct rlimit limit;
+    return RAW4(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0 && limit.rlim_cur == 0;
+}
+
 static bool signal_task(struct world_thread *thread, const char **reason)
 {
     uint32_t slot = (uint32_t)(thread - world.threads);
@@ -292,6 +300,7 @@ static bool signal_task(struct world_thread *thread, const char **reason)
     thread->state = STATE(world.generation, WORLD_GONE);
     if (error == -ESRCH)
         return true;
+    world.in_vain = error != -EAGAIN || queue_is_closed();
     *reason = error == -EAGAIN ? "the signal queue is full (RLIMIT_SIGPENDING)"
                                : "signals to threads are refused";
     return false;
@@ -387,7 +396,7 @@ static unsigned count_tasks(void)
  * threads).  What it has seen is then less than there were before.  -1: failed. */
 static int signal_new_tasks(const char **reason)
 {
-    static char buf[32768];
+    static char buf[32768] DIRENTS_ALIGNED;
     int self = (int)RAW3(SYS_gettid, 0, 0, 0);
     int signalled = 0;
     bool seen_self = false, quiet = option_number(OPTION_GCSTOP) == GCSTOP_QUIET;
@@ -490,6 +499,7 @@ const char *world_stop(int64_t patience_ns, int64_t work_ns)
 {
     unsigned expected = count_tasks();
     world.begin_ns = world.end_ns = 0;
+    world.in_vain = false;
     /* Twice as many, as each of them may be held up in a slot. */
     if (!make_tables(2 * expected + expected / 2 + 64))
         return "no memory for the thread table";

@@ -56,6 +56,7 @@ struct world {
     unsigned count;      /* entries in use, of any state */
     uint32_t generation; /* number of the stop; atomic */
     unsigned parked, blocked;
+    bool in_vain;   /* the attempt has failed, and so would each other: signals cannot be sent */
     unsigned stuck; /* of the blocked, at most so many that sleep uninterruptibly: perhaps with a
                        lock of the kernel's */
     /* The pause.  It begins before the first thread is signalled.  It ends when nobody is left to
