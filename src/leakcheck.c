@@ -120,7 +120,7 @@ static int open_report(char path[PATH_MAX])
     if (!report_path[0])
         return -1;
     fmt_path(&f, report_path, who->pid, who->name);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    int fd = os_open_append(path);
     if (fd < 0)
         message_refused("leakfile", path, errno, "; the report goes to stderr");
     return fd;

@@ -4,6 +4,7 @@
 #include "base/fmt.h"
 #include "base/message.h"
 #include "base/options.h"
+#include "base/os.h"
 #include "segment/segment.h"
 
 #include <errno.h>
@@ -42,17 +43,12 @@ static void let_go(void)
     held = -1;
 }
 
-static int open_path(void)
-{
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-}
-
 /* Opens the path, and holds it where that does no harm.  `*fd` is to be closed by the caller if it
  * is not what is held.  0 or an errno value. */
 static int open_anew(int *fd)
 {
     struct stat st;
-    *fd = open_path();
+    *fd = os_open_append(path);
     if (*fd < 0)
         return errno;
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode))

@@ -25,6 +25,9 @@ unsigned os_cpu_count(void);
 uint64_t os_start_ticks(void);
 /* Reads a small file whole into `buf` and terminates it; bytes read, or -errno. */
 long os_read_file(const char *path, char *buf, size_t size);
+/* Opens a file to append to, 0600 if it is made, without waiting; a descriptor, or -1 with errno.
+ * Follows a symbolic link, but none that another user has put where everybody may. */
+int os_open_append(const char *path);
 /* Path of the executable into `buf`, terminated; false: "" (no /proc). */
 bool os_executable(char *buf, size_t size);
 

@@ -323,6 +323,48 @@ static void test_threads(void)
 #endif
 }
 
+static bool appends(const char *path)
+{
+    int fd = os_open_append(path);
+    bool good = fd >= 0 && write(fd, "x", 1) == 1;
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+/* What somebody may have put under the name of a file of ours. */
+static void test_append(void)
+{
+    char dir[] = "/tmp/md-append-XXXXXX", file[64], link[64];
+    struct stat st;
+    if (!mkdtemp(dir))
+        abort();
+    snprintf(file, sizeof file, "%s/file", dir);
+    snprintf(link, sizeof link, "%s/link", dir);
+    ok(appends(file) && appends(file) && stat(file, &st) == 0 && st.st_size == 2 &&
+           (st.st_mode & 07777) == 0600,
+       "a file is made for its user alone, and appended to");
+    ok(symlink(file, link) == 0 && appends(link), "a link is followed");
+    ok(chmod(dir, 01777) == 0 && appends(link), "one's own, in a directory for everybody, too");
+    if (geteuid() == 0) {
+        ok(lchown(link, 65534, 65534) == 0 && !appends(link) && errno == EACCES,
+           "another's is not, there");
+        ok(chown(dir, 65534, 65534) == 0 && appends(link), "but that of the directory's owner is");
+        ok(chown(dir, 65533, 65533) == 0 && !appends(link), "nobody else's");
+        ok(chmod(dir, 0755) == 0 && appends(link), "unless not everybody may put one");
+        ok(unlink(file) == 0 && appends(link) && stat(file, &st) == 0,
+           "whether it is there or not");
+        ok(chdir(dir) == 0 && chmod(dir, 01777) == 0 && !appends("link") && appends("file"),
+           "below the current directory too");
+        ok(chdir("/") == 0 && stat(file, &st) == 0 && st.st_size == 2, "nothing went elsewhere");
+    } else {
+        tap_skip("another's link", "not root");
+    }
+    unlink(link);
+    unlink(file);
+    rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "name") == 0) {
@@ -333,6 +375,7 @@ int main(int argc, char **argv)
     test_clocks();
     test_process();
     test_read_file();
+    test_append();
     test_names(argv[0]);
     test_own();
     test_refused();
