@@ -30,8 +30,9 @@ struct job {
 
 struct names {
     struct symbolizer *symbolizer; /* the thread's, if there is one */
-    struct stack_names **index;    /* hash by stack; caller's */
-    size_t index_size, count;
+    struct stack_names **stack;    /* in no order; caller's, as the next two */
+    size_t count, capacity;
+    struct pair_map index; /* stack -> place in `stack` */
     bool background;
     int event;
     bool jit_map;           /* code in no module may have names */
@@ -247,12 +248,12 @@ static void free_jobs(struct job *jobs)
 
 static void free_names(struct names *names)
 {
-    for (size_t i = 0; i < names->index_size; i++)
-        if (names->index[i]) {
-            free_frames(names->index[i]);
-            free(names->index[i]);
-        }
-    free(names->index);
+    for (size_t i = 0; i < names->count; i++) {
+        free_frames(names->stack[i]);
+        free(names->stack[i]);
+    }
+    free(names->stack);
+    pair_map_fini(&names->index);
     pair_map_fini(&names->places);
     free_jobs(names->wanted);
     free_jobs(names->done);
@@ -320,11 +321,8 @@ struct names *names_create(const struct symbolizer_options *options, bool backgr
     pthread_mutex_init(&names->lock, NULL);
     pthread_cond_init(&names->work, NULL);
     pthread_cond_init(&names->ended, NULL);
-    names->index_size = 256;
-    names->index = calloc(names->index_size, sizeof(void *));
     names->symbolizer = symbolizer_create(options);
-    if (!names->index || !names->symbolizer) {
-        names->index_size = names->index ? names->index_size : 0;
+    if (!names->symbolizer) {
         free_names(names);
         return NULL;
     }
@@ -358,33 +356,14 @@ void names_destroy(struct names *names)
 
 static struct stack_names **lookup(const struct names *names, uint32_t stack)
 {
-    size_t mask = names->index_size - 1;
-    for (size_t i = stack * UINT64_C(0x9e3779b97f4a7c15) >> 32 & mask;; i = (i + 1) & mask)
-        if (!names->index[i] || names->index[i]->stack == stack)
-            return &names->index[i];
+    uint32_t place = pair_map_get(&names->index, stack, 0);
+    return place == PAIR_MAP_NONE ? NULL : &names->stack[place];
 }
 
 const struct stack_names *names_find(const struct names *names, uint32_t stack)
 {
-    return *lookup(names, stack);
-}
-
-static bool make_room(struct names *names)
-{
-    if (names->count * 2 < names->index_size)
-        return true;
-    struct stack_names **old = names->index;
-    size_t old_size = names->index_size;
-    struct stack_names **index = calloc(old_size * 2, sizeof(void *));
-    if (!index)
-        return false;
-    names->index = index;
-    names->index_size = old_size * 2;
-    for (size_t i = 0; i < old_size; i++)
-        if (old[i])
-            *lookup(names, old[i]->stack) = old[i];
-    free(old);
-    return true;
+    struct stack_names **entry = lookup(names, stack);
+    return entry ? *entry : NULL;
 }
 
 /* Notes which addresses of a stack are plumbing: those all of whose functions are. */
@@ -434,7 +413,10 @@ uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32
 
 void names_want(struct names *names, const struct snapshot *snapshot, uint32_t stack)
 {
-    if (names_find(names, stack) || !make_room(names))
+    if (lookup(names, stack))
+        return;
+    uint32_t *place = pair_map_put(&names->index, stack, 0);
+    if (!place || !array_reserve(&names->stack, &names->capacity, names->count + 1, sizeof(void *)))
         return;
     struct job *job = make_job(snapshot, stack), *provisional = NULL;
     if (!job)
@@ -445,9 +427,9 @@ void names_want(struct names *names, const struct snapshot *snapshot, uint32_t s
     }
     struct job *shown = names->background ? provisional : job;
     resolve(names->background ? NULL : names->symbolizer, shown);
-    *lookup(names, stack) = shown->result;
+    *place = (uint32_t)names->count;
+    names->stack[names->count++] = shown->result;
     learn(names, shown->result);
-    names->count++;
     shown->result = NULL;
     free_job(shown);
     if (!names->background)
@@ -473,7 +455,7 @@ bool names_take(struct names *names)
     bool any = done != NULL;
     for (struct job *job = done; job; job = job->next) {
         struct stack_names **entry = lookup(names, job->result->stack);
-        if (!*entry)
+        if (!entry)
             continue;
         struct stack_names *provisional = *entry;
         *entry = job->result;

@@ -16,70 +16,30 @@ void sites_init(struct sites *sites)
 void sites_fini(struct sites *sites)
 {
     free(sites->site);
-    free(sites->index);
+    pair_map_fini(&sites->index);
     free(sites->group);
     pair_map_fini(&sites->group_index);
     *sites = (struct sites){0};
 }
 
-static size_t hash(uint32_t stack)
-{
-    return (size_t)(stack * UINT64_C(0x9e3779b97f4a7c15) >> 20);
-}
-
-static uint32_t *lookup(const struct sites *sites, uint32_t stack)
-{
-    size_t mask = sites->index_size - 1;
-    for (size_t i = hash(stack) & mask;; i = (i + 1) & mask) {
-        uint32_t *entry = &sites->index[i];
-        if (*entry == 0 || sites->site[*entry - 1].stack == stack)
-            return entry;
-    }
-}
-
 const struct site *sites_find(const struct sites *sites, uint32_t stack)
 {
-    if (sites->index_size == 0)
-        return NULL;
-    uint32_t entry = *lookup(sites, stack);
-    return entry ? &sites->site[entry - 1] : NULL;
-}
-
-/* Keeps the table at most half full. */
-static bool make_room(struct sites *sites)
-{
-    if (sites->count == sites->capacity) {
-        size_t capacity = sites->capacity ? sites->capacity * 2 : 256;
-        struct site *grown = realloc(sites->site, capacity * sizeof grown[0]);
-        if (!grown)
-            return false;
-        sites->site = grown;
-        sites->capacity = capacity;
-    }
-    if (sites->count * 2 >= sites->index_size) {
-        size_t size = sites->index_size ? sites->index_size * 2 : 1024;
-        uint32_t *index = calloc(size, sizeof index[0]);
-        if (!index)
-            return false;
-        free(sites->index);
-        sites->index = index;
-        sites->index_size = size;
-        for (size_t i = 0; i < sites->count; i++)
-            *lookup(sites, sites->site[i].stack) = (uint32_t)i + 1;
-    }
-    return true;
+    uint32_t place = pair_map_get(&sites->index, stack, 0);
+    return place == PAIR_MAP_NONE ? NULL : &sites->site[place];
 }
 
 static struct site *find_or_add(struct sites *sites, uint32_t stack)
 {
-    if (!make_room(sites))
+    uint32_t *place = pair_map_put(&sites->index, stack, 0);
+    if (!place ||
+        (*place == PAIR_MAP_NONE &&
+         !array_reserve(&sites->site, &sites->capacity, sites->count + 1, sizeof(struct site))))
         return NULL;
-    uint32_t *entry = lookup(sites, stack);
-    if (*entry == 0) {
-        sites->site[sites->count] = (struct site){.stack = stack};
-        *entry = (uint32_t)++sites->count;
+    if (*place == PAIR_MAP_NONE) {
+        *place = (uint32_t)sites->count++;
+        sites->site[*place] = (struct site){.stack = stack};
     }
-    return &sites->site[*entry - 1];
+    return &sites->site[*place];
 }
 
 /* alloc - free, of which a reader may see the second first. */

@@ -57,8 +57,7 @@ enum site_order {
 struct sites {
     struct site *site; /* in no order; indexes stay */
     size_t count, capacity;
-    uint32_t *index; /* hash: stack -> place in `site` + 1 */
-    size_t index_size;
+    struct pair_map index;        /* stack -> place in `site` */
     int64_t slot_ns[SITES_SLOTS]; /* when slot i was taken, 0 never */
     size_t slot, slots;           /* the next to write; how many have been */
     int64_t tick_ns;
