@@ -1,10 +1,7 @@
 #include "prof/live.h"
 
-#include "base/compiler.h"
-#include "base/os.h"
+#include "prof/index.h"
 #include "segment/segment.h"
-
-#include <string.h>
 
 #define NO_SLOT UINT32_MAX
 #define INDEX_MIN 4096u
@@ -12,8 +9,7 @@
 /* Free records form a list through `weight`.  It lies in shared memory, so what is read from it is
  * checked. */
 static uint32_t free_head = NO_SLOT;
-static uint32_t *slots; /* open addressing by address: record + 1, 0 free */
-static uint32_t mask, used;
+static struct index by_address;
 /* Generation of the newest sample; in a forked copy it goes on.  Read without the lock too. */
 static uint32_t serial;
 
@@ -22,56 +18,19 @@ static struct md_sample *record(uint32_t slot)
     return (struct md_sample *)segment_table(MD_SECTION_SAMPLES) + slot;
 }
 
-static uint32_t place_of(uint64_t addr)
+static uint32_t hash_address(uint64_t addr)
 {
-    return (uint32_t)((addr >> 4) * 0x9e3779b97f4a7c15u >> 32) & mask;
+    return (uint32_t)((addr >> 4) * 0x9e3779b97f4a7c15u >> 32);
+}
+
+static uint32_t hash_of(uint32_t slot)
+{
+    return hash_address(record(slot)->addr);
 }
 
 static bool reserve(void)
 {
-    if (slots && used * 4 < (mask + 1) * (uint64_t)3)
-        return true;
-    uint32_t size = slots ? (mask + 1) * 2 : INDEX_MIN, old_size = slots ? mask + 1 : 0;
-    uint32_t *old = slots, *fresh = own_map(size * sizeof *fresh);
-    if (!fresh)
-        return false;
-    slots = fresh;
-    mask = size - 1;
-    for (uint32_t i = 0; i < old_size; i++) {
-        if (!old[i])
-            continue;
-        uint32_t at = place_of(record(old[i] - 1)->addr);
-        while (slots[at])
-            at = (at + 1) & mask;
-        slots[at] = old[i];
-    }
-    if (old)
-        own_unmap(old, old_size * sizeof *old);
-    return true;
-}
-
-static void index_put(uint64_t addr, uint32_t slot)
-{
-    uint32_t at = place_of(addr);
-    while (slots[at])
-        at = (at + 1) & mask;
-    slots[at] = slot + 1;
-    used++;
-}
-
-/* Removal without tombstones: what follows in the run moves up (Knuth 6.4, algorithm R). */
-static void index_remove(uint32_t at)
-{
-    uint32_t hole = at;
-    used--;
-    for (uint32_t i = (at + 1) & mask; slots[i]; i = (i + 1) & mask) {
-        uint32_t home = place_of(record(slots[i] - 1)->addr);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            slots[hole] = slots[i];
-            hole = i;
-        }
-    }
-    slots[hole] = 0;
+    return index_reserve(&by_address, INDEX_MIN, hash_of);
 }
 
 uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32_t born_ds,
@@ -98,7 +57,7 @@ uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32
     s->generation = ++serial;
     __atomic_store_n(&s->addr, addr, __ATOMIC_RELEASE);
     if (indexed)
-        index_put(addr, slot);
+        index_put(&by_address, hash_address(addr), slot);
     return (uint64_t)s->generation << 32 | (slot + 1u);
 }
 
@@ -123,16 +82,13 @@ bool live_remove_locked(uint64_t handle, struct md_sample *out)
 
 bool live_remove_at_locked(uint64_t addr, struct md_sample *out)
 {
-    if (!slots)
-        return false;
-    for (uint32_t at = place_of(addr); slots[at]; at = (at + 1) & mask) {
-        uint32_t slot = slots[at] - 1;
+    for (uint32_t at = index_begin(&by_address, hash_address(addr)), slot;
+         index_at(&by_address, at, &slot); at = index_next(&by_address, at))
         if (record(slot)->addr == addr) {
-            index_remove(at);
+            index_remove(&by_address, at, hash_of);
             take_out(slot, out);
             return true;
         }
-    }
     return false;
 }
 
@@ -173,10 +129,7 @@ bool live_flag_locked(uint32_t slot, uint32_t flags, uint64_t moment)
 
 void live_postfork_child(void)
 {
-    if (slots)
-        own_unmap(slots, (mask + 1) * sizeof *slots);
-    slots = NULL;
-    mask = used = 0;
+    index_drop(&by_address);
     free_head = NO_SLOT;
 }
 
@@ -194,7 +147,7 @@ bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool ind
     if (segment_count(MD_SECTION_SAMPLES) <= slot)
         segment_set_count(MD_SECTION_SAMPLES, slot + 1ull);
     if (indexed && sample->addr)
-        index_put(sample->addr, slot);
+        index_put(&by_address, hash_address(sample->addr), slot);
     return true;
 }
 

@@ -44,9 +44,11 @@
 struct world world;
 
 static unsigned capacity; /* of world.threads */
-static uint32_t *slot_of; /* hash of tid -> slot + 1, 2 * capacity, emptied at each attempt */
-static int task_fd = -1;  /* /proc/self/task */
-static uint32_t process;  /* pid */
+/* Hash of tid -> slot + 1, 2 * capacity, emptied at each attempt.  Not one of prof/index.h: it must
+ * not grow in a stop, and has room for all threads before it begins. */
+static uint32_t *slot_of;
+static int task_fd = -1;             /* /proc/self/task */
+static uint32_t process;             /* pid */
 static struct raw_sigaction chained; /* what stood there before ours */
 
 /* Shared by the tracer, which sets all of these before it signals anybody, and the handlers:
