@@ -103,8 +103,8 @@ struct leaks_options {
     enum leaks_by by;
 };
 
-/* `snap` must hold LEAKS_SNAPSHOT (or SNAPSHOT_ALL) and outlive the result.  0 or ENOMEM with one
- * line in `error`; leaks_fini may follow either way. */
+/* `snap` must hold LEAKS_SNAPSHOT and outlive the result.  0 or ENOMEM with one line in `error`;
+ * leaks_fini may follow either way. */
 #define LEAKS_SNAPSHOT (SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_LEAKS)
 int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
                 char *error);

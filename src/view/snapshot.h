@@ -1,8 +1,9 @@
 /* A snapshot answers: what did this segment say, at one moment, as plain memory that can be
- * trusted?  It is the only code that reads a segment.  Everything else in view/ and all of memtop
- * read snapshots.  It works on a live writer's mapping, on a dead process's file, on a truncated or
- * hostile file: every offset, count, index and string is checked against the mapping before it is
- * used; a record that cannot be read whole is left out and counted in `torn`.
+ * trusted?  It is the only code that reads a segment, but for the answers in its control word,
+ * which memtop's ask.c waits for.  Everything else in view/ and in memtop reads snapshots.  It
+ * works on a live writer's mapping, on a dead process's file, on a truncated or hostile file: every
+ * offset, count, index and string is checked against the mapping before it is used; a record that
+ * cannot be read whole is left out and counted in `torn`.
  *
  * The reader never writes to the segment, so the target does nothing because it is looked at.
  * Memory: malloc; snapshot_fini frees it.  Not thread-safe per object, no globals. */

@@ -1,5 +1,6 @@
-/* What the kernel says of a process: the only file that reads /proc/PID.  Nothing here touches the
- * process itself; each call is one or two reads of procfs. */
+/* What the kernel says of a process: the only file of memtop that reads texts of /proc/PID; others
+ * open its executable, or files below its root.  Nothing here touches the process itself; each call
+ * is one or two reads of procfs. */
 #ifndef MEMTOP_PROCESS_H
 #define MEMTOP_PROCESS_H
 
