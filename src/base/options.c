@@ -29,6 +29,7 @@ static const struct option list[OPTION_COUNT] = {
 };
 
 #define TEXT_POOL 8192
+/* Atomic, as option_set changes them; all else is written by options_parse, before threads. */
 static uint64_t numbers[OPTION_COUNT];
 static const char *texts[OPTION_COUNT];
 static bool given[OPTION_COUNT];

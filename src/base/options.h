@@ -1,5 +1,5 @@
 /* The options in force, parsed from MEMDEBUG by the one list in options.def.  Reading one is a
- * relaxed atomic load; nothing here allocates or stops the program. */
+ * plain or a relaxed atomic load; nothing here allocates or stops the program. */
 #ifndef BASE_OPTIONS_H
 #define BASE_OPTIONS_H
 

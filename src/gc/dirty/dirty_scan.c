@@ -41,7 +41,7 @@ static bool search_slice(struct dirty_scan *scan, struct place *place,
         if (to <= place->before + size)
             return true;
         place->before += size;
-        if (++place->extent >= scan->count) /* threads that went on by themselves have changed it */
+        if (++place->extent >= scan->count) /* changed by threads that have called the stop off */
             return false;
     }
 }

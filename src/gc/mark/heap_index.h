@@ -8,9 +8,9 @@
  * places costs nothing for the space between.  4 bytes a page and two bits a granule make 17 MB a
  * region, of which only what lies beside blocks is ever touched.
  *
- * Built in the snapshot child from its frozen copy, or by a task beside the running program, whose
- * stores into the map it then may or may not see (wp.h makes up for it); not thread-safe.
- */
+ * Built by one task: in the snapshot child from its frozen copy, or beside the running program,
+ * whose stores into the map it then may or may not see (wp.h makes up for it).  Markers share the
+ * bits (marker.h); nothing else in it changes. */
 #ifndef GC_MARK_HEAP_INDEX_H
 #define GC_MARK_HEAP_INDEX_H
 
