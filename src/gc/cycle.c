@@ -6,6 +6,7 @@
 #include "gc/engine/choice.h"
 #include "gc/mark/mark_pace.h"
 #include "gc/mark/unreached.h"
+#include "gc/roots/libc_stack.h"
 #include "gc/roots/roots.h"
 #include "gc/stop/tracer.h"
 #include "gc/stop/world.h"
@@ -192,7 +193,7 @@ void cycle_run(void *ctx)
     struct engine_cycle *work = &cycle->engine;
     size_t stack_size;
     const void *stack = tracer_stack(&stack_size);
-    roots_find_stack_field(stack, stack_size);
+    libc_stack_find_field(stack, stack_size);
     if (extents_torn()) {
         cycle->reason = "the heap was growing when this process was forked";
         return;

@@ -2,6 +2,7 @@
 
 #include "base/os.h"
 #include "gc/roots/barren.h"
+#include "gc/roots/libc_stack.h"
 #include "gc/roots/parked.h"
 #include "gc/stop/world.h"
 #include "gc/sys/fault.h"
@@ -72,23 +73,11 @@ void roots_find_main(void)
     main_is_first = before == 0 || before == main_pointer;
 }
 
-/* The word of struct pthread that has the start of the thread's stack; the size is behind it
- * (glibc: stackblock).  0: not known, and every stack is alive as a whole. */
-static unsigned stack_field;
-
-NO_SANITIZE void roots_find_stack_field(const void *stack, size_t size)
-{
-    const uintptr_t *thread = __builtin_thread_pointer();
-    const uintptr_t *end = (const uintptr_t *)((uintptr_t)stack + size) - 1;
-    for (const uintptr_t *word = thread + 1; word < end && !stack_field; word++)
-        if (word[0] == (uintptr_t)stack && word[1] == size)
-            stack_field = (unsigned)(word - thread);
-}
-
 void roots_find_self(void)
 {
     roots_find_main();
     parked_init();
+    libc_stack_init();
     unsigned seen = 0;
     self_count = 0;
     self_tls = (struct hole){0, 0};
@@ -106,9 +95,10 @@ struct scan {
     size_t thread_count;
     bool main_lives;     /* the main thread is one of them: it may have ended by pthread_exit */
     uintptr_t guard_end; /* end of the last mapping without access */
-    uint64_t *bytes;     /* of size, where the mapping at work is counted */
-    uintptr_t from;      /* of the mapping at work: nothing below is looked at */
-    bool code;           /* it holds instructions that were made at run time */
+    uint64_t *bytes;     /* of size, where the part of a mapping at work is counted */
+    uintptr_t from;      /* of the part at work: nothing below is looked at */
+    bool stack;          /* that part is one: looked at each time, as `from` may differ */
+    bool code;           /* the mapping holds instructions that were made at run time */
     enum { ALL, EARLY, REST } part;
     struct roots_tracked tracked;                            /* unless it is ALL */
     void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
@@ -388,7 +378,7 @@ static void scan_between(struct scan *scan, uintptr_t start, uintptr_t end)
         return;
     if (scan->each)
         scan->each(scan->each_ctx, start, end);
-    else if (scan->part != ALL)
+    else if (scan->part != ALL && !scan->stack)
         scan_in_parts(scan, start, end);
     else
         pagemap_each_written(start, end, scan_run, scan);
@@ -409,56 +399,74 @@ static void scan_without_holes(struct scan *scan, uintptr_t start, uintptr_t end
     }
 }
 
-/* Whether a mapping behind a guard is what libc has recorded as a thread's stack, by its struct
- * pthread, and nothing else: any memory may come to lie behind a mapping without access, and below
- * a stack that the program (or we) handed to pthread_create, with which the kernel makes one
- * mapping of it. */
-static bool is_stack_of(const struct scan *scan, const struct proc_mapping *m, uintptr_t thread)
-{
-    if (!stack_field || scan->guard_end != m->start)
-        return false;
-    uintptr_t start = fault_load((const uintptr_t *)thread + stack_field);
-    uintptr_t size = fault_load((const uintptr_t *)thread + stack_field + 1);
-    return start <= m->start && thread - start < size && m->end - start >= size;
-}
-
-/* A thread's own stack: struct pthread is at its top.  Nothing below the lowest place in use is
- * alive there.  In any other mapping a place in use says nothing about the rest: there may be a
- * dozen coroutine stacks in it. */
-static bool is_thread_stack(const struct scan *scan, const struct proc_mapping *m)
-{
-    if (strcmp(m->path, "[stack]") == 0)
-        return true;
-    size_t i = lower_bound(scan->threads, scan->thread_count, 1, m->start);
-    return i < scan->thread_count && scan->threads[i] < m->end &&
-           m->end - scan->threads[i] <= 16384 &&
-           (i + 1 == scan->thread_count || scan->threads[i + 1] >= m->end) &&
-           is_stack_of(scan, m, scan->threads[i]);
-}
-
-/* libc keeps the stacks of threads that have ended, for the next ones: with a struct pthread at the
- * top (its first and third word point at itself) that is no live thread's.  What is on it is dead;
- * struct pthread itself may hold the result for pthread_join, or the argument of a thread about to
- * be born.  Its address, or the mapping's start if this is something else. */
-static NO_SANITIZE uintptr_t dead_thread(const struct scan *scan, const struct proc_mapping *m)
-{
-    if (scan->guard_end != m->start || !m->writable || m->inode)
-        return m->start;
-    uintptr_t last = m->end - m->start > 16384 ? m->end - 16384 : m->start;
-    for (uintptr_t at = m->end - 64; at >= last; at -= 64) {
-        const uintptr_t *word = (const uintptr_t *)at;
-        if (fault_load(&word[0]) == at && fault_load(&word[2]) == at && is_stack_of(scan, m, at))
-            return at;
-    }
-    return m->start;
-}
-
 /* Devices: reading may have effects.  Memory shared with others: not ours to judge. */
 static bool is_no_root(const struct proc_mapping *m)
 {
     bool device = strncmp(m->path, "/dev/", 5) == 0 && strncmp(m->path, "/dev/zero", 9) != 0 &&
                   strncmp(m->path, "/dev/shm/", 9) != 0;
     return m->shared || device || strncmp(m->path, "[v", 2) == 0; /* vdso, vvar, vsyscall */
+}
+
+/* The highest thread pointer between the two; 0: there is none. */
+static uintptr_t last_thread(const struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, end);
+    return i > 0 && scan->threads[i - 1] >= start ? scan->threads[i - 1] : 0;
+}
+
+/* The end of the hole that `at` is in; `at` if it is in none. */
+static uintptr_t behind_hole(const struct scan *scan, uintptr_t at)
+{
+    size_t i = lower_bound((uintptr_t *)scan->holes, scan->hole_count, 2, at + 1);
+    return i > 0 ? MAX(scan->holes[i - 1].end, at) : at;
+}
+
+/* The start of the hole that ends at `at` or goes beyond; `at` if there is none. */
+static uintptr_t before_hole(const struct scan *scan, uintptr_t at)
+{
+    size_t i = lower_bound((uintptr_t *)scan->holes, scan->hole_count, 2, at);
+    return i > 0 && scan->holes[i - 1].end >= at ? scan->holes[i - 1].start : at;
+}
+
+/* On a thread's own stack nothing below the lowest place in use is alive, and on that of a thread
+ * that has ended struct pthread alone: it may hold the result for pthread_join, or the argument of
+ * a thread about to be born.  Elsewhere a place in use says nothing about the rest: there may be a
+ * dozen coroutine stacks. */
+static void scan_part(struct scan *scan, const struct proc_mapping *m,
+                      const struct libc_stack *part)
+{
+    bool is_main = strcmp(m->path, "[stack]") == 0;
+    size_t point = lower_bound(scan->points, scan->point_count, 1, part->start);
+    bool in_use = point < scan->point_count && scan->points[point] < part->end;
+    uintptr_t thread = last_thread(scan, part->start, part->end);
+    bool is_its_own = thread && thread == part->thread && !last_thread(scan, part->start, thread);
+    scan->bytes = in_use || thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
+    scan->from = part->start;
+    scan->stack = part->thread;
+    if (in_use && (is_main || is_its_own))
+        scan->from = scan->points[point];
+    else if (!in_use && !thread && part->thread)
+        scan->from = part->thread;
+    else if (!in_use && !thread && is_main && !scan->main_lives)
+        scan->from = part->end;
+    scan_without_holes(scan, part->start, part->end);
+}
+
+/* The stacks at the end of a mapping, from the highest on, and at last the rest.  They are looked
+ * for where there are likely to be any: each look is a system call, in the stop too. */
+static void scan_parts(struct scan *scan, const struct proc_mapping *m)
+{
+    uintptr_t first = behind_hole(scan, m->start);
+    bool behind_guard = scan->guard_end == m->start;
+    bool is_likely = first < m->end && (behind_guard || last_thread(scan, first, m->end) ||
+                                        libc_stack_is_guard(first));
+    struct libc_stack rest = {m->start, MAX(before_hole(scan, m->end), m->start), 0}, stack;
+    while (is_likely && libc_stack_at_end(rest.start, rest.end, behind_guard,
+                                          last_thread(scan, rest.start, rest.end), &stack)) {
+        scan_part(scan, m, &stack);
+        rest.end = MAX(before_hole(scan, stack.start), rest.start);
+    }
+    scan_part(scan, m, &rest);
 }
 
 static void scan_mapping(void *ctx, const struct proc_mapping *m)
@@ -475,19 +483,11 @@ static void scan_mapping(void *ctx, const struct proc_mapping *m)
      * enough to call it a leak. */
     if (scan->part == REST && !m->writable && m->inode)
         return;
-    size_t point = lower_bound(scan->points, scan->point_count, 1, m->start);
-    bool in_use = point < scan->point_count && scan->points[point] < m->end;
-    size_t thread = lower_bound(scan->threads, scan->thread_count, 1, m->start);
-    bool has_thread = thread < scan->thread_count && scan->threads[thread] < m->end;
-    scan->bytes = in_use || has_thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
-    scan->from = m->start;
     scan->code = m->executable && !m->inode;
-    if (in_use && is_thread_stack(scan, m))
-        scan->from = scan->points[point];
-    else if (!in_use && !has_thread)
-        scan->from =
-            !scan->main_lives && strcmp(m->path, "[stack]") == 0 ? m->end : dead_thread(scan, m);
-    scan_without_holes(scan, m->start, m->end);
+    if (m->writable && !m->inode)
+        scan_parts(scan, m);
+    else
+        scan_part(scan, m, &(struct libc_stack){m->start, m->end, 0});
 }
 
 /* Stacks that are blocks of the heap (coroutines): alive from the place in use on, and not below.
@@ -568,7 +568,8 @@ bool roots_mark_rest(struct mark *mark, struct roots_size *size, struct roots_tr
     return mark_part(mark, size, REST, tracked);
 }
 
-/* Behind a guard there are stacks: what is alive on them is known in the stop. */
+/* Behind a guard there are stacks: what is alive on them is known in the stop.  Those whose guards
+ * are marks are taken for what lasts: nothing is read here, as a read could fault. */
 static void scan_lasting(void *ctx, const struct proc_mapping *m)
 {
     struct scan *scan = ctx;

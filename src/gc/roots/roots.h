@@ -39,10 +39,6 @@ void roots_find_self(void);
 /* In a forked copy, on its only thread: notes which that is. */
 void roots_find_main(void);
 
-/* On a thread of ours with the stack that pthread_create was given: finds where libc records that,
- * if it is not known yet. */
-void roots_find_stack_field(const void *stack, size_t size);
-
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
 

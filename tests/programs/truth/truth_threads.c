@@ -380,6 +380,69 @@ static void before_dead_stack(void)
     munmap(stack, SIZE);
 }
 
+/* Two stacks that adjoin, each with a guard at its start.  Where Linux can mark pages as guards the
+ * two are one mapping; so are libc's own from glibc 2.42 on. */
+enum { ADJOINING_BYTES = 1 << 20 };
+static char *adjoining;
+static int upper_may_drop;
+
+static void on_adjoining(int which, void *(*run)(void *))
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, adjoining + (size_t)which * ADJOINING_BYTES,
+                          ADJOINING_BYTES);
+    pthread_create(&thread, &attributes, run, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+/* Deeper on the stack than scrub() goes. */
+NOINLINE static void drop_below(void)
+{
+    struct node *frames[16384];
+    frames[0] = chain(3, DIRECT, INDIRECT);
+    __asm__ volatile("" : : "r"(frames) : "memory");
+}
+
+static void *drop_and_stay(void *argument)
+{
+    while (!__atomic_load_n(&upper_may_drop, __ATOMIC_ACQUIRE))
+        usleep(500);
+    drop_below();
+    scrub();
+    __atomic_store_n(&actor.done, 1, __ATOMIC_RELEASE);
+    return stay(argument);
+}
+
+static void *drop_and_end(void *argument)
+{
+    drop_below();
+    return drop_thread(argument);
+}
+
+static void before_adjoining(void)
+{
+    enum { PAGE = 4096, GUARD_INSTALL = 102 };
+    adjoining =
+        mmap(NULL, 2 * ADJOINING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (char *start = adjoining; start < adjoining + 2 * ADJOINING_BYTES; start += ADJOINING_BYTES)
+        if (madvise(start, PAGE, GUARD_INSTALL) != 0)
+            mprotect(start, PAGE, PROT_NONE);
+    on_adjoining(0, nothing);
+    pthread_join(thread, NULL);
+    on_adjoining(1, drop_and_stay);
+}
+
+static void adjoining_body(void)
+{
+    on_adjoining(0, drop_and_end);
+    pthread_join(thread, NULL);
+    __atomic_store_n(&upper_may_drop, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&actor.done, __ATOMIC_ACQUIRE))
+        usleep(500);
+    scrub();
+}
+
 /* -------------------------------------------------- a coroutine on another thread's stack */
 
 static ucontext_t back, there;
@@ -513,6 +576,7 @@ const struct truth_case truth_threads[] = {
     {"dead-thread-own-stack", before_dead_stack, dead_stack_body, NULL, 0, 0},
     {"below-live-stack", before_below_live, below_stack_body, UNMAPPED, 1, 2},
     {"below-dead-stack", before_below_dead, below_stack_body, UNMAPPED, 1, 2},
+    {"adjoining-stacks", before_adjoining, adjoining_body, NULL, 0, 0},
     {"on-coroutine-in-thread", before_lender, borrowed_body, NULL, 0, 0},
     {"fork", NULL, fork_body, FORKED, -1, -1},
     {"fork-inherits", NULL, fork_inherits_body, FORKED, -1, -1},
