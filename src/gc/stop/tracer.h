@@ -10,8 +10,9 @@
 
 #include <stddef.h>
 
-/* Runs `fn` on the tracer thread and waits for it.  NULL: done; else why there is no such thread.
- * One call at a time. */
+/* Runs `fn` on the tracer thread and waits for it, as long as it takes: `ctx` is the caller's, and
+ * what a cycle does there has limits of its own.  NULL: done; else why there is no such thread. One
+ * call at a time. */
 const char *tracer_run(void (*fn)(void *ctx), void *ctx);
 /* On the tracer thread: its stack, as pthread_create was given it. */
 const void *tracer_stack(size_t *size);
