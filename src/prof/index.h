@@ -35,7 +35,7 @@ static inline bool index_reserve(struct index *x, uint32_t least, uint32_t (*has
     }
     x->slots = slots;
     x->mask = size - 1;
-    if (old) /* no more of use to anybody: a fork may come between */
+    if (old) /* last, as a fork may come between: its copy has the new slots */
         own_unmap(old, old_size * sizeof *old);
     return true;
 }

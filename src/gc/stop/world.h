@@ -9,12 +9,14 @@
  * A stop stands until the tracer resumes it, but only for so long: a tracer that gets no CPU
  * resumes nobody.  Then a parked thread calls it off, all go on, and what was seen in it is void.
  *
- * Promises: nothing between world_stop and world_resume takes a lock or allocates; nobody is parked
- * for longer than WORLD_HOLD_NS, WORLD_THREAD_NS for each thread and what world_stop was told that
- * parking and the work in the stop may take, whatever has become of the tracer.  errno and all
- * registers of the parked thread are as before, and an interrupted system call goes on (restart.h).
+ * Promises: nothing between world_stop and world_resume takes a lock of the program's or anything
+ * from its heap.  Nobody is parked for longer than WORLD_HOLD_NS, WORLD_THREAD_NS for each thread
+ * and what world_stop was told that parking and the work in the stop may take, whatever has become
+ * of the tracer.  errno and all registers of the parked thread are as before, and an interrupted
+ * system call goes on (restart.h).
  *
- * All functions but world_postfork_child are called by the tracer thread only. */
+ * All functions are called by the tracer thread only, but world_postfork_child, and world_state_of
+ * by whoever marks. */
 #ifndef GC_STOP_WORLD_H
 #define GC_STOP_WORLD_H
 
