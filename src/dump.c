@@ -59,7 +59,7 @@ static int encode(struct profile *profile, char *error)
     /* What is counted is published with the next 64 KiB; a dump wants it now. */
     snap.header.counters = *segment_counters();
     struct symbolizer *symbolizer = own_names_create(false);
-    struct profile_options how = {.kind = &profile_kind_heap, .symbolizer = symbolizer};
+    struct profile_options how = {.kind = MD_BUCKET_HEAP, .symbolizer = symbolizer};
     result = profile_from_snapshot(profile, &snap, &how, error);
     symbolizer_destroy(symbolizer);
     snapshot_fini(&snap);

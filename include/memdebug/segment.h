@@ -30,8 +30,9 @@ extern "C" {
 #endif
 
 #define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
-/* 2: md_cycle.unseen_threads.  Readers of version 1 read no other. */
-#define MD_SEGMENT_VERSION 2u
+/* 2: md_cycle.unseen_threads.  Readers of version 1 read no other.
+ * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap. */
+#define MD_SEGMENT_VERSION 3u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
@@ -46,6 +47,7 @@ enum md_section_id {
     MD_SECTION_BUCKETS,   /* struct md_bucket */
     MD_SECTION_SAMPLES,   /* struct md_sample */
     MD_SECTION_UNSAMPLED, /* struct md_unsampled, at the place of its size class: some are unused */
+    MD_SECTION_MAPPINGS,  /* struct md_mapping */
     MD_SECTION_COUNT
 };
 
@@ -73,7 +75,7 @@ struct md_counters {
 #define MD_COUNTER(name, kind, help) uint64_t name;
 #define MD_LOSS(name, what, remedy, help) uint64_t name;
 #include "counters.def"
-    uint64_t reserved[16];
+    uint64_t reserved[15];
 };
 
 /* Written by others (memtop), read by the process.  `request` is a futex word: change it by
@@ -223,17 +225,26 @@ struct md_stack {
 #define MD_STACK_HEADER_WORDS 2u
 #define MD_STACK_MAX_DEPTH 1024u
 
-/* What one call site did with one size.  Values are unbiased per sample before they are added:
- * objects in 1/1024 (MD_WEIGHT_ONE), bytes whole.  inuse = alloc - free. */
+/* What one call site did, of one kind (kinds.def) and with one key: of the heap, the usable bytes
+ * of each object; 0 where the kind has none.  Of the heap, values are unbiased per sample before
+ * they are added: objects in 1/1024 (MD_WEIGHT_ONE), bytes whole.  inuse = alloc - free. */
 #define MD_WEIGHT_ONE 1024u
 #define MD_WEIGHT_SHIFT 10
-enum md_bucket_kind { MD_BUCKET_UNUSED, MD_BUCKET_HEAP };
+enum md_bucket_kind {
+    MD_BUCKET_UNUSED,
+#define MD_KIND(id, name, key, period_type, period_unit, period, help) MD_BUCKET_##id,
+#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)
+#include "kinds.def"
+    MD_BUCKET_KINDS
+};
+/* Each value stands where its kind's `plus` and `minus` say. */
 enum { MD_HEAP_ALLOC_OBJECTS, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_OBJECTS, MD_HEAP_FREE_BYTES };
+enum { MD_MMAP_CALLS, MD_MMAP_BYTES, MD_MMAP_GONE_CALLS, MD_MMAP_GONE_BYTES };
 
 struct md_bucket {
     uint32_t stack; /* id */
     uint32_t kind;  /* enum md_bucket_kind, written last (release) */
-    uint64_t size;  /* usable bytes of each object of it */
+    uint64_t key;
     uint64_t value[4];
     uint64_t samples; /* drawn into it */
     uint64_t reserved;
@@ -255,6 +266,18 @@ struct md_sample {
     uint32_t flags;      /* MD_SAMPLE_* */
 };
 
+/* A range that the program has mapped and, as far as it was seen, not unmapped.  Of a call's range
+ * that was unmapped in its middle there are two. */
+#define MD_MAPPING_STACK 1u     /* a thread's, made by pthread_create */
+#define MD_MAPPING_INHERITED 2u /* made by the parent, before fork */
+struct md_mapping {
+    uint64_t start;  /* 0: free slot; written last (release) */
+    uint64_t limit;  /* first byte behind */
+    uint64_t serial; /* grows with each that is recorded */
+    uint32_t bucket; /* index */
+    uint32_t flags;  /* MD_MAPPING_* */
+};
+
 /* Leaked objects of one size class that no sample names, by the cycle with this number; where that
  * is another than the last one's, there are none. */
 struct md_unsampled {
@@ -263,6 +286,17 @@ struct md_unsampled {
     uint64_t objects;
     uint64_t bytes;
 };
+
+/* Bytes of an entry of each section. */
+#define MD_SECTION_ENTRY_SIZES                                                                     \
+    {                                                                                              \
+        [MD_SECTION_CYCLES] = sizeof(struct md_cycle),                                             \
+        [MD_SECTION_MODULES] = sizeof(struct md_module), [MD_SECTION_STACKS] = sizeof(uint64_t),   \
+        [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),                                           \
+        [MD_SECTION_SAMPLES] = sizeof(struct md_sample),                                           \
+        [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),                                      \
+        [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),                                         \
+    }
 
 #ifdef __cplusplus
 #define MD_SEGMENT_ASSERT(c, m) static_assert(c, m)
@@ -280,6 +314,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_stack) == 16, "stack");
 MD_SEGMENT_ASSERT(sizeof(struct md_bucket) == 64, "bucket");
 MD_SEGMENT_ASSERT(sizeof(struct md_sample) == 32, "sample");
 MD_SEGMENT_ASSERT(sizeof(struct md_unsampled) == 32, "unsampled");
+MD_SEGMENT_ASSERT(sizeof(struct md_mapping) == 32, "mapping");
 
 #ifdef __cplusplus
 }

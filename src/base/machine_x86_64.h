@@ -43,6 +43,13 @@ static ALWAYS_INLINE void cpu_clear_vectors(void)
                          "vpxord %xmm30, %xmm30, %xmm30\n vpxord %xmm31, %xmm31, %xmm31\n");
 }
 
+/* Where the stack of a thread that libc has made ends, by the address of its control block: that
+ * lies in its last page (variant II of thread-local storage). */
+static ALWAYS_INLINE uintptr_t cpu_stack_limit(uintptr_t thread)
+{
+    return (thread | (OS_PAGE - 1)) + 1;
+}
+
 static ALWAYS_INLINE uintptr_t machine_code_address(uintptr_t address)
 {
     return address;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -17,6 +18,26 @@
 #include <unistd.h>
 
 THREAD_LOCAL bool own_thread;
+
+void *os_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+    return (void *)syscall(SYS_mmap, addr, size, prot, flags, fd, offset);
+}
+
+int os_munmap(void *addr, size_t size)
+{
+    return (int)syscall(SYS_munmap, addr, size);
+}
+
+void *os_mremap(void *old, size_t old_size, size_t size, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    void *to = va_arg(arguments, void *);
+    va_end(arguments);
+    return (void *)syscall(SYS_mremap, old, old_size, size, flags, to);
+}
+
 static uint64_t own_total;
 
 /* Of our threads; 0: free. */
@@ -255,14 +276,14 @@ static struct own_block *block_after(struct own_block *block)
         return next;
     int saved = errno;
     struct own_block *fresh =
-        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        os_mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     errno = saved;
     if (fresh == MAP_FAILED)
         return NULL;
     note_in(fresh, (uintptr_t)fresh, OS_PAGE);
     if (!__atomic_compare_exchange_n(&block->next, &next, fresh, false, __ATOMIC_RELEASE,
                                      __ATOMIC_ACQUIRE)) {
-        munmap(fresh, OS_PAGE); /* another thread was here first */
+        os_munmap(fresh, OS_PAGE); /* another thread was here first */
         return next;
     }
     own_count(OS_PAGE);
@@ -332,9 +353,9 @@ unsigned own_ranges(struct own_range *to, unsigned room)
 void *own_map_as(size_t size, int prot, int flags, size_t resident)
 {
     int saved = errno;
-    void *addr = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
+    void *addr = os_mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
     if (addr != MAP_FAILED && !own_note(addr, size, resident)) {
-        munmap(addr, size);
+        os_munmap(addr, size);
         addr = MAP_FAILED;
     }
     errno = saved;
@@ -353,7 +374,7 @@ void own_unmap(void *addr, size_t size)
     size = (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
     own_forget(addr, size);
     own_count(-(int64_t)size);
-    munmap(addr, size);
+    os_munmap(addr, size);
     errno = saved;
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* CLOCK_MONOTONIC, nanoseconds.  Async-signal-safe. */
 int64_t os_now_ns(void);
@@ -35,6 +36,12 @@ bool os_executable(char *buf, size_t size);
  * executable (a symbolic link to it: redis-server, python3), else of the executable (a script).
  * Truncated to `size`. */
 void os_program_name(char *buf, size_t size);
+
+/* mmap, munmap and mremap as the system has them.  The names themselves are the program's here:
+ * what they map is recorded (malloc/mapped.h).  They set errno. */
+void *os_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
+int os_munmap(void *addr, size_t size);
+void *os_mremap(void *old, size_t old_size, size_t size, int flags, ...);
 
 /* Memory of the library's own: anonymous, zeroed, page-granular, never from the watched heap.  Its
  * ranges are on record, so that the tracer does not take them for roots and they are counted as

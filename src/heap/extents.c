@@ -236,11 +236,11 @@ int heap_munmap(void *addr, size_t size);
 
 void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-    void *got = mmap(addr, size, prot, flags, fd, offset);
+    void *got = os_mmap(addr, size, prot, flags, fd, offset);
     if (got == MAP_FAILED || fd >= 0)
         return got;
     if (!object_map_open(got, size)) {
-        munmap(got, size);
+        os_munmap(got, size);
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -248,7 +248,7 @@ void *heap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
     bool known = add_live_locked((uintptr_t)got, (uintptr_t)got + size);
     end_change();
     if (!known) {
-        munmap(got, size);
+        os_munmap(got, size);
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -261,7 +261,7 @@ int heap_munmap(void *addr, size_t size)
     begin_change();
     cut_live_locked((uintptr_t)addr, (uintptr_t)addr + size);
     end_change();
-    int result = munmap(addr, size);
+    int result = os_munmap(addr, size);
     if (result != 0) {
         begin_change();
         add_live_locked((uintptr_t)addr, (uintptr_t)addr + size);

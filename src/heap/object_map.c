@@ -15,8 +15,8 @@ static unsigned class_count;
 bool object_map_init(const char **reason)
 {
     int saved = errno;
-    void *map =
-        mmap(NULL, OBJECT_MAP_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *map = os_mmap(NULL, OBJECT_MAP_BYTES, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     errno = saved;
     if (map == MAP_FAILED) {
         *reason = "no address space for the object map (reserved, not used; RLIMIT_AS?)";
@@ -24,7 +24,7 @@ bool object_map_init(const char **reason)
     }
     madvise(map, OBJECT_MAP_BYTES, MADV_DONTDUMP);
     if (!own_note(map, OBJECT_MAP_BYTES, 0)) {
-        munmap(map, OBJECT_MAP_BYTES);
+        os_munmap(map, OBJECT_MAP_BYTES);
         *reason = "no memory";
         return false;
     }

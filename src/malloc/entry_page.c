@@ -29,12 +29,12 @@ bool entry_can_track(void)
 {
     /* Both are code of this library, mapped from its file: nothing becomes writable, and no policy
      * against that stands in the way.  No other thread exists yet. */
-    if (mremap(entry_page_tracked, OS_PAGE, OS_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, entry_page) !=
-        (void *)entry_page)
+    if (os_mremap(entry_page_tracked, OS_PAGE, OS_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                  entry_page) != (void *)entry_page)
         return false;
     /* So that nobody's memory comes to lie there. */
-    (void)mmap(entry_page_tracked, OS_PAGE, PROT_NONE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+    (void)os_mmap(entry_page_tracked, OS_PAGE, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
     return true;
 }
 

@@ -153,6 +153,24 @@ noting_##name:                                                                  
 PASSED(dup2)
 PASSED(dup3)
 
+/* ---- what maps ---- */
+
+#define MAPPER(name)                                                                               \
+        .text;                                                                                     \
+        .globl name;                                                                               \
+        .type name, %function;                                                                     \
+        .p2align 4;                                                                                \
+name:   .cfi_startproc;                                                                            \
+        JUMP_THROUGH(slot_##name);                                                                 \
+        .cfi_endproc;                                                                              \
+        .size name, . - name
+MAPPER(mmap)
+MAPPER(mmap64)
+MAPPER(munmap)
+MAPPER(mremap)
+MAPPER(sbrk)
+MAPPER(pthread_create)
+
 /* ---- the program's malloc ---- */
 
         .symver program_malloc, malloc@GLIBC_2.17

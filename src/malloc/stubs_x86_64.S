@@ -10,6 +10,8 @@
  *                             dlopen_resolve first (dlopen.c)
  *   dlmopen                   the same with the third argument and dlmopen_next, where the first is 0
  *   dup2, dup3                jump to what slot_NAME holds
+ *   mmap, mmap64, munmap, mremap, sbrk, pthread_create
+ *                             jump to what slot_NAME holds (mapped.c)
  *   noting_dup2, noting_dup3  where the second argument is 2, call note_descriptor_2 with the first;
  *                             all go on to what next_NAME holds (passed.c)
  *   program                   no code: where references to libc's malloc, free, realloc and aligned_alloc
@@ -141,6 +143,24 @@ noting_##name:                                                                  
         .size noting_##name, . - noting_##name
 PASSED(dup2)
 PASSED(dup3)
+
+/* ---- what maps ---- */
+
+#define MAPPER(name)                                                                               \
+        .text;                                                                                     \
+        .globl name;                                                                               \
+        .type name, @function;                                                                     \
+        .p2align 4;                                                                                \
+name:   .cfi_startproc;                                                                            \
+        jmp *slot_##name(%rip);                                                                    \
+        .cfi_endproc;                                                                              \
+        .size name, . - name
+MAPPER(mmap)
+MAPPER(mmap64)
+MAPPER(munmap)
+MAPPER(mremap)
+MAPPER(sbrk)
+MAPPER(pthread_create)
 
 /* ---- the program's malloc ---- */
 

@@ -28,9 +28,9 @@ uint32_t stack_hash(const uint64_t *pcs, unsigned depth)
     return (uint32_t)(h ^ h >> 32);
 }
 
-static uint32_t bucket_hash(uint32_t stack, uint64_t size)
+static uint32_t bucket_hash(uint32_t kind, uint32_t stack, uint64_t key)
 {
-    uint64_t h = (stack * 0x9e3779b97f4a7c15u ^ size) * 0xbf58476d1ce4e5b9u;
+    uint64_t h = (((uint64_t)kind << 32 | stack) * 0x9e3779b97f4a7c15u ^ key) * 0xbf58476d1ce4e5b9u;
     return (uint32_t)(h ^ h >> 32);
 }
 
@@ -41,7 +41,8 @@ static uint32_t hash_of_stack(uint32_t id)
 
 static uint32_t hash_of_bucket(uint32_t index)
 {
-    return bucket_hash(bucket_at(index)->stack, bucket_at(index)->size);
+    const struct md_bucket *b = bucket_at(index);
+    return bucket_hash(b->kind, b->stack, b->key);
 }
 
 uint32_t stack_find_locked(const uint64_t *pcs, unsigned depth, uint32_t hash)
@@ -76,27 +77,36 @@ uint32_t stack_add_locked(const uint64_t *pcs, unsigned depth, uint32_t hash, ui
     return (uint32_t)id;
 }
 
-bool bucket_intern_locked(uint32_t stack, uint64_t size, uint32_t *bucket)
+bool bucket_intern_locked(enum md_bucket_kind kind, uint32_t stack, uint64_t key, uint32_t *bucket)
 {
-    uint32_t hash = bucket_hash(stack, size);
+    uint32_t hash = bucket_hash(kind, stack, key);
     for (uint32_t at = index_begin(&buckets, hash), id; index_at(&buckets, at, &id);
-         at = index_next(&buckets, at))
-        if (bucket_at(id)->stack == stack && bucket_at(id)->size == size) {
+         at = index_next(&buckets, at)) {
+        const struct md_bucket *b = bucket_at(id);
+        if (b->stack == stack && b->key == key && b->kind == kind) {
             *bucket = id;
             return true;
         }
+    }
     uint64_t index = segment_count(MD_SECTION_BUCKETS);
     if (!segment_grow(MD_SECTION_BUCKETS, index + 1) ||
         !index_reserve(&buckets, INDEX_MIN, hash_of_bucket))
         return false;
     struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;
     b->stack = stack;
-    b->size = size;
-    __atomic_store_n(&b->kind, MD_BUCKET_HEAP, __ATOMIC_RELEASE);
+    b->key = key;
+    __atomic_store_n(&b->kind, kind, __ATOMIC_RELEASE);
     segment_set_count(MD_SECTION_BUCKETS, index + 1);
     index_put(&buckets, hash, (uint32_t)index);
     *bucket = (uint32_t)index;
     return true;
+}
+
+void bucket_charge_locked(uint32_t index, unsigned at, uint64_t first, uint64_t second)
+{
+    struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;
+    __atomic_store_n(&b->value[at], b->value[at] + first, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->value[at + 1], b->value[at + 1] + second, __ATOMIC_RELAXED);
 }
 
 void table_postfork_child(void)

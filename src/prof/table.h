@@ -1,9 +1,10 @@
-/* Interned stacks and buckets: which table entry does this stack, with this size, belong to?  Open
- * addressing over indexes into the segment's tables; the index lives in private memory and is built
- * anew after fork.  The caller holds the tables lock. */
+/* Interned stacks and buckets: which table entry does this stack, with this kind and key, belong
+ * to?  Open addressing over indexes into the segment's tables; the index lives in private memory
+ * and is built anew after fork.  The caller holds the tables lock. */
 #ifndef PROF_TABLE_H
 #define PROF_TABLE_H
 
+#include <memdebug/segment.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,7 +15,10 @@ uint32_t stack_find_locked(const uint64_t *pcs, unsigned depth, uint32_t hash);
 uint32_t stack_add_locked(const uint64_t *pcs, unsigned depth, uint32_t hash, uint32_t epoch,
                           bool truncated);
 /* Index of the bucket, made if need be.  False: no room. */
-bool bucket_intern_locked(uint32_t stack, uint64_t size, uint32_t *bucket);
+bool bucket_intern_locked(enum md_bucket_kind kind, uint32_t stack, uint64_t key, uint32_t *bucket);
+/* Adds to the two values of a bucket from `at` on.  Readers run beside us, so each sum is one
+ * atomic store; writers hold the lock. */
+void bucket_charge_locked(uint32_t index, unsigned at, uint64_t first, uint64_t second);
 /* In a forked copy, with empty tables in the segment. */
 void table_postfork_child(void);
 

@@ -16,27 +16,23 @@
 #define CLASSES 128 /* size classes */
 #define GROW_MIN (16u << 10)
 
-static const uint32_t entry_size[MD_SECTION_COUNT] = {
-    [MD_SECTION_CYCLES] = sizeof(struct md_cycle),
-    [MD_SECTION_MODULES] = sizeof(struct md_module),
-    [MD_SECTION_STACKS] = sizeof(uint64_t),
-    [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
-    [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
-    [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
-};
+static const uint32_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
 
 static uint64_t page_round(uint64_t n)
 {
     return (n + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
 }
 
-/* Cycles, modules and size classes have fixed room; the rest is shared out by what each costs per
- * sample: a live sample 32 bytes, a bucket 64, a stack some 20 words. */
+/* Cycles, modules, size classes and mappings have fixed room (of mappings, what the kernel lets a
+ * process have); the rest is shared out by what each costs per sample: a live sample 32 bytes, a
+ * bucket 64, a stack some 20 words. */
 static void lay_out(struct tables *t, void *base, size_t size)
 {
+    bool small = size < (8u << 20);
     const uint64_t count[MD_SECTION_COUNT] = {[MD_SECTION_CYCLES] = CYCLES,
-                                              [MD_SECTION_MODULES] = size < (8u << 20) ? 128 : 1024,
-                                              [MD_SECTION_UNSAMPLED] = CLASSES};
+                                              [MD_SECTION_MODULES] = small ? 128 : 1024,
+                                              [MD_SECTION_UNSAMPLED] = CLASSES,
+                                              [MD_SECTION_MAPPINGS] = small ? 256 : 65536};
     const uint64_t tenths[MD_SECTION_COUNT] = {
         [MD_SECTION_STACKS] = 3, [MD_SECTION_BUCKETS] = 2, [MD_SECTION_SAMPLES] = 5};
     uint64_t at = OS_PAGE, rest = size - OS_PAGE;
@@ -78,17 +74,17 @@ static bool open_range(struct tables *t, uint64_t offset, uint64_t size)
 bool tables_create_private(struct tables *t, size_t size)
 {
     memset(t, 0, sizeof *t);
-    void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = os_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
         /* RLIMIT_AS: a small set still serves. */
         size = 4u << 20;
-        base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        base = os_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED)
             return false;
     }
     t->header = base;
     if (!open_range(t, 0, OS_PAGE) || !own_note(base, size, 0)) {
-        munmap(base, size);
+        os_munmap(base, size);
         t->header = NULL;
         return false;
     }
@@ -102,7 +98,7 @@ bool tables_create_file(struct tables *t, int fd, size_t size)
     if (ftruncate(fd, (off_t)size) != 0)
         return false;
     /* No access until it is in use: mlockall would make all of it resident. */
-    void *base = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *base = os_mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (base == MAP_FAILED)
         return false;
     madvise(base, size, MADV_DONTDUMP);
@@ -110,7 +106,7 @@ bool tables_create_file(struct tables *t, int fd, size_t size)
     t->header = base;
     t->file = true;
     if (!open_range(t, 0, OS_PAGE) || !own_note(base, size, 0)) {
-        munmap(base, size);
+        os_munmap(base, size);
         t->header = NULL;
         return false;
     }
@@ -173,7 +169,7 @@ void tables_destroy(struct tables *t)
         return;
     own_count(-(int64_t)(OS_PAGE + grown_bytes(t)));
     own_forget(t->header, t->size);
-    munmap(t->header, t->size);
+    os_munmap(t->header, t->size);
     memset(t, 0, sizeof *t);
 }
 

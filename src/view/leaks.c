@@ -22,13 +22,13 @@ static void add_sum(struct leak_sum *to, const struct leak_sum *from)
 static struct leak *intern_leak(struct leaks *l, struct pair_map *index, const struct md_bucket *b,
                                 enum leak_kind kind)
 {
-    uint32_t *slot = pair_map_put(index, (uint64_t)b->stack << 1 | kind, b->size);
+    uint32_t *slot = pair_map_put(index, (uint64_t)b->stack << 1 | kind, b->key);
     if (!slot)
         return NULL;
     if (*slot == PAIR_MAP_NONE) {
         if (!array_reserve(&l->leaks, &l->leak_room, l->leak_count + 1, sizeof *l->leaks))
             return NULL;
-        l->leaks[l->leak_count] = (struct leak){nothing, b->size, b->stack, kind};
+        l->leaks[l->leak_count] = (struct leak){nothing, b->key, b->stack, kind};
         *slot = (uint32_t)l->leak_count++;
     }
     return &l->leaks[*slot];
@@ -76,7 +76,7 @@ static void calibrate(struct leaks *l, struct calibrations *c, const struct snap
         const struct md_sample *s = &snap->samples[i];
         if (!(s->flags & MD_SAMPLE_LEAK) || s->bucket >= snap->bucket_count)
             continue;
-        uint64_t size = snap->buckets[s->bucket].size;
+        uint64_t size = snap->buckets[s->bucket].key;
         struct calibration *of = calibration_of(c, size);
         if (of && size)
             of->expected += weight_of(s) - 1;
@@ -129,7 +129,7 @@ static bool take_samples(struct leaks *l, const struct snapshot *snap,
             intern_leak(l, &index, b, s->flags & MD_SAMPLE_INDIRECT ? LEAK_INDIRECT : LEAK_DIRECT);
         if (!(done = leak != NULL))
             break;
-        double w = objects_of(l, &calibrations, s, b->size), size = (double)b->size;
+        double w = objects_of(l, &calibrations, s, b->key), size = (double)b->key;
         double variance = w > 1 ? w * (w - 1) : 0;
         struct leak_sum one = {w, variance,   w * size,  variance * size * size,
                                1, s->born_ds, s->born_ds};

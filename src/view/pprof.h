@@ -2,7 +2,7 @@
  * file, ours or another program's.
  *
  * A kind of profile is data: which buckets it takes, which values they give, what the period is.
- * The next kind (CPU, locks) is another table, not other code.
+ * The next kind (CPU, locks) is another line of kinds.def, not other code.
  *
  * All functions return 0 or an errno value with one line in `error` (VIEW_ERROR_SIZE, may be
  * NULL).  Not for signal handlers: malloc, zlib. */
@@ -21,37 +21,39 @@
  * With `sample_flags` the value is not the bucket's but that of its live samples that carry all of
  * these MD_SAMPLE_* flags: `plus` MD_HEAP_ALLOC_OBJECTS or MD_HEAP_ALLOC_BYTES says which. */
 struct profile_value_rule {
+    enum md_bucket_kind bucket_kind;
     struct profile_value_type type;
     int plus, minus;
     unsigned shift;
     uint32_t sample_flags;
 };
 
+/* A line of kinds.def. */
 struct profile_kind {
     enum md_bucket_kind bucket_kind;
-    const struct profile_value_rule *values; /* at most PROFILE_VALUES_MAX; those with
-                                                sample_flags last, all with the same */
-    size_t value_count;
+    const char *name, *help;
+    const char *key_label; /* numeric label that gets md_bucket.key; "": none */
     struct profile_value_type period_type;
-    int64_t (*period)(const struct md_header *header);
-    const char *size_label; /* numeric label that gets md_bucket.size, or NULL */
 };
 
-/* alloc_objects alloc_space inuse_objects inuse_space, as Go's heap profile; when a cycle has been
- * done and `snap` holds SNAPSHOT_LEAKS or _SAMPLES also leak_objects leak_space: in use, and
+/* By its number or its name; NULL: there is none such.
+ *
+ * heap: alloc_objects alloc_space inuse_objects inuse_space, as Go's heap profile; when a cycle has
+ * been done and `snap` holds SNAPSHOT_LEAKS or _SAMPLES also leak_objects leak_space: in use, and
  * unreachable in the last two cycles. */
-extern const struct profile_kind profile_kind_heap;
+const struct profile_kind *profile_kind(enum md_bucket_kind kind);
+const struct profile_kind *profile_kind_named(const char *name);
 
 /* The function of samples whose stack is not known. */
 #define PPROF_UNKNOWN_STACK "[unknown stack]"
 
 struct profile_options {
-    const struct profile_kind *kind;
-    struct symbolizer *symbolizer; /* borrowed; NULL: addresses and mappings only */
-    const char
-        *default_sample_type; /* NULL: what Go's heap profile has, inuse_space; "alloc_space":
-                                 allocs; "leak_space": leaks, if there are such types */
-    int64_t time_nanos;       /* realtime of the data; 0: now */
+    enum md_bucket_kind kind;
+    struct symbolizer *symbolizer;   /* borrowed; NULL: addresses and mappings only */
+    const char *default_sample_type; /* NULL: what is there now: inuse_space, as Go's heap profile
+                                        has it, mapped_space; "alloc_space": allocs; "leak_space":
+                                        leaks, if there are such types */
+    int64_t time_nanos;              /* realtime of the data; 0: now */
 };
 
 /* `snap` must hold SNAPSHOT_PROFILE (snapshot_of_profile).  The profile does not refer to it

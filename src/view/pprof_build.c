@@ -11,28 +11,45 @@
 /* In place of a module's number. */
 #define NAMELESS (PROFILE_NONE - 1)
 
-static int64_t heap_period(const struct md_header *header)
+static const struct profile_value_rule rules[] = {
+#define MD_KIND(id, name, key, period_type, period_unit, period, help)
+#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)                                   \
+    {MD_BUCKET_##id, {type, unit}, plus, minus, shift, flags},
+#include <memdebug/kinds.def>
+};
+
+static const struct profile_kind kinds[] = {
+#define MD_KIND(id, name, key, period_type, period_unit, period, help)                             \
+    {MD_BUCKET_##id, name, help, key, {period_type, period_unit}},
+#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)
+#include <memdebug/kinds.def>
+};
+
+static int64_t period_of(enum md_bucket_kind kind, const struct md_header *header)
 {
-    return header->memprofilerate > INT64_MAX ? INT64_MAX : (int64_t)header->memprofilerate;
+    const uint64_t periods[MD_BUCKET_KINDS] = {
+#define MD_KIND(id, name, key, period_type, period_unit, period, help) [MD_BUCKET_##id] = period,
+#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)
+#include <memdebug/kinds.def>
+    };
+    return periods[kind] > INT64_MAX ? INT64_MAX : (int64_t)periods[kind];
 }
 
-static const struct profile_value_rule heap_values[] = {
-    {{"alloc_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, -1, MD_WEIGHT_SHIFT},
-    {{"alloc_space", "bytes"}, MD_HEAP_ALLOC_BYTES, -1, 0},
-    {{"inuse_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, MD_HEAP_FREE_OBJECTS, MD_WEIGHT_SHIFT},
-    {{"inuse_space", "bytes"}, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_BYTES, 0},
-    {{"leak_objects", "count"}, MD_HEAP_ALLOC_OBJECTS, -1, MD_WEIGHT_SHIFT, MD_SAMPLE_LEAK},
-    {{"leak_space", "bytes"}, MD_HEAP_ALLOC_BYTES, -1, 0, MD_SAMPLE_LEAK},
-};
+const struct profile_kind *profile_kind(enum md_bucket_kind kind)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (kinds[i].bucket_kind == kind)
+            return &kinds[i];
+    return NULL;
+}
 
-const struct profile_kind profile_kind_heap = {
-    .bucket_kind = MD_BUCKET_HEAP,
-    .values = heap_values,
-    .value_count = sizeof heap_values / sizeof heap_values[0],
-    .period_type = {"space", "bytes"},
-    .period = heap_period,
-    .size_label = "bytes",
-};
+const struct profile_kind *profile_kind_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
 
 /* What the flagged live samples of one bucket come to. */
 struct flagged {
@@ -43,13 +60,15 @@ struct builder {
     struct profile *profile;
     const struct snapshot *snap;
     const struct profile_options *options;
-    struct pair_map locations; /* (address, epoch) -> location */
-    struct pair_map unique;    /* (address, module), (name, NAMELESS) -> location */
+    const struct profile_kind *kind;
+    const struct profile_value_rule *values; /* the kind's */
+    struct pair_map locations;               /* (address, epoch) -> location */
+    struct pair_map unique;                  /* (address, module), (name, NAMELESS) -> location */
     struct pair_map functions; /* (name, file), the start line hashed in -> function */
     uint32_t *mapping_of;      /* module -> mapping */
     bool *hidden;              /* module -> is it our own library */
     struct flagged *flagged;   /* by bucket; NULL: the kind asks for none, or none are known */
-    size_t value_count;        /* of the kind's, those that are known */
+    size_t value_count;        /* of `values`, those that are known */
     const char *label_key;
 };
 
@@ -266,16 +285,22 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
  * are left out: a profile of a process without cycles has Go's types and no others. */
 static bool sum_samples(struct builder *b)
 {
-    const struct profile_kind *kind = b->options->kind;
     const struct snapshot *snap = b->snap;
     uint32_t flags = 0;
-    for (b->value_count = 0; b->value_count < kind->value_count; b->value_count++)
-        if ((flags = kind->values[b->value_count].sample_flags))
-            break;
+    size_t count = 0;
+    for (b->values = rules; b->values->bucket_kind != b->kind->bucket_kind; b->values++)
+        ;
+    for (; b->values + count < rules + sizeof rules / sizeof rules[0] &&
+           b->values[count].bucket_kind == b->kind->bucket_kind;
+         count++) {
+        flags |= b->values[count].sample_flags;
+        if (!flags)
+            b->value_count = count + 1;
+    }
     if (!flags || !(snap->what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS)) ||
         !snap->header.counters.cycles)
         return true;
-    b->value_count = kind->value_count;
+    b->value_count = count;
     b->flagged = calloc(snap->bucket_count + 1, sizeof *b->flagged);
     if (!b->flagged)
         return false;
@@ -284,7 +309,7 @@ static bool sum_samples(struct builder *b)
         if ((s->flags & flags) != flags || s->bucket >= snap->bucket_count)
             continue;
         struct flagged *f = &b->flagged[s->bucket];
-        unsigned __int128 bytes = (unsigned __int128)s->weight * snap->buckets[s->bucket].size;
+        unsigned __int128 bytes = (unsigned __int128)s->weight * snap->buckets[s->bucket].key;
         bytes = (bytes + MD_WEIGHT_ONE / 2) >> MD_WEIGHT_SHIFT; /* rounded as buckets are */
         f->objects = add_saturated(f->objects, s->weight);
         f->bytes = add_saturated(f->bytes, bytes > UINT64_MAX ? UINT64_MAX : (uint64_t)bytes);
@@ -298,16 +323,15 @@ static int compare_buckets(const void *a, const void *b)
     const struct md_bucket *y = *(const struct md_bucket *const *)b;
     if (x->stack != y->stack)
         return x->stack < y->stack ? -1 : 1;
-    if (x->size != y->size)
-        return x->size < y->size ? -1 : 1;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
     return 0;
 }
 
-/* One sample for all buckets of one stack and size; `first` to `last` are those. */
+/* One sample for all buckets of one stack and key; `first` to `last` are those. */
 static bool add_buckets(struct builder *b, const struct md_bucket **first,
                         const struct md_bucket **last, struct profile_sample *sample)
 {
-    const struct profile_kind *kind = b->options->kind;
     uint64_t raw[sizeof first[0]->value / sizeof first[0]->value[0]] = {0};
     uint64_t flagged[sizeof raw / sizeof raw[0]] = {0};
     for (const struct md_bucket **one = first; one < last; one++) {
@@ -323,16 +347,15 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
     int64_t values[PROFILE_VALUES_MAX];
     int64_t any = 0;
     for (size_t i = 0; i < b->value_count; i++)
-        any |= values[i] =
-            rule_value(&kind->values[i], kind->values[i].sample_flags ? flagged : raw);
+        any |= values[i] = rule_value(&b->values[i], b->values[i].sample_flags ? flagged : raw);
     if (!any)
         return true;
     sample->label_first = (uint32_t)b->profile->label_count;
     sample->label_count = 0;
-    if (kind->size_label) {
-        uint64_t size = first[0]->size;
-        struct profile_label label = {b->label_key, "",
-                                      size > INT64_MAX ? INT64_MAX : (int64_t)size, ""};
+    if (*b->label_key) {
+        uint64_t key = first[0]->key;
+        struct profile_label label = {b->label_key, "", key > INT64_MAX ? INT64_MAX : (int64_t)key,
+                                      ""};
         if (!profile_add_label(b->profile, &label))
             return false;
         sample->label_count = 1;
@@ -340,7 +363,7 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
     return profile_add_sample(b->profile, sample, values);
 }
 
-/* By what a sample is told apart: its locations, its size. */
+/* By what a sample is told apart: its locations, its key. */
 static int order_of_samples(const struct profile *p, uint32_t a, uint32_t b)
 {
     const struct profile_sample *x = &p->samples[a], *y = &p->samples[b];
@@ -408,7 +431,7 @@ static bool add_samples(struct builder *b)
         return false;
     size_t count = 0;
     for (size_t i = 0; i < snap->bucket_count; i++)
-        if (snap->buckets[i].kind == (uint32_t)b->options->kind->bucket_kind)
+        if (snap->buckets[i].kind == (uint32_t)b->kind->bucket_kind)
             order[count++] = &snap->buckets[i];
     qsort(order, count, sizeof(struct md_bucket *), compare_buckets);
 
@@ -452,21 +475,20 @@ static bool add_comments(struct builder *b)
 
 static bool add_types(struct builder *b)
 {
-    const struct profile_kind *kind = b->options->kind;
     struct profile *p = b->profile;
     for (size_t i = 0; i < b->value_count; i++)
-        if (!profile_add_type(p, kind->values[i].type))
+        if (!profile_add_type(p, b->values[i].type))
             return false;
-    p->period_type = kind->period_type;
-    p->period = kind->period(&b->snap->header);
-    if (kind->size_label && !(b->label_key = string_pool_add(&p->strings, kind->size_label)))
+    p->period_type = b->kind->period_type;
+    p->period = period_of(b->kind->bucket_kind, &b->snap->header);
+    if (!(b->label_key = string_pool_add(&p->strings, b->kind->key_label)))
         return false;
     /* Readers take the last type for the default: what comes of samples stands behind Go's types
      * and must not become it. */
     const char *wanted = b->options->default_sample_type;
     for (size_t i = b->value_count; b->flagged && !wanted && i--;)
-        if (!kind->values[i].sample_flags)
-            wanted = kind->values[i].type.type;
+        if (!b->values[i].sample_flags)
+            wanted = b->values[i].type.type;
     if (wanted && !(p->default_sample_type = string_pool_add(&p->strings, wanted)))
         return false;
     p->time_nanos = b->options->time_nanos;
@@ -481,7 +503,8 @@ static bool add_types(struct builder *b)
 int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
                           const struct profile_options *options, char *error)
 {
-    struct builder b = {.profile = p, .snap = snap, .options = options};
+    struct builder b = {
+        .profile = p, .snap = snap, .options = options, .kind = profile_kind(options->kind)};
     profile_init(p);
     bool done =
         sum_samples(&b) && add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);

@@ -30,7 +30,7 @@ struct span {
     uint64_t total;    /* count as the header says */
 };
 
-/* Bytes of an entry in version 1; newer ones only add to it. */
+/* Bytes of an entry in the first version that had it; newer ones only add to it. */
 static const uint32_t entry_size_min[MD_SECTION_COUNT] = {
     [MD_SECTION_CYCLES] = offsetof(struct md_cycle, unseen_threads),
     [MD_SECTION_MODULES] = sizeof(struct md_module),
@@ -38,6 +38,7 @@ static const uint32_t entry_size_min[MD_SECTION_COUNT] = {
     [MD_SECTION_BUCKETS] = sizeof(struct md_bucket),
     [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
     [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
+    [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),
 };
 #define HEADER_SIZE_MIN (offsetof(struct md_header, control) + sizeof(struct md_control))
 #define ENTRY_SIZE_MAX 65536

@@ -49,7 +49,7 @@ uint8_t *fuzz_seed(unsigned index, size_t *size)
     if (index > 1)
         return NULL;
     fake_full(&s);
-    const struct profile_options options = {.kind = &profile_kind_heap};
+    const struct profile_options options = {.kind = MD_BUCKET_HEAP};
     if (snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, NULL) != 0 ||
         profile_from_snapshot(&p, &snap, &options, NULL) != 0)
         abort();

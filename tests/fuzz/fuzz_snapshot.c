@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         for (size_t i = 0; i < snap.sample_count; i++)
             if (snap.samples[i].bucket >= snap.bucket_count)
                 abort();
-        const struct profile_options options = {.kind = &profile_kind_heap};
+        const struct profile_options options = {.kind = MD_BUCKET_HEAP};
         if (profile_from_snapshot(&profile, &snap, &options, error) == 0) {
             struct top top;
             uint8_t *packed;

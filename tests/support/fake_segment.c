@@ -75,9 +75,7 @@ static void *section(enum md_section_id id)
 
 static void make_sections(void)
 {
-    static const uint32_t sizes[] = {
-        sizeof(struct md_cycle),  sizeof(struct md_module), 8,
-        sizeof(struct md_bucket), sizeof(struct md_sample), sizeof(struct md_unsampled)};
+    static const uint32_t sizes[] = MD_SECTION_ENTRY_SIZES;
     uint64_t offset = 4096;
     for (int i = 0; i < MD_SECTION_COUNT; i++) {
         uint64_t capacity = i == MD_SECTION_CYCLES ? 64 : i == MD_SECTION_MODULES ? 64 : CAPACITY;
@@ -148,7 +146,7 @@ static void add_buckets(void)
         while (depth < 4 && stacks[i][depth])
             depth++;
         bucket[i].stack = add_stack(stacks[i], depth);
-        bucket[i].size = site[i].size;
+        bucket[i].key = site[i].size;
         bucket[i].kind = MD_BUCKET_HEAP;
     }
     header->section[MD_SECTION_BUCKETS].count = SITES;

@@ -87,7 +87,7 @@ static inline uint32_t fake_bucket(struct fake_segment *s, uint32_t stack, uint6
     *b = (struct md_bucket){
         .stack = stack,
         .kind = MD_BUCKET_HEAP,
-        .size = size,
+        .key = size,
         .value = {allocs * MD_WEIGHT_ONE, allocs * size, frees * MD_WEIGHT_ONE, frees * size},
         .samples = allocs};
     return (uint32_t)t->count++;

@@ -191,6 +191,8 @@ static const struct {
     {OPTION_LEAKFILE, "/var/log/{exe}.leaks", ANY},
     {OPTION_LEAKSUPPRESSIONS, "/etc/{exe}.supp", ANY},
     {OPTION_LEAKSUPPRESSIONS, "", ANY},
+    {OPTION_MMAPPROFILE, "0", 0},
+    {OPTION_MMAPPROFILE, "2", BAD},
     {OPTION_DEEPBIND, "strip", DEEPBIND_STRIP},
     {OPTION_DEEPBIND, "keep", DEEPBIND_KEEP},
     {OPTION_DEEPBIND, "off", BAD},

@@ -255,7 +255,7 @@ static void test_model(void)
     struct profile p;
     char error[VIEW_ERROR_SIZE];
     take_fake(&s, &snap);
-    struct profile_options options = {.kind = &profile_kind_heap};
+    struct profile_options options = {.kind = MD_BUCKET_HEAP};
     is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
     is(p.sample_count, 3, "buckets of one stack and size are one sample");
     is(p.type_count, 4, "four values");
@@ -319,7 +319,7 @@ static void test_leak_types(void)
     first->weight = 1536; /* 1.5 objects of 64 bytes */
     struct md_sample *last = fake_entry(&s, MD_SECTION_SAMPLES, 2);
     last->flags = MD_SAMPLE_UNREACHED; /* once is not a leak */
-    struct profile_options options = {.kind = &profile_kind_heap};
+    struct profile_options options = {.kind = MD_BUCKET_HEAP};
     is(snapshot_of_profile(s.bytes, s.size), SNAPSHOT_PROFILE, "no cycle: samples are not wanted");
     snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, error);
     is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
@@ -367,7 +367,7 @@ static void test_raw(void)
     struct profile p;
     char error[VIEW_ERROR_SIZE], path[128];
     take_fake(&s, &snap);
-    struct profile_options options = {.kind = &profile_kind_heap,
+    struct profile_options options = {.kind = MD_BUCKET_HEAP,
                                       .time_nanos = INT64_C(1700000000000000000)};
     is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
     snprintf(path, sizeof path, "%s/raw.pb.gz", directory);

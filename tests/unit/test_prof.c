@@ -48,7 +48,7 @@ static void sums(uint64_t size, double *alloc_objects, double *inuse_objects, do
         __atomic_load_n(&segment_header()->section[MD_SECTION_BUCKETS].count, __ATOMIC_ACQUIRE);
     *alloc_objects = *inuse_objects = *inuse_bytes = 0;
     for (uint64_t i = 0; i < count; i++)
-        if (b[i].size == size) {
+        if (b[i].key == size) {
             uint64_t value[ARRAY_LENGTH(b[i].value)];
             for (unsigned k = 0; k < ARRAY_LENGTH(value); k++)
                 value[k] = __atomic_load_n(&b[i].value[k], __ATOMIC_RELAXED);
@@ -140,7 +140,7 @@ static void test_rules(void)
     const struct md_bucket *b = segment_table(MD_SECTION_BUCKETS);
     uint32_t stack = 0;
     for (uint64_t i = 0; i < segment_header()->section[MD_SECTION_BUCKETS].count; i++)
-        if (b[i].size == 333)
+        if (b[i].key == 333)
             stack = b[i].stack;
     /* By frame pointers only this program's frames are met, which count as the library's here. */
     ok(stack != 0 || WITH_TSAN, "a sample has its stack");
@@ -301,7 +301,7 @@ static unsigned live_at(uint64_t addr, uint64_t size)
     const struct md_bucket *buckets = segment_table(MD_SECTION_BUCKETS);
     unsigned n = 0;
     for (uint64_t i = 0; i < segment_header()->section[MD_SECTION_SAMPLES].count; i++)
-        n += samples[i].addr == addr && buckets[samples[i].bucket].size == size;
+        n += samples[i].addr == addr && buckets[samples[i].bucket].key == size;
     return n;
 }
 

@@ -45,7 +45,7 @@ static void on_fork(const struct tables *parent)
     lock_postfork_child(&tables_lock);
     inherited_size = 0;
     if (parent->header)
-        inherited_size = ((const struct md_bucket *)parent->table[MD_SECTION_BUCKETS])->size;
+        inherited_size = ((const struct md_bucket *)parent->table[MD_SECTION_BUCKETS])->key;
 }
 
 static void path_of(char *path, size_t size, unsigned pid, uint64_t start)
@@ -82,7 +82,7 @@ static bool put_bucket(uint32_t i, uint64_t size)
 {
     if (!segment_check() || !segment_grow(MD_SECTION_BUCKETS, i + 1))
         return false;
-    bucket(i)->size = size;
+    bucket(i)->key = size;
     segment_set_count(MD_SECTION_BUCKETS, i + 1);
     return true;
 }
@@ -139,8 +139,8 @@ static void test_file(void)
        "options");
     ok(h.counters.alloc_bytes == 1000 && h.counters.free_bytes == 400 && h.counters.own_bytes,
        "counters");
-    ok(h.section[MD_SECTION_BUCKETS].count == 5001 && bucket(0)->size == 100 &&
-           bucket(5000)->size == 5100,
+    ok(h.section[MD_SECTION_BUCKETS].count == 5001 && bucket(0)->key == 100 &&
+           bucket(5000)->key == 5100,
        "the entries have moved, and stay where they were");
     is(moves, 1, "under the lock of those who write them");
     is(h.exec_generation, 0, "the first image");
@@ -150,7 +150,7 @@ static void test_file(void)
     ok(put_bucket(6000, 6100) &&
            pread(fd, &b, sizeof b,
                  (off_t)(h.section[MD_SECTION_BUCKETS].offset + 6000 * sizeof b)) == sizeof b &&
-           b.size == 6100,
+           b.key == 6100,
        "what is written from now on is in the file");
     close(fd);
     option_set("gcpercent", "off");
@@ -180,7 +180,7 @@ static void test_unlinked(void)
     ok(own_path(path, sizeof path) && after.st_ino != before.st_ino, "then it is made anew");
     struct md_header h;
     ok(read_header(path, &h) && h.section[MD_SECTION_BUCKETS].count == 6001 &&
-           bucket(5000)->size == 5100 && bucket(6000)->size == 6100,
+           bucket(5000)->key == 5100 && bucket(6000)->key == 6100,
        "with all that there was");
     ok(read_header(moved, &h) && h.control.request == 1u << 31,
        "whoever waits at the old one is told");
@@ -275,7 +275,7 @@ static int in_child(pid_t parent)
     if (inherited_size != 100)
         return 3; /* the parent's tables were not to be read */
     if (segment_header()->section[MD_SECTION_BUCKETS].count != 0 ||
-        !segment_grow(MD_SECTION_BUCKETS, 1) || bucket(0)->size != 0)
+        !segment_grow(MD_SECTION_BUCKETS, 1) || bucket(0)->key != 0)
         return 4;
     if (!put_bucket(0, 999))
         return 5;
@@ -319,7 +319,7 @@ static void test_fork(const char *how)
     waitpid(pid, &status, 0);
     is(status, 0, "%s: a copy has tables and a file of its own", how);
     ok(own_path(path, sizeof path) && read_header(path, &h) && h.pid == (uint32_t)parent &&
-           h.section[MD_SECTION_BUCKETS].count == 6001 && bucket(0)->size == 100 && forks == 0,
+           h.section[MD_SECTION_BUCKETS].count == 6001 && bucket(0)->key == 100 && forks == 0,
        "%s: the parent's is as it was", how);
 }
 
@@ -453,7 +453,7 @@ static int no_room(void *argument)
     segment_publish(DUE);
     if (own_path(path, sizeof path) || files() != 0)
         return 2;
-    return put_bucket(100, 7) && bucket(100)->size == 7 ? 0 : 3;
+    return put_bucket(100, 7) && bucket(100)->key == 7 ? 0 : 3;
 }
 
 /* It fills up afterwards: growing is refused, and what is there stays good. */
@@ -475,12 +475,12 @@ static int fills_up(void *argument)
     uint32_t i = 1;
     while (i < 100000 && put_bucket(i, 42))
         i++;
-    if (i == 100000 || i < 2 || bucket(i - 1)->size != 42)
+    if (i == 100000 || i < 2 || bucket(i - 1)->key != 42)
         return 3;
     /* Room again: it goes on. */
     close(fd);
     unlink(filler);
-    return put_bucket(i, 43) && bucket(i)->size == 43 ? 0 : 4;
+    return put_bucket(i, 43) && bucket(i)->key == 43 ? 0 : 4;
 }
 
 int main(void)

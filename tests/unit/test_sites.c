@@ -18,7 +18,7 @@ static void set(int64_t seconds, double a_mib, double b_mib, double other_mib)
     double mib[3] = {a_mib, b_mib, other_mib};
     for (int i = 0; i < 3; i++) {
         buckets[i] = (struct md_bucket){
-            .stack = i < 2 ? 8 : 20, .kind = MD_BUCKET_HEAP, .size = 1024, .samples = 1};
+            .stack = i < 2 ? 8 : 20, .kind = MD_BUCKET_HEAP, .key = 1024, .samples = 1};
         buckets[i].value[MD_HEAP_ALLOC_BYTES] = (uint64_t)(mib[i] * MIB) + 1000 * 1024;
         buckets[i].value[MD_HEAP_FREE_BYTES] = 1000 * 1024;
         buckets[i].value[MD_HEAP_ALLOC_OBJECTS] = (uint64_t)(mib[i] * 1024 + 1000) * MD_WEIGHT_ONE;
@@ -155,7 +155,7 @@ static void test_ages(void)
 static void sampled(int64_t seconds, uint64_t allocs, uint64_t frees)
 {
     buckets[0] = (struct md_bucket){
-        .stack = 8, .kind = MD_BUCKET_HEAP, .size = 1024, .samples = allocs / 512};
+        .stack = 8, .kind = MD_BUCKET_HEAP, .key = 1024, .samples = allocs / 512};
     buckets[0].value[MD_HEAP_ALLOC_OBJECTS] = allocs * MD_WEIGHT_ONE;
     buckets[0].value[MD_HEAP_ALLOC_BYTES] = allocs * 1024;
     buckets[0].value[MD_HEAP_FREE_OBJECTS] = frees * MD_WEIGHT_ONE;
@@ -274,7 +274,7 @@ static void test_many(void)
     struct sites sites;
     sites_init(&sites);
     for (uint32_t i = 0; i < 20000; i++) {
-        many[i] = (struct md_bucket){.stack = i * 5 + 2, .kind = MD_BUCKET_HEAP, .size = 16};
+        many[i] = (struct md_bucket){.stack = i * 5 + 2, .kind = MD_BUCKET_HEAP, .key = 16};
         many[i].value[MD_HEAP_ALLOC_BYTES] = i;
     }
     many[7].kind = MD_BUCKET_UNUSED;

@@ -105,7 +105,7 @@ static void check_same(const struct fake_segment *s, const char *what)
            !strcmp(snap.cycles[3].reason, "threads did not stop, 2 of 3") &&
            snap.cycles[3].unseen_threads == 0,
        "%s: its cycles' first and last fields", what);
-    ok(snap.bucket_count == 4 && snap.buckets[1].size == 4096 && snap.buckets[3].samples == 3,
+    ok(snap.bucket_count == 4 && snap.buckets[1].key == 4096 && snap.buckets[3].samples == 3,
        "%s: its buckets", what);
     snapshot_fini(&snap);
 }
@@ -161,7 +161,7 @@ static bool use(const void *bytes, size_t size)
     char error[VIEW_ERROR_SIZE];
     if (snapshot_take(&snap, bytes, size, SNAPSHOT_ALL, error) != 0)
         return error[0] != 0;
-    const struct profile_options options = {.kind = &profile_kind_heap};
+    const struct profile_options options = {.kind = MD_BUCKET_HEAP};
     bool done = profile_from_snapshot(&profile, &snap, &options, error) == 0;
     profile_fini(&profile);
     snapshot_fini(&snap);

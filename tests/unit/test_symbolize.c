@@ -456,7 +456,7 @@ static void test_profile(void)
     }
     uint64_t words[8] = {0, 0, 2 | UINT64_C(1) << 32, 0, v.pc[1], v.pc[3]};
     struct md_bucket bucket = {
-        .stack = 2, .kind = MD_BUCKET_HEAP, .size = 64, .value = {1024, 64, 0, 0}};
+        .stack = 2, .kind = MD_BUCKET_HEAP, .key = 64, .value = {1024, 64, 0, 0}};
     struct snapshot snap = {.modules = &v.module,
                             .module_count = 1,
                             .stack_words = words,
@@ -466,7 +466,7 @@ static void test_profile(void)
     v.module.start = 0;
     v.module.limit = UINT64_MAX;
     struct symbolizer *s = create(0, NULL);
-    struct profile_options options = {.kind = &profile_kind_heap, .symbolizer = s};
+    struct profile_options options = {.kind = MD_BUCKET_HEAP, .symbolizer = s};
     struct profile p;
     is(profile_from_snapshot(&p, &snap, &options, NULL), 0, "a profile");
     symbolizer_destroy(s);

@@ -17,9 +17,7 @@ static bool readable(const void *addr)
     return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
 }
 
-static const uint64_t entry_size[MD_SECTION_COUNT] = {
-    sizeof(struct md_cycle),  sizeof(struct md_module), 8,
-    sizeof(struct md_bucket), sizeof(struct md_sample), sizeof(struct md_unsampled)};
+static const uint64_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
 
 /* As a reader sees it: pages, in the file, apart. */
 static void check_layout(const struct tables *t, const char *what)
@@ -84,10 +82,10 @@ static void test_private(size_t size)
     ok(used > OS_PAGE && used <= size, "%s: what it grew to is counted", what);
     struct md_header *header = t.header;
     strcpy(header->name, "kept");
-    ((struct md_bucket *)t.table[MD_SECTION_BUCKETS])[1].size = 5;
+    ((struct md_bucket *)t.table[MD_SECTION_BUCKETS])[1].key = 5;
     tables_release(&t);
     ok(strcmp(header->name, "kept") == 0 &&
-           ((struct md_bucket *)t.table[MD_SECTION_BUCKETS])[1].size == 0,
+           ((struct md_bucket *)t.table[MD_SECTION_BUCKETS])[1].key == 0,
        "%s: released it reads 0 but for the header", what);
     is(own_bytes() - before, OS_PAGE, "%s: and counts for a page", what);
     tables_destroy(&t);
@@ -119,10 +117,10 @@ static void test_file(void)
     struct md_bucket bucket;
     ok(pread(fd, &bucket, sizeof bucket, (off_t)t.header->section[MD_SECTION_BUCKETS].offset) ==
                sizeof bucket &&
-           bucket.size == UINT64_C(0xeeeeeeeeeeeeeeee),
+           bucket.key == UINT64_C(0xeeeeeeeeeeeeeeee),
        "what is written is in the file");
     tables_release(&t);
-    is(((struct md_bucket *)t.table[MD_SECTION_BUCKETS])->size, bucket.size,
+    is(((struct md_bucket *)t.table[MD_SECTION_BUCKETS])->key, bucket.key,
        "a file is not released");
     tables_destroy(&t);
     is(own_bytes(), before, "destroyed it is not counted");

@@ -287,7 +287,7 @@ static void test_difference(void)
     sample(0, 1, 0, LEAK);
     sample(3, 1, 0, LEAK);
     take(&snap);
-    struct profile_options options = {.kind = &profile_kind_heap};
+    struct profile_options options = {.kind = MD_BUCKET_HEAP};
     is(profile_from_snapshot(&base, &snap, &options, NULL), 0, "a profile saved");
     struct leaks_options how = {.base = &base};
     is(leaks_build(&l, &snap, &how, NULL), 0, "the difference to itself");

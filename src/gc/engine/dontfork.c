@@ -147,7 +147,7 @@ void dontfork_postfork_child(void)
 {
     if (copied) { /* two processes would write to it */
         own_forget(copied, sizeof *copied);
-        munmap(copied, sizeof *copied);
+        os_munmap(copied, sizeof *copied);
     }
     copied = NULL;
 }

@@ -267,7 +267,7 @@ static void unmap_table(void *table, size_t size)
     if (!table)
         return;
     own_forget(table, size);
-    munmap(table, size);
+    os_munmap(table, size);
 }
 
 void heap_index_free(struct heap_index *index)

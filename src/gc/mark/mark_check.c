@@ -89,7 +89,7 @@ uint64_t mark_check_end(struct mark *mark)
     uint64_t count = differences(mark->index, &check->index);
     mark->check = NULL;
     own_forget(check->stack, check->bytes);
-    munmap(check->stack, check->bytes);
+    os_munmap(check->stack, check->bytes);
     heap_index_free(&check->index);
     own_unmap(check, (sizeof *check + 4095) & ~(size_t)4095);
     return count;

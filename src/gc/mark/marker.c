@@ -14,7 +14,7 @@ void mark_unmap_table(void *table, size_t size)
     if (!table)
         return;
     own_forget(table, size);
-    munmap(table, size);
+    os_munmap(table, size);
 }
 
 static size_t whole_pages(size_t bytes)

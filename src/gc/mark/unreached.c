@@ -34,7 +34,7 @@ static struct lost *lost_before, *lost_now; /* of the last cycle told; of the on
 static void unmap(void *memory, size_t size)
 {
     own_forget(memory, size);
-    munmap(memory, size);
+    os_munmap(memory, size);
 }
 
 /* The pointer goes before the memory does, as a fork may come between. */

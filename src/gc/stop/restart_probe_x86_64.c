@@ -222,7 +222,7 @@ static void conclude(void)
         not_read += probe->seen[i] == RESTART_NOT_READ;
     }
     restart_proved = probe->at == TRIES && read && !not_read;
-    munmap(probe, OS_PAGE);
+    os_munmap(probe, OS_PAGE);
     state = DONE;
 }
 
@@ -233,7 +233,7 @@ bool restart_probe(void)
         /* A process of one thread makes its calls another way than one of more. */
         if (&__libc_single_threaded && __libc_single_threaded)
             return true;
-        probe = mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        probe = os_mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (probe == MAP_FAILED) {
             state = DONE;
             return true;
@@ -270,6 +270,6 @@ void restart_probe_postfork_child(void)
 {
     if (state != RUNNING)
         return;
-    munmap(probe, OS_PAGE);
+    os_munmap(probe, OS_PAGE);
     state = UNTRIED;
 }

@@ -224,7 +224,7 @@ static const char *run_copy(void (*in_copy)(struct trial *trial), struct trial *
 static const char *try_all(void)
 {
     struct trial *trial =
-        mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        os_mmap(NULL, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (trial == MAP_FAILED)
         return "no memory or process for a trial under seccomp";
     const char *reason = run_copy(try_needed, trial);
@@ -232,7 +232,7 @@ static const char *try_all(void)
         seccomp_allows_resources = !run_copy(try_resources, trial);
         waitv_survives = !run_copy(try_waitv, trial);
     }
-    munmap(trial, OS_PAGE);
+    os_munmap(trial, OS_PAGE);
     return reason;
 }
 

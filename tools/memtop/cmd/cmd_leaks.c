@@ -276,7 +276,7 @@ static int tell(struct source *source, const struct options *options, struct inp
     }
     cli_missing_names();
     if (options->output && !options->json) {
-        int result = save_profile(source, options->output, -1, "leak_space", error);
+        int result = save_profile(source, MD_BUCKET_HEAP, options->output, -1, "leak_space", error);
         if (result)
             cli_error("%s", error);
         return result ? EXIT_FAILED : EXIT_DONE;

@@ -57,7 +57,7 @@ static double weight_of(const struct md_bucket *bucket, const struct md_header *
     if (bucket->samples > 0 && !(header->flags & MD_FLAG_FORKED))
         weight = objects / (double)bucket->samples;
     else if (header->memprofilerate > 1)
-        weight = -1 / expm1(-(double)bucket->size / (double)header->memprofilerate);
+        weight = -1 / expm1(-(double)bucket->key / (double)header->memprofilerate);
     return weight > 1 && isfinite(weight) ? weight : 1;
 }
 
@@ -87,7 +87,7 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
         double inuse =
             in_use(value[MD_HEAP_ALLOC_OBJECTS], value[MD_HEAP_FREE_OBJECTS]) / MD_WEIGHT_ONE;
         double alloc = (double)value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
-        double size = (double)bucket->size;
+        double size = (double)bucket->key;
         /* n samples of weight w are nw objects, with the variance nw(w-1) */
         double each = weight_of(bucket, &snapshot->header) - 1;
         site->samples += bucket->samples;
@@ -124,7 +124,7 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
             site->oldest_ds = sample->born_ds;
         if (sample->born_ds > site->newest_ds)
             site->newest_ds = sample->born_ds;
-        double objects = (double)sample->weight / MD_WEIGHT_ONE, size = (double)bucket->size;
+        double objects = (double)sample->weight / MD_WEIGHT_ONE, size = (double)bucket->key;
         double variance = objects > 1 ? objects * (objects - 1) * size * size : 0;
         if (sample->flags & MD_SAMPLE_LEAK) {
             site->leak_bytes += objects * size;

@@ -59,8 +59,8 @@ struct symbolizer *save_symbolizer(const struct source *source, bool full)
     return symbolizer_create(&how);
 }
 
-int save_build(const struct source *source, const char *type, struct profile *profile,
-               char error[VIEW_ERROR_SIZE])
+int save_build(const struct source *source, enum md_bucket_kind kind, const char *type,
+               struct profile *profile, char error[VIEW_ERROR_SIZE])
 {
     struct symbolizer *symbolizer = save_symbolizer(source, false);
     if (!symbolizer) {
@@ -68,17 +68,17 @@ int save_build(const struct source *source, const char *type, struct profile *pr
         return ENOMEM;
     }
     struct profile_options options = {
-        .kind = &profile_kind_heap, .symbolizer = symbolizer, .default_sample_type = type};
+        .kind = kind, .symbolizer = symbolizer, .default_sample_type = type};
     int result = profile_from_snapshot(profile, &source->snapshot, &options, error);
     symbolizer_destroy(symbolizer);
     return result;
 }
 
-int save_profile(const struct source *source, const char *path, int fd, const char *type,
-                 char error[VIEW_ERROR_SIZE])
+int save_profile(const struct source *source, enum md_bucket_kind kind, const char *path, int fd,
+                 const char *type, char error[VIEW_ERROR_SIZE])
 {
     struct profile profile;
-    int result = save_build(source, type, &profile, error);
+    int result = save_build(source, kind, type, &profile, error);
     if (result)
         return result;
     uint8_t *bytes = NULL;

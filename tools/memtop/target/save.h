@@ -9,14 +9,14 @@
  * memory.  The caller gives it back with symbolizer_destroy. */
 struct symbolizer *save_symbolizer(const struct source *source, bool full);
 
-/* Builds the heap profile of the source's last snapshot (which must hold SNAPSHOT_PROFILE), with
- * names.  `type` is the default sample type or NULL.  The caller gives it back with profile_fini.
- */
-int save_build(const struct source *source, const char *type, struct profile *profile,
-               char error[VIEW_ERROR_SIZE]);
+/* Builds the profile of this kind of the source's last snapshot (which must hold SNAPSHOT_PROFILE),
+ * with names.  `type` is the default sample type or NULL.  The caller gives it back with
+ * profile_fini. */
+int save_build(const struct source *source, enum md_bucket_kind kind, const char *type,
+               struct profile *profile, char error[VIEW_ERROR_SIZE]);
 /* The same, written to `path` (see save_file) or, if that is NULL, to `fd`. */
-int save_profile(const struct source *source, const char *path, int fd, const char *type,
-                 char error[VIEW_ERROR_SIZE]);
+int save_profile(const struct source *source, enum md_bucket_kind kind, const char *path, int fd,
+                 const char *type, char error[VIEW_ERROR_SIZE]);
 /* Writes under a temporary name in the same directory, mode 0600, and renames: `path` is never
  * half a file.  0 or an errno value with one line in `error`. */
 int save_file(const char *path, const void *bytes, size_t size, char error[VIEW_ERROR_SIZE]);

@@ -187,7 +187,7 @@ static void save_both(struct live *live)
     strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local);
     snprintf(base, sizeof base, "memtop-%d-%s", (int)live->watch.source.target.pid, stamp);
     snprintf(path, sizeof path, "%s.pb.gz", base);
-    int result = save_profile(&live->watch.source, path, -1, NULL, error);
+    int result = save_profile(&live->watch.source, MD_BUCKET_HEAP, path, -1, NULL, error);
     if (result == 0) {
         snprintf(path, sizeof path, "%s.json", base);
         char *text = report_json_text(&live->watch, 50);

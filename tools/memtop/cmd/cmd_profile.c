@@ -1,4 +1,4 @@
-/* memtop heap: a heap profile from a target, as a table, as bytes, or as a file. */
+/* memtop heap, memtop profile: a profile from a target, as a table, as bytes, or as a file. */
 #include "cli.h"
 #include "commands.h"
 #include "target/discover.h"
@@ -92,7 +92,20 @@ static int show_profile_file(const char *path, const struct options *options)
     return status;
 }
 
-static int heap_of_target(const struct target *target, const struct options *options)
+/* Why there is nothing of this kind, though the target is on memdebug; NULL: there may be. */
+static const char *why_none(const struct snapshot *snap, enum md_bucket_kind kind)
+{
+    if (kind == MD_BUCKET_HEAP)
+        return snap->header.counters.samples ? NULL : "no samples yet, the profile is empty";
+    if (!snapshot_has(snap, MD_SECTION_MAPPINGS))
+        return "its memdebug is older than this kind of profile";
+    return strstr(snap->header.options, "mmapprofile=0")
+               ? "mmapprofile=0: its mappings are not recorded"
+               : NULL;
+}
+
+static int profile_of_target(const struct target *target, enum md_bucket_kind kind,
+                             const struct options *options)
 {
     struct source source;
     struct profile profile;
@@ -106,21 +119,36 @@ static int heap_of_target(const struct target *target, const struct options *opt
     int status = EXIT_FAILED;
     const char *type = wanted_type(options);
     result = source_poll(&source, snapshot_of_profile(source.file.base, source.file.size), error);
-    if (result == 0 && source.snapshot.header.counters.samples == 0)
-        cli_error("%d %s: no samples yet, the profile is empty", (int)target->pid, target->name);
+    const char *none = result == 0 ? why_none(&source.snapshot, kind) : NULL;
+    if (none)
+        cli_error("%d %s: %s", (int)target->pid, target->name, none);
     if (result == 0 && !options->output && wants_table(options)) {
-        result = save_build(&source, type, &profile, error);
+        result = save_build(&source, kind, type, &profile, error);
         if (result == 0) {
             status = print_table(&profile, type);
             profile_fini(&profile);
         }
     } else if (result == 0) {
-        result = save_profile(&source, options->output, STDOUT_FILENO, type, error);
+        result = save_profile(&source, kind, options->output, STDOUT_FILENO, type, error);
         status = result ? EXIT_FAILED : EXIT_DONE;
     }
     if (result)
         cli_error("%s", error);
     source_close(&source);
+    return status;
+}
+
+static int profile_of(const char *text, enum md_bucket_kind kind, const struct options *options)
+{
+    struct target target;
+    struct targets matches;
+    char message[TARGET_MESSAGE_SIZE];
+    int status = target_resolve(text, &target, message, &matches);
+    if (status != 0)
+        cli_targets(message, &matches);
+    else
+        status = profile_of_target(&target, kind, options);
+    targets_fini(&matches);
     return status;
 }
 
@@ -131,16 +159,23 @@ int command_heap(const struct options *options)
         return EXIT_USAGE;
     }
     const char *text = options->arguments[0];
-    if (is_profile(text))
-        return show_profile_file(text, options);
-    struct target target;
-    struct targets matches;
-    char message[TARGET_MESSAGE_SIZE];
-    int status = target_resolve(text, &target, message, &matches);
-    if (status != 0)
-        cli_targets(message, &matches);
-    else
-        status = heap_of_target(&target, options);
-    targets_fini(&matches);
-    return status;
+    return is_profile(text) ? show_profile_file(text, options)
+                            : profile_of(text, MD_BUCKET_HEAP, options);
+}
+
+int command_profile(const struct options *options)
+{
+    const struct profile_kind *kind =
+        options->argument_count == 2 ? profile_kind_named(options->arguments[1]) : NULL;
+    if (kind)
+        return profile_of(options->arguments[0], kind->bucket_kind, options);
+    char kinds[256] = "";
+    for (unsigned i = MD_BUCKET_UNUSED + 1; i < MD_BUCKET_KINDS; i++) {
+        size_t length = strlen(kinds);
+        snprintf(kinds + length, sizeof kinds - length, "%s%s", length ? ", " : "",
+                 profile_kind((enum md_bucket_kind)i)->name);
+    }
+    cli_error("profile: a TARGET and one of the kinds %s are wanted; memtop ps lists the targets",
+              kinds);
+    return EXIT_USAGE;
 }

@@ -1,0 +1,178 @@
+#include "malloc/mapped.h"
+
+#include "base/compiler.h"
+#include "base/os.h"
+#include "memdebug/segment.h"
+#include "prof/mapping.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+typedef void *start_routine(void *argument);
+
+/* ---- until whoever has the calls next is known: constructors that run before ours ---- */
+
+static int early_pthread_create(pthread_t *thread, const pthread_attr_t *attr, start_routine *start,
+                                void *argument)
+{
+    int (*next)(pthread_t *, const pthread_attr_t *, start_routine *, void *);
+    *(void **)&next = dlsym(RTLD_NEXT, "pthread_create");
+    return next ? next(thread, attr, start, argument) : ENOSYS;
+}
+
+/* glibc's own second name. */
+void *__sbrk(intptr_t increment);
+#define early_mmap os_mmap
+#define early_mmap64 os_mmap
+#define early_munmap os_munmap
+#define early_mremap os_mremap
+#define early_sbrk __sbrk
+
+/* Where the exported symbol jumps to (stubs_x86_64.S), and where what records goes on to. */
+#define SLOTS(name)                                                                                \
+    extern void *slot_##name HIDDEN;                                                               \
+    void *slot_##name = (void *)early_##name;                                                      \
+    static __typeof__(&early_##name) next_##name = early_##name;
+SLOTS(mmap)
+SLOTS(mmap64)
+SLOTS(munmap)
+SLOTS(mremap)
+SLOTS(sbrk)
+SLOTS(pthread_create)
+
+/* ---- what records ---- */
+
+static void *record_mmap(void *got, size_t size, int flags)
+{
+    if (got == MAP_FAILED)
+        return got;
+    /* Of huge pages of another size than the usual this says less. */
+    if (flags & MAP_HUGETLB)
+        size = (size + ((size_t)2 << 20) - 1) & ~(((size_t)2 << 20) - 1);
+    mapping_add((uintptr_t)got, size, 0);
+    return got;
+}
+
+static void *recording_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+    return record_mmap(next_mmap(addr, size, prot, flags, fd, offset), size, flags);
+}
+
+static void *recording_mmap64(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+    return record_mmap(next_mmap64(addr, size, prot, flags, fd, offset), size, flags);
+}
+
+static int recording_munmap(void *addr, size_t size)
+{
+    uint64_t moment = mapping_moment();
+    int result = next_munmap(addr, size);
+    if (result == 0)
+        mapping_remove((uintptr_t)addr, size, moment);
+    return result;
+}
+
+/* What has moved or grown is a mapping of this call's, as realloc's result is a block of its. */
+static void *recording_mremap(void *old, size_t old_size, size_t size, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    void *to = va_arg(arguments, void *);
+    va_end(arguments);
+    uint64_t moment = mapping_moment();
+    void *got = next_mremap(old, old_size, size, flags, to);
+    if (got == MAP_FAILED)
+        return got;
+#ifdef MREMAP_DONTUNMAP
+    if (!(flags & MREMAP_DONTUNMAP))
+#endif
+        mapping_remove((uintptr_t)old, old_size, moment);
+    mapping_add((uintptr_t)got, size, 0);
+    return got;
+}
+
+static void *recording_sbrk(intptr_t increment)
+{
+    uint64_t moment = mapping_moment();
+    char *old = next_sbrk(increment);
+    if (old == (void *)-1 || increment == 0)
+        return old;
+    if (increment > 0)
+        mapping_add((uintptr_t)old, (size_t)increment, 0);
+    else
+        mapping_remove((uintptr_t)old + (uintptr_t)increment, (size_t)-increment, moment);
+    return old;
+}
+
+static size_t page_up(size_t size)
+{
+    return (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+}
+
+/* libc maps a stack and its guard as one and lays the thread's control block, whose address is the
+ * pthread_t, at its end (allocatestack.c), or takes one that a thread has left, which may be
+ * larger. Nothing of the thread is looked at: it may have ended. */
+static void record_stack(pthread_t thread, const pthread_attr_t *attr)
+{
+    pthread_attr_t usual;
+    void *own = NULL;
+    size_t size = 0, guard = 0;
+    uintptr_t limit = cpu_stack_limit((uintptr_t)thread);
+    if (!limit)
+        return;
+    pthread_attr_init(&usual);
+    if (attr && pthread_attr_getstack(attr, &own, &size) == 0 && (uintptr_t)own + size != 0)
+        return; /* the program's own, which it has mapped itself */
+    if (pthread_attr_getstacksize(attr ? attr : &usual, &size) == 0 &&
+        pthread_attr_getguardsize(attr ? attr : &usual, &guard) == 0) {
+        size = page_up(size) + page_up(guard);
+        mapping_add(limit - size, size, MD_MAPPING_STACK);
+    }
+    pthread_attr_destroy(&usual);
+}
+
+static int recording_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                                    start_routine *start, void *argument)
+{
+    int error = next_pthread_create(thread, attr, start, argument);
+    if (!error)
+        record_stack(*thread, attr);
+    return error;
+}
+
+/* ---- */
+
+void mapped_init(void)
+{
+#define FIND(name)                                                                                 \
+    {                                                                                              \
+        void *found = dlsym(RTLD_NEXT, #name);                                                     \
+        if (found) {                                                                               \
+            *(void **)&next_##name = found;                                                        \
+            slot_##name = found;                                                                   \
+        }                                                                                          \
+    }
+    FIND(mmap)
+    FIND(mmap64)
+    FIND(munmap)
+    FIND(mremap)
+    FIND(sbrk)
+    FIND(pthread_create)
+}
+
+void mapped_record(void)
+{
+    mapping_begin();
+    slot_mmap = (void *)recording_mmap;
+    slot_mmap64 = (void *)recording_mmap64;
+    slot_munmap = (void *)recording_munmap;
+    slot_mremap = (void *)recording_mremap;
+    slot_sbrk = (void *)recording_sbrk;
+    slot_pthread_create = (void *)recording_pthread_create;
+}

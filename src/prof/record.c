@@ -1,0 +1,253 @@
+#include "prof/record.h"
+
+#include "base/compiler.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "base/os.h"
+#include "prof/pending.h"
+#include "prof/prof.h"
+#include "prof/table.h"
+#include "segment/segment.h"
+#include "stack/modules.h"
+#include "stack/unwind.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
+void (*tables_take_pending_locked)(uint64_t what);
+
+void tables_take(void)
+{
+    lock_take(&tables_lock);
+}
+
+bool tables_try(void)
+{
+    return lock_try(&tables_lock);
+}
+
+/* Releases the lock.  Frees that could not wait for it (pending.h) are recorded first, by whoever
+ * releases it.
+ *
+ * None is left over: who leaves one tries the lock afterwards, and who releases the lock looks for
+ * them once more after that.  So if the try fails, the holder comes to that look later, or whoever
+ * has taken the lock from it does.  Where the freed address is sampled again before its free is
+ * recorded, the free finds its own record first, as the older one of that address. */
+void tables_give(void)
+{
+    do {
+        if (UNLIKELY(pending_any()))
+            pending_take(tables_take_pending_locked);
+        lock_release(&tables_lock);
+    } while (UNLIKELY(pending_any()) && lock_try(&tables_lock));
+}
+
+/* segment_move_lock: takes the locks of the module table and of these tables, or neither.  They are
+ * held for moments only, but by this very thread if it is in a signal handler: then nothing is
+ * waited for. */
+bool tables_move_lock(bool take)
+{
+    if (!take) {
+        tables_give();
+        modules_release();
+        return true;
+    }
+    if (!modules_try())
+        return false;
+    if (!prof_thread.busy) {
+        lock_take(&tables_lock);
+        return true;
+    }
+    if (lock_try(&tables_lock))
+        return true;
+    modules_release();
+    return false;
+}
+
+/* Buffers to gather a stack in, each of one thread while its room_taken is set (atomic).  Not on
+ * the program's own stack: threads of 16 KiB and coroutines allocate too.  A page of this becomes
+ * resident when it is first used. */
+#define ROOMS 64u
+static uint64_t rooms[ROOMS][UNWIND_ROOM];
+static bool room_taken[ROOMS];
+
+/* NULL: no memory. */
+static uint64_t *room_take(void)
+{
+    unsigned first = (unsigned)((uintptr_t)&prof_thread * 0x9e3779b97f4a7c15u >> 58);
+    for (unsigned i = 0; i < ROOMS; i++) {
+        unsigned room = (first + i) % ROOMS;
+        if (!__atomic_load_n(&room_taken[room], __ATOMIC_RELAXED) &&
+            !__atomic_exchange_n(&room_taken[room], true, __ATOMIC_ACQUIRE))
+            return rooms[room];
+    }
+    return own_map(sizeof rooms[0]);
+}
+
+static void room_give(uint64_t *pcs)
+{
+    uintptr_t at = (uintptr_t)pcs - (uintptr_t)rooms;
+    if (at < sizeof rooms)
+        __atomic_store_n(&room_taken[at / sizeof rooms[0]], false, __ATOMIC_RELEASE);
+    else if (pcs)
+        own_unmap(pcs, sizeof rooms[0]);
+}
+
+/* The unwinder has a lock, which a forked copy finds as it is at that moment: held for ever, if
+ * another thread was inside.  So fork waits until nobody is inside, and threads that come meanwhile
+ * take no stack.  A copy that finds somebody inside nevertheless (one made past the fork handlers)
+ * never takes one.
+ *
+ * A library's tables and names are read where they lie: a return address on the thread's stack
+ * keeps the library loaded.  But what libunwind takes for a return address, where code has no
+ * unwind information, may be any word, and may lie in a library that another thread is just
+ * unmapping.  So dlclose waits until no thread inside goes by such words (trusting), and threads
+ * that come meanwhile take only the part of their stack that is certain (unwind.h).
+ *
+ * Why none slips through: a thread adds itself to `gathering` (`trusting`), then reads `forks`
+ * (`closings`); fork (dlclose) adds itself to `forks` (`closings`), then reads `gathering`
+ * (`trusting`); all of it in one order for all threads (SEQ_CST).  So at least one of the two sees
+ * the other. */
+/* Microseconds as a rule; this is time for a thread that lost its CPU inside. */
+#define INSIDE_WAIT_NS 500000000
+static uint32_t gathering, trusting; /* atomic: threads inside; those that trust their stack */
+static uint32_t forks, closings;     /* atomic: calls under way */
+static bool no_stacks;               /* written in a forked copy, before it has other threads */
+
+static void trust_end(void)
+{
+    if (prof_thread.trusting)
+        __atomic_fetch_sub(&trusting, 1, __ATOMIC_RELEASE);
+    prof_thread.trusting = false;
+}
+
+/* Calls of dlclose that this very thread is in do not count: what they close stays until it returns
+ * to them. */
+static void trust_begin(void)
+{
+    prof_thread.trusting = true;
+    __atomic_fetch_add(&trusting, 1, __ATOMIC_SEQ_CST);
+    if (UNLIKELY(__atomic_load_n(&closings, __ATOMIC_SEQ_CST) > prof_thread.closings))
+        trust_end();
+}
+
+static void gather_end(void)
+{
+    trust_end();
+    __atomic_fetch_sub(&gathering, 1, __ATOMIC_RELEASE);
+    prof_thread.gathering = false;
+}
+
+static bool gather_begin(void)
+{
+    if (no_stacks)
+        return false;
+    prof_thread.gathering = true;
+    __atomic_fetch_add(&gathering, 1, __ATOMIC_SEQ_CST);
+    if (LIKELY(!__atomic_load_n(&forks, __ATOMIC_SEQ_CST))) {
+        trust_begin();
+        return true;
+    }
+    gather_end();
+    return false;
+}
+
+/* Until none but `own` are inside.  False: somebody still is, after all this time. */
+static bool wait_for_others(const uint32_t *inside, uint32_t own)
+{
+    if (__atomic_load_n(inside, __ATOMIC_SEQ_CST) <= own)
+        return true;
+    int saved = errno;
+    int64_t end = os_now_ns() + INSIDE_WAIT_NS;
+    for (int i = 0; __atomic_load_n(inside, __ATOMIC_SEQ_CST) > own && os_now_ns() < end; i++) {
+        static const struct timespec nap = {0, 50000};
+        if (i < 20)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL); /* whoever is inside may have a lower priority */
+    }
+    errno = saved;
+    return __atomic_load_n(inside, __ATOMIC_SEQ_CST) <= own;
+}
+
+/* fork may be called by a signal handler in the middle of this thread's own sample: that is not
+ * waited for. */
+void prof_before_fork(void)
+{
+    __atomic_fetch_add(&forks, 1, __ATOMIC_SEQ_CST);
+    prof_thread.alone = wait_for_others(&gathering, prof_thread.gathering);
+}
+
+void prof_after_fork(void)
+{
+    __atomic_fetch_sub(&forks, 1, __ATOMIC_SEQ_CST);
+    prof_thread.alone = false;
+}
+
+void prof_before_close(void)
+{
+    __atomic_fetch_add(&closings, 1, __ATOMIC_SEQ_CST);
+    prof_thread.closings++;
+    wait_for_others(&trusting, prof_thread.trusting);
+}
+
+void prof_after_close(void)
+{
+    prof_thread.closings--;
+    __atomic_fetch_sub(&closings, 1, __ATOMIC_SEQ_CST);
+}
+
+void prof_postfork_child(void)
+{
+    struct prof_thread *t = &prof_thread;
+    /* Where fork's wait found nobody, who counts as inside now has come since, seen the fork, and
+     * was about to leave. */
+    no_stacks |= t->gathering || (!t->alone && gathering);
+    gathering = t->gathering;
+    forks = 0;
+    trusting = t->trusting;
+    closings = t->closings;
+    t->alone = false;
+}
+
+uint32_t record_begin(struct record *record)
+{
+    bool truncated = false;
+    record->inside = gather_begin();
+    record->pcs = record->inside ? room_take() : NULL;
+    uint64_t *pcs = record->pcs;
+    unsigned most = (unsigned)option_number(OPTION_PROFSTACKDEPTH);
+    unsigned depth = pcs ? unwind_stack(pcs, most, !prof_thread.trusting, &truncated) : 0;
+    uint32_t hash = stack_hash(pcs, depth);
+
+    lock_take(&tables_lock);
+    uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
+    if (UNLIKELY(!stack && depth)) {
+        tables_give();
+        uint32_t epoch = modules_epoch(pcs, depth);
+        lock_take(&tables_lock);
+        stack = stack_find_locked(pcs, depth, hash);
+        if (!stack)
+            stack = stack_add_locked(pcs, depth, hash, epoch, truncated);
+    }
+    if (!stack)
+        COUNT_ADD(lost_stacks, 1);
+    return stack;
+}
+
+void record_end(struct record *record)
+{
+    tables_give();
+    room_give(record->pcs);
+    if (record->inside)
+        gather_end();
+}
+
+void record_postfork_child(void)
+{
+    lock_postfork_child(&tables_lock);
+    memset(room_taken, 0, sizeof room_taken);
+}

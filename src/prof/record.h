@@ -1,0 +1,35 @@
+/* How a record of any kind comes into the segment's tables: the stack of whoever called is taken
+ * with nothing locked, then the tables are locked, which is for some 100 ns, then the kind's own
+ * code finds its bucket and charges it.  Nothing here uses the heap. */
+#ifndef PROF_RECORD_H
+#define PROF_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The lock of the stacks, buckets, live samples and mappings, and of their indexes.  Whoever takes
+ * it sets prof_thread.busy first: a signal handler that comes in between must not wait for what its
+ * own thread holds. */
+void tables_take(void);
+bool tables_try(void);
+/* Does what was left in pending.h meanwhile, too. */
+void tables_give(void);
+/* segment_move_lock: with what guards the modules, so that all of the tables can move. */
+bool tables_move_lock(bool take);
+/* Who records what is left there; the tables are locked.  Before the first pending_add. */
+extern void (*tables_take_pending_locked)(uint64_t what);
+
+struct record {
+    uint64_t *pcs;
+    bool inside;
+};
+/* Takes the caller's stack and then the tables.  Returns the stack's id, 0 where it is not known,
+ * which is counted. */
+uint32_t record_begin(struct record *record);
+/* Lets go of both. */
+void record_end(struct record *record);
+
+/* In a forked copy, whose tables are empty. */
+void record_postfork_child(void);
+
+#endif

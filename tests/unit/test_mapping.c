@@ -1,0 +1,221 @@
+/* The mappings of the mmap kind against an independent truth: a map of pages, each with the call
+ * that mapped it.  What a bucket says is still mapped must be what that has of its pages, to the
+ * byte. */
+#include "base/options.h"
+#include "base/os.h"
+#include "base/rng.h"
+#include "memdebug/segment.h"
+#include "prof/mapping.h"
+#include "prof/prof.h"
+#include "segment/segment.h"
+#include "tap.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGES 4096u
+#define AT(page) ((uintptr_t)0x100000000000 + (uintptr_t)(page)*OS_PAGE)
+
+static uint64_t expected_mmap, expected_gone;
+static uint8_t mapped[PAGES];
+
+static const struct md_bucket *buckets(void)
+{
+    return segment_table(MD_SECTION_BUCKETS);
+}
+
+/* Over all stacks: this program's calls have few, and which is no matter here. */
+static uint64_t sum_of(unsigned value)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < segment_count(MD_SECTION_BUCKETS); i++)
+        if (buckets()[i].kind == MD_BUCKET_MMAP)
+            sum += buckets()[i].value[value];
+    return sum;
+}
+
+/* Pages that the records have, each once, or -1 where two overlap or one is empty. */
+static long recorded_pages(void)
+{
+    static uint8_t seen[PAGES];
+    const struct md_mapping *m = segment_table(MD_SECTION_MAPPINGS);
+    long pages = 0;
+    memset(seen, 0, sizeof seen);
+    for (uint64_t i = 0; i < segment_count(MD_SECTION_MAPPINGS); i++) {
+        if (!m[i].start)
+            continue;
+        if (m[i].start >= m[i].limit)
+            return -1;
+        for (uintptr_t at = m[i].start; at < m[i].limit; at += OS_PAGE, pages++) {
+            size_t page = (at - AT(0)) / OS_PAGE;
+            if (page >= PAGES || seen[page]++ || !mapped[page])
+                return -1;
+        }
+    }
+    return pages;
+}
+
+static long mapped_pages(void)
+{
+    long pages = 0;
+    for (unsigned i = 0; i < PAGES; i++)
+        pages += mapped[i];
+    return pages;
+}
+
+static void unmap(unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++) {
+        expected_gone += mapped[i] * OS_PAGE;
+        mapped[i] = 0;
+    }
+}
+
+static void test_random(void)
+{
+    struct rng rng;
+    unsigned wrong = 0;
+    rng_seed(&rng, 7);
+    for (int round = 0; round < 20000; round++) {
+        unsigned from = (unsigned)(rng_next(&rng) % PAGES);
+        unsigned count = 1 + (unsigned)(rng_next(&rng) % (round % 10 ? 16 : 400));
+        if (from + count > PAGES)
+            count = PAGES - from;
+        unmap(from, count);
+        if (rng_next(&rng) % 2) {
+            mapping_add(AT(from), count * OS_PAGE - rng_next(&rng) % OS_PAGE, 0);
+            expected_mmap += count * OS_PAGE;
+            memset(mapped + from, 1, count);
+        } else {
+            mapping_remove(AT(from), count * OS_PAGE, mapping_moment());
+        }
+        if (round % 500 == 0)
+            wrong += recorded_pages() != mapped_pages();
+    }
+    ok(wrong == 0 && recorded_pages() == mapped_pages(), "%ld pages of %u are mapped, each once",
+       mapped_pages(), PAGES);
+    is(sum_of(MD_MMAP_BYTES), expected_mmap, "all that was mapped");
+    is(sum_of(MD_MMAP_GONE_BYTES), expected_gone, "all that was unmapped");
+    is(sum_of(MD_MMAP_BYTES) - sum_of(MD_MMAP_GONE_BYTES), (uint64_t)mapped_pages() * OS_PAGE,
+       "the difference is what there is");
+    is(segment_counters()->lost_mappings, 0, "nothing was lost");
+}
+
+/* Between an unmapping call and its record another thread may have been given the addresses. */
+static void test_order(void)
+{
+    mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment());
+    memset(mapped, 0, sizeof mapped);
+    mapping_add(AT(10), 4 * OS_PAGE, 0);
+    uint64_t moment = mapping_moment();
+    mapping_add(AT(12), 4 * OS_PAGE, 0); /* that thread's */
+    mapping_remove(AT(10), 4 * OS_PAGE, moment);
+    memset(mapped + 12, 1, 4);
+    is(recorded_pages(), 4, "what was mapped since the call began stays");
+    mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment());
+    memset(mapped, 0, sizeof mapped);
+    is(recorded_pages(), 0, "and goes by a later one");
+}
+
+static void test_not_recorded(void)
+{
+    uint64_t before = sum_of(MD_MMAP_BYTES), lost = segment_counters()->lost_mappings;
+    own_thread = true;
+    mapping_add(AT(1), OS_PAGE, 0);
+    own_thread = false;
+    ok(sum_of(MD_MMAP_BYTES) == before && segment_counters()->lost_mappings == lost,
+       "a thread of ours maps for us");
+    prof_thread.busy = true;
+    mapping_add(AT(1), OS_PAGE, 0);
+    mapping_remove(AT(1), OS_PAGE, mapping_moment());
+    prof_thread.busy = false;
+    ok(sum_of(MD_MMAP_BYTES) == before && segment_counters()->lost_mappings == lost + 2,
+       "in the middle of another record it is a loss that is counted");
+    mapping_add(UINTPTR_MAX - 100, 4096, 0);
+    ok(sum_of(MD_MMAP_BYTES) == before, "a range beyond the end is none");
+}
+
+/* A thread's stack whose pages are gone without a call that was seen. */
+static void test_stacks(void)
+{
+    char *there =
+        mmap(NULL, 8 * OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t gone = sum_of(MD_MMAP_GONE_BYTES);
+    mapping_add((uintptr_t)there, 4 * OS_PAGE, MD_MAPPING_STACK);
+    mapping_add((uintptr_t)there + 4 * OS_PAGE, 4 * OS_PAGE, MD_MAPPING_STACK);
+    mapping_sweep_stacks();
+    is(sum_of(MD_MMAP_GONE_BYTES), gone, "stacks that are there stay");
+    munmap(there + 4 * OS_PAGE, 4 * OS_PAGE);
+    mapping_sweep_stacks();
+    is(sum_of(MD_MMAP_GONE_BYTES), gone + 4 * OS_PAGE, "one that is not goes");
+    mapping_remove((uintptr_t)there, 8 * OS_PAGE, mapping_moment());
+    is(sum_of(MD_MMAP_GONE_BYTES), gone + 8 * OS_PAGE, "and the other by its call");
+}
+
+static void *mapper(void *number)
+{
+    for (int i = 0; i < 3000; i++) {
+        uintptr_t page = AT((uintptr_t)number * 64 + (unsigned)i % 60);
+        mapping_add(page, 4 * OS_PAGE, 0);
+        mapping_remove(page, 4 * OS_PAGE, mapping_moment());
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    pthread_t thread[4];
+    for (uintptr_t i = 0; i < 4; i++)
+        pthread_create(&thread[i], NULL, mapper, (void *)i);
+    for (int i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    ok(recorded_pages() == 0 && sum_of(MD_MMAP_BYTES) == sum_of(MD_MMAP_GONE_BYTES),
+       "of four threads nothing is left over");
+}
+
+static void test_fork(void)
+{
+    mapping_add(AT(1), 3 * OS_PAGE, 0);
+    mapping_add(AT(8), 2 * OS_PAGE, MD_MAPPING_STACK);
+    memset(mapped + 1, 1, 3);
+    memset(mapped + 8, 1, 2);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        bool begins = segment_check();
+        const struct md_mapping *m = segment_table(MD_SECTION_MAPPINGS);
+        bool is_inherited = m[0].flags & MD_MAPPING_INHERITED;
+        bool all = recorded_pages() == 5 && sum_of(MD_MMAP_BYTES) == 5 * OS_PAGE &&
+                   sum_of(MD_MMAP_GONE_BYTES) == 0;
+        mapping_remove(AT(0), 16 * OS_PAGE, mapping_moment());
+        _exit(begins && is_inherited && all && recorded_pages() == 0 ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    is(status, 0, "a forked copy has its parent's, and goes on with them");
+    is(recorded_pages(), 5, "and the parent has them too");
+}
+
+int main(void)
+{
+    /* Stacks are no matter here, and libunwind none for sanitizers. */
+    char text[] = "monitor=off,unwind=fp";
+    options_parse(text);
+    if (!segment_init(0))
+        return 1;
+    prof_init();
+    segment_on_fork = prof_inherit;
+    mapping_add(AT(1), OS_PAGE, 0);
+    is(sum_of(MD_MMAP_BYTES), 0, "before it begins nothing is recorded");
+    mapping_begin();
+    test_random();
+    test_order();
+    test_not_recorded();
+    test_stacks();
+    test_threads();
+    test_fork();
+    return tap_done();
+}
