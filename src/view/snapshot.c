@@ -255,6 +255,39 @@ static int take_unsampled(struct snapshot *snap, const struct segment_file *file
     return 0;
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const struct md_mapping *x = a, *y = b;
+    return (x->start > y->start) - (x->start < y->start);
+}
+
+static int take_mappings(struct snapshot *snap, const struct segment_file *file)
+{
+    struct span span = section_span(snap, file, MD_SECTION_MAPPINGS);
+    if (!span.count)
+        return 0;
+    snap->mappings = reallocarray(NULL, span.count, sizeof *snap->mappings);
+    if (!snap->mappings)
+        return ENOMEM;
+    for (uint64_t i = 0; i < span.count; i++) {
+        const struct md_mapping *live = entry_at(&span, i);
+        struct md_mapping *m = &snap->mappings[snap->mapping_count];
+        uint64_t start = __atomic_load_n(&live->start, __ATOMIC_ACQUIRE);
+        if (!start)
+            continue;
+        copy_known(m, sizeof *m, live, span.entry_size);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (m->start == start && m->start < m->limit &&
+            __atomic_load_n(&live->start, __ATOMIC_RELAXED) == start &&
+            __atomic_load_n(&live->serial, __ATOMIC_RELAXED) == m->serial)
+            snap->mapping_count++;
+        else
+            snap->torn++;
+    }
+    qsort(snap->mappings, snap->mapping_count, sizeof *snap->mappings, by_address);
+    return 0;
+}
+
 static int take_samples(struct snapshot *snap, const struct segment_file *file)
 {
     struct span span = section_span(snap, file, MD_SECTION_SAMPLES);
@@ -359,6 +392,9 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
         result = take_samples(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_buckets(snap, file);
+    /* Behind the buckets: what is unmapped in between is in neither's way. */
+    if (result == 0 && what & SNAPSHOT_MAPPINGS)
+        result = take_mappings(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_stacks(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
@@ -400,6 +436,12 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
             snap->torn++;
     }
     snap->sample_count = kept;
+    kept = 0;
+    /* One that is younger than the buckets is in none of them. */
+    for (size_t i = 0; i < snap->mapping_count; i++)
+        if (snap->mappings[i].bucket < snap->bucket_count)
+            snap->mappings[kept++] = snap->mappings[i];
+    snap->mapping_count = kept;
     for (size_t i = 0; i < snap->bucket_count; i++) {
         struct md_bucket *b = &snap->buckets[i];
         if (b->kind != MD_BUCKET_UNUSED && b->stack && !snapshot_stack(snap, b->stack)) {
@@ -433,6 +475,7 @@ void snapshot_fini(struct snapshot *snap)
     free(snap->buckets);
     free(snap->samples);
     free(snap->unsampled);
+    free(snap->mappings);
     *snap = (struct snapshot){0};
 }
 

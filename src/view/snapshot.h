@@ -41,6 +41,7 @@ void segment_file_close(struct segment_file *file);
 #define SNAPSHOT_ALL 7u
 #define SNAPSHOT_LEAKS                                                                             \
     8u /* of the samples those that the last cycle did not reach; unsampled ones */
+#define SNAPSHOT_MAPPINGS 16u
 
 struct snapshot {
     unsigned what;           /* SNAPSHOT_* that it was asked for */
@@ -57,6 +58,8 @@ struct snapshot {
     size_t sample_count;
     struct md_unsampled *unsampled; /* of several cycles, perhaps */
     size_t unsampled_count;
+    struct md_mapping *mappings; /* by address */
+    size_t mapping_count;
     uint64_t torn;    /* records that could not be read whole */
     int64_t taken_ns; /* CLOCK_MONOTONIC */
 };

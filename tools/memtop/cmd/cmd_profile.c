@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "target/discover.h"
+#include "target/mapped.h"
 #include "target/save.h"
 #include "target/source.h"
 #include "view/top.h"
@@ -118,7 +119,12 @@ static int profile_of_target(const struct target *target, enum md_bucket_kind ki
     cli_missing_names();
     int status = EXIT_FAILED;
     const char *type = wanted_type(options);
-    result = source_poll(&source, snapshot_of_profile(source.file.base, source.file.size), error);
+    unsigned what = snapshot_of_profile(source.file.base, source.file.size);
+    if (kind == MD_BUCKET_MMAP)
+        what |= SNAPSHOT_MAPPINGS;
+    result = source_poll(&source, what, error);
+    if (result == 0 && kind == MD_BUCKET_MMAP)
+        mapped_correct(&source);
     const char *none = result == 0 ? why_none(&source.snapshot, kind) : NULL;
     if (none)
         cli_error("%d %s: %s", (int)target->pid, target->name, none);

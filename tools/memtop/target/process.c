@@ -278,6 +278,27 @@ void proc_maps(pid_t pid, struct proc_maps *maps)
     fclose(file);
 }
 
+bool proc_ranges(pid_t pid, void (*each)(void *closure, uint64_t start, uint64_t limit),
+                 void *closure)
+{
+    char path[64], *line = NULL;
+    size_t size = 0;
+    bool any = false;
+    memory_path(pid, "maps", path, sizeof path);
+    FILE *file = fopen(path, "re");
+    while (file && getline(&line, &size, file) > 0) {
+        uint64_t start, limit;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &limit) != 2)
+            continue;
+        any = true;
+        each(closure, start, limit);
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return any;
+}
+
 static int ascending(const void *a, const void *b)
 {
     pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;

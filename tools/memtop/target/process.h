@@ -66,6 +66,11 @@ struct proc_maps {
 };
 void proc_maps(pid_t pid, struct proc_maps *maps);
 
+/* Each range of its address space, by address.  False: they cannot be read, or the process has
+ * ended. */
+bool proc_ranges(pid_t pid, void (*each)(void *closure, uint64_t start, uint64_t limit),
+                 void *closure);
+
 /* Every pid, ascending; malloc'ed. */
 size_t proc_pids(pid_t **pids);
 
