@@ -1,5 +1,6 @@
 #include "watch.h"
 
+#include "target/mapped.h"
 #include "units.h"
 #include "view/plain_text.h"
 #include "view/plumbing.h"
@@ -96,6 +97,21 @@ static void push_point(struct watch *watch, size_t new_cycles)
     history_push(&watch->history, &point);
 }
 
+/* What the program has mapped itself, its threads' stacks too. */
+static double mapped_bytes(const struct snapshot *snapshot)
+{
+    double bytes = 0;
+    if (!snapshot_has(snapshot, MD_SECTION_MAPPINGS) ||
+        strstr(snapshot->header.options, "mmapprofile=0"))
+        return NAN;
+    for (size_t i = 0; i < snapshot->bucket_count; i++) {
+        const struct md_bucket *b = &snapshot->buckets[i];
+        if (b->kind == MD_BUCKET_MMAP && b->value[MD_MMAP_BYTES] > b->value[MD_MMAP_GONE_BYTES])
+            bytes += (double)(b->value[MD_MMAP_BYTES] - b->value[MD_MMAP_GONE_BYTES]);
+    }
+    return bytes;
+}
+
 static void update_model(struct watch *watch)
 {
     const struct snapshot *snapshot = &watch->source.snapshot;
@@ -109,6 +125,7 @@ static void update_model(struct watch *watch)
                           : counters->alloc_objects > counters->free_objects
                               ? (double)(counters->alloc_objects - counters->free_objects)
                               : 0;
+    model->mapped_bytes = mapped_bytes(snapshot);
     int64_t now = snapshot->taken_ns, published = (int64_t)counters->publish_ns;
     double unpublished =
         (double)PUBLISH_BYTES * (watch->source.threads > 1 ? (double)watch->source.threads : 1);
@@ -140,11 +157,12 @@ static void update_model(struct watch *watch)
 
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
-    unsigned what = frozen ? SNAPSHOT_CYCLES | SNAPSHOT_PROFILE : SNAPSHOT_ALL;
+    unsigned what = frozen ? SNAPSHOT_CYCLES | SNAPSHOT_PROFILE : SNAPSHOT_ALL | SNAPSHOT_MAPPINGS;
     struct snapshot *snapshot = &watch->source.snapshot;
     int result = source_poll(&watch->source, what, error);
     if (result)
         return result;
+    mapped_correct(&watch->source);
     bool alive = watch->source.state == SOURCE_LIVE;
     /* A dead process's time stands still at its last word. */
     int64_t wrote = (int64_t)snapshot->header.counters.publish_ns;

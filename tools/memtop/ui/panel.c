@@ -99,6 +99,8 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     figure(figures, STYLE_NORMAL, "peak", units_bytes(text, (double)counters->peak_bytes));
     figure(figures, STYLE_NORMAL, "rss",
            units_bytes(text, history_value(model->history, HISTORY_RSS, now_ns)));
+    if (model->mapped_bytes > 0)
+        figure(figures, STYLE_NORMAL, "mapped", units_bytes(text, model->mapped_bytes));
     char count[UNITS_SIZE];
     snprintf(line, sizeof line, "%s%s", model->objects_counted ? "" : "~",
              units_count(count, model->live_objects));

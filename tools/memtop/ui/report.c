@@ -210,6 +210,7 @@ char *report_json_text(struct watch *watch, size_t sites)
         {"uptime_seconds", header_uptime(header, monotonic_ns(), live)},
         {"heap_bytes", (double)header_inuse(header)},
         {"rss_bytes", live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN},
+        {"mapped_bytes", model->mapped_bytes},
         {"reachable_bytes", cycles ? (double)watch->trace.reachable_last : NAN},
         {"goal_bytes", header->heap_goal_bytes ? (double)header->heap_goal_bytes : NAN},
         {"live_objects", round(model->live_objects)},
@@ -276,15 +277,15 @@ void report_text(FILE *out, struct watch *watch, size_t count)
     const struct model *model = &watch->model;
     const struct md_counters *counters = &model->header->counters;
     const struct sites *sites = &watch->sites;
-    char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE];
+    char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE], f[UNITS_SIZE];
     bool live = watch->source.state == SOURCE_LIVE;
     fprintf(out, "%s  %s  %s\n", model->identity, model->state, model->header->options);
-    fprintf(out, "heap %s  peak %s  rss %s  objects %s%s  samples %s\n",
+    fprintf(out, "heap %s  peak %s  rss %s  mapped %s  objects %s%s  samples %s\n",
             units_bytes(a, (double)header_inuse(model->header)),
             units_bytes(b, (double)counters->peak_bytes),
             units_bytes(c, live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN),
-            model->objects_counted ? "" : "~", units_count(d, model->live_objects),
-            units_count(e, (double)counters->samples));
+            units_bytes(f, model->mapped_bytes), model->objects_counted ? "" : "~",
+            units_count(d, model->live_objects), units_count(e, (double)counters->samples));
     char allocating[UNITS_SIZE + 4], freeing[UNITS_SIZE + 4];
     rate_text(model->alloc_rate, model->alloc_bound, allocating);
     rate_text(model->free_rate, model->free_bound, freeing);
