@@ -1,7 +1,6 @@
 #include "prof/prof.h"
 
 #include "base/compiler.h"
-#include "base/lock.h"
 #include "base/machine.h"
 #include "base/options.h"
 #include "base/os.h"
@@ -14,12 +13,9 @@
 #include "segment/segment.h"
 #include "segment/tables.h"
 #include "stack/modules.h"
-#include "stack/unwind.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
-#include <time.h>
 
 _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
