@@ -1,9 +1,8 @@
-/* mapper: maps, unmaps and moves memory in functions of known names, and threads' stacks, and says what it
- * has of each.  Modes:
- *   calls        mmap, mmap64, munmap in the middle, mremap, sbrk; waits for SIGUSR1 after each step
- *   threads N    N threads that come and go, three times over, then N that stay
- *   signals      a timer's handler maps and unmaps while the program does
- *   fork         a child unmaps what its parent has mapped, and maps */
+/* mapper: maps, unmaps and moves memory in functions of known names, and threads' stacks, and says
+ * what it has of each.  Modes: calls        mmap, mmap64, munmap in the middle, mremap, sbrk; waits
+ * for SIGUSR1 after each step threads N    N threads that come and go, three times over, then N
+ * that stay signals      a timer's handler maps and unmaps while the program does fork         a
+ * child unmaps what its parent has mapped, and maps */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -65,8 +64,8 @@ static void step(const char *what)
     sigwait(&set, &signal);
 }
 
-/* 90 MiB of site_mmap, of them 20 and then 30 go; 6 of site_mmap64; 5 of site_fixed in the place of as much;
- * 40 of site_mremap, from 10 of them; 3 of site_sbrk, of which one goes. */
+/* 90 MiB of site_mmap, of them 20 and then 30 go; 6 of site_mmap64; 5 of site_fixed in the place of
+ * as much; 40 of site_mremap, from 10 of them; 3 of site_sbrk, of which one goes. */
 static int calls(void)
 {
     char *a = site_mmap(90 * MIB);
