@@ -118,7 +118,7 @@ def narrow(t):
     with s.running([FAKE, '--name', 'twenty-letters-wide'], preload=False, ready='ready') as fake:
         with screen(memtop(fake.pid, '-d', '0.2'), 40, 12) as view:
             text = view.until(r'~\d')
-            t.ok(text and re.fullmatch(f'{fake.pid} twenty-letters-wide  live \\d+s', text.splitlines()[0].rstrip()),
+            t.ok(text and re.fullmatch(f'(memtop  )?{fake.pid} twenty-letters-wide  live \\d+s', text.splitlines()[0].rstrip()),
                  '40x12: the title has what matters, whole', view.text())
             view.key('?')
             rows = (view.until(r'(?m)^more: ') or '').splitlines()
