@@ -506,6 +506,11 @@ int profile_from_snapshot(struct profile *p, const struct snapshot *snap,
     struct builder b = {
         .profile = p, .snap = snap, .options = options, .kind = profile_kind(options->kind)};
     profile_init(p);
+    if (!b.kind) {
+        if (error)
+            snprintf(error, VIEW_ERROR_SIZE, "there is no such kind of profile");
+        return EINVAL;
+    }
     bool done =
         sum_samples(&b) && add_types(&b) && add_mappings(&b) && add_samples(&b) && add_comments(&b);
     pair_map_fini(&b.locations);

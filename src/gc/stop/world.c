@@ -282,7 +282,7 @@ void world_postfork_child(void)
 /* Not just full for the moment, with what others of this user wait for. */
 static bool queue_is_closed(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = {1, 1};
     return RAW4(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0 && limit.rlim_cur == 0;
 }
 

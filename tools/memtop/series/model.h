@@ -27,7 +27,7 @@ struct model {
     bool alloc_bound, free_bound; /* nothing was published for a while: it is at most that */
     double alloc_objects_rate;
     double live_objects;
-    double mapped_bytes; /* of the mmap kind; NaN: not known */
+    double mapped_bytes;                 /* of the mmap kind; NaN: not known */
     double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
     bool objects_counted; /* by the process, up to its last publication; else an estimate */
     uint64_t torn;
