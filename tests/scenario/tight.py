@@ -40,13 +40,14 @@ with s.Tap() as t:
         done = subprocess.run(limit, stderr=file, env=s.environment('nonsense=1', preload=False), check=False)
         t.equal(done.returncode, 0, 'a complaint into a file, --fsize=0')
 
-    # Without the object map, which is refused there, nearly all of the address space stays the
-    # program's.
+    # Without the object map, which is refused there, the address space stays the program's.
     for memdebug in (None, 'gctrace=1,gctracefile=/dev/null'):
         for megabytes in (300, 1500):
-            result = limited('as', megabytes << 20, memdebug, str((megabytes * 3 // 4) << 20))
+            # For a block of 200 MB jemalloc maps 256, and 6 more where they cross a GiB: nearly all that the
+            # libraries leave of 300.
+            result = limited('as', megabytes << 20, memdebug, str((megabytes // 2) << 20))
             t.equal((result.status, result.out), (0, 'block=yes\n'),
-                    f'{memdebug or "MEMDEBUG unset"}: three quarters of --as={megabytes}M are left', result)
+                    f'{memdebug or "MEMDEBUG unset"}: half of --as={megabytes}M is left', result)
 
     for memdebug in ('memprofilerate=1', 'memprofilerate=1,gc=ready', None):
         result = s.run([TIGHT, 'fork', '200'], memdebug)
