@@ -13,7 +13,7 @@ enum lock_rank {
     LOCK_JOB,     /* one job of our thread's at a time (service.c) */
     LOCK_SEGMENT, /* which memory the segment's tables lie in (segment.c) */
     LOCK_MODULES, /* the module table (modules.c) */
-    LOCK_TABLES,  /* stacks, buckets and live samples, and their indexes (prof.c) */
+    LOCK_TABLES,  /* stacks, buckets, samples, mappings, and their indexes (record.c) */
     LOCK_EXTENTS, /* where jemalloc has memory (extents.c) */
 };
 

@@ -48,7 +48,7 @@ void *os_mremap(void *old, size_t old_size, size_t size, int flags, ...);
  * ours.  NULL: refused by the system. */
 void *own_map(size_t size);
 /* The same for a mapping of another kind, anonymous too (`flags` beside MAP_ANONYMOUS), that counts
- * for `resident` bytes.  It is given back by own_forget and munmap, and own_count of minus
+ * for `resident` bytes.  It is given back by own_forget and os_munmap, and own_count of minus
  * `resident`. */
 void *own_map_as(size_t size, int prot, int flags, size_t resident);
 /* Puts a range mapped by other means on record (a file, a reservation); `resident` is what it

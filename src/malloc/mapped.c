@@ -4,6 +4,7 @@
 #include "base/os.h"
 #include "memdebug/segment.h"
 #include "prof/mapping.h"
+#include "segment/segment.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -110,39 +111,65 @@ static void *recording_sbrk(intptr_t increment)
     return old;
 }
 
+#define CONTROL_BLOCK_ALIGNMENT 64u /* struct pthread's */
+/* How far above a call its callers' frames are looked for: a coroutine's stack may end there. */
+#define CALLERS_MAX (UINT64_C(64) << 10)
+
 static size_t page_up(size_t size)
 {
     return (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
 }
 
-/* libc maps a stack and its guard as one and lays the thread's control block, whose address is the
- * pthread_t, at its end (allocatestack.c), or takes one that a thread has left, which may be
- * larger. Nothing of the thread is looked at: it may have ended. */
-static void record_stack(pthread_t thread, const pthread_attr_t *attr)
+/* Bytes that libc will map for such a thread's stack, its guard among them; 0: the program has
+ * mapped one itself. */
+static size_t stack_size(const pthread_attr_t *attr)
 {
     pthread_attr_t usual;
     void *own = NULL;
     size_t size = 0, guard = 0;
-    uintptr_t limit = cpu_stack_limit((uintptr_t)thread);
-    if (!limit)
-        return;
-    pthread_attr_init(&usual);
     if (attr && pthread_attr_getstack(attr, &own, &size) == 0 && (uintptr_t)own + size != 0)
-        return; /* the program's own, which it has mapped itself */
-    if (pthread_attr_getstacksize(attr ? attr : &usual, &size) == 0 &&
-        pthread_attr_getguardsize(attr ? attr : &usual, &guard) == 0) {
-        size = page_up(size) + page_up(guard);
-        mapping_add(limit - size, size, MD_MAPPING_STACK);
-    }
+        return 0;
+    pthread_attr_init(&usual);
+    pthread_attr_getstacksize(attr ? attr : &usual, &size);
+    pthread_attr_getguardsize(attr ? attr : &usual, &guard);
     pthread_attr_destroy(&usual);
+    return page_up(size) + page_up(guard);
+}
+
+/* Whether that word may still be read.  The new thread may have given back what it lies in, and
+ * libc, which writes it before that thread begins, does not look at it again.  It can be read on
+ * the caller's own stack, and in what nobody has mapped but the heap and the loader, who keep it.
+ */
+static bool still_there(const pthread_t *thread)
+{
+    uintptr_t at = (uintptr_t)thread, here = (uintptr_t)__builtin_frame_address(0);
+    if (at > here && at < cpu_stack_limit((uintptr_t)pthread_self()) && at - here < CALLERS_MAX)
+        return true;
+    return !mapping_has(at) && os_can_read(at);
+}
+
+/* libc maps a stack and its guard as one and lays the thread's control block, whose address is the
+ * pthread_t, at its end (allocatestack.c), or takes one that a thread has left, which may be
+ * larger.  Nothing of the thread is looked at: it may have ended.  Where another thing has come to
+ * lie in the word since, it hardly ever looks like one: a control block is aligned, and there. */
+static void record_stack(pthread_t thread, size_t size)
+{
+    uintptr_t limit = cpu_stack_limit((uintptr_t)thread);
+    if (limit > size && (uintptr_t)thread % CONTROL_BLOCK_ALIGNMENT == 0 && os_can_read(limit - 8))
+        mapping_add(limit - size, size, MD_MAPPING_STACK);
 }
 
 static int recording_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
                                     start_routine *start, void *argument)
 {
+    size_t size = cpu_stack_limit((uintptr_t)pthread_self()) ? stack_size(attr) : 0;
     int error = next_pthread_create(thread, attr, start, argument);
-    if (!error)
-        record_stack(*thread, attr);
+    int saved = errno;
+    if (!error && size && still_there(thread))
+        record_stack(*thread, size);
+    else if (!error && size)
+        COUNT_ADD(lost_mappings, 1);
+    errno = saved;
     return error;
 }
 

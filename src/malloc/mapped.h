@@ -1,7 +1,7 @@
 /* Calls of libc that map memory, exported under their own names: mmap, mmap64, munmap, mremap,
  * sbrk, and pthread_create, inside which libc maps the thread's stack.
  *
- * Until mapped_record, and for ever where mmapprofile=0 or MEMDEBUG's owner excludes this process,
+ * Until mapped_record, and for ever with mmapprofile=0 and in a process that is not watched,
  * each is a jump to whoever has the name next.  From then on it calls that, and what came of it is
  * recorded (prof/mapping.h).  They work before the library is initialised, in a signal handler and
  * in a child of vfork, which maps in its parent's memory. */

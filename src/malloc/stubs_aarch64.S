@@ -126,9 +126,10 @@ boot_keeping_arguments:
         .endm
         DLOPEN dlmopen
 
-/* ---- dup2, dup3 ---- */
+/* ---- jumps alone ---- */
 
-#define PASSED(name)                                                                               \
+/* To what slot_NAME holds. */
+#define JUMPER(name)                                                                               \
         .text;                                                                                     \
         .globl name;                                                                               \
         .type name, %function;                                                                     \
@@ -136,7 +137,12 @@ boot_keeping_arguments:
 name:   .cfi_startproc;                                                                            \
         JUMP_THROUGH(slot_##name);                                                                 \
         .cfi_endproc;                                                                              \
-        .size name, . - name;                                                                      \
+        .size name, . - name
+
+/* ---- dup2, dup3 ---- */
+
+#define PASSED(name)                                                                               \
+        JUMPER(name);                                                                              \
         .hidden noting_##name;                                                                     \
         .globl noting_##name;                                                                      \
         .type noting_##name, %function;                                                            \
@@ -155,21 +161,12 @@ PASSED(dup3)
 
 /* ---- what maps ---- */
 
-#define MAPPER(name)                                                                               \
-        .text;                                                                                     \
-        .globl name;                                                                               \
-        .type name, %function;                                                                     \
-        .p2align 4;                                                                                \
-name:   .cfi_startproc;                                                                            \
-        JUMP_THROUGH(slot_##name);                                                                 \
-        .cfi_endproc;                                                                              \
-        .size name, . - name
-MAPPER(mmap)
-MAPPER(mmap64)
-MAPPER(munmap)
-MAPPER(mremap)
-MAPPER(sbrk)
-MAPPER(pthread_create)
+JUMPER(mmap)
+JUMPER(mmap64)
+JUMPER(munmap)
+JUMPER(mremap)
+JUMPER(sbrk)
+JUMPER(pthread_create)
 
 /* ---- the program's malloc ---- */
 

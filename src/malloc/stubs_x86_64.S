@@ -112,10 +112,10 @@ name##_next:                                                                    
 OPENER(dlopen, esi, IN_ANY_NAMESPACE)
 OPENER(dlmopen, edx, IN_ANOTHER_NAMESPACE)
 
-/* ---- dup2, dup3 ---- */
+/* ---- jumps alone ---- */
 
-/* The third argument is dup3's. */
-#define PASSED(name)                                                                               \
+/* To what slot_NAME holds. */
+#define JUMPER(name)                                                                               \
         .text;                                                                                     \
         .globl name;                                                                               \
         .type name, @function;                                                                     \
@@ -123,7 +123,13 @@ OPENER(dlmopen, edx, IN_ANOTHER_NAMESPACE)
 name:   .cfi_startproc;                                                                            \
         jmp *slot_##name(%rip);                                                                    \
         .cfi_endproc;                                                                              \
-        .size name, . - name;                                                                      \
+        .size name, . - name
+
+/* ---- dup2, dup3 ---- */
+
+/* The third argument is dup3's. */
+#define PASSED(name)                                                                               \
+        JUMPER(name);                                                                              \
         .hidden noting_##name;                                                                     \
         .globl noting_##name;                                                                      \
         .type noting_##name, @function;                                                            \
@@ -146,21 +152,12 @@ PASSED(dup3)
 
 /* ---- what maps ---- */
 
-#define MAPPER(name)                                                                               \
-        .text;                                                                                     \
-        .globl name;                                                                               \
-        .type name, @function;                                                                     \
-        .p2align 4;                                                                                \
-name:   .cfi_startproc;                                                                            \
-        jmp *slot_##name(%rip);                                                                    \
-        .cfi_endproc;                                                                              \
-        .size name, . - name
-MAPPER(mmap)
-MAPPER(mmap64)
-MAPPER(munmap)
-MAPPER(mremap)
-MAPPER(sbrk)
-MAPPER(pthread_create)
+JUMPER(mmap)
+JUMPER(mmap64)
+JUMPER(munmap)
+JUMPER(mremap)
+JUMPER(sbrk)
+JUMPER(pthread_create)
 
 /* ---- the program's malloc ---- */
 

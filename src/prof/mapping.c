@@ -220,13 +220,30 @@ void mapping_add(uintptr_t start, size_t size, uint32_t flags)
 void mapping_remove(uintptr_t start, size_t size, uint64_t moment)
 {
     int saved = errno;
-    if (enter()) {
+    uintptr_t limit = page_up(start + size);
+    /* Of no pages: mremap from a size of 0, which makes a second mapping of the first's. */
+    if (size && start < limit && enter()) {
         tables_take();
-        cut_locked(start, page_up(start + size), moment);
+        cut_locked(start, limit, moment);
         tables_give();
         leave();
     }
     errno = saved;
+}
+
+bool mapping_has(uintptr_t address)
+{
+    int saved = errno;
+    bool has = true;
+    if (enter()) {
+        tables_take();
+        uint32_t at = find(address);
+        has = at < count && entry(order[at])->start <= address;
+        tables_give();
+        leave();
+    }
+    errno = saved;
+    return has;
 }
 
 /* A thread's control block lies in the last page of its stack. */

@@ -25,6 +25,9 @@ uint64_t mapping_moment(void);
 void mapping_add(uintptr_t start, size_t size, uint32_t flags);
 /* The pages of this range have been unmapped by a call that began at `moment`. */
 void mapping_remove(uintptr_t start, size_t size, uint64_t moment);
+/* Whether the address lies in a range on record, so that another thread may unmap it: also where
+ * that cannot be found out now. */
+bool mapping_has(uintptr_t address);
 /* Takes away the threads' stacks that are not there any more: libc unmaps them without a word. */
 void mapping_sweep_stacks(void);
 /* In a forked copy, with empty tables and the tables locked: takes over the parent's, whose stacks

@@ -46,7 +46,8 @@ void prof_before_close(void);
 void prof_after_close(void);
 /* In a forked copy, before any other thread of it begins. */
 void prof_postfork_child(void);
-/* Called after each sample, with nothing held, outside the profiler; may be NULL. */
+/* Called after each sample and each mapping, with nothing held, outside the profiler; may be NULL.
+ */
 extern void (*prof_on_sample)(void);
 /* Bytes to the next sample of this thread, at least 1. */
 uint64_t prof_draw_gap(void);

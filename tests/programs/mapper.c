@@ -1,9 +1,13 @@
-/* mapper: maps, unmaps and moves memory in functions of known names, and threads' stacks, and says
- * what it has of each.  Modes: calls        mmap, mmap64, munmap in the middle, mremap, sbrk; waits
- * for SIGUSR1 after each step threads N    N threads that come and go, three times over, then N
- * that stay signals      a timer's handler maps and unmaps while the program does fork         a
- * child unmaps what its parent has mapped, and maps */
+/* mapper MODE: maps, unmaps and moves memory in functions of known names, and threads' stacks.
+ * After each step it says which, and waits for SIGUSR1.
+ *
+ * - calls: mmap, mmap64, munmap in the middle, mremap, sbrk
+ * - threads N: N threads that come and go, three times over, then N that stay
+ * - vanish N: N threads, each of which unmaps at once where its own pthread_t lies
+ * - signals: a timer's handler maps and unmaps while the program does
+ * - fork: a child unmaps what its parent has mapped, and maps */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +127,33 @@ static int threads(int count)
     return 0;
 }
 
+static volatile int vanished;
+static void *volatile word; /* where the thread's pthread_t lies */
+
+static void *vanish(void *unused)
+{
+    (void)unused;
+    munmap(word, 4096);
+    __atomic_fetch_add(&vanished, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static int vanishing(int count)
+{
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    for (int i = 0; i < count; i++) {
+        word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pthread_create(word, &attr, vanish, NULL) != 0)
+            return 1;
+        while (__atomic_load_n(&vanished, __ATOMIC_RELAXED) <= i)
+            sched_yield();
+    }
+    step("vanished");
+    return 0;
+}
+
 static void handler(int signal)
 {
     (void)signal;
@@ -175,6 +206,8 @@ int main(int argc, char **argv)
         return calls();
     if (strcmp(mode, "threads") == 0 && argc > 2)
         return threads(atoi(argv[2]));
+    if (strcmp(mode, "vanish") == 0 && argc > 2)
+        return vanishing(atoi(argv[2]));
     if (strcmp(mode, "signals") == 0)
         return signals();
     if (strcmp(mode, "fork") == 0)

@@ -175,13 +175,13 @@ int command_profile(const struct options *options)
         options->argument_count == 2 ? profile_kind_named(options->arguments[1]) : NULL;
     if (kind)
         return profile_of(options->arguments[0], kind->bucket_kind, options);
-    char kinds[256] = "";
+    char kinds[512] = "";
     for (unsigned i = MD_BUCKET_UNUSED + 1; i < MD_BUCKET_KINDS; i++) {
         size_t length = strlen(kinds);
-        snprintf(kinds + length, sizeof kinds - length, "%s%s", length ? ", " : "",
-                 profile_kind((enum md_bucket_kind)i)->name);
+        kind = profile_kind((enum md_bucket_kind)i);
+        snprintf(kinds + length, sizeof kinds - length, "%s%s (%s)", length ? ", " : "", kind->name,
+                 kind->help);
     }
-    cli_error("profile: a TARGET and one of the kinds %s are wanted; memtop ps lists the targets",
-              kinds);
+    cli_error("profile: a TARGET and a KIND are wanted: %s; memtop ps lists the targets", kinds);
     return EXIT_USAGE;
 }
