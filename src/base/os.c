@@ -364,14 +364,14 @@ void *own_map_as(size_t size, int prot, int flags, size_t resident)
 
 void *own_map(size_t size)
 {
-    size = (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+    size = os_page_up(size);
     return own_map_as(size, PROT_READ | PROT_WRITE, MAP_PRIVATE, size);
 }
 
 void own_unmap(void *addr, size_t size)
 {
     int saved = errno;
-    size = (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+    size = os_page_up(size);
     own_forget(addr, size);
     own_count(-(int64_t)size);
     os_munmap(addr, size);

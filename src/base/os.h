@@ -37,6 +37,11 @@ bool os_executable(char *buf, size_t size);
  * Truncated to `size`. */
 void os_program_name(char *buf, size_t size);
 
+static inline size_t os_page_up(size_t size)
+{
+    return (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+}
+
 /* mmap, munmap and mremap as the system has them.  The names themselves are the program's here:
  * what they map is recorded (malloc/mapped.h).  They set errno. */
 void *os_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);

@@ -115,11 +115,6 @@ static void *recording_sbrk(intptr_t increment)
 /* How far above a call its callers' frames are looked for: a coroutine's stack may end there. */
 #define CALLERS_MAX (UINT64_C(64) << 10)
 
-static size_t page_up(size_t size)
-{
-    return (size + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
-}
-
 /* Bytes that libc will map for such a thread's stack, its guard among them; 0: the program has
  * mapped one itself. */
 static size_t stack_size(const pthread_attr_t *attr)
@@ -133,7 +128,7 @@ static size_t stack_size(const pthread_attr_t *attr)
     pthread_attr_getstacksize(attr ? attr : &usual, &size);
     pthread_attr_getguardsize(attr ? attr : &usual, &guard);
     pthread_attr_destroy(&usual);
-    return page_up(size) + page_up(guard);
+    return os_page_up(size) + os_page_up(guard);
 }
 
 /* Whether that word may still be read.  The new thread may have given back what it lies in, and

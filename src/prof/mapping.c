@@ -37,11 +37,6 @@ static struct md_mapping *entry(uint32_t slot)
     return (struct md_mapping *)segment_table(MD_SECTION_MAPPINGS) + slot;
 }
 
-static uintptr_t page_up(uintptr_t n)
-{
-    return (n + OS_PAGE - 1) & ~(uintptr_t)(OS_PAGE - 1);
-}
-
 static void charge_locked(uint32_t bucket, unsigned calls_at, unsigned calls, uint64_t bytes)
 {
     if (bucket < segment_count(MD_SECTION_BUCKETS))
@@ -186,7 +181,7 @@ uint64_t mapping_moment(void)
 void mapping_add(uintptr_t start, size_t size, uint32_t flags)
 {
     int saved = errno;
-    uintptr_t limit = page_up(start + size);
+    uintptr_t limit = os_page_up(start + size);
     if (start >= limit || !enter())
         return;
     bool is_stack = flags & MD_MAPPING_STACK;
@@ -220,7 +215,7 @@ void mapping_add(uintptr_t start, size_t size, uint32_t flags)
 void mapping_remove(uintptr_t start, size_t size, uint64_t moment)
 {
     int saved = errno;
-    uintptr_t limit = page_up(start + size);
+    uintptr_t limit = os_page_up(start + size);
     /* Of no pages: mremap from a size of 0, which makes a second mapping of the first's. */
     if (size && start < limit && enter()) {
         tables_take();

@@ -18,11 +18,6 @@
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
 
-static uint64_t page_round(uint64_t n)
-{
-    return (n + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
-}
-
 /* Cycles, modules, size classes and mappings have fixed room (of mappings, what the kernel lets a
  * process have); the rest is shared out by what each costs per sample: a live sample 32 bytes, a
  * bucket 64, a stack some 20 words. */
@@ -39,10 +34,10 @@ static void lay_out(struct tables *t, void *base, size_t size)
     t->header = base;
     t->size = size;
     for (int id = 0; id < MD_SECTION_COUNT; id++)
-        rest -= page_round(count[id] * entry_size[id]);
+        rest -= os_page_up(count[id] * entry_size[id]);
     for (int id = 0; id < MD_SECTION_COUNT; id++) {
         struct md_section *s = &t->header->section[id];
-        uint64_t bytes = count[id] ? page_round(count[id] * entry_size[id])
+        uint64_t bytes = count[id] ? os_page_up(count[id] * entry_size[id])
                                    : rest / 10 * tenths[id] & ~(uint64_t)(OS_PAGE - 1);
         t->table[id] = (char *)base + at;
         t->capacity[id] = count[id] ? count[id] : bytes / entry_size[id];
@@ -120,12 +115,12 @@ bool tables_grow(struct tables *t, enum md_section_id id, uint64_t count)
         return true;
     if (count > t->capacity[id])
         return false;
-    uint64_t start = page_round(t->grown[id] * entry_size[id]);
+    uint64_t start = os_page_up(t->grown[id] * entry_size[id]);
     /* A quarter more each time keeps the number of calls logarithmic. */
     uint64_t want = MAX(count * entry_size[id], start + start / 4);
     uint64_t step = MAX(GROW_MIN, OS_PAGE);
     uint64_t end = (want + step - 1) & ~(step - 1);
-    uint64_t most = page_round(t->capacity[id] * entry_size[id]);
+    uint64_t most = os_page_up(t->capacity[id] * entry_size[id]);
     end = MIN(end, most);
     uint64_t offset = (uint64_t)((char *)t->table[id] - (char *)t->header);
     if (end > start && !open_range(t, offset + start, end - start))
@@ -159,7 +154,7 @@ static uint64_t grown_bytes(const struct tables *t)
 {
     uint64_t bytes = 0;
     for (int id = 0; id < MD_SECTION_COUNT; id++)
-        bytes += page_round(t->grown[id] * entry_size[id]);
+        bytes += os_page_up(t->grown[id] * entry_size[id]);
     return bytes;
 }
 

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!aligned)
         return 0;
     memcpy(aligned, bytes, size);
-    if (snapshot_take(&snap, aligned, size, SNAPSHOT_ALL, error) == 0) {
+    if (snapshot_take(&snap, aligned, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS, error) == 0) {
         for (size_t i = 0; i < snap.cycle_count; i++) {
             gctrace_format(&snap.cycles[i], snap.header.pid, snap.header.name, line,
                            GCTRACE_LINE_SIZE);
@@ -29,7 +29,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         for (size_t i = 0; i < snap.sample_count; i++)
             if (snap.samples[i].bucket >= snap.bucket_count)
                 abort();
-        const struct profile_options options = {.kind = MD_BUCKET_HEAP};
+        for (size_t i = 0; i < snap.mapping_count; i++)
+            if (snap.mappings[i].bucket >= snap.bucket_count ||
+                snap.mappings[i].start >= snap.mappings[i].limit)
+                abort();
+        const struct profile_options options = {.kind = MD_BUCKET_HEAP},
+                                     mapped = {.kind = MD_BUCKET_MMAP};
+        profile_from_snapshot(&profile, &snap, &mapped, error);
+        profile_fini(&profile);
         if (profile_from_snapshot(&profile, &snap, &options, error) == 0) {
             struct top top;
             uint8_t *packed;

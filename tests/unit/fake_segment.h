@@ -25,9 +25,7 @@ static inline void *fake_entry(struct fake_segment *s, unsigned section, uint64_
 
 static inline void fake_init(struct fake_segment *s, const uint64_t capacity[MD_SECTION_COUNT])
 {
-    static const uint32_t entry_size[MD_SECTION_COUNT] = {
-        sizeof(struct md_cycle),  sizeof(struct md_module), 8,
-        sizeof(struct md_bucket), sizeof(struct md_sample), sizeof(struct md_unsampled)};
+    static const uint32_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
     s->size = 4096;
     for (unsigned i = 0; i < MD_SECTION_COUNT; i++)
         s->size += fake_pages(capacity[i] * entry_size[i]);
@@ -100,6 +98,15 @@ static inline void fake_sample(struct fake_segment *s, uint64_t addr, uint32_t b
     *sample = (struct md_sample){.addr = addr, .weight = MD_WEIGHT_ONE, .bucket = bucket};
 }
 
+static inline void fake_mapping(struct fake_segment *s, uint64_t start, uint64_t size,
+                                uint32_t bucket)
+{
+    struct md_section *t = &s->header->section[MD_SECTION_MAPPINGS];
+    struct md_mapping *mapping = fake_entry(s, MD_SECTION_MAPPINGS, t->count++);
+    *mapping = (struct md_mapping){
+        .start = start, .limit = start + size, .serial = t->count, .bucket = bucket};
+}
+
 static inline struct md_cycle *fake_cycle(struct fake_segment *s)
 {
     struct md_section *t = &s->header->section[MD_SECTION_CYCLES];
@@ -112,7 +119,7 @@ static inline struct md_cycle *fake_cycle(struct fake_segment *s)
 /* A little of everything; what test_snapshot and the fuzzers start from. */
 static inline void fake_full(struct fake_segment *s)
 {
-    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4};
+    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4, 4};
     fake_init(s, capacity);
     struct md_module *m = fake_module(s, "/usr/bin/redis-server", 0x400000, 0x500000, 0);
     m->build_id_size = 20;
@@ -132,6 +139,10 @@ static inline void fake_full(struct fake_segment *s)
     fake_sample(s, 0x10000, 0);
     fake_sample(s, 0, 0);
     fake_sample(s, 0x20000, last);
+    fake_mapping(s, 0x7f2000000000, 0x3000, 1);
+    fake_mapping(s, 0, 0, 0);
+    fake_mapping(s, 0x7f1f00000000, 0x1000, 0);
+    fake_mapping(s, 0x7f3000000000, 0x1000, 5); /* younger than the buckets */
     for (unsigned i = 0; i < 6; i++)
         fake_cycle(s)->start_ns = i * UINT64_C(1000000000);
     struct md_cycle *skip = fake_cycle(s);

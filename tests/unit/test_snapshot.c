@@ -96,8 +96,9 @@ static void check_same(const struct fake_segment *s, const char *what)
 {
     struct snapshot snap;
     char error[VIEW_ERROR_SIZE];
-    is(snapshot_take(&snap, s->bytes, s->size, SNAPSHOT_ALL | SNAPSHOT_LEAKS, error), 0, "%s: %s",
-       what, error);
+    is(snapshot_take(&snap, s->bytes, s->size, SNAPSHOT_ALL | SNAPSHOT_LEAKS | SNAPSHOT_MAPPINGS,
+                     error),
+       0, "%s: %s", what, error);
     ok(snap.torn == 0 && snap.cycle_count == 4 && snap.module_count == 3 &&
            snap.bucket_count == 4 && snap.sample_count == 2,
        "%s: all of it", what);
@@ -107,6 +108,11 @@ static void check_same(const struct fake_segment *s, const char *what)
        "%s: its cycles' first and last fields", what);
     ok(snap.bucket_count == 4 && snap.buckets[1].key == 4096 && snap.buckets[3].samples == 3,
        "%s: its buckets", what);
+    bool has = snapshot_has(&snap, MD_SECTION_MAPPINGS);
+    ok(has ? snap.mapping_count == 2 && snap.mappings[0].start == 0x7f1f00000000 &&
+                 snap.mappings[1].limit == 0x7f2000003000 && snap.mappings[1].bucket == 1
+           : snap.mapping_count == 0,
+       "%s: its mappings by address, none of a bucket that was not taken", what);
     snapshot_fini(&snap);
 }
 
@@ -159,11 +165,17 @@ static bool use(const void *bytes, size_t size)
     struct snapshot snap;
     struct profile profile;
     char error[VIEW_ERROR_SIZE];
-    if (snapshot_take(&snap, bytes, size, SNAPSHOT_ALL, error) != 0)
+    if (snapshot_take(&snap, bytes, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS, error) != 0)
         return error[0] != 0;
-    const struct profile_options options = {.kind = MD_BUCKET_HEAP};
-    bool done = profile_from_snapshot(&profile, &snap, &options, error) == 0;
-    profile_fini(&profile);
+    bool done = true;
+    for (int kind = MD_BUCKET_HEAP; kind < MD_BUCKET_KINDS; kind++) {
+        const struct profile_options options = {.kind = (enum md_bucket_kind)kind};
+        done = profile_from_snapshot(&profile, &snap, &options, error) == 0 && done;
+        profile_fini(&profile);
+    }
+    for (size_t i = 0; i < snap.mapping_count; i++)
+        done = done && snap.mappings[i].bucket < snap.bucket_count &&
+               snap.mappings[i].start < snap.mappings[i].limit;
     snapshot_fini(&snap);
     return done;
 }

@@ -174,8 +174,8 @@ const char *headroom_for_copy(struct headroom_need need)
  * to until it is looked at again. */
 #define LEFT_SHARE 8
 #define LEFT_MAX (UINT64_C(64) << 20)
-/* A first write to a page takes the kernel some 500 ns: two threads that do nothing else come to 16
- * bytes a nanosecond at most. */
+/* Bytes a nanosecond that are written for the first time at most, as is assumed: a fault for each
+ * page costs more than to write it. */
 #define WRITTEN_MAX 16
 #define LOOK_MIN_NS 1000000
 #define LOOK_MAX_NS 20000000
