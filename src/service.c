@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/fmt.h"
+#include "base/handover.h"
 #include "base/lock.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -48,15 +49,12 @@ static bool ended;       /* the program is at its end */
 static bool main_ended;
 static bool refused; /* no thread any more: the process is ending without its main thread */
 
-/* One job at a time is asked for, by the holder of job_lock.  It writes the path before `asked`
- * (release); our thread writes the result before `answered` (release).  Jobs are numbered.  One
- * that nobody waits for any longer is withdrawn, which takes a number too; if our thread is at it
- * already, it answers late, with a number that nobody waits for. */
+/* One job at a time is asked for, by the holder of job_lock; our thread does them.  One that it is
+ * still at when nobody waits for it any longer is answered late. */
 static struct lock job_lock = LOCK_INIT(LOCK_JOB);
-static uint32_t asked;    /* number << 8 | enum service_job: our thread takes up both or neither */
-static uint32_t answered; /* the number of the last one done or withdrawn; futex */
-static const char *job_path;
-static int job_result; /* of the job `answered`, until the next is asked for */
+static struct handover jobs; /* enum service_job */
+static const char *job_path; /* goes with the job; atomic */
+static int job_result;       /* of the one done last */
 static int service_tid;
 static int64_t served_since_ns;
 
@@ -129,8 +127,6 @@ static int run_job(enum service_job job, const char *path)
 {
     struct md_cycle cycle;
     switch (job) {
-    case JOB_WITHDRAWN:
-        return ECANCELED;
     case JOB_CYCLE:
         return gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
     case JOB_EXIT_CYCLE:
@@ -263,11 +259,12 @@ static void *serve(void *unused)
         uint32_t *word = &segment_header()->control.request;
         uint32_t bits = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) |
                         __atomic_exchange_n(&early, 0, __ATOMIC_RELAXED);
-        uint32_t job = __atomic_load_n(&asked, __ATOMIC_ACQUIRE);
-        if (job >> 8 != answered) {
-            job_result = run_job((enum service_job)(job & 0xff), job_path);
-            __atomic_store_n(&answered, job >> 8, __ATOMIC_RELEASE);
-            futex_wake(&answered);
+        uint32_t job = handover_word(&jobs);
+        const char *path = __atomic_load_n(&job_path, __ATOMIC_RELAXED);
+        if (handover_wanted(job) && handover_take(&jobs, job)) {
+            job_result = run_job((enum service_job)handover_wanted(job), path);
+            handover_answer(&jobs, job);
+            futex_wake(&jobs.answered);
         }
         if (bits & ~SERVICE_LOOK)
             answer(bits);
@@ -411,24 +408,23 @@ int service_do(enum service_job job, const char *path, const void *above)
     if (job != JOB_CYCLE && job != JOB_DUMP_TO)
         gc_hurry();
     lock_take(&job_lock);
-    job_path = path;
-    uint32_t number = ((asked >> 8) + 1) & 0xffffff, seen;
-    __atomic_store_n(&asked, number << 8 | job, __ATOMIC_RELEASE);
+    __atomic_store_n(&job_path, path, __ATOMIC_RELAXED);
+    uint32_t request = handover_ask(&jobs, job), seen;
     struct watch watch = {0, os_now_ns()};
     const char *reason = NULL;
     gc_note_wait(above, __builtin_frame_address(0));
-    while ((seen = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) != number && !reason) {
+    while ((seen = handover_answered(&jobs)) != request && !reason) {
         service_kick(SERVICE_LOOK);
-        futex_wait(&answered, seen, 100000000);
+        futex_wait(&jobs.answered, seen, 100000000);
         if (job == JOB_EXIT_DUMP || job == JOB_EXIT_LEAKS)
             reason = why_give_up(&watch);
     }
     gc_note_wait(NULL, NULL);
-    int result = seen == number ? job_result : EDEADLK;
-    if (seen != number)
-        __atomic_store_n(&asked, ((number + 1) & 0xffffff) << 8 | JOB_WITHDRAWN, __ATOMIC_RELEASE);
+    int result = seen == request ? job_result : EDEADLK;
+    if (seen != request)
+        handover_withdraw(&jobs, request);
     lock_release(&job_lock);
-    if (seen != number)
+    if (seen != request)
         say_given_up(job, reason);
     return result;
 }
@@ -438,7 +434,7 @@ void service_postfork_child(void)
     own_threads_postfork_child();
     started = 0;
     main_ended = refused = false;
-    asked = answered = 0;
+    jobs = (struct handover){0};
     lock_postfork_child(&job_lock);
 }
 

@@ -25,8 +25,7 @@ void service_kick(uint32_t bits);
 bool service_start(void);
 
 enum service_job {
-    JOB_WITHDRAWN, /* nobody waits for the last one any longer */
-    JOB_CYCLE,
+    JOB_CYCLE = 1,
     JOB_EXIT_CYCLE,
     JOB_EXIT_LEAK_CYCLES, /* two; one where nothing is unreachable or nothing else runs */
     JOB_EXIT_DUMP,

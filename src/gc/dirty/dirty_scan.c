@@ -9,7 +9,7 @@
 #define SLICES 64u
 #define SLICE_MIN (UINT64_C(16) << 20)
 
-enum { IDLE, OFFERED, TAKEN, FOUND };
+enum { SEARCH = 1 }; /* the one thing that is asked for */
 
 #define RUNS_BYTES (DIRTY_SCAN_RUNS * sizeof(struct extent))
 #define RUNS_USUAL 4096u
@@ -73,15 +73,14 @@ static void add_runs(void *ctx, struct extent extent, uintptr_t start, uintptr_t
 
 void dirty_scan_help(struct dirty_scan *scan, int64_t end_ns)
 {
-    uint32_t state = OFFERED;
-    if (!__atomic_compare_exchange_n(&scan->state, &state, TAKEN, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
+    uint32_t request = handover_word(&scan->requests);
+    if (!handover_wanted(request) || !handover_take(&scan->requests, request))
         return;
     struct place place = {0, 0};
     while (os_now_ns() < end_ns && search_slice(scan, &place, add_runs, scan))
         ;
-    __atomic_store_n(&scan->state, FOUND, __ATOMIC_RELEASE);
-    raw_futex_wake(&scan->state, 1, 0);
+    handover_answer(&scan->requests, request);
+    raw_futex_wake(&scan->requests.answered, 1, 0);
 }
 
 void dirty_scan_prepare(struct dirty_scan *scan, uint32_t *bell)
@@ -90,7 +89,8 @@ void dirty_scan_prepare(struct dirty_scan *scan, uint32_t *bell)
         memset(scan->runs, 0, RUNS_USUAL * sizeof *scan->runs); /* not faulted in in a stop */
     scan->helped = scan->runs && os_cpu_count() > 1;
     scan->bell = bell;
-    scan->state = IDLE;
+    scan->requests = (struct handover){0};
+    scan->request = 0;
     scan->most = DIRTY_SCAN_RUNS;
 }
 
@@ -130,28 +130,31 @@ static void look_at_found(struct dirty_scan *scan, struct found *found)
     }
 }
 
+static bool is_answered(const struct dirty_scan *scan)
+{
+    return handover_answered(&scan->requests) == scan->request;
+}
+
 /* Waits for what the tracer has taken; NULL: what it has found does not matter. */
 static void await(struct dirty_scan *scan, struct found *found)
 {
     for (int i = 0; i < 20000; i++) {
-        if (__atomic_load_n(&scan->state, __ATOMIC_ACQUIRE) == FOUND)
+        if (is_answered(scan))
             return;
         if (found)
             look_at_found(scan, found);
         cpu_relax();
     }
     /* The tracer ends with the process only, and then we do. */
-    while (__atomic_load_n(&scan->state, __ATOMIC_ACQUIRE) == TAKEN)
-        raw_futex_wait(&scan->state, TAKEN, 1000000, 0);
+    uint32_t seen;
+    while ((seen = handover_answered(&scan->requests)) != scan->request)
+        raw_futex_wait(&scan->requests.answered, seen, 1000000, 0);
 }
 
 /* False: it has taken nothing, and will not any more. */
 static bool has_taken(struct dirty_scan *scan)
 {
-    uint32_t state = OFFERED;
-    return !__atomic_compare_exchange_n(&scan->state, &state, IDLE, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_ACQUIRE) &&
-           state != IDLE;
+    return scan->request && !handover_withdraw(&scan->requests, scan->request);
 }
 
 static void finish_found(struct dirty_scan *scan, struct found *found, struct remark *remark)
@@ -181,7 +184,7 @@ void dirty_scan_offer(struct dirty_scan *scan, const struct extent *heap, unsign
     scan->slice = MAX(SLICE_MIN, scan->total / SLICES) & ~UINT64_C(4095);
     if (scan->total < DIRTY_SCAN_MIN || !scan->helped)
         return;
-    __atomic_store_n(&scan->state, OFFERED, __ATOMIC_RELEASE);
+    scan->request = handover_ask(&scan->requests, SEARCH);
     __atomic_add_fetch(scan->bell, 1, __ATOMIC_RELEASE);
     raw_futex_wake(scan->bell, 1, 0);
 }
@@ -199,7 +202,7 @@ void dirty_scan_look(struct dirty_scan *scan, struct remark *remark)
         await(scan, &found);
         finish_found(scan, &found, remark);
     }
-    scan->state = IDLE;
+    scan->request = 0;
 }
 
 void dirty_scan_call_off(struct dirty_scan *scan)
@@ -207,5 +210,5 @@ void dirty_scan_call_off(struct dirty_scan *scan)
     __atomic_store_n(&scan->taken, scan->total, __ATOMIC_RELAXED);
     if (has_taken(scan))
         await(scan, NULL);
-    scan->state = IDLE;
+    scan->request = 0;
 }

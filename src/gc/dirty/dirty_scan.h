@@ -4,13 +4,13 @@
  * the next when they are done with one; the marker looks at what both find.  So neither waits long
  * for the other, and a tracer whose CPU is busy costs nothing.
  *
- * The hand-over is one word, `state`: the marker makes it OFFERED when all else is written
- * (release).  By a compare-exchange either the tracer makes that TAKEN, then it alone writes the
- * runs and `missed` until it says FOUND (release); or the marker takes the offer back, and nothing
- * is to come.  Both take slices by adding to `taken`, so none is searched twice or left out. */
+ * The marker asks for it (handover.h).  Either the tracer takes that, then it alone writes the runs
+ * and `missed` until it answers; or the marker withdraws it, and nothing is to come.  Both take
+ * slices by adding to `taken`, so none is searched twice or left out. */
 #ifndef GC_DIRTY_DIRTY_SCAN_H
 #define GC_DIRTY_DIRTY_SCAN_H
 
+#include "base/handover.h"
 #include "gc/dirty/remark.h"
 
 #include <stdbool.h>
@@ -21,8 +21,10 @@
 
 struct dirty_scan {
     uint32_t *bell; /* futex that the tracer sleeps on, rung when there is something to do */
-    uint32_t state; /* as above; futex */
-    bool helped;    /* there is a list to fill, and a CPU to do it on */
+    struct handover requests;
+    uint32_t
+        request; /* the last one; 0: none since dirty_scan_prepare, or it has been dealt with */
+    bool helped; /* there is a list to fill, and a CPU to do it on */
     bool rearm;
     const struct extent *heap; /* at work */
     unsigned count;

@@ -1,6 +1,7 @@
 #include "gc/engine/wp.h"
 #include "gc/mark/mark_pace.h"
 
+#include "base/handover.h"
 #include "base/os.h"
 #include "gc/dirty/candidates.h"
 #include "gc/dirty/dirty_scan.h"
@@ -33,9 +34,8 @@
 enum { CLEAN = 1, FINISH, TELL };
 
 /* Everything that tracer and tasks share.  One of them works on it at a time.  The tracer hands it
- * over by starting a task, or by a number in `asked` (release); it gets it back when the task has
- * ended, or has answered with that number (release).  What both touch in between is atomic, or
- * dirty_scan's, or the hint `apart`. */
+ * over by starting a task, or by a request (handover.h); it gets it back when the task has ended,
+ * or has answered.  What both touch in between is atomic, or dirty_scan's, or the hint `apart`. */
 struct state {
     struct trace trace;
     struct trace_result result;
@@ -43,10 +43,9 @@ struct state {
     struct task finisher; /* then, at the tracer's own priority, as the program waits for it */
     struct dirty_scan dirty_scan;
     struct candidates candidates;
-    uint32_t asked;    /* counts requests; futex that the finisher sleeps on */
-    uint32_t answered; /* how many of these are done */
+    struct handover requests; /* of the finisher: CLEAN ... */
+    uint32_t request;         /* the last one */
     uint32_t bell; /* futex that the tracer sleeps on: an answer, or work for it (dirty_scan.h) */
-    uint32_t request;     /* CLEAN ... */
     uint64_t round_bytes; /* found dirty in the last round */
     bool spins;           /* there is more than one CPU */
     bool apart;           /* the finisher is not on the tracer's */
@@ -257,13 +256,16 @@ static void serve(void *ctx)
     (void)ctx;
     fault_handle(give_up);
     mark_hurries = true;
-    uint32_t served = 0, now;
     for (bool ended = false; !ended;) {
-        stay_awake(&state->asked, served, true);
-        while ((now = __atomic_load_n(&state->asked, __ATOMIC_ACQUIRE)) == served)
-            raw_futex_wait(&state->asked, served, -1, 0);
+        uint32_t word = handover_word(&state->requests);
+        if (!handover_wanted(word))
+            stay_awake(&state->requests.asked, word, true);
+        while (!handover_wanted(word = handover_word(&state->requests)))
+            raw_futex_wait(&state->requests.asked, word, -1, 0);
+        if (!handover_take(&state->requests, word))
+            continue;
         int64_t cpu = raw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-        switch (state->request) {
+        switch (handover_wanted(word)) {
         case CLEAN:
             clean_rounds();
             break;
@@ -275,8 +277,7 @@ static void serve(void *ctx)
             tell();
             ended = true;
         }
-        served = now;
-        __atomic_store_n(&state->answered, served, __ATOMIC_RELEASE);
+        handover_answer(&state->requests, word);
         __atomic_add_fetch(&state->bell, 1, __ATOMIC_RELEASE);
         raw_futex_wake(&state->bell, 1, 0);
     }
@@ -289,11 +290,10 @@ static const char *failure(void)
     return state->failed ? state->result.reason : NULL;
 }
 
-static void ask(uint32_t request)
+static void ask(uint32_t what)
 {
-    state->request = request;
-    __atomic_add_fetch(&state->asked, 1, __ATOMIC_RELEASE);
-    raw_futex_wake(&state->asked, 1, 0);
+    state->request = handover_ask(&state->requests, what);
+    raw_futex_wake(&state->requests.asked, 1, 0);
 }
 
 /* Has the finisher run on another CPU than this thread, which spins while it waits.  In the stop
@@ -307,11 +307,10 @@ static void keep_apart(bool apart)
 /* Waits for the answer, with the tracer's help where it is wanted; at most `limit_ns`. */
 static const char *answer(int64_t limit_ns, bool in_stop)
 {
-    uint32_t number = state->asked;
     int64_t end = os_now_ns() + limit_ns;
     for (;;) {
         uint32_t heard = __atomic_load_n(&state->bell, __ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) == number)
+        if (handover_answered(&state->requests) == state->request)
             return failure();
         /* A thread that sleeps with a lock of the kernel's could hold up this one in the scan, and
          * this one has to resume the others. */
@@ -326,8 +325,7 @@ static const char *answer(int64_t limit_ns, bool in_stop)
         if (left <= 0)
             return "marking took too long";
         raw_futex_wait(&state->bell, heard, MIN(left, 200000000), 0);
-        if (!task_alive(&state->finisher) &&
-            __atomic_load_n(&state->answered, __ATOMIC_ACQUIRE) != number)
+        if (!task_alive(&state->finisher) && handover_answered(&state->requests) != state->request)
             return "the marker was killed";
     }
 }

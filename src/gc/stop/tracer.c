@@ -1,5 +1,6 @@
 #include "gc/stop/tracer.h"
 
+#include "base/handover.h"
 #include "base/os.h"
 #include "gc/stop/world.h"
 #include "gc/sys/pagemap.h"
@@ -17,18 +18,19 @@
 #define STACK_BYTES ((size_t)256 << 10)
 #define STACK_MAX ((size_t)64 << 20) /* the program's static TLS lies on it */
 
-/* Requests are numbered, and one is in hand while asked != answered.  The caller writes the request
- * before `asked` (release); the tracer thread writes its id and `unusable` before `answered`
- * (release).  Each side reads what the other has written after the other's word (acquire).  The
- * rest is the caller's. */
+/* What goes with a request is `request`, and what the thread tells with its answer its id and
+ * `unusable` (handover.h).  The rest is the caller's. */
+enum { RUN = 1, END };
+static struct handover requests;
 static bool started;
 static int tid;
 static char *stack;
 static size_t stack_size;
-static const char *unusable;       /* why the thread can do nothing; NULL: it can */
-static uint32_t asked, answered;   /* futexes */
-static void (*request)(void *ctx); /* NULL: to end */
-static void *request_ctx;
+static const char *unusable; /* why the thread can do nothing; NULL: it can */
+static struct {
+    void (*fn)(void *ctx);
+    void *ctx;
+} request; /* of RUN */
 
 static void open_all(void)
 {
@@ -45,19 +47,20 @@ static void *tracer_main(void *ctx)
     own_thread_enter(tid);
     RAW3(SYS_prctl, 15 /* PR_SET_NAME */, "memdebug-gc", 0);
     open_all();
-    for (uint32_t served = 0;;) {
-        uint32_t now;
-        while ((now = __atomic_load_n(&asked, __ATOMIC_ACQUIRE)) == served)
-            raw_futex_wait(&asked, served, -1, FUTEX_PRIVATE_FLAG);
-        served = now;
-        if (!request)
+    for (;;) {
+        uint32_t word;
+        while (!handover_wanted(word = handover_word(&requests)))
+            raw_futex_wait(&requests.asked, word, -1, FUTEX_PRIVATE_FLAG);
+        if (handover_wanted(word) == END)
             break;
+        if (!handover_take(&requests, word))
+            continue;
         if (unusable) /* it may have been for a moment only */
             open_all();
         if (!unusable)
-            request(request_ctx);
-        __atomic_store_n(&answered, served, __ATOMIC_RELEASE);
-        raw_futex_wake(&answered, 1, FUTEX_PRIVATE_FLAG);
+            request.fn(request.ctx);
+        handover_answer(&requests, word);
+        raw_futex_wake(&requests.answered, 1, FUTEX_PRIVATE_FLAG);
     }
     world_close();
     return NULL;
@@ -97,11 +100,18 @@ static const char *start(void)
          * parked thread's system call may hold. */
         for (size_t page = size - 65536; page < size; page += OS_PAGE)
             ((volatile char *)stack)[page] = 0;
-        asked = answered = 0;
+        requests = (struct handover){0};
         error = create(stack, size);
     }
     started = error == 0;
     return started ? NULL : "the tracer thread cannot be started";
+}
+
+static uint32_t ask(uint32_t what)
+{
+    uint32_t number = handover_ask(&requests, what);
+    raw_futex_wake(&requests.asked, 1, FUTEX_PRIVATE_FLAG);
+    return number;
 }
 
 const char *tracer_run(void (*fn)(void *ctx), void *ctx)
@@ -111,13 +121,11 @@ const char *tracer_run(void (*fn)(void *ctx), void *ctx)
         if (reason)
             return reason;
     }
-    request = fn;
-    request_ctx = ctx;
-    uint32_t number = __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
-    raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
-    uint32_t seen;
-    while ((seen = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) != number)
-        raw_futex_wait(&answered, seen, -1, FUTEX_PRIVATE_FLAG);
+    request.fn = fn;
+    request.ctx = ctx;
+    uint32_t number = ask(RUN), seen;
+    while ((seen = handover_answered(&requests)) != number)
+        raw_futex_wait(&requests.answered, seen, -1, FUTEX_PRIVATE_FLAG);
     return unusable;
 }
 
@@ -131,9 +139,7 @@ void tracer_end(void)
 {
     if (!started)
         return;
-    request = NULL;
-    __atomic_add_fetch(&asked, 1, __ATOMIC_RELEASE);
-    raw_futex_wake(&asked, 1, FUTEX_PRIVATE_FLAG);
+    ask(END);
     /* Gone by the kernel's word: only then may the stack be used again. */
     while (RAW3(SYS_tgkill, RAW3(SYS_getpid, 0, 0, 0), tid, 0) == 0)
         raw_sleep_ns(100000);
