@@ -14,6 +14,7 @@
 #include "leakcheck.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
+#include "prof/record.h"
 #include "segment/segment.h"
 #include "view/leaks.h"
 
@@ -186,6 +187,7 @@ static int64_t look(void)
         message_check();
         again = now + KEPT_CHECK_NS;
     }
+    record_deferred();
     if (segment_header()->flags & MD_FLAG_GC && !gc_try())
         again = MIN(again, now + TRY_NS);
     if (service_paces) {

@@ -31,8 +31,9 @@ extern "C" {
 
 #define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
 /* 2: md_cycle.unseen_threads.  Readers of version 1 read no other.
- * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap. */
-#define MD_SEGMENT_VERSION 3u
+ * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap.
+ * 4: md_bucket.label. */
+#define MD_SEGMENT_VERSION 4u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
@@ -225,17 +226,23 @@ struct md_stack {
 #define MD_STACK_HEADER_WORDS 2u
 #define MD_STACK_MAX_DEPTH 1024u
 
-/* What one call site did, of one kind (kinds.def) and with one key: of the heap, the usable bytes
- * of each object; 0 where the kind has none.  Of the heap, values are unbiased per sample before
- * they are added: objects in 1/1024 (MD_WEIGHT_ONE), bytes whole.  inuse = alloc - free. */
+/* What one call site did, of one kind (kinds.def), with one key (of the heap, the usable bytes of
+ * each object; 0 where the kind has none) and with one label (of mmap, what is mapped).  Of the
+ * heap, values are unbiased per sample before they are added: objects in 1/1024 (MD_WEIGHT_ONE),
+ * bytes whole.  inuse = alloc - free. */
 #define MD_WEIGHT_ONE 1024u
 #define MD_WEIGHT_SHIFT 10
 enum md_bucket_kind {
     MD_BUCKET_UNUSED,
-#define MD_KIND(id, name, key, period_type, period_unit, period, help) MD_BUCKET_##id,
-#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)
+#define MD_KIND(id, name, key, label, period_type, period_unit, period, help) MD_BUCKET_##id,
 #include "kinds.def"
     MD_BUCKET_KINDS
+};
+enum md_label {
+    MD_LABEL_NONE,
+#define MD_KIND_LABEL(id, word, text) MD_LABEL_##id##_##word,
+#include "kinds.def"
+    MD_LABELS
 };
 /* Each value stands where its kind's `plus` and `minus` say. */
 enum { MD_HEAP_ALLOC_OBJECTS, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_OBJECTS, MD_HEAP_FREE_BYTES };
@@ -247,7 +254,7 @@ struct md_bucket {
     uint64_t key;
     uint64_t value[4];
     uint64_t samples; /* drawn into it */
-    uint64_t reserved;
+    uint64_t label;   /* enum md_label */
 };
 
 /* One sampled object that has not been freed.  What the last cycle done says of it is written anew

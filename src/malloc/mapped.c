@@ -51,12 +51,13 @@ SLOTS(pthread_create)
 
 static void *record_mmap(void *got, size_t size, int flags)
 {
+    enum md_label what = flags & MAP_ANONYMOUS ? MD_LABEL_MMAP_ANONYMOUS : MD_LABEL_MMAP_FILE;
     if (got == MAP_FAILED)
         return got;
     /* Of huge pages of another size than the usual this says less. */
     if (flags & MAP_HUGETLB)
         size = (size + ((size_t)2 << 20) - 1) & ~(((size_t)2 << 20) - 1);
-    mapping_add((uintptr_t)got, size, 0);
+    mapping_add((uintptr_t)got, size, what);
     return got;
 }
 
@@ -87,6 +88,8 @@ static void *recording_mremap(void *old, size_t old_size, size_t size, int flags
     void *to = va_arg(arguments, void *);
     va_end(arguments);
     uint64_t moment = mapping_moment();
+    enum md_label what;
+    mapping_has((uintptr_t)old, &what);
     void *got = next_mremap(old, old_size, size, flags, to);
     if (got == MAP_FAILED)
         return got;
@@ -94,7 +97,7 @@ static void *recording_mremap(void *old, size_t old_size, size_t size, int flags
     if (!(flags & MREMAP_DONTUNMAP))
 #endif
         mapping_remove((uintptr_t)old, old_size, moment);
-    mapping_add((uintptr_t)got, size, 0);
+    mapping_add((uintptr_t)got, size, what);
     return got;
 }
 
@@ -105,7 +108,7 @@ static void *recording_sbrk(intptr_t increment)
     if (old == (void *)-1 || increment == 0)
         return old;
     if (increment > 0)
-        mapping_add((uintptr_t)old, (size_t)increment, 0);
+        mapping_add((uintptr_t)old, (size_t)increment, MD_LABEL_MMAP_BREAK);
     else
         mapping_remove((uintptr_t)old + (uintptr_t)increment, (size_t)-increment, moment);
     return old;
@@ -140,7 +143,8 @@ static bool still_there(const pthread_t *thread)
     uintptr_t at = (uintptr_t)thread, here = (uintptr_t)__builtin_frame_address(0);
     if (at > here && at < cpu_stack_limit((uintptr_t)pthread_self()) && at - here < CALLERS_MAX)
         return true;
-    return !mapping_has(at) && os_can_read(at);
+    enum md_label what;
+    return !mapping_has(at, &what) && os_can_read(at);
 }
 
 /* libc maps a stack and its guard as one and lays the thread's control block, whose address is the
@@ -151,7 +155,7 @@ static void record_stack(pthread_t thread, size_t size)
 {
     uintptr_t limit = cpu_stack_limit((uintptr_t)thread);
     if (limit > size && (uintptr_t)thread % CONTROL_BLOCK_ALIGNMENT == 0 && os_can_read(limit - 8))
-        mapping_add(limit - size, size, MD_MAPPING_STACK);
+        mapping_add(limit - size, size, MD_LABEL_MMAP_STACK);
 }
 
 static int recording_pthread_create(pthread_t *thread, const pthread_attr_t *attr,

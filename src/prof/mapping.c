@@ -14,7 +14,7 @@
 #include <string.h>
 
 static bool recording;
-static uint64_t serial; /* of the newest record; atomic, written with the tables locked */
+static uint64_t serial; /* of the newest record; atomic */
 
 /* The ranges do not overlap.  `order` has their entries in the section, by address; it lies in
  * private memory, as free entries' numbers do behind its end: [0, count) are ranges, [count, used)
@@ -145,32 +145,41 @@ static void cut_locked(uintptr_t start, uintptr_t limit, uint64_t moment)
     }
 }
 
-/* Whether this thread may record now. */
-static bool enter(void)
+/* Whether this thread may record now; PUT_ASIDE: not now, as it is in the middle of a record. */
+enum entered { NO, YES, PUT_ASIDE };
+
+static enum entered enter(void)
 {
-    /* What the unwinder maps is ours. */
-    if (!recording || own_thread || prof_thread.gathering)
-        return false;
-    if (prof_thread.busy || lock_held_here()) {
-        COUNT_ADD(lost_mappings, 1);
-        return false;
-    }
+    if (!recording || own_thread)
+        return NO;
+    if (prof_thread.busy || lock_held_here())
+        return PUT_ASIDE;
+    record_deferred(); /* it comes first */
     prof_thread.busy = true;
     if (segment_check())
-        return true;
+        return YES;
     prof_thread.busy = false;
-    return false;
+    return NO;
 }
 
 static void leave(void)
 {
     prof_thread.busy = false;
+    record_deferred();
     cpu_clear_vectors();
 }
 
-void mapping_begin(void)
+/* What record_defer calls it, and the values that go with it. */
+enum { ADD, REMOVE };
+enum { START, LIMIT, MOMENT, WHAT }; /* of ADD the moment is its own serial number */
+
+static void put_aside(unsigned operation, uintptr_t start, uintptr_t limit, uint64_t moment,
+                      enum md_label what)
 {
-    recording = true;
+    uint64_t value[RING_VALUES] = {
+        [START] = start, [LIMIT] = limit, [MOMENT] = moment, [WHAT] = what};
+    if (!record_defer(MD_BUCKET_MMAP, operation, value, operation == ADD))
+        COUNT_ADD(lost_mappings, 1);
 }
 
 uint64_t mapping_moment(void)
@@ -178,30 +187,65 @@ uint64_t mapping_moment(void)
     return __atomic_load_n(&serial, __ATOMIC_ACQUIRE);
 }
 
-void mapping_add(uintptr_t start, size_t size, uint32_t flags)
+static uint64_t next_serial(void)
+{
+    return __atomic_add_fetch(&serial, 1, __ATOMIC_ACQ_REL);
+}
+
+/* False: not recorded. */
+static bool add_locked(uintptr_t start, uintptr_t limit, uint64_t number, enum md_label what,
+                       uint32_t stack)
+{
+    uint32_t bucket, at = find(start);
+    struct md_mapping fresh = {.start = start,
+                               .limit = limit,
+                               .serial = number,
+                               .flags = what == MD_LABEL_MMAP_STACK ? MD_MAPPING_STACK : 0};
+    if ((at < count && entry(order[at])->start < limit) ||
+        !bucket_intern_locked((struct bucket_id){MD_BUCKET_MMAP, stack, 0, what}, &bucket))
+        return false;
+    fresh.bucket = bucket;
+    if (!insert(at, fresh))
+        return false;
+    charge_locked(bucket, MD_MMAP_CALLS, 1, limit - start);
+    return true;
+}
+
+/* What another thread has recorded since stays as it is; where it is in the way, that is a loss. */
+static void deferred_locked(const struct ring_record *record, uint32_t stack)
+{
+    const uint64_t *value = record->value;
+    cut_locked(value[START], value[LIMIT], value[MOMENT]);
+    if (record->operation == ADD &&
+        !add_locked(value[START], value[LIMIT], value[MOMENT], (enum md_label)value[WHAT], stack))
+        COUNT_ADD(lost_mappings, 1);
+}
+
+void mapping_begin(void)
+{
+    record_deferred_locked[MD_BUCKET_MMAP] = deferred_locked;
+    recording = true;
+}
+
+void mapping_add(uintptr_t start, size_t size, enum md_label what)
 {
     int saved = errno;
+    enum entered entered;
     uintptr_t limit = os_page_up(start + size);
-    if (start >= limit || !enter())
+    if (start >= limit || !(entered = enter()))
         return;
-    bool is_stack = flags & MD_MAPPING_STACK;
-    struct record record;
-    uint32_t stack = record_begin(&record), bucket;
-    cut_locked(start, limit, UINT64_MAX);
-    struct md_mapping fresh = {
-        .start = start, .limit = limit, .serial = serial + 1, .flags = flags};
-    if (bucket_intern_locked(MD_BUCKET_MMAP, stack, 0, &bucket)) {
-        fresh.bucket = bucket;
-        if (insert(find(start), fresh)) {
-            __atomic_store_n(&serial, fresh.serial, __ATOMIC_RELEASE);
-            charge_locked(bucket, MD_MMAP_CALLS, 1, limit - start);
-            fresh.start = 0;
-        }
+    if (entered == PUT_ASIDE) {
+        put_aside(ADD, start, limit, next_serial(), what);
+        errno = saved;
+        return;
     }
-    if (fresh.start)
+    struct record record;
+    uint32_t stack = record_begin(&record);
+    cut_locked(start, limit, UINT64_MAX);
+    if (!add_locked(start, limit, next_serial(), what, stack))
         COUNT_ADD(lost_mappings, 1);
     /* A sweep each time that as many have come as there are costs each one look. */
-    bool due = is_stack && ++made >= MAX(stacks, SWEEP_MIN);
+    bool due = what == MD_LABEL_MMAP_STACK && ++made >= MAX(stacks, SWEEP_MIN);
     record_end(&record);
     leave();
     if (due)
@@ -217,7 +261,10 @@ void mapping_remove(uintptr_t start, size_t size, uint64_t moment)
     int saved = errno;
     uintptr_t limit = os_page_up(start + size);
     /* Of no pages: mremap from a size of 0, which makes a second mapping of the first's. */
-    if (size && start < limit && enter()) {
+    enum entered entered = size && start < limit ? enter() : NO;
+    if (entered == PUT_ASIDE) {
+        put_aside(REMOVE, start, limit, moment, MD_LABEL_NONE);
+    } else if (entered) {
         tables_take();
         cut_locked(start, limit, moment);
         tables_give();
@@ -226,14 +273,25 @@ void mapping_remove(uintptr_t start, size_t size, uint64_t moment)
     errno = saved;
 }
 
-bool mapping_has(uintptr_t address)
+static enum md_label label_of(const struct md_mapping *mapping)
+{
+    const struct md_bucket *buckets = segment_table(MD_SECTION_BUCKETS);
+    return mapping->bucket < segment_count(MD_SECTION_BUCKETS)
+               ? (enum md_label)buckets[mapping->bucket].label
+               : MD_LABEL_NONE;
+}
+
+bool mapping_has(uintptr_t address, enum md_label *what)
 {
     int saved = errno;
     bool has = true;
-    if (enter()) {
+    *what = MD_LABEL_NONE;
+    if (enter() == YES) {
         tables_take();
         uint32_t at = find(address);
         has = at < count && entry(order[at])->start <= address;
+        if (has)
+            *what = label_of(entry(order[at]));
         tables_give();
         leave();
     }
@@ -245,7 +303,7 @@ bool mapping_has(uintptr_t address)
 void mapping_sweep_stacks(void)
 {
     int saved = errno;
-    if (enter()) {
+    if (enter() == YES) {
         tables_take();
         made = 0;
         for (uint32_t at = 0; at < count;) {
@@ -285,11 +343,13 @@ void mapping_inherit_locked(const struct tables *parent,
             __atomic_load_n(&mappings[i].start, __ATOMIC_RELAXED) != m.start ||
             m.bucket >= parent->count[MD_SECTION_BUCKETS])
             continue;
-        uint32_t stack = __atomic_load_n(&buckets[m.bucket].stack, __ATOMIC_RELAXED);
+        struct bucket_id id = {
+            MD_BUCKET_MMAP,
+            stack_of(parent, __atomic_load_n(&buckets[m.bucket].stack, __ATOMIC_RELAXED)), 0,
+            (enum md_label)__atomic_load_n(&buckets[m.bucket].label, __ATOMIC_RELAXED)};
         uint32_t at = find(m.start);
         if ((at < count && entry(order[at])->start < m.limit) ||
-            !bucket_intern_locked(MD_BUCKET_MMAP, stack_of(parent, stack), 0, &m.bucket) ||
-            !insert(at, m)) {
+            !bucket_intern_locked(id, &m.bucket) || !insert(at, m)) {
             COUNT_ADD(lost_mappings, 1);
             continue;
         }

@@ -81,7 +81,8 @@ static uint64_t record_sample(const void *ptr, size_t size)
     struct record record;
     uint32_t stack = record_begin(&record), bucket;
     uint64_t weight = prof_weight(size, prof_thread.gap_rate), handle = 0;
-    if (bucket_intern_locked(MD_BUCKET_HEAP, stack, size, &bucket)) {
+    if (bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, stack, size, MD_LABEL_NONE},
+                             &bucket)) {
         handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(),
                                  __atomic_load_n(&by_address, __ATOMIC_RELAXED));
         if (handle) {
@@ -105,6 +106,7 @@ uint64_t prof_alloc(const void *ptr, size_t size)
     prof_thread.busy = true;
     uint64_t handle = record_sample(ptr, size);
     prof_thread.busy = false;
+    record_deferred();
     if (prof_on_sample)
         prof_on_sample();
     errno = saved;
@@ -138,6 +140,7 @@ static void forget(uint64_t what)
         remove_locked(what);
         tables_give();
         t->busy = false;
+        record_deferred();
     } else if (pending_add(what)) {
         /* A signal handler frees while its thread is in here, perhaps with the lock. */
         if (tables_try())
@@ -231,8 +234,8 @@ static void inherit_samples(const struct tables *parent)
         }
         uint32_t stack = __atomic_load_n(&buckets[bucket].stack, __ATOMIC_RELAXED);
         uint64_t size = __atomic_load_n(&buckets[bucket].key, __ATOMIC_RELAXED);
-        if (bucket_intern_locked(MD_BUCKET_HEAP, inherit_stack(parent, stack), size, &s.bucket) &&
-            live_inherit_locked(slot, &s, by_address)) {
+        struct bucket_id id = {MD_BUCKET_HEAP, inherit_stack(parent, stack), size, MD_LABEL_NONE};
+        if (bucket_intern_locked(id, &s.bucket) && live_inherit_locked(slot, &s, by_address)) {
             charge_locked(s.bucket, MD_HEAP_ALLOC_OBJECTS, s.weight);
             COUNT_ADD(inherited_samples, 1);
         } else {

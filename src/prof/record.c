@@ -18,6 +18,7 @@
 
 static struct lock tables_lock = LOCK_INIT(LOCK_TABLES);
 void (*tables_take_pending_locked)(uint64_t what);
+void (*record_deferred_locked[MD_BUCKET_KINDS])(const struct ring_record *record, uint32_t stack);
 
 void tables_take(void)
 {
@@ -213,16 +214,28 @@ void prof_postfork_child(void)
     t->alone = false;
 }
 
-uint32_t record_begin(struct record *record)
+static void gather(struct record *record)
 {
-    bool truncated = false;
     record->inside = gather_begin();
     record->pcs = record->inside ? room_take() : NULL;
-    uint64_t *pcs = record->pcs;
+    record->truncated = false;
     unsigned most = (unsigned)option_number(OPTION_PROFSTACKDEPTH);
-    unsigned depth = pcs ? unwind_stack(pcs, most, !prof_thread.trusting, &truncated) : 0;
-    uint32_t hash = stack_hash(pcs, depth);
+    record->depth = record->pcs
+                        ? unwind_stack(record->pcs, most, !prof_thread.trusting, &record->truncated)
+                        : 0;
+}
 
+static void let_go(struct record *record)
+{
+    room_give(record->pcs);
+    if (record->inside)
+        gather_end();
+}
+
+/* Takes the tables; the stack's id. */
+static uint32_t intern(const uint64_t *pcs, unsigned depth, bool truncated)
+{
+    uint32_t hash = stack_hash(pcs, depth);
     lock_take(&tables_lock);
     uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
     if (UNLIKELY(!stack && depth)) {
@@ -238,16 +251,60 @@ uint32_t record_begin(struct record *record)
     return stack;
 }
 
+uint32_t record_begin(struct record *record)
+{
+    gather(record);
+    return intern(record->pcs, record->depth, record->truncated);
+}
+
 void record_end(struct record *record)
 {
     tables_give();
-    room_give(record->pcs);
-    if (record->inside)
-        gather_end();
+    let_go(record);
+}
+
+bool record_defer(enum md_bucket_kind kind, uint32_t operation, const uint64_t value[RING_VALUES],
+                  bool stacked)
+{
+    struct record record = {0};
+    if (stacked && !prof_thread.gathering)
+        gather(&record);
+    struct ring_record deferred = {
+        .kind = kind, .operation = operation, .depth = record.depth, .truncated = record.truncated};
+    memcpy(deferred.value, value, sizeof deferred.value);
+    bool put = ring_put(&deferred, record.pcs);
+    if (put && stacked && !record.depth)
+        COUNT_ADD(lost_stacks, 1);
+    let_go(&record);
+    return put;
+}
+
+static void do_deferred(const struct ring_record *record)
+{
+    uint32_t stack = 0;
+    if (record->depth)
+        stack = intern(record->pcs, record->depth, record->truncated);
+    else
+        tables_take();
+    record_deferred_locked[record->kind](record, stack);
+    tables_give();
+}
+
+void record_deferred(void)
+{
+    if (LIKELY(!ring_any()) || prof_thread.busy)
+        return;
+    int saved = errno;
+    prof_thread.busy = true;
+    if (segment_check())
+        ring_drain(do_deferred);
+    prof_thread.busy = false;
+    errno = saved;
 }
 
 void record_postfork_child(void)
 {
+    ring_postfork_child();
     lock_postfork_child(&tables_lock);
     memset(room_taken, 0, sizeof room_taken);
 }

@@ -4,6 +4,9 @@
 #ifndef PROF_RECORD_H
 #define PROF_RECORD_H
 
+#include "prof/ring.h"
+
+#include <memdebug/segment.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,13 +24,27 @@ extern void (*tables_take_pending_locked)(uint64_t what);
 
 struct record {
     uint64_t *pcs;
-    bool inside;
+    unsigned depth;
+    bool truncated, inside;
 };
 /* Takes the caller's stack and then the tables.  Returns the stack's id, 0 where it is not known,
  * which is counted. */
 uint32_t record_begin(struct record *record);
 /* Lets go of both. */
 void record_end(struct record *record);
+
+/* Where nothing may be locked: in a signal handler that comes in the middle of a record.  The stack
+ * is taken, if `stacked` (and not inside the unwinder: that is a lost stack), and all of it is put
+ * aside (ring.h) until somebody may do it.  False: lost, which the caller counts.
+ * Async-signal-safe. */
+bool record_defer(enum md_bucket_kind kind, uint32_t operation, const uint64_t value[RING_VALUES],
+                  bool stacked);
+/* Does what has been put aside: before and after a record, outside the profiler, with nothing held,
+ * and by our thread now and then.  errno is kept. */
+void record_deferred(void);
+/* What does it for each kind: the tables are locked, `stack` is its stack's id. */
+extern void (*record_deferred_locked[MD_BUCKET_KINDS])(const struct ring_record *record,
+                                                       uint32_t stack);
 
 /* In a forked copy, whose tables are empty. */
 void record_postfork_child(void);

@@ -28,9 +28,10 @@ uint32_t stack_hash(const uint64_t *pcs, unsigned depth)
     return (uint32_t)(h ^ h >> 32);
 }
 
-static uint32_t bucket_hash(uint32_t kind, uint32_t stack, uint64_t key)
+static uint32_t bucket_hash(uint32_t kind, uint32_t stack, uint64_t key, uint64_t label)
 {
-    uint64_t h = (((uint64_t)kind << 32 | stack) * 0x9e3779b97f4a7c15u ^ key) * 0xbf58476d1ce4e5b9u;
+    uint64_t first = label << 40 ^ (uint64_t)kind << 32 ^ stack;
+    uint64_t h = (first * 0x9e3779b97f4a7c15u ^ key) * 0xbf58476d1ce4e5b9u;
     return (uint32_t)(h ^ h >> 32);
 }
 
@@ -42,7 +43,7 @@ static uint32_t hash_of_stack(uint32_t id)
 static uint32_t hash_of_bucket(uint32_t index)
 {
     const struct md_bucket *b = bucket_at(index);
-    return bucket_hash(b->kind, b->stack, b->key);
+    return bucket_hash(b->kind, b->stack, b->key, b->label);
 }
 
 uint32_t stack_find_locked(const uint64_t *pcs, unsigned depth, uint32_t hash)
@@ -77,14 +78,15 @@ uint32_t stack_add_locked(const uint64_t *pcs, unsigned depth, uint32_t hash, ui
     return (uint32_t)id;
 }
 
-bool bucket_intern_locked(enum md_bucket_kind kind, uint32_t stack, uint64_t key, uint32_t *bucket)
+bool bucket_intern_locked(struct bucket_id id, uint32_t *bucket)
 {
-    uint32_t hash = bucket_hash(kind, stack, key);
-    for (uint32_t at = index_begin(&buckets, hash), id; index_at(&buckets, at, &id);
+    uint32_t hash = bucket_hash(id.kind, id.stack, id.key, id.label);
+    for (uint32_t at = index_begin(&buckets, hash), found; index_at(&buckets, at, &found);
          at = index_next(&buckets, at)) {
-        const struct md_bucket *b = bucket_at(id);
-        if (b->stack == stack && b->key == key && b->kind == kind) {
-            *bucket = id;
+        const struct md_bucket *b = bucket_at(found);
+        if (b->stack == id.stack && b->key == id.key && b->kind == id.kind &&
+            b->label == id.label) {
+            *bucket = found;
             return true;
         }
     }
@@ -93,9 +95,10 @@ bool bucket_intern_locked(enum md_bucket_kind kind, uint32_t stack, uint64_t key
         !index_reserve(&buckets, INDEX_MIN, hash_of_bucket))
         return false;
     struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;
-    b->stack = stack;
-    b->key = key;
-    __atomic_store_n(&b->kind, kind, __ATOMIC_RELEASE);
+    b->stack = id.stack;
+    b->key = id.key;
+    b->label = id.label;
+    __atomic_store_n(&b->kind, id.kind, __ATOMIC_RELEASE);
     segment_set_count(MD_SECTION_BUCKETS, index + 1);
     index_put(&buckets, hash, (uint32_t)index);
     *bucket = (uint32_t)index;

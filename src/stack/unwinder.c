@@ -167,6 +167,9 @@ static struct call {
     [CALL_WRITE] = {"write", (void *)probe_write, false},
     [CALL_SYSCALL] = {"syscall", (void *)probe_syscall, false},
     {"mincore", (void *)probe_mincore, false}, /* not since 1.8 */
+    {"mmap", (void *)os_mmap, false},
+    {"mmap64", (void *)os_mmap, false},
+    {"munmap", (void *)os_munmap, false},
 };
 
 struct image {

@@ -10,6 +10,7 @@
  *     same numbers, would find libunwind's bytes in one and miss bytes of the other.  And a sandbox
  *     may kill for mincore.  So there is no pipe and no mincore, and the question is put to the
  *     kernel in another way.
+ *   - What it maps is ours, and none of the program's mappings (prof/mapping.h).
  *   - What it reads of a stack: it remembers pages that could be read once, and takes them for
  *     mapped for ever.  In a walk of ours each is asked for anew.
  *

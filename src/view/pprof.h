@@ -32,7 +32,8 @@ struct profile_value_rule {
 struct profile_kind {
     enum md_bucket_kind bucket_kind;
     const char *name, *help;
-    const char *key_label; /* numeric label that gets md_bucket.key; "": none */
+    const char *key_label;  /* numeric label that gets md_bucket.key; "": none */
+    const char *word_label; /* label that gets the word of md_bucket.label; "": none */
     struct profile_value_type period_type;
 };
 

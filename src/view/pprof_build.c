@@ -12,24 +12,30 @@
 #define NAMELESS (PROFILE_NONE - 1)
 
 static const struct profile_value_rule rules[] = {
-#define MD_KIND(id, name, key, period_type, period_unit, period, help)
 #define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)                                   \
     {MD_BUCKET_##id, {type, unit}, plus, minus, shift, flags},
 #include <memdebug/kinds.def>
 };
 
 static const struct profile_kind kinds[] = {
-#define MD_KIND(id, name, key, period_type, period_unit, period, help)                             \
-    {MD_BUCKET_##id, name, help, key, {period_type, period_unit}},
-#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)
+#define MD_KIND(id, name, key, label, period_type, period_unit, period, help)                      \
+    {MD_BUCKET_##id, name, help, key, label, {period_type, period_unit}},
+#include <memdebug/kinds.def>
+};
+
+static const struct {
+    enum md_bucket_kind bucket_kind;
+    const char *word;
+} labels[MD_LABELS] = {
+#define MD_KIND_LABEL(id, word, text) [MD_LABEL_##id##_##word] = {MD_BUCKET_##id, text},
 #include <memdebug/kinds.def>
 };
 
 static int64_t period_of(enum md_bucket_kind kind, const struct md_header *header)
 {
     const uint64_t periods[MD_BUCKET_KINDS] = {
-#define MD_KIND(id, name, key, period_type, period_unit, period, help) [MD_BUCKET_##id] = period,
-#define MD_KIND_VALUE(id, type, unit, plus, minus, shift, flags)
+#define MD_KIND(id, name, key, label, period_type, period_unit, period, help)                      \
+    [MD_BUCKET_##id] = period,
 #include <memdebug/kinds.def>
     };
     return periods[kind] > INT64_MAX ? INT64_MAX : (int64_t)periods[kind];
@@ -69,7 +75,8 @@ struct builder {
     bool *hidden;              /* module -> is it our own library */
     struct flagged *flagged;   /* by bucket; NULL: the kind asks for none, or none are known */
     size_t value_count;        /* of `values`, those that are known */
-    const char *label_key;
+    const char *key_label, *word_label; /* in the profile's pool */
+    const char *words[MD_LABELS];       /* likewise; NULL: not of this kind */
 };
 
 static const char *hex_build_id(struct builder *b, const struct md_module *m)
@@ -325,10 +332,19 @@ static int compare_buckets(const void *a, const void *b)
         return x->stack < y->stack ? -1 : 1;
     if (x->key != y->key)
         return x->key < y->key ? -1 : 1;
+    if (x->label != y->label)
+        return x->label < y->label ? -1 : 1;
     return 0;
 }
 
-/* One sample for all buckets of one stack and key; `first` to `last` are those. */
+/* Adds a label to the sample that is being made. */
+static bool add_label(struct builder *b, struct profile_sample *sample, struct profile_label label)
+{
+    sample->label_count++;
+    return profile_add_label(b->profile, &label);
+}
+
+/* One sample for all buckets of one stack, key and label; `first` to `last` are those. */
 static bool add_buckets(struct builder *b, const struct md_bucket **first,
                         const struct md_bucket **last, struct profile_sample *sample)
 {
@@ -352,18 +368,18 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
         return true;
     sample->label_first = (uint32_t)b->profile->label_count;
     sample->label_count = 0;
-    if (*b->label_key) {
-        uint64_t key = first[0]->key;
-        struct profile_label label = {b->label_key, "", key > INT64_MAX ? INT64_MAX : (int64_t)key,
-                                      ""};
-        if (!profile_add_label(b->profile, &label))
-            return false;
-        sample->label_count = 1;
-    }
+    uint64_t key = first[0]->key, label = first[0]->label;
+    int64_t number = key > INT64_MAX ? INT64_MAX : (int64_t)key;
+    if (*b->key_label &&
+        !add_label(b, sample, (struct profile_label){b->key_label, "", number, ""}))
+        return false;
+    if (label < MD_LABELS && b->words[label] &&
+        !add_label(b, sample, (struct profile_label){b->word_label, b->words[label], 0, ""}))
+        return false;
     return profile_add_sample(b->profile, sample, values);
 }
 
-/* By what a sample is told apart: its locations, its key. */
+/* By what a sample is told apart: its locations, its labels. */
 static int order_of_samples(const struct profile *p, uint32_t a, uint32_t b)
 {
     const struct profile_sample *x = &p->samples[a], *y = &p->samples[b];
@@ -373,9 +389,17 @@ static int order_of_samples(const struct profile *p, uint32_t a, uint32_t b)
                        x->location_count * sizeof *p->location_ids);
     if (order)
         return order;
-    int64_t m = x->label_count ? p->labels[x->label_first].number : 0;
-    int64_t n = y->label_count ? p->labels[y->label_first].number : 0;
-    return (m > n) - (m < n);
+    if (x->label_count != y->label_count)
+        return x->label_count < y->label_count ? -1 : 1;
+    for (uint32_t i = 0; i < x->label_count; i++) { /* of one kind, so they have the same keys */
+        const struct profile_label *m = &p->labels[x->label_first + i];
+        const struct profile_label *n = &p->labels[y->label_first + i];
+        if (m->number != n->number)
+            return m->number < n->number ? -1 : 1;
+        if ((order = strcmp(m->text, n->text)))
+            return order;
+    }
+    return 0;
 }
 
 static int compare_samples(const void *a, const void *b, void *profile)
@@ -481,8 +505,13 @@ static bool add_types(struct builder *b)
             return false;
     p->period_type = b->kind->period_type;
     p->period = period_of(b->kind->bucket_kind, &b->snap->header);
-    if (!(b->label_key = string_pool_add(&p->strings, b->kind->key_label)))
+    if (!(b->key_label = string_pool_add(&p->strings, b->kind->key_label)) ||
+        !(b->word_label = string_pool_add(&p->strings, b->kind->word_label)))
         return false;
+    for (size_t i = 0; i < MD_LABELS; i++)
+        if (labels[i].word && labels[i].bucket_kind == b->kind->bucket_kind &&
+            !(b->words[i] = string_pool_add(&p->strings, labels[i].word)))
+            return false;
     /* Readers take the last type for the default: what comes of samples stands behind Go's types
      * and must not become it. */
     const char *wanted = b->options->default_sample_type;

@@ -4,7 +4,7 @@
  * - calls: mmap, mmap64, munmap in the middle, mremap, sbrk
  * - threads N: N threads that come and go, three times over, then N that stay
  * - vanish N: N threads, each of which unmaps at once where its own pthread_t lies
- * - signals: a timer's handler maps and unmaps while the program does
+ * - signals: a timer's handler maps and unmaps while the program does; prints how often
  * - fork: a child unmaps what its parent has mapped, and maps */
 #include <pthread.h>
 #include <sched.h>
@@ -154,9 +154,12 @@ static int vanishing(int count)
     return 0;
 }
 
+static volatile int handled;
+
 static void handler(int signal)
 {
     (void)signal;
+    handled++;
     void *p = site_mmap(MIB);
     munmap(p, MIB);
 }
@@ -174,6 +177,7 @@ static int signals(void)
     }
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     site_mmap64(6 * MIB);
+    printf("%d handled\n", handled);
     step("done");
     return 0;
 }

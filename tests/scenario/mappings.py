@@ -44,6 +44,14 @@ def calls(t, memdebug, directory):
     with s.running([MAPPER, 'calls'], memdebug, ready='mapped') as process:
         t.equal(sites(profile(t, process.pid, name, directory)),
                 {'site_mmap': [90, 90], 'site_mmap64': [6, 6], 'site_sbrk': [3, 3]}, f'{name}: what each call has mapped')
+        read = profile(t, process.pid, name, directory)
+        labels = {}
+        for sample in read.samples:
+            if any(frame[0].startswith('site_') for frame in read.frames(sample)):
+                labels[sample[2]['mapping']] = labels.get(sample[2]['mapping'], 0) + sample[0][1] / MIB
+        t.equal(labels, {'anonymous': 96, 'break': 3}, f'{name}: what it has mapped')
+        shown = s.run([s.MEMTOP, 'profile', process.pid, 'mmap', '-b'], preload=False)
+        t.ok(re.search('^mapping: .*anonymous .*MB', shown.out, re.M), f'{name}: memtop sums it up', shown)
         t.ok(next_step(process, 'changed'), f'{name}: it goes on', process.text())
         t.equal(sites(profile(t, process.pid, name, directory)),
                 {'site_mmap': [90, 90 - 20 - 5 - 10], 'site_mmap64': [6, 6], 'site_fixed': [5, 5], 'site_mremap': [40, 40],
@@ -82,6 +90,8 @@ def threads(t, directory):
         size = 64 * (8 * MIB + os.sysconf('SC_PAGESIZE')) / MIB
         there = sites(read)['site_thread'][1]
         t.ok(abs(there - size) < 0.1 * size, f'{name}: {there:.0f} MiB by whoever calls pthread_create, of {size:.0f}')
+        t.equal({sample[2].get('mapping') for sample in read.samples
+                 if 'site_thread' in [frame[0] for frame in read.frames(sample)]}, {'stack'}, f'{name}: as stacks')
 
 
 # The threads of each round are there at once, so that the second finds malloc's memory for its own in place.
@@ -134,9 +144,12 @@ def others(t, directory):
         read = profile(t, process.pid, 'vanish', directory)
         t.ok(read.total()[1] < 64 * MIB, 'threads that unmap where their own pthread_t lies: it goes on')
     with s.running([MAPPER, 'signals'], ready='done') as process:
-        read = sites(profile(t, process.pid, 'signals', directory))
-        t.ok(read['site_mmap'][1] <= 2 and read['site_mmap64'] == [6, 6],
-             f'a handler that maps in the middle of a mapping: {read}')
+        handled = int(re.search(r'(\d+) handled', process.text()[0])[1])
+        # A handler inside the unwinder takes no stack.
+        read = profile(t, process.pid, 'signals', directory).by_function(
+            lambda name: name in ('site_mmap', 'site_mmap64', '[unknown stack]'))
+        said = [sum(values) / MIB for values in zip(*read.values())]
+        t.equal(said, [20000 + handled + 6, 6], f'a handler that maps {handled} times in the middle of mappings: {read}')
     with s.running([MAPPER, 'fork'], ready='child') as process:
         child = int(re.search(r'child (\d+)', process.text()[0])[1])
         t.equal({site: values[1] for site, values in sites(profile(t, child, 'fork', directory)).items()},

@@ -7,12 +7,15 @@
 #include "memdebug/segment.h"
 #include "prof/mapping.h"
 #include "prof/prof.h"
+#include "prof/record.h"
 #include "segment/segment.h"
 #include "tap.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,7 +89,8 @@ static void test_random(void)
             count = PAGES - from;
         unmap(from, count);
         if (rng_next(&rng) % 2) {
-            mapping_add(AT(from), count * OS_PAGE - rng_next(&rng) % OS_PAGE, 0);
+            mapping_add(AT(from), count * OS_PAGE - rng_next(&rng) % OS_PAGE,
+                        MD_LABEL_MMAP_ANONYMOUS);
             expected_mmap += count * OS_PAGE;
             memset(mapped + from, 1, count);
         } else {
@@ -109,9 +113,9 @@ static void test_order(void)
 {
     mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment());
     memset(mapped, 0, sizeof mapped);
-    mapping_add(AT(10), 4 * OS_PAGE, 0);
+    mapping_add(AT(10), 4 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
     uint64_t moment = mapping_moment();
-    mapping_add(AT(12), 4 * OS_PAGE, 0); /* that thread's */
+    mapping_add(AT(12), 4 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS); /* that thread's */
     mapping_remove(AT(10), 4 * OS_PAGE, moment);
     memset(mapped + 12, 1, 4);
     is(recorded_pages(), 4, "what was mapped since the call began stays");
@@ -124,18 +128,73 @@ static void test_not_recorded(void)
 {
     uint64_t before = sum_of(MD_MMAP_BYTES), lost = segment_counters()->lost_mappings;
     own_thread = true;
-    mapping_add(AT(1), OS_PAGE, 0);
+    mapping_add(AT(1), OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
     own_thread = false;
     ok(sum_of(MD_MMAP_BYTES) == before && segment_counters()->lost_mappings == lost,
        "a thread of ours maps for us");
-    prof_thread.busy = true;
-    mapping_add(AT(1), OS_PAGE, 0);
-    mapping_remove(AT(1), OS_PAGE, mapping_moment());
-    prof_thread.busy = false;
-    ok(sum_of(MD_MMAP_BYTES) == before && segment_counters()->lost_mappings == lost + 2,
-       "in the middle of another record it is a loss that is counted");
-    mapping_add(UINTPTR_MAX - 100, 4096, 0);
+    mapping_add(UINTPTR_MAX - 100, 4096, MD_LABEL_MMAP_ANONYMOUS);
     ok(sum_of(MD_MMAP_BYTES) == before, "a range beyond the end is none");
+}
+
+/* As a signal handler that comes in the middle of a record. */
+static void test_put_aside(void)
+{
+    uint64_t before = sum_of(MD_MMAP_BYTES), lost = segment_counters()->lost_mappings;
+    prof_thread.busy = true;
+    mapping_add(AT(1), 4 * OS_PAGE, MD_LABEL_MMAP_FILE);
+    mapping_remove(AT(2), OS_PAGE, mapping_moment());
+    prof_thread.busy = false;
+    is(sum_of(MD_MMAP_BYTES), before, "in the middle of another record nothing is recorded");
+    memset(mapped + 1, 1, 4);
+    mapped[2] = 0;
+    record_deferred();
+    ok(sum_of(MD_MMAP_BYTES) == before + 4 * OS_PAGE && recorded_pages() == 3,
+       "but after it, in its order");
+    enum md_label what;
+    ok(mapping_has(AT(1), &what) && what == MD_LABEL_MMAP_FILE, "with what it was");
+
+    unsigned calls = 10000;
+    prof_thread.busy = true;
+    for (unsigned i = 0; i < calls; i++)
+        mapping_add(AT(10), OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
+    prof_thread.busy = false;
+    uint64_t more = segment_counters()->lost_mappings - lost;
+    mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment()); /* and then what was put aside */
+    uint64_t done = (sum_of(MD_MMAP_BYTES) - before) / OS_PAGE - 4;
+    ok(more > 0 && done > 100 && more + done == calls,
+       "where there is no room that is counted: %lu of %u done, %lu lost", done, calls, more);
+    mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment());
+    memset(mapped, 0, sizeof mapped);
+    is(recorded_pages(), 0, "and all of it goes");
+}
+
+static uint64_t handled; /* atomic */
+
+static void map_in_handler(int signal)
+{
+    (void)signal;
+    uintptr_t page = AT(3000 + handled++ % 60);
+    mapping_add(page, 4 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
+    mapping_remove(page, 4 * OS_PAGE, mapping_moment());
+}
+
+/* A handler that maps, in the middle of records or not. */
+static void test_handler(void)
+{
+    uint64_t before = sum_of(MD_MMAP_BYTES), calls = 0, lost = segment_counters()->lost_mappings;
+    struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+    signal(SIGALRM, map_in_handler);
+    setitimer(ITIMER_REAL, &often, NULL);
+    while (__atomic_load_n(&handled, __ATOMIC_RELAXED) < 2000) {
+        uintptr_t page = AT(calls++ % 60);
+        mapping_add(page, 4 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
+        mapping_remove(page, 4 * OS_PAGE, mapping_moment());
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    record_deferred();
+    is(sum_of(MD_MMAP_BYTES) - before, (calls + handled) * 4 * OS_PAGE,
+       "all that a handler has mapped is recorded");
+    ok(recorded_pages() == 0 && segment_counters()->lost_mappings == lost, "and nothing is lost");
 }
 
 /* A thread's stack whose pages are gone without a call that was seen. */
@@ -144,8 +203,8 @@ static void test_stacks(void)
     char *there =
         mmap(NULL, 8 * OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t gone = sum_of(MD_MMAP_GONE_BYTES);
-    mapping_add((uintptr_t)there, 4 * OS_PAGE, MD_MAPPING_STACK);
-    mapping_add((uintptr_t)there + 4 * OS_PAGE, 4 * OS_PAGE, MD_MAPPING_STACK);
+    mapping_add((uintptr_t)there, 4 * OS_PAGE, MD_LABEL_MMAP_STACK);
+    mapping_add((uintptr_t)there + 4 * OS_PAGE, 4 * OS_PAGE, MD_LABEL_MMAP_STACK);
     mapping_sweep_stacks();
     is(sum_of(MD_MMAP_GONE_BYTES), gone, "stacks that are there stay");
     munmap(there + 4 * OS_PAGE, 4 * OS_PAGE);
@@ -159,7 +218,7 @@ static void *mapper(void *number)
 {
     for (int i = 0; i < 3000; i++) {
         uintptr_t page = AT((uintptr_t)number * 64 + (unsigned)i % 60);
-        mapping_add(page, 4 * OS_PAGE, 0);
+        mapping_add(page, 4 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
         mapping_remove(page, 4 * OS_PAGE, mapping_moment());
     }
     return NULL;
@@ -178,25 +237,31 @@ static void test_threads(void)
 
 static void test_fork(void)
 {
-    mapping_add(AT(1), 3 * OS_PAGE, 0);
-    mapping_add(AT(8), 2 * OS_PAGE, MD_MAPPING_STACK);
+    mapping_add(AT(1), 3 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
+    mapping_add(AT(8), 2 * OS_PAGE, MD_LABEL_MMAP_STACK);
     memset(mapped + 1, 1, 3);
     memset(mapped + 8, 1, 2);
+    prof_thread.busy = true; /* forked by a handler in the middle of a record */
+    mapping_add(AT(20), OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
+    prof_thread.busy = false;
+    mapped[20] = 1;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
         bool begins = segment_check();
+        record_deferred();
         const struct md_mapping *m = segment_table(MD_SECTION_MAPPINGS);
         bool is_inherited = m[0].flags & MD_MAPPING_INHERITED;
-        bool all = recorded_pages() == 5 && sum_of(MD_MMAP_BYTES) == 5 * OS_PAGE &&
+        bool all = recorded_pages() == 6 && sum_of(MD_MMAP_BYTES) == 6 * OS_PAGE &&
                    sum_of(MD_MMAP_GONE_BYTES) == 0;
-        mapping_remove(AT(0), 16 * OS_PAGE, mapping_moment());
+        mapping_remove(AT(0), 32 * OS_PAGE, mapping_moment());
         _exit(begins && is_inherited && all && recorded_pages() == 0 ? 0 : 1);
     }
     int status;
     waitpid(child, &status, 0);
     is(status, 0, "a forked copy has its parent's, and goes on with them");
-    is(recorded_pages(), 5, "and the parent has them too");
+    record_deferred();
+    is(recorded_pages(), 6, "and the parent has them too");
 }
 
 int main(void)
@@ -208,12 +273,14 @@ int main(void)
         return 1;
     prof_init();
     segment_on_fork = prof_inherit;
-    mapping_add(AT(1), OS_PAGE, 0);
+    mapping_add(AT(1), OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
     is(sum_of(MD_MMAP_BYTES), 0, "before it begins nothing is recorded");
     mapping_begin();
     test_random();
     test_order();
     test_not_recorded();
+    test_put_aside();
+    test_handler();
     test_stacks();
     test_threads();
     test_fork();

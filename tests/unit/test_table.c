@@ -99,7 +99,8 @@ static void test_buckets(void)
         for (unsigned n = 0; n < BUCKETS; n++) {
             uint32_t got;
             /* Neighbours share the stack, or the size. */
-            wrong += !bucket_intern_locked(MD_BUCKET_HEAP, n / 16, 16 + n % 16 * 16, &got);
+            wrong += !bucket_intern_locked(
+                (struct bucket_id){MD_BUCKET_HEAP, n / 16, 16 + n % 16 * 16, MD_LABEL_NONE}, &got);
             if (pass == 0) {
                 index[n] = got;
                 wrong += got != before + n;
@@ -137,12 +138,16 @@ static int full(void *argument)
     pcs[0]--;
     if (stack_find_locked(pcs, MD_STACK_MAX_DEPTH, stack_hash(pcs, MD_STACK_MAX_DEPTH)) != last)
         return 3;
-    while (bucket_intern_locked(MD_BUCKET_HEAP, 7, buckets, &bucket))
+    while (bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, 7, buckets, MD_LABEL_NONE},
+                                &bucket))
         buckets++;
     if (buckets != segment_capacity(MD_SECTION_BUCKETS) ||
-        bucket_intern_locked(MD_BUCKET_HEAP, 8, 8, &bucket))
+        bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, 8, 8, MD_LABEL_NONE}, &bucket))
         return 4;
-    return bucket_intern_locked(MD_BUCKET_HEAP, 7, 3, &bucket) && bucket == 3 ? 0 : 5;
+    return bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, 7, 3, MD_LABEL_NONE}, &bucket) &&
+                   bucket == 3
+               ? 0
+               : 5;
 }
 
 static void clear(enum md_section_id id)
@@ -171,6 +176,8 @@ int main(void)
     is(stack_find_locked(pcs, depth, stack_hash(pcs, depth)), 0, "made anew the table is empty");
     is(stack_add_locked(pcs, depth, stack_hash(pcs, depth), 0, false), 1, "and begins at word 1");
     uint32_t bucket = 99;
-    ok(bucket_intern_locked(MD_BUCKET_HEAP, 1, 16, &bucket) && bucket == 0, "buckets at 0");
+    ok(bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, 1, 16, MD_LABEL_NONE}, &bucket) &&
+           bucket == 0,
+       "buckets at 0");
     return tap_done();
 }

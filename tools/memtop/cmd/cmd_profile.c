@@ -19,6 +19,49 @@ static const char *wanted_type(const struct options *options)
     return options->allocs ? "alloc_space" : options->leaks ? "leak_space" : NULL;
 }
 
+struct label_sum {
+    const struct profile_label *label;
+    int64_t sum;
+};
+
+static int greatest_first(const void *a, const void *b)
+{
+    const struct label_sum *x = a, *y = b;
+    return (x->sum < y->sum) - (x->sum > y->sum);
+}
+
+/* "mapping: anonymous 89.00MB, stack 16.00MB": what is under each word of the samples' labels. */
+static void print_labels(const struct top *top, const struct profile *profile, int index)
+{
+    struct label_sum sums[16];
+    size_t count = 0;
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        const struct profile_sample *sample = &profile->samples[i];
+        for (uint32_t k = 0; k < sample->label_count; k++) {
+            const struct profile_label *label = &profile->labels[sample->label_first + k];
+            size_t at = 0;
+            while (at < count && strcmp(sums[at].label->text, label->text) != 0)
+                at++;
+            if (!*label->text || at == sizeof sums / sizeof sums[0] ||
+                (count && strcmp(sums[0].label->key, label->key) != 0))
+                continue;
+            if (at == count)
+                sums[count++] = (struct label_sum){label, 0};
+            sums[at].sum += profile->values[i * profile->type_count + (size_t)index];
+        }
+    }
+    char text[TOP_TEXT_SIZE];
+    qsort(sums, count, sizeof *sums, greatest_first);
+    for (size_t i = 0; i < count; i++) {
+        top_value_text(top, sums[i].sum, text);
+        if (i == 0)
+            printf("%s: ", sums[i].label->key);
+        printf("%s%s %s", i ? ", " : "", sums[i].label->text, text);
+    }
+    if (count)
+        putchar('\n');
+}
+
 static int print_table(const struct profile *profile, const char *type)
 {
     int index = profile_sample_index(profile, type);
@@ -32,6 +75,7 @@ static int print_table(const struct profile *profile, const char *type)
         return EXIT_FAILED;
     }
     if (top_build(&top, profile, index, &how)) {
+        print_labels(&top, profile, index);
         top_print(&top, profile, true, stdout);
     } else {
         cli_error("out of memory");
