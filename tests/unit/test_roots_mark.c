@@ -39,15 +39,18 @@ static void point(const struct place *place, void *at, size_t inside)
     memcpy(at, &pointer, sizeof pointer);
 }
 
-/* The middle one of three pages, so that what lies beside it is the test's too. */
+/* The middle one of three pages, so that what lies beside it is the test's too; in front of them
+ * one that can only be read, as what lies right behind memory without access is taken for a stack.
+ */
 static char *map(struct place *place, int flags, int fd)
 {
-    char *map = mmap(NULL, (size_t)3 * OS_PAGE, PROT_READ | PROT_WRITE,
-                     flags | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
-    if (map == MAP_FAILED)
+    char *map = mmap(NULL, (size_t)4 * OS_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED ||
+        mmap(map + OS_PAGE, (size_t)3 * OS_PAGE, PROT_READ | PROT_WRITE,
+             flags | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0) == MAP_FAILED)
         abort();
-    place->start = (uintptr_t)map + OS_PAGE;
-    return map + OS_PAGE;
+    place->start = (uintptr_t)map + (size_t)2 * OS_PAGE;
+    return map + (size_t)2 * OS_PAGE;
 }
 
 static void add_private(const char *name, size_t at, size_t inside, bool is_root)
