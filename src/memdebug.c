@@ -15,7 +15,7 @@
 #include "malloc/entry.h"
 #include "malloc/foreign.h"
 #include "malloc/jemalloc.h"
-#include "malloc/mapped.h"
+#include "malloc/mmap.h"
 #include "malloc/passed.h"
 #include "malloc/startup.h"
 #include "malloc/variants.h"
@@ -422,7 +422,7 @@ static __attribute__((constructor)) void at_load(void)
                                           prof_moment, prof_flag};
     sigset_t all, before;
     passed_init();
-    mapped_init();
+    mmap_init();
     common_init();
     if (unchecked)
         register_exit();
@@ -433,7 +433,7 @@ static __attribute__((constructor)) void at_load(void)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     unwind_init();
     if (option_number(OPTION_MMAPPROFILE))
-        mapped_record();
+        mmap_record();
     if (option_number(OPTION_MONITOR)) /* without, no call beyond jemalloc's */
         startup_load();
     if (option_number(OPTION_HELP))

@@ -43,7 +43,7 @@ static inline size_t os_page_up(size_t size)
 }
 
 /* mmap, munmap and mremap as the system has them.  The names themselves are the program's here:
- * what they map is recorded (malloc/mapped.h).  They set errno. */
+ * what they map is recorded (malloc/mmap.h).  They set errno. */
 void *os_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
 int os_munmap(void *addr, size_t size);
 void *os_mremap(void *old, size_t old_size, size_t size, int flags, ...);

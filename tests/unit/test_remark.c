@@ -304,7 +304,7 @@ static void *help(void *unused)
 
 /* Written pages all over a heap that is large enough for two; in some rounds without room for all
  * that the other finds. */
-static void test_scout(void)
+static void test_two_at_once(void)
 {
     struct pair *targets[64], **blocks[64];
     size_t size = (size_t)256 << 20;
@@ -408,6 +408,6 @@ int main(void)
     test_resized();
     test_tracking();
     test_born_between();
-    test_scout();
+    test_two_at_once();
     return tap_done();
 }

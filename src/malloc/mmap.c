@@ -1,4 +1,4 @@
-#include "malloc/mapped.h"
+#include "malloc/mmap.h"
 
 #include "base/compiler.h"
 #include "base/os.h"
@@ -174,7 +174,7 @@ static int recording_pthread_create(pthread_t *thread, const pthread_attr_t *att
 
 /* ---- */
 
-void mapped_init(void)
+void mmap_init(void)
 {
 #define FIND(name)                                                                                 \
     {                                                                                              \
@@ -192,7 +192,7 @@ void mapped_init(void)
     FIND(pthread_create)
 }
 
-void mapped_record(void)
+void mmap_record(void)
 {
     mapping_begin();
     slot_mmap = (void *)recording_mmap;
