@@ -23,13 +23,34 @@ static char prefix[PATH_MAX];
 static uint32_t sequence;
 static int64_t next_ns;
 static int said_error; /* the errno that was complained about last */
+/* A dump by bytes: by all that has been allocated, and by what is in use. */
+struct by_bytes {
+    uint64_t step; /* the option that `next` was reckoned from; 0: none yet */
+    uint64_t
+        next; /* bytes at which it is due; UINT64_MAX: never.  Atomic, as publications read it */
+};
+static struct by_bytes by_allocated = {0, UINT64_MAX}, by_peak = {0, UINT64_MAX};
 /* Cause of each dump, by sequence number: what the old ones are called. */
 #define KEPT_MAX 4096u
 static const char *causes[KEPT_MAX];
 
+/* The option may have changed: the next one is so much above `from` then. */
+static void take_step(struct by_bytes *by, uint64_t step, uint64_t from)
+{
+    if (step == by->step)
+        return;
+    by->step = step;
+    bool off = step == OPTION_OFF || step == 0;
+    __atomic_store_n(&by->next, off ? UINT64_MAX : from + step, __ATOMIC_RELAXED);
+}
+
 void dump_init(void)
 {
     fmt_absolute(prefix, sizeof prefix, option_text(OPTION_HEAPPROFILE));
+    if (prefix[0]) { /* now: the program may have allocated much before our thread looks */
+        take_step(&by_allocated, option_number(OPTION_HEAPPROFILEALLOC), 0);
+        take_step(&by_peak, option_number(OPTION_HEAPPROFILEPEAK), 0);
+    }
 }
 
 static void name_dump(char *path, size_t size, uint32_t seq, const char *cause)
@@ -136,10 +157,38 @@ int dump_write(const char *cause)
     return 0;
 }
 
-int64_t dump_due(int64_t now_ns)
+bool dump_asks(uint64_t allocated_bytes, uint64_t in_use_bytes)
+{
+    return allocated_bytes >= __atomic_load_n(&by_allocated.next, __ATOMIC_RELAXED) ||
+           in_use_bytes >= __atomic_load_n(&by_peak.next, __ATOMIC_RELAXED);
+}
+
+/* However many steps it is by now, one dump. */
+static void dump_by_bytes(uint64_t allocated, uint64_t in_use)
+{
+    const struct md_counters *c = segment_counters();
+    uint64_t peak = __atomic_load_n(&c->peak_bytes, __ATOMIC_RELAXED);
+    take_step(&by_allocated, option_number(OPTION_HEAPPROFILEALLOC), allocated);
+    take_step(&by_peak, option_number(OPTION_HEAPPROFILEPEAK), peak);
+    if (allocated >= by_allocated.next) {
+        uint64_t steps = (allocated - by_allocated.next) / by_allocated.step + 1;
+        __atomic_store_n(&by_allocated.next, by_allocated.next + steps * by_allocated.step,
+                         __ATOMIC_RELAXED);
+        dump_write("alloc");
+    }
+    if (in_use >= by_peak.next) {
+        __atomic_store_n(&by_peak.next, in_use + by_peak.step, __ATOMIC_RELAXED);
+        dump_write("peak");
+    }
+}
+
+int64_t dump_due(int64_t now_ns, uint64_t allocated_bytes, uint64_t in_use_bytes)
 {
     uint64_t interval = option_number(OPTION_HEAPPROFILEINTERVAL);
-    if (!prefix[0] || interval == OPTION_OFF || interval == 0)
+    if (!prefix[0])
+        return INT64_MAX;
+    dump_by_bytes(allocated_bytes, in_use_bytes);
+    if (interval == OPTION_OFF || interval == 0)
         return INT64_MAX;
     if (!next_ns)
         next_ns = now_ns + (int64_t)interval;
@@ -155,4 +204,5 @@ void dump_postfork_child(void)
     sequence = 0;
     next_ns = 0;
     memset(causes, 0, sizeof causes);
+    by_allocated = by_peak = (struct by_bytes){0, UINT64_MAX}; /* from what was inherited on */
 }

@@ -2,6 +2,7 @@
 #ifndef DUMP_H
 #define DUMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Learns where PREFIX is: relative to the directory the program was started in, whatever it
@@ -12,8 +13,11 @@ void dump_init(void);
 int dump_write(const char *cause);
 /* Writes a profile to `path` through a temporary name. */
 int dump_write_to(const char *path);
-/* Writes the interval's profile if it is due; returns when the next one is (CLOCK_MONOTONIC ns). */
-int64_t dump_due(int64_t now_ns);
+/* Writes the profiles that are due by time and by bytes; returns when the next one is by time
+ * (CLOCK_MONOTONIC ns). */
+int64_t dump_due(int64_t now_ns, uint64_t allocated_bytes, uint64_t in_use_bytes);
+/* Whether one is due by these bytes.  At each publication, on any thread: takes no lock. */
+bool dump_asks(uint64_t allocated_bytes, uint64_t in_use_bytes);
 /* In a forked child: its own sequence. */
 void dump_postfork_child(void);
 

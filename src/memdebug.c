@@ -11,6 +11,7 @@
 #include "heap/extents.h"
 #include "heap/object_map.h"
 #include "leakcheck.h"
+#include "limit.h"
 #include "malloc/counts.h"
 #include "malloc/entry.h"
 #include "malloc/foreign.h"
@@ -92,7 +93,8 @@ static bool wants_leakcheck(void)
 static bool wants_service(void)
 {
     return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
-           option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF;
+           option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF ||
+           option_number(OPTION_HEAPPROFILELIMIT) != OPTION_OFF;
 }
 
 /* Whether anybody can learn what would be recorded: memtop, or the process itself, which writes it
@@ -138,19 +140,14 @@ static void on_cycle(const struct md_cycle *cycle)
     segment_header()->trace_output = error ? MD_TRACE_SEGMENT : output;
 }
 
-static uint64_t in_use_bytes(void)
-{
-    const struct md_counters *c = segment_counters();
-    uint64_t allocated = __atomic_load_n(&c->alloc_bytes, __ATOMIC_RELAXED);
-    uint64_t freed = __atomic_load_n(&c->free_bytes, __ATOMIC_RELAXED);
-    return allocated > freed ? allocated - freed : 0;
-}
-
-/* Each 64 KiB of a thread: the one place where the allocation path may wake our thread for a cycle.
- */
+/* Each 64 KiB of a thread: the one place where the allocation path may wake our thread for a cycle
+ * or a dump. */
 static void on_publish(void)
 {
-    if (gc_mode == GC_OBSERVE && UNLIKELY(in_use_bytes() >= gc_ask_bytes()))
+    uint64_t in_use = segment_in_use();
+    uint64_t allocated = __atomic_load_n(&segment_counters()->alloc_bytes, __ATOMIC_RELAXED);
+    if (UNLIKELY((gc_mode == GC_OBSERVE && in_use >= gc_ask_bytes()) ||
+                 dump_asks(allocated, in_use) || limit_asks(in_use)))
         service_kick(SERVICE_LOOK);
 }
 
@@ -193,6 +190,7 @@ static void after_fork(void)
     gc_postfork_child();
     service_postfork_child();
     dump_postfork_child();
+    limit_postfork_child();
     trace_file_postfork_child();
     leakcheck_postfork_child();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
@@ -291,9 +289,10 @@ void memdebug_boot(void)
         prof_on_sample = on_sample;
     }
     counts_on_thread_end = on_thread_end;
+    if (active && wants_service())
+        counts_on_publish = on_publish;
     if (tracked) {
         tracked_init();
-        counts_on_publish = on_publish;
 #ifdef HOSTILE_ALLOCATIONS
         tracked_hostile = on_hostile;
 #endif
@@ -418,7 +417,7 @@ static __attribute__((constructor(101))) void boot_first(void)
 
 static __attribute__((constructor)) void at_load(void)
 {
-    static const struct gc_hooks hooks = {in_use_bytes, on_cycle, jep_malloc_usable_size,
+    static const struct gc_hooks hooks = {segment_in_use, on_cycle, jep_malloc_usable_size,
                                           prof_moment, prof_flag};
     sigset_t all, before;
     passed_init();

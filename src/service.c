@@ -12,6 +12,7 @@
 #include "gc/stop/restart.h"
 #include "gc/sys/proc.h"
 #include "leakcheck.h"
+#include "limit.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "prof/record.h"
@@ -196,7 +197,9 @@ static int64_t look(void)
         gc_due(os_now_ns(), &flags, &next);
         again = MIN(again, next);
     }
-    again = MIN(again, dump_due(now));
+    uint64_t allocated = __atomic_load_n(&segment_counters()->alloc_bytes, __ATOMIC_RELAXED);
+    again = MIN(again, limit_due(now, segment_in_use()));
+    again = MIN(again, dump_due(now, allocated, segment_in_use()));
     /* Whoever has asked for cycles can ask memtop about them, though the program may allocate next
      * to nothing.  Not at once: most small programs have ended by then, and a server has given up
      * its user, who could not remove the file. */

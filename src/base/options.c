@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, SIGNAL, TEXT };
+enum type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, LIMIT, SIGNAL, TEXT };
 enum when { START, RUNTIME, LATER };
 
 struct option {
@@ -202,6 +202,18 @@ static bool within_range(const char *accepts, uint64_t number)
     return number >= low && number <= high;
 }
 
+/* "90%" or a size, not 0. */
+static bool parse_limit(const char *text, uint64_t *number)
+{
+    const char *end;
+    if (parse_digits(text, number, &end) && !strcmp(end, "%")) {
+        bool ok = *number >= 1 && *number <= 100;
+        *number |= OPTION_SHARE;
+        return ok;
+    }
+    return parse_size(text, number) && *number != 0;
+}
+
 static enum parsed parse_value(const struct option *o, const char *text, uint64_t *number)
 {
     const char *end;
@@ -234,6 +246,9 @@ static enum parsed parse_value(const struct option *o, const char *text, uint64_
         break;
     case DURATION:
         ok = parse_duration(text, number);
+        break;
+    case LIMIT:
+        ok = parse_limit(text, number);
         break;
     case SIGNAL:
         ok = parse_signal(text, number);
@@ -524,6 +539,9 @@ static void describe_number(struct fmt *f, const struct option *o, uint64_t numb
         bool whole = number % 1000000 == 0;
         fmt_u64(f, number / (whole ? 1000000 : 1000));
         fmt_text(f, whole ? "ms" : "us");
+    } else if (o->type == LIMIT && number & OPTION_SHARE) {
+        fmt_u64(f, number & ~OPTION_SHARE);
+        fmt_char(f, '%');
     } else {
         fmt_u64(f, number);
     }

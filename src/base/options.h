@@ -28,6 +28,8 @@ enum deepbind_words { DEEPBIND_WORDS(WORD_NAME) };
 /* Values of a number that is a word. */
 #define OPTION_OFF UINT64_MAX
 #define OPTION_AUTO (UINT64_MAX - 1)
+/* Of a LIMIT that is not OFF: set beside a percentage; without it, the number is bytes. */
+#define OPTION_SHARE (UINT64_C(1) << 62)
 
 /* Parses the whole text (NULL: defaults only).  Complaints go to message(), each once in a process
  * tree: `text` is the environment's own bytes, and what has been complained about is overwritten by

@@ -295,15 +295,21 @@ static bool file_is_there(void)
            (stat(place.path, &st) == 0 && st.st_dev == file_dev && st.st_ino == file_ino);
 }
 
+/* A free may be published before the allocation that it undoes. */
+uint64_t segment_in_use(void)
+{
+    uint64_t allocated = __atomic_load_n(&counters.alloc_bytes, __ATOMIC_RELAXED);
+    uint64_t freed = __atomic_load_n(&counters.free_bytes, __ATOMIC_RELAXED);
+    return allocated > freed ? allocated - freed : 0;
+}
+
 static void publish_counters(struct md_header *header)
 {
-    uint64_t in_use = __atomic_load_n(&counters.alloc_bytes, __ATOMIC_RELAXED) -
-                      __atomic_load_n(&counters.free_bytes, __ATOMIC_RELAXED);
+    uint64_t in_use = segment_in_use();
     uint64_t peak = __atomic_load_n(&counters.peak_bytes, __ATOMIC_RELAXED);
     /* Threads publish at once: a lower peak must not overwrite a higher one. */
-    while ((int64_t)in_use > 0 && in_use > peak &&
-           !__atomic_compare_exchange_n(&counters.peak_bytes, &peak, in_use, true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
+    while (in_use > peak && !__atomic_compare_exchange_n(&counters.peak_bytes, &peak, in_use, true,
+                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
     __atomic_store_n(&counters.own_bytes, own_bytes(), __ATOMIC_RELAXED);
     __atomic_store_n(&counters.publish_ns, (uint64_t)os_coarse_ns(), __ATOMIC_RELAXED);

@@ -44,6 +44,8 @@ void segment_fini(void);
 /* Never NULL after segment_init. */
 struct md_header *segment_header(void);
 struct md_counters *segment_counters(void);
+/* Bytes that the program has in use, by what has been published.  Takes no lock. */
+uint64_t segment_in_use(void);
 /* Start of a section's table: valid until the next segment_check. */
 void *segment_table(enum md_section_id id);
 /* Entries that `id` can hold at most. */

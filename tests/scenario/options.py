@@ -21,12 +21,11 @@ NONSENSE = [
     ('gcpercent=-5', 'percentage'), ('gcinterval=soon', 'duration'), ('gcinterval=5y', 'duration'),
     ('gc=perhaps', 'observe'), ('unwind=magic', 'fp'), ('profstackdepth=0', '1 to 1024'),
     ('profstackdepth=5000', '1 to 1024'), ('heapprofilesignal=KILL', 'signal'),
-    ('heapprofilesignal=NOSUCH', 'signal'), ('monitor=perhaps', 'on|off'), ('keepdead=few', 'number'),
+    ('heapprofilesignal=NOSUCH', 'signal'), ('heapprofilelimit=101%', '1% to 100%'), ('monitor=perhaps', 'on|off'), ('keepdead=few', 'number'),
     ('a' * 3000, ''), ('gc\x01trace\x1b[31m=1', 'gctrace'), ('\xff\xfe=1', ''), ('%s%n%s%n=%s', ''),
     ('gctrace=1=2', '0|1|json'), ('; rm -rf /', ''),
 ]
-LATER = ['scavtrace=1', 'gcmemlimit=1g', 'heapprofilealloc=1m', 'heapprofilepeak=1m',
-         'clobberfree=1']
+LATER = ['scavtrace=1', 'gcmemlimit=1g', 'clobberfree=1', 'gc=collect']
 VICTIM = s.PROGRAMS / 'victim'
 
 

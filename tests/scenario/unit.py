@@ -143,7 +143,7 @@ def dropins(t, directory, analyze):
 def refusals(t, directory, analyze):
     for settings, says in ((['gcintreval=1s'], 'gcintreval=1s: unknown key, nearest: gcinterval (MEMDEBUG=help lists all)'),
                            (['gc=maybe'], 'gc=maybe: bad value, accepted: auto|off|ready|observe'),
-                           (['gc=ready', 'scavtrace=1'], 'scavtrace=1: not in this version'),
+                           (['gctrace=1', 'gc=collect'], 'gc=collect: not in this version'),
                            (['only=a\nb'], 'only=a?b: control characters cannot stand there')):
         for what, result in (('unit', unit(directory, RUNS, *settings)),
                              ('container', s.run([s.MEMTOP, 'container', *settings], preload=False))):

@@ -76,12 +76,33 @@ static bool has_room(const char *membership, uint64_t bytes)
     return has_room_for(membership, bytes, bytes / 2);
 }
 
+static void is_text(const char *got, const char *expected, const char *name)
+{
+    ok(strcmp(got, expected) == 0, "%s: %s", name, got);
+}
+
+static struct headroom_limit least;
+
+/* "USED of LIMIT in DIRECTORY/FILE", MB; "" if none has a limit. */
+static const char *nearest(const char *membership, unsigned percent)
+{
+    static char text[300];
+    if (!headroom_least(root, membership, percent, &least))
+        return "";
+    ok(strncmp(least.directory, root, strlen(root)) == 0, "below the root");
+    snprintf(text, sizeof text, "%lu of %lu in %s/%s", (unsigned long)(least.used_bytes / MB),
+             (unsigned long)(least.limit_bytes / MB), least.directory + strlen(root), least.file);
+    return text;
+}
+
 static void test_version1(void)
 {
     make1("", UINT64_C(0x7ffffffffffff000), 100, 0, 0);
     make1("/docker/a", 100 * MB, 60, 0, 0);
     make1("/docker/b", 100 * MB, 95, 50, 0);
     make1("/docker/c", 100 * MB, 60, 0, 1);
+    is_text(nearest("5:cpu:/x\n4:cpu,memory:/docker/b\n0::/x\n", 90),
+            "45 of 100 in /memory/docker/b/memory.limit_in_bytes", "the nearest of version 1");
     ok(has_room_for("4:memory:/docker/a\n", 80 * MB, 39 * MB) &&
            !has_room_for("4:memory:/docker/a\n", 80 * MB, 41 * MB),
        "version 1: what is likely has 40 MB");
@@ -130,6 +151,27 @@ static void test_watch(void)
     make("/pod", 100, 90, 0, 1);
     ok(runs_out() && strstr(runs_out(), "oom.group"), "until it has none");
     make("/pod", 100, 60, 0, 1);
+}
+
+/* For whoever is to know in time. */
+static void test_least(void)
+{
+    is_text(nearest("0::/alone\n", 90), "60 of 100 in /alone/memory.max", "a limit of its own");
+    ok(headroom_until(&least, 90) == (int64_t)(30 * MB) &&
+           headroom_until(&least, 50) == -(int64_t)(10 * MB),
+       "30 MB to 90 %%, and 10 over 50");
+    is_text(nearest("0::/cached\n", 90), "45 of 100 in /cached/memory.max",
+            "caches are not counted");
+    is_text(nearest("0::/outer/inner\n", 90), "60 of 100 in /outer/memory.max", "an outer one's");
+    is_text(nearest("0::/group/inner\n", 90), "30 of 35 in /group/inner/memory.max",
+            "of two the nearer one");
+    is_text(nearest("0::/group/inner/\n", 40), "60 of 100 in /group/memory.max",
+            "which depends on the share");
+    is_text(nearest("0::/high\n", 90), "60 of 1000 in /high/memory.max",
+            "above memory.high nobody dies");
+    ok(!*nearest("0::/free\n", 90) && !*nearest("0::/nowhere\n", 90) && !*nearest("", 90) &&
+           !*nearest("0::", 90) && !*nearest("4:", 90),
+       "no limit, and what cannot be read is none");
 }
 
 static void test_need(void)
@@ -206,6 +248,7 @@ int main(void)
     memcpy(line, "0::/", 4);
     line[sizeof line - 1] = 0;
     ok(has_room(line, 1000 * MB), "a path that is too long");
+    test_least();
     test_watch();
     test_need();
     test_version1();

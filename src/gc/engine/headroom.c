@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define PATH_SIZE 4096
+#define PATH_SIZE HEADROOM_PATH_SIZE
 
 /* Reads DIRECTORY/NAME into buf, terminated.  False: there is none. */
 static bool read_file(const char *directory, const char *name, char *buf, size_t size)
@@ -55,19 +55,24 @@ static const struct version version1 = {
     "oom_kill_disable 1",
 };
 
-/* Bytes until the limit of this cgroup, of what cannot be given up; UINT64_MAX: no limit. */
-static uint64_t headroom_of(const struct version *version, const char *directory,
-                            uint64_t *limit_bytes)
+/* UINT64_MAX: none. */
+static uint64_t limit_of(const char *directory, const char *name)
+{
+    char text[32];
+    uint64_t limit = UINT64_MAX;
+    if (read_file(directory, name, text, sizeof text) && text[0] != 'm')
+        limit = proc_number(text, 10, NULL);
+    return limit < UINT64_MAX / 4 ? limit : UINT64_MAX;
+}
+
+/* What this cgroup has of memory that cannot be given up.  False: it does not say. */
+static bool used_of(const struct version *version, const char *directory, uint64_t *used_bytes)
 {
     static char stat[8192];
     char text[32];
-    uint64_t limit = UINT64_MAX, caches = 0;
-    for (unsigned i = 0; i < ARRAY_LENGTH(version->limits); i++)
-        if (read_file(directory, version->limits[i], text, sizeof text) && text[0] != 'm')
-            limit = MIN(limit, proc_number(text, 10, NULL));
-    *limit_bytes = limit;
-    if (limit >= UINT64_MAX / 4 || !read_file(directory, version->current, text, sizeof text))
-        return UINT64_MAX;
+    uint64_t caches = 0;
+    if (!read_file(directory, version->current, text, sizeof text))
+        return false;
     uint64_t used = proc_number(text, 10, NULL);
     if (read_file(directory, "memory.stat", stat, sizeof stat))
         for (unsigned i = 0; i < ARRAY_LENGTH(version->caches); i++) {
@@ -75,7 +80,20 @@ static uint64_t headroom_of(const struct version *version, const char *directory
             proc_field(stat, version->caches[i], 10, &bytes);
             caches += bytes;
         }
-    used = used > caches ? used - caches : 0;
+    *used_bytes = used > caches ? used - caches : 0;
+    return true;
+}
+
+/* Bytes until the limit of this cgroup; UINT64_MAX: no limit. */
+static uint64_t headroom_of(const struct version *version, const char *directory,
+                            uint64_t *limit_bytes)
+{
+    uint64_t limit = UINT64_MAX, used;
+    for (unsigned i = 0; i < ARRAY_LENGTH(version->limits); i++)
+        limit = MIN(limit, limit_of(directory, version->limits[i]));
+    *limit_bytes = limit;
+    if (limit == UINT64_MAX || !used_of(version, directory, &used))
+        return UINT64_MAX;
     return limit > used ? limit - used : 0;
 }
 
@@ -113,30 +131,62 @@ static const char *no_room(const struct version *version, bool together)
                                   : "no room for a copy in the memory cgroup (oom_kill_disable)";
 }
 
-static const char *headroom_of_version(const struct version *version, const char *root,
-                                       const char *membership, struct headroom_need need)
+/* A way from the process's own cgroup up to the root of the hierarchy. */
+struct climb {
+    char path[PATH_SIZE];
+    size_t root_length; /* of path */
+};
+
+static void drop_slash(struct climb *climb)
 {
-    static char path[PATH_SIZE];
+    size_t end = strlen(climb->path);
+    if (end > climb->root_length && climb->path[end - 1] == '/')
+        climb->path[end - 1] = 0;
+}
+
+/* False: of this version the process is in none. */
+static bool climb_begin(struct climb *climb, const struct version *version, const char *root,
+                        const char *membership)
+{
     const char *inner;
     while (!(inner = path_in(version, membership))) {
         membership = strchr(membership, '\n');
         if (!membership++)
-            return NULL;
+            return false;
     }
     size_t subtree = strlen(version->subtree), prefix = strlen(root) + subtree;
     size_t length = strcspn(inner, "\n");
-    if (prefix + length >= sizeof path)
+    if (prefix + length >= sizeof climb->path)
+        return false;
+    memcpy(climb->path, root, prefix - subtree);
+    memcpy(climb->path + prefix - subtree, version->subtree, subtree);
+    memcpy(climb->path + prefix, inner, length);
+    climb->path[prefix + length] = 0;
+    climb->root_length = prefix;
+    drop_slash(climb);
+    return true;
+}
+
+/* To the one that this one is in; false: this is the root. */
+static bool climb_up(struct climb *climb)
+{
+    if (strlen(climb->path) <= climb->root_length)
+        return false;
+    *strrchr(climb->path, '/') = 0;
+    drop_slash(climb);
+    return true;
+}
+
+static const char *headroom_of_version(const struct version *version, const char *root,
+                                       const char *membership, struct headroom_need need)
+{
+    static struct climb climb;
+    const char *path = climb.path;
+    if (!climb_begin(&climb, version, root, membership))
         return NULL;
-    memcpy(path, root, prefix - subtree);
-    memcpy(path + prefix - subtree, version->subtree, subtree);
-    memcpy(path + prefix, inner, length);
-    path[prefix + length] = 0;
     bool together = false;
-    for (;;) {
+    do {
         char text[64];
-        size_t end = strlen(path);
-        if (end > prefix && path[end - 1] == '/')
-            path[end - 1] = 0;
         /* Set here or below, it holds for a limit here. */
         if (read_file(path, version->together, text, sizeof text))
             together |= strncmp(text, version->line, strlen(version->line)) == 0;
@@ -149,10 +199,8 @@ static const char *headroom_of_version(const struct version *version, const char
             tightest.together = together;
             strcpy(tightest.path, path);
         }
-        if (strlen(path) <= prefix)
-            return NULL;
-        *strrchr(path, '/') = 0;
-    }
+    } while (climb_up(&climb));
+    return NULL;
 }
 
 const char *headroom_in(const char *root, const char *membership, struct headroom_need need)
@@ -170,13 +218,40 @@ const char *headroom_for_copy(struct headroom_need need)
     return headroom_in("/sys/fs/cgroup", membership, need);
 }
 
+bool headroom_least(const char *root, const char *membership, unsigned percent,
+                    struct headroom_limit *least)
+{
+    static const struct version *const versions[] = {&version2, &version1};
+    static struct climb climb;
+    bool found = false;
+    for (unsigned i = 0; i < ARRAY_LENGTH(versions); i++) {
+        if (!climb_begin(&climb, versions[i], root, membership))
+            continue;
+        do {
+            struct headroom_limit here = {.file = versions[i]->limits[0]};
+            here.limit_bytes = limit_of(climb.path, here.file);
+            if (here.limit_bytes == UINT64_MAX ||
+                !used_of(versions[i], climb.path, &here.used_bytes) ||
+                (found && headroom_until(&here, percent) >= headroom_until(least, percent)))
+                continue;
+            strcpy(here.directory, climb.path);
+            *least = here;
+            found = true;
+        } while (climb_up(&climb));
+    }
+    return found;
+}
+
+int64_t headroom_until(const struct headroom_limit *limit, unsigned percent)
+{
+    return (int64_t)(limit->limit_bytes / 100 * percent + limit->limit_bytes % 100 * percent / 100 -
+                     limit->used_bytes);
+}
+
 /* Less room than this, of the limit or in all, is the end of a copy: more than a program can write
  * to until it is looked at again. */
 #define LEFT_SHARE 8
 #define LEFT_MAX (UINT64_C(64) << 20)
-/* Bytes a nanosecond that are written for the first time at most, as is assumed: a fault for each
- * page costs more than to write it. */
-#define WRITTEN_MAX 16
 #define LOOK_MIN_NS 1000000
 #define LOOK_MAX_NS 20000000
 
@@ -189,7 +264,7 @@ const char *headroom_runs_out(int64_t *look_again_ns)
     uint64_t room = headroom_of(tightest.version, tightest.path, &limit);
     if (room < MIN(limit / LEFT_SHARE, LEFT_MAX))
         return no_room(tightest.version, tightest.together);
-    *look_again_ns = (int64_t)MIN(MAX(room / WRITTEN_MAX, LOOK_MIN_NS), LOOK_MAX_NS);
+    *look_again_ns = (int64_t)MIN(MAX(room / HEADROOM_WRITTEN_MAX, LOOK_MIN_NS), LOOK_MAX_NS);
     return NULL;
 }
 

@@ -37,4 +37,23 @@ bool headroom_is_limited(void);
  * and the text of /proc/self/cgroup. */
 const char *headroom_in(const char *root, const char *membership, struct headroom_need need);
 
+/* ---- for whoever is to know before the limit is reached ---- */
+
+/* Bytes a nanosecond that are written for the first time at most, as is assumed: a fault for each
+ * page costs more than to write it. */
+#define HEADROOM_WRITTEN_MAX 16
+#define HEADROOM_PATH_SIZE 4096
+struct headroom_limit {
+    uint64_t used_bytes, limit_bytes; /* used: without caches, which give way */
+    const char *file;                 /* static: what says the limit */
+    char directory[HEADROOM_PATH_SIZE];
+};
+/* Of the cgroups of these two that have a limit, at which memory is refused or somebody killed, the
+ * one with the least room below `percent` of it.  False: none has a limit.  Not beside itself, nor
+ * beside the functions above. */
+bool headroom_least(const char *root, const char *membership, unsigned percent,
+                    struct headroom_limit *least);
+/* Bytes until `percent` of it are used; negative: they are. */
+int64_t headroom_until(const struct headroom_limit *limit, unsigned percent);
+
 #endif
