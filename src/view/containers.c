@@ -138,7 +138,7 @@ static bool string_pool_grow(struct string_pool *pool)
     return true;
 }
 
-static char *string_pool_room(struct string_pool *pool, size_t size)
+static char *string_pool_alloc(struct string_pool *pool, size_t size)
 {
     struct string_chunk *chunk = pool->chunks;
     if (!chunk || chunk->size - chunk->used < size) {
@@ -170,7 +170,7 @@ const char *string_pool_add_bytes(struct string_pool *pool, const char *bytes, s
     for (; pool->slots[i]; i = (i + 1) & (pool->capacity - 1))
         if (strncmp(pool->slots[i], bytes, length) == 0 && !pool->slots[i][length])
             return pool->slots[i];
-    char *copy = string_pool_room(pool, length + 1);
+    char *copy = string_pool_alloc(pool, length + 1);
     if (!copy)
         return NULL;
     memcpy(copy, bytes, length);

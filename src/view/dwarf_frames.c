@@ -10,7 +10,11 @@
 
 #define DIE_DEPTH_MAX 64
 
-/* A range of code and the function it belongs to, in the file's debug addresses. */
+/* Three kinds of address meet here: those of the file itself; those of libdw's session, which are
+ * the file's plus dwarf_object.bias; and those of the debug data, which are the session's minus the
+ * bias that libdw gives with them. */
+
+/* A range of code and the function it belongs to, in debug addresses. */
 struct function_range {
     uint64_t low, high;
     Dwarf_Die die;
@@ -21,7 +25,7 @@ struct function_range {
 struct unit {
     struct function_range *ranges;
     size_t count, room;
-    uint64_t longest; /* bounds the search backwards */
+    uint64_t longest; /* bytes of the longest range */
 };
 
 struct unit_range {
@@ -31,7 +35,7 @@ struct unit_range {
 
 struct dwarf_object {
     const struct libdw *dw;
-    const struct object_place *place;
+    const struct object_process *process;
     const struct md_module *module;
     Dwfl_Callbacks callbacks;
     Dwfl *dwfl;
@@ -42,7 +46,7 @@ struct dwarf_object {
     struct pair_map unit_index; /* offset of the unit -> units */
     struct unit *units;
     size_t unit_count, unit_room;
-    /* Units by address, made only if .debug_aranges says nothing (clang writes none). */
+    /* Units by debug address, made only if .debug_aranges says nothing (clang writes none). */
     bool scanned;
     struct unit_range *unit_ranges;
     size_t unit_range_count, unit_range_room;
@@ -54,18 +58,20 @@ static int find_no_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwar
     return -1;
 }
 
-/* In place of libdw's own, which asks debuginfod's servers.  For the shared part that dwz makes
- * (crc 0, its name is a path) -1 lets libdw look for it on this machine, see alt_is_harmless. */
+/* Finds the debug file in place of libdw's own function, which asks debuginfod's servers.  libdw
+ * also asks for the part that dwz has made of several debug files, whose `link` is a path.  -1 then
+ * lets it look on this machine, see alt_is_harmless. */
 static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
                           const char *file_name, const char *link, GElf_Word crc, char **found)
 {
     const struct dwarf_object *o = *userdata;
     if (!o || (link && strchr(link, '/')))
         return -1;
-    return object_file_open_debug(o->place, o->module, link, crc, found);
+    return object_file_open_debug(o->process, o->module, link, crc, found);
 }
 
-/* libdw opens the shared part of dwz by its name in the file, whatever that leads to. */
+/* Whether the DWARF may be used: libdw opens dwz's part by the path that the file gives, whatever
+ * lies there. */
 static bool alt_is_harmless(const struct libdw *dw, Dwarf *dwarf)
 {
     const char *name = NULL;
@@ -74,18 +80,18 @@ static bool alt_is_harmless(const struct libdw *dw, Dwarf *dwarf)
            !object_file_is_special(name);
 }
 
-struct dwarf_object *dwarf_object_open(const struct object_place *place,
+struct dwarf_object *dwarf_object_open(const struct object_process *process,
                                        const struct md_module *module)
 {
     const struct libdw *dw = libdw_get();
     struct dwarf_object *o = dw ? calloc(1, sizeof *o) : NULL;
-    int fd = o ? object_file_open(place, module) : -1;
+    int fd = o ? object_file_open(process, module) : -1;
     if (fd < 0) {
         free(o);
         return NULL;
     }
     o->dw = dw;
-    o->place = place;
+    o->process = process;
     o->module = module;
     o->callbacks = (Dwfl_Callbacks){.find_elf = find_no_elf, .find_debuginfo = find_debuginfo};
     o->dwfl = dw->dwfl_begin(&o->callbacks);
@@ -242,7 +248,9 @@ static struct unit *get_unit(struct dwarf_object *o, Dwarf_Die *die)
     return &o->units[*slot];
 }
 
-/* The innermost function around a debug address. */
+/* The innermost function around a debug address.  Ranges are walked from the last that begins at or
+ * before it backwards, so the first that holds it is the innermost.  The walk ends where no range
+ * is long enough to reach the address. */
 static bool find_function(struct dwarf_object *o, Dwarf_Die *unit_die, uint64_t address,
                           Dwarf_Die *out)
 {
@@ -267,7 +275,8 @@ static bool find_function(struct dwarf_object *o, Dwarf_Die *unit_die, uint64_t 
     return false;
 }
 
-/* Attributes that an inlined or concrete instance has from its abstract one. */
+/* An attribute, which an inlined or concrete instance may have from its abstract one.  NULL or 0:
+ * there is none. */
 static const char *die_text(const struct libdw *dw, Dwarf_Die *die, unsigned attribute)
 {
     Dwarf_Attribute a;
@@ -292,7 +301,8 @@ static void name_frame(const struct libdw *dw, Dwarf_Die *die, struct dwarf_fram
     frame->start_line = die_number(dw, die, DW_AT_decl_line);
 }
 
-/* Goes down from a function through the inlined calls that hold the address. */
+/* Goes down from a function through the inlined calls that hold the address: the function, then
+ * each call in it.  Returns how many. */
 static unsigned find_inlined(const struct libdw *dw, Dwarf_Die *function, uint64_t address,
                              Dwarf_Die chain[DWARF_FRAMES_MAX])
 {
@@ -350,7 +360,7 @@ static size_t dwarf_find(struct dwarf_object *o, uint64_t address,
         Dwarf_Die *die = &chain[count - 1 - i];
         frames[i] = (struct dwarf_frame){.file = file, .line = (uint32_t)line};
         name_frame(dw, die, &frames[i]);
-        if (i + 1 < count) { /* the caller's place is where this one was inlined */
+        if (i + 1 < count) { /* the caller's line is that where this one was inlined */
             uint32_t number = die_number(dw, die, DW_AT_call_file);
             file = number < file_count ? dw->dwarf_filesrc(files, number, NULL, NULL) : NULL;
             line = (int)die_number(dw, die, DW_AT_call_line);
@@ -372,8 +382,8 @@ size_t dwarf_object_find(struct dwarf_object *o, uint64_t address,
     if (outer && outer->linkage_name)
         return count;
     const char *name = symbol_table_find(&o->symbols, o->dw, o->mod, address);
-    /* gcc gives no linkage name to what is static or in an anonymous namespace; the symbol has its
-     * namespace and arguments.  A C function's symbol says no more than DWARF ("f.isra.0"). */
+    /* gcc gives no linkage name to what is static or in an anonymous namespace.  C++'s symbol has
+     * its namespace and arguments; C's ("f.isra.0") says no more than DWARF. */
     if (outer && outer->name) {
         if (name && name[0] == '_' && name[1] == 'Z')
             outer->linkage_name = name;

@@ -60,8 +60,8 @@ static void put_process(struct fmt *f, uint32_t pid, const char *name)
     }
 }
 
-/* The length, or 0 if something was dropped: fmt keeps one byte for the NUL, so a full buffer may
- * have lost its end. */
+/* Ends the line.  Returns its length, or 0 if it may have been cut: fmt keeps one byte for the NUL,
+ * and a full buffer looks the same whether it lost its end or not. */
 static size_t finish(struct fmt *f)
 {
     fmt_char(f, '\n');

@@ -1,4 +1,5 @@
-/* The gctrace record as JSON: one list of its fields for whoever writes it and whoever reads it. */
+/* The gctrace record as JSON.  One list of its fields serves the writer here and the reader in
+ * memtop. */
 #include "view/gctrace.h"
 
 #include "base/compiler.h"

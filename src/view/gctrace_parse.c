@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* What is left of a line.  Each reader below takes its piece off the front, or says no. */
+/* What is left of a line.  Each take_… below takes its piece off the front; false: the line is
+ * something else. */
 struct text {
     const char *at, *end;
 };
@@ -70,7 +71,7 @@ static bool take_start(struct text *t, uint64_t *ns)
     return take(t, " @") && take_ns(t, 1000000000, ns) && take(t, "s ");
 }
 
-/* A name has no blanks in it.  Other control characters were never written by us. */
+/* A name ends where gctrace_format would have put _: at a blank, a comma, a control character. */
 static bool take_name(struct text *t, char *name)
 {
     const char *start = t->at;
@@ -86,7 +87,7 @@ static bool take_name(struct text *t, char *name)
     return true;
 }
 
-/* Behind the first stop: "+mark+stop2", and in Go 1.5 "+scan+sync+mark+stop2". */
+/* What follows the first stop: "+mark+stop2", in Go 1.5 "+scan+sync+mark+stop2", which is *five. */
 static bool take_clock(struct text *t, struct md_cycle *c, bool *five)
 {
     uint64_t sync, mark;
@@ -101,7 +102,8 @@ static bool take_clock(struct text *t, struct md_cycle *c, bool *five)
            !__builtin_add_overflow(c->mark_ns, mark, &c->mark_ns);
 }
 
-/* Behind the first stop's: "+assist/background/idle+stop2", in Go 1.5 "+scan+sync" before. */
+/* What follows the first stop's: "+assist/background/idle+stop2", in Go 1.5 with "+scan+sync" in
+ * front. */
 static bool take_cpu(struct text *t, struct md_cycle *c, bool five)
 {
     uint64_t scan = 0, sync = 0;
@@ -114,7 +116,7 @@ static bool take_cpu(struct text *t, struct md_cycle *c, bool five)
            !__builtin_add_overflow(c->mark_cpu_ns, sync, &c->mark_cpu_ns);
 }
 
-/* Go says stacks and globals since 1.18. */
+/* Up to " P", which Go has too; stacks and globals since 1.18. */
 static bool take_go_part(struct text *t, struct md_cycle *c, enum gctrace_form *form)
 {
     bool five;
@@ -139,7 +141,7 @@ static bool take_go_part(struct text *t, struct md_cycle *c, enum gctrace_form *
     return take_u32(t, &c->cpus) && take(t, " P");
 }
 
-/* Said where there are any. */
+/* "3 threads unseen, ", which a line has only where there are any. */
 static bool take_unseen(struct text *t, struct md_cycle *c)
 {
     c->unseen_threads = 0;
@@ -171,7 +173,7 @@ static enum gctrace_form take_cycle(struct text *t, struct md_cycle *c, uint32_t
     return t->at == t->end ? form : GCTRACE_NONE;
 }
 
-/* The reason is free text: what follows its last ", pid " is the process. */
+/* The reason is free text, so the last ", pid " is what ends it. */
 static bool take_skip(struct text *t, struct md_cycle *c, uint32_t *pid, char *name)
 {
     static const char mark[] = ", pid ";

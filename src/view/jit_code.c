@@ -18,7 +18,7 @@ struct range {
 };
 
 struct jit_code {
-    const struct object_place *place;
+    const struct object_process *process;
     struct perf_map map;
     struct stat map_stat; /* of the file as it was read */
     struct range *code;   /* executable memory without a file, ascending */
@@ -26,7 +26,8 @@ struct jit_code {
     int64_t map_read_ns, code_read_ns; /* monotonic; 0: not yet */
 };
 
-/* Whether it is time to look again; a look costs a reading of the whole. */
+/* Whether to read a file again, noting that it is read now.  A reading is of the whole file, so
+ * there is at most one in AGAIN_NS. */
 static bool due(int64_t *read_ns)
 {
     struct timespec time;
@@ -38,11 +39,11 @@ static bool due(int64_t *read_ns)
     return true;
 }
 
-struct jit_code *jit_code_create(const struct object_place *place)
+struct jit_code *jit_code_create(const struct object_process *process)
 {
     struct jit_code *jit = calloc(1, sizeof *jit);
     if (jit)
-        jit->place = place;
+        jit->process = process;
     return jit;
 }
 
@@ -55,18 +56,18 @@ void jit_code_destroy(struct jit_code *jit)
     free(jit);
 }
 
-static int open_map(const struct object_place *place)
+static int open_map(const struct object_process *process)
 {
     char path[64];
-    if (place->pid <= 0 || place->own_pid <= 0)
+    if (process->pid <= 0 || process->own_pid <= 0)
         return -1;
-    snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)place->own_pid);
-    return object_file_open_owned(place, path);
+    snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)process->own_pid);
+    return object_file_open_owned(process, path);
 }
 
 bool jit_code_has_map(const struct jit_code *jit)
 {
-    int fd = open_map(jit->place);
+    int fd = open_map(jit->process);
     if (fd >= 0)
         close(fd);
     return fd >= 0;
@@ -75,7 +76,7 @@ bool jit_code_has_map(const struct jit_code *jit)
 static void read_map(struct jit_code *jit)
 {
     struct stat st;
-    int fd = open_map(jit->place);
+    int fd = open_map(jit->process);
     if (fd < 0)
         return;
     const struct stat *old = &jit->map_stat;
@@ -92,8 +93,8 @@ static void read_map(struct jit_code *jit)
     close(fd);
 }
 
-/* What a mapping is called that has no file on a disk, or none that anybody else could open: .NET
- * and others map their code twice by a memfd. */
+/* Whether a mapping of this name has no file that names could be read from: none on a disk, or one
+ * that nobody else can open.  (.NET and others map their code twice by a memfd.) */
 static bool is_anonymous(const char *path)
 {
     static const char *const prefixes[] = {"[anon", "[heap]", "[stack", "/memfd:", "/dev/zero "};
@@ -110,11 +111,11 @@ static void read_code(struct jit_code *jit)
     char path[64], *line = NULL;
     size_t size = 0;
     jit->code_count = 0;
-    if (jit->place->pid == getpid()) /* also where the main thread has left */
+    if (jit->process->pid == getpid()) /* /proc/self shows no maps once the main thread has ended */
         snprintf(path, sizeof path, "/proc/thread-self/maps");
     else
-        snprintf(path, sizeof path, "/proc/%d/maps", (int)jit->place->pid);
-    FILE *maps = jit->place->pid > 0 ? fopen(path, "re") : NULL;
+        snprintf(path, sizeof path, "/proc/%d/maps", (int)jit->process->pid);
+    FILE *maps = jit->process->pid > 0 ? fopen(path, "re") : NULL;
     while (maps && getline(&line, &size, maps) > 0) {
         struct range r;
         char permissions[8];

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* PAIR_MAP_NONE: no memory. */
+/* The number for leak_frame.identity.  PAIR_MAP_NONE: no memory. */
 static uint32_t identify(struct leak_stacks *s, const char *name, uint64_t pc)
 {
     /* The symbolizer's strings are pooled: the same name is the same pointer. */
@@ -64,10 +64,10 @@ static bool add_frames(struct leak_stacks *s, uint64_t address, const struct md_
 
 /* ---- what is left out ---- */
 
+/* An exclude matches a whole name, where a suppression matches any part of one. */
 static bool is_excluded(const struct leak_stacks *s, const struct leak_frame *f)
 {
     for (size_t i = 0; i < s->exclude_count; i++) {
-        /* A whole name, where a suppression is any part of one. */
         char pattern[512];
         if (snprintf(pattern, sizeof pattern, "^%s$", s->excludes[i]) >= (int)sizeof pattern)
             continue;
@@ -78,42 +78,44 @@ static bool is_excluded(const struct leak_stacks *s, const struct leak_frame *f)
     return false;
 }
 
-/* Frame by frame, the innermost first, and of each its function, file and module: as LeakSanitizer
- * looks. */
-static void judge(struct leak_stacks *s, struct leak_place *place)
+/* Looks frame by frame, the innermost first, and in each at its function, file and module, as
+ * LeakSanitizer does. */
+static void judge(struct leak_stacks *s, struct leak_location *location)
 {
-    place->rule = SUPPRESSIONS_NONE;
-    for (uint32_t i = 0; i < place->frame_count; i++) {
-        const struct leak_frame *f = &s->frames[place->frame_first + i];
+    location->rule = SUPPRESSIONS_NONE;
+    for (uint32_t i = 0; i < location->frame_count; i++) {
+        const struct leak_frame *f = &s->frames[location->frame_first + i];
         const char *const texts[] = {f->full_name, f->function, f->system_name, f->file, f->module};
-        place->excluded |= is_excluded(s, f);
+        location->excluded |= is_excluded(s, f);
         for (size_t k = 0; s->rules && k < sizeof texts / sizeof texts[0]; k++)
-            if (place->rule == SUPPRESSIONS_NONE)
-                place->rule = suppressions_find(s->rules, texts[k]);
+            if (location->rule == SUPPRESSIONS_NONE)
+                location->rule = suppressions_find(s->rules, texts[k]);
     }
 }
 
-/* ---- walks ---- */
+/* ---- locations ---- */
 
 /* PAIR_MAP_NONE: no memory. */
-static uint32_t add_place(struct leak_stacks *s, uint64_t address, const struct md_module *module,
-                          const struct symbol_frame *found, size_t count)
+static uint32_t add_location(struct leak_stacks *s, uint64_t address,
+                             const struct md_module *module, const struct symbol_frame *found,
+                             size_t count)
 {
-    if (!array_reserve(&s->places, &s->place_room, s->place_count + 1, sizeof *s->places))
+    if (!array_reserve(&s->locations, &s->location_room, s->location_count + 1,
+                       sizeof *s->locations))
         return PAIR_MAP_NONE;
-    struct leak_place *place = &s->places[s->place_count];
-    *place = (struct leak_place){.frame_first = (uint32_t)s->frame_count};
+    struct leak_location *location = &s->locations[s->location_count];
+    *location = (struct leak_location){.frame_first = (uint32_t)s->frame_count};
     if (!add_frames(s, address, module, found, count))
         return PAIR_MAP_NONE;
-    place->frame_count = (uint32_t)s->frame_count - place->frame_first;
-    judge(s, place);
-    return (uint32_t)s->place_count++;
+    location->frame_count = (uint32_t)s->frame_count - location->frame_first;
+    judge(s, location);
+    return (uint32_t)s->location_count++;
 }
 
-/* PAIR_MAP_NONE: no memory. */
-static uint32_t find_place(struct leak_stacks *s, uint64_t pc, uint32_t epoch)
+/* The location of a return address.  PAIR_MAP_NONE: no memory. */
+static uint32_t find_location(struct leak_stacks *s, uint64_t pc, uint32_t epoch)
 {
-    uint32_t *slot = pair_map_put(&s->place_index, pc, epoch);
+    uint32_t *slot = pair_map_put(&s->location_index, pc, epoch);
     if (!slot)
         return PAIR_MAP_NONE;
     if (*slot != PAIR_MAP_NONE)
@@ -122,20 +124,20 @@ static uint32_t find_place(struct leak_stacks *s, uint64_t pc, uint32_t epoch)
     const struct symbol_frame *found = NULL;
     size_t count = s->symbolizer ? symbolizer_find(s->symbolizer, module, pc - 1, &found) : 0;
     if (module || !count || !symbol_frame_nameless(found))
-        return *slot = add_place(s, pc - 1, module, found, count);
-    /* The name stands for the address: no code lies where the symbolizer keeps its strings. */
-    uint32_t *shared = pair_map_put(&s->place_index, (uint64_t)(uintptr_t)found->function, 0);
+        return *slot = add_location(s, pc - 1, module, found, count);
+    /* The key is the address of the name's text, where no code can lie. */
+    uint32_t *shared = pair_map_put(&s->location_index, (uint64_t)(uintptr_t)found->function, 0);
     if (shared && *shared == PAIR_MAP_NONE)
-        *shared = add_place(s, 0, NULL, found, count);
+        *shared = add_location(s, 0, NULL, found, count);
     uint32_t number = shared ? *shared : PAIR_MAP_NONE;
-    if (number != PAIR_MAP_NONE && (slot = pair_map_put(&s->place_index, pc, epoch)))
+    if (number != PAIR_MAP_NONE && (slot = pair_map_put(&s->location_index, pc, epoch)))
         *slot = number;
     return number;
 }
 
-static bool is_nameless(const struct leak_stacks *s, uint32_t place)
+static bool is_nameless(const struct leak_stacks *s, uint32_t location)
 {
-    return s->frames[s->places[place].frame_first].nameless;
+    return s->frames[s->locations[location].frame_first].nameless;
 }
 
 const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t id, size_t *count)
@@ -149,17 +151,17 @@ const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t id, size_t *cou
     for (uint32_t i = 0; i < depth; i++) {
         if (!stack->pc[i])
             continue;
-        uint32_t place = find_place(s, stack->pc[i], stack->epoch);
-        if (place == PAIR_MAP_NONE)
+        uint32_t location = find_location(s, stack->pc[i], stack->epoch);
+        if (location == PAIR_MAP_NONE)
             return NULL;
-        if (n && place == s->walk[n - 1] && is_nameless(s, place))
+        if (n && location == s->walk[n - 1] && is_nameless(s, location))
             continue;
-        s->walk[n++] = place;
+        s->walk[n++] = location;
     }
-    while (leaf < n && plumbing_is_own(s->frames[s->places[s->walk[leaf]].frame_first].module))
+    while (leaf < n && plumbing_is_own(s->frames[s->locations[s->walk[leaf]].frame_first].module))
         leaf++;
     if (leaf == n)
-        leaf = 0; /* nothing but ours: better than nothing */
+        leaf = 0; /* all frames are ours: better these than none */
     *count = n - leaf;
     return s->walk + leaf;
 }
@@ -167,8 +169,8 @@ const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t id, size_t *cou
 const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *count,
                                  bool *recursive)
 {
-    size_t places, n = 0;
-    const uint32_t *walk = leak_stacks_walk(s, stack, &places);
+    size_t locations, n = 0;
+    const uint32_t *walk = leak_stacks_walk(s, stack, &locations);
     *count = 0;
     *recursive = false;
     size_t before = s->position_room;
@@ -177,12 +179,13 @@ const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *
         return NULL;
     if (s->position_room > before)
         memset(s->position + before, 0, (s->position_room - before) * sizeof(uint32_t));
-    for (size_t i = 0; i < places; i++) {
-        const struct leak_place *place = &s->places[walk[i]];
-        if (!array_reserve(&s->folded, &s->folded_room, n + place->frame_count, sizeof(uint32_t)))
+    for (size_t i = 0; i < locations; i++) {
+        const struct leak_location *location = &s->locations[walk[i]];
+        if (!array_reserve(&s->folded, &s->folded_room, n + location->frame_count,
+                           sizeof(uint32_t)))
             return NULL;
-        for (uint32_t k = 0; k < place->frame_count; k++) {
-            uint32_t frame = place->frame_first + k, *at;
+        for (uint32_t k = 0; k < location->frame_count; k++) {
+            uint32_t frame = location->frame_first + k, *at;
             if (s->frames[frame].nameless) { /* not one function: no recursion */
                 s->folded[n++] = frame;
                 continue;
@@ -193,7 +196,7 @@ const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *
                 *at = (uint32_t)n;
                 continue;
             }
-            /* It was in the stack already: back to there. */
+            /* It stands further in: all from there on goes. */
             *recursive = true;
             while (n > *at)
                 s->position[s->frames[s->folded[--n]].identity] = 0;
@@ -207,12 +210,12 @@ const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *
 
 void leak_stacks_fini(struct leak_stacks *s)
 {
-    free(s->places);
+    free(s->locations);
     free(s->frames);
     free(s->walk);
     free(s->folded);
     free(s->position);
-    pair_map_fini(&s->place_index);
+    pair_map_fini(&s->location_index);
     pair_map_fini(&s->identity_index);
     string_pool_fini(&s->strings);
     *s = (struct leak_stacks){0};

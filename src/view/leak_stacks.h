@@ -1,12 +1,13 @@
-/* What the stacks of leaks are called.  There may be millions of stacks, made of a few thousand
- * places: a place is looked up once, judged once by the suppressions, and everything else is walks
- * over numbers.
+/* The call stacks of leaks, with names.  There may be millions of stacks, but they are made of a
+ * few thousand locations.  Each location is looked up once and judged once by the suppressions; all
+ * other work is on numbers.
  *
  * Recursion makes many stacks of one mistake: a tree that is forgotten was allocated from as many
- * stacks as it has nodes.  So a stack is folded: from a function that comes again further out, all
- * in between is left out.  What folds to the same calls is one stack to whoever reads of leaks.
+ * stacks as it has nodes.  So stacks are folded: of a function that stands in a stack several times
+ * only the innermost call is kept, and all from there to the outermost one is left out.  Stacks
+ * that fold to the same frames are one to the reader.
  *
- * Memory: malloc. */
+ * Memory: malloc.  Each object is used by one thread at a time. */
 #ifndef VIEW_LEAK_STACKS_H
 #define VIEW_LEAK_STACKS_H
 
@@ -23,43 +24,44 @@ struct leak_frame {
     const char *file;
     const char *module; /* path */
     uint64_t pc;        /* of the call, in the process */
-    uint64_t address;   /* of it in the module's symbol tables, what addr2line takes */
-    uint64_t offset;    /* of it in the module's file */
+    uint64_t address;   /* the same in the module's symbol tables, as addr2line takes it */
+    uint64_t offset;    /* the same in the module's file */
     uint32_t line;      /* 0: not known */
-    uint32_t identity;  /* equal for the same function; of its own where there is no name */
-    bool nameless;      /* all code that has no module and no name: `pc` is 0 */
+    uint32_t identity;  /* equal for the same function; without a name, for the same pc */
+    bool nameless;      /* stands for all code that has no module and no name: `pc` is 0 */
 };
 
 /* An address in code: the functions it lies in, the innermost inlined one first.  All code that has
- * no module and no name is one place. */
-struct leak_place {
+ * no module and no name is one location. */
+struct leak_location {
     uint32_t frame_first, frame_count;
-    uint32_t rule; /* of the suppressions, SUPPRESSIONS_NONE */
-    bool excluded;
+    uint32_t rule; /* the suppression that matches, or SUPPRESSIONS_NONE */
+    bool excluded; /* by `excludes` */
 };
 
 struct leak_stacks {
     const struct snapshot *snap;
     struct symbolizer *symbolizer;
-    const struct suppressions *rules; /* what places are judged by; NULL: none */
-    const char *const *excludes;
+    const struct suppressions *rules; /* NULL: none */
+    const char *const *excludes;      /* names of functions, * is any text */
     size_t exclude_count;
-    struct leak_place *places;
+    struct leak_location *locations;
     struct leak_frame *frames;
-    uint32_t *walk, *folded, *position; /* scratch: places and frames of one stack */
-    size_t place_count, place_room, frame_count, frame_room, walk_room, folded_room, position_room,
-        identity_count;
-    struct pair_map place_index, identity_index;
+    uint32_t *walk, *folded, *position; /* scratch: locations and frames of one stack */
+    size_t location_count, location_room, frame_count, frame_room, walk_room, folded_room,
+        position_room, identity_count;
+    struct pair_map location_index, identity_index;
     struct string_pool strings;
 };
 
-/* A zeroed struct with the inputs set (borrowed) is ready for use. */
+/* A zeroed struct is ready for use once its first five fields are set; what they point to is
+ * borrowed.  _fini zeroes it. */
 void leak_stacks_fini(struct leak_stacks *s);
 
-/* The places of a stack, the innermost first, without those of this library; numbers in `places`.
- * NULL: no memory.  Borrowed until the next call. */
+/* The locations of a stack (its id), the innermost first, without this library's own: numbers in
+ * `locations`.  NULL: no memory.  Borrowed until the next call. */
 const uint32_t *leak_stacks_walk(struct leak_stacks *s, uint32_t stack, size_t *count);
-/* The frames of a stack, folded; numbers in `frames`.  *recursive says that some were left out. */
+/* The same as frames, folded: numbers in `frames`.  *recursive says that some were left out. */
 const uint32_t *leak_stacks_fold(struct leak_stacks *s, uint32_t stack, size_t *count,
                                  bool *recursive);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Stacks with leaks at most that are folded. */
+/* With more leaks than this stacks are not folded: it would take longer than it is worth. */
 #define FOLDED_MAX 500000u
 
 static const struct leak_sum nothing = {.oldest_ds = UINT32_MAX};
@@ -34,11 +34,12 @@ static struct leak *intern_leak(struct leaks *l, struct pair_map *index, const s
     return &l->leaks[*slot];
 }
 
-/* Of one size: what samples stand for beside themselves, by their weights, and what there is. */
+/* The unsampled leaks of one size: how many the samples stand for, by their weights, and how many
+ * were counted. */
 struct calibration {
     uint64_t size;
-    double expected;
-    uint64_t objects, bytes; /* unsampled leaks */
+    double expected;         /* objects: the sum of w-1 */
+    uint64_t objects, bytes; /* counted */
 };
 
 struct calibrations {
@@ -87,14 +88,14 @@ static void calibrate(struct leaks *l, struct calibrations *c, const struct snap
         if (!(c->sizes[i].expected > 0))
             l->unsampled[l->unsampled_count++] =
                 (struct leaks_unsampled){c->sizes[i].size, c->sizes[i].objects, c->sizes[i].bytes};
-    /* Counted, and gone from the records: the snapshot was taken in the middle of the next one. */
+    /* Counted, but in no record: the snapshot was taken while the next cycle wrote its own. */
     if (l->cycle.leaked_objects > objects)
         l->unsampled[l->unsampled_count++] = (struct leaks_unsampled){
             0, l->cycle.leaked_objects - objects,
             l->cycle.leaked_bytes > bytes ? l->cycle.leaked_bytes - bytes : 0};
 }
 
-/* Objects that a leaked sample comes to. */
+/* How many objects a leaked sample comes to: v, of leaks.h. */
 static double objects_of(const struct leaks *l, struct calibrations *c, const struct md_sample *s,
                          uint64_t size)
 {
@@ -141,9 +142,8 @@ static bool take_samples(struct leaks *l, const struct snapshot *snap,
 
 /* ---- what is left out ---- */
 
-/* Takes off what suppressions and excludes name: the innermost place that one of them names
- * decides.
- */
+/* Takes off the leaks that an exclude or a suppression names.  An exclude wins; of several
+ * suppressions, that of the innermost location is counted.  False: no memory. */
 static bool leave_out(struct leaks *l, struct suppressions *rules)
 {
     size_t kept = 0;
@@ -158,10 +158,10 @@ static bool leave_out(struct leaks *l, struct suppressions *rules)
         if (!walk)
             return false;
         for (size_t k = 0; k < count; k++) {
-            const struct leak_place *place = &l->stacks.places[walk[k]];
-            excluded |= place->excluded;
+            const struct leak_location *location = &l->stacks.locations[walk[k]];
+            excluded |= location->excluded;
             if (rule == SUPPRESSIONS_NONE)
-                rule = place->rule;
+                rule = location->rule;
         }
         if (!excluded && rule == SUPPRESSIONS_NONE) {
             l->leaks[kept++] = *leak;
@@ -181,7 +181,7 @@ static bool leave_out(struct leaks *l, struct suppressions *rules)
 
 /* ---- groups ---- */
 
-/* The frame that a leak is charged to when stacks are taken together. */
+/* The frame that a leak is charged to when it is not grouped by stack.  NULL: there is none. */
 static const struct leak_frame *site_of(const struct leak_frame *frames, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -190,7 +190,7 @@ static const struct leak_frame *site_of(const struct leak_frame *frames, size_t 
     return count ? frames : NULL;
 }
 
-/* The one type that everybody calls otherwise than the compiler does. */
+/* Writes std::string where the compiler has its template.  Returns the new length. */
 static size_t shorten_strings(char *type)
 {
     static const char whole[] =
@@ -205,8 +205,8 @@ static size_t shorten_strings(char *type)
     return strlen(type);
 }
 
-/* "T" of a frame "std::__new_allocator<T>::allocate(...)", as which every container of the standard
- * library gets its memory; NULL if there is none such. */
+/* "T" of a frame "std::__new_allocator<T>::allocate(...)", by which every container of the standard
+ * library gets its memory.  NULL: the stack has no such frame, or there is no memory. */
 static const char *type_of(struct string_pool *pool, const struct leak_frame *frames, size_t count)
 {
     static const char *const allocators[] = {"new_allocator<", "malloc_allocator<"};
@@ -238,7 +238,7 @@ static const char *type_of(struct string_pool *pool, const struct leak_frame *fr
     return NULL;
 }
 
-/* NULL: no memory. */
+/* The name of the group that a leak belongs to, by function, type or module.  NULL: no memory. */
 static const char *name_of(struct leaks *l, uint32_t stack, uint64_t size)
 {
     size_t count;
@@ -269,8 +269,7 @@ static const char *name_of(struct leaks *l, uint32_t stack, uint64_t size)
     return string_pool_add(pool, text);
 }
 
-/* What tells the stack of one leak from others: its frames, folded.  Folding millions takes longer
- * than it is worth: then each is its own. */
+/* A hash of the stack's folded frames; its id with over FOLDED_MAX leaks.  False: no memory. */
 static bool stack_key(struct leaks *l, const struct leak *leak, uint64_t *a, uint64_t *b)
 {
     size_t count;
@@ -322,7 +321,7 @@ static struct leak_group *find_group(struct leaks *l, struct pair_map *index,
 
 static bool make_groups(struct leaks *l)
 {
-    /* Leaks of one stack lie anywhere, so stacks are counted by (group, stack). */
+    /* A stack's leaks are not next to each other, so `seen` has the pairs of group and stack. */
     struct pair_map index = {0}, seen = {0};
     bool done = true;
     for (size_t i = 0; done && i < l->leak_count; i++) {
@@ -375,7 +374,7 @@ static int compare_groups(const void *a, const void *b)
     return x->stack < y->stack ? -1 : x->stack > y->stack;
 }
 
-/* Direct ones are the causes: they come first where the two are kept apart. */
+/* Direct ones are the causes, so they come first. */
 static int compare_kinds(const void *a, const void *b)
 {
     const struct leak_group *x = a, *y = b;

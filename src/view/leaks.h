@@ -1,20 +1,21 @@
-/* What leaks, and who allocated it: the live samples that the last two cycles could not reach,
- * added up by call stack (or by function, module, size), with how far each sum may be off.
+/* What leaks, and who allocated it: the live samples that the last two cycles did not reach, added
+ * up by call stack (or by function, type, module, size), with the standard error of each sum.
  *
- * How much leaks has been counted by the cycle, by size and whether sampled or not; the samples say
- * where it comes from.  A sampled object is itself, and stands for others that are not sampled: of
- * weight w for w-1.  So the unsampled leaks of a size are shared out among the sampled ones of that
- * size by their w-1 (a calibration of weights, as in survey sampling), and sums come to what was
- * counted.  A sample that comes to v objects adds v(v-1) to the square of the standard error
- * (Horvitz-Thompson); where every block is sampled v is 1, the error 0 and the sum exact. Unsampled
- * leaks of a size for which no sample stands are `unsampled`: no stack, so no suppression, no age.
- * Where a segment has no counts v is w.  Bytes are usable sizes, as everywhere.
+ * The cycle has counted all leaks, sampled or not, by size.  The samples say where they come from.
+ * A sample of weight w is one object, and stands for w-1 others that are not sampled.  So the
+ * unsampled leaks of a size are shared out among the leaked samples of that size in proportion to
+ * w-1 (a calibration of weights, as in survey sampling), and the sums come to what was counted.  A
+ * sample that comes to v objects adds v(v-1) to the variance (Horvitz-Thompson).  Where every block
+ * is sampled, v is 1, the error 0 and the sum exact.  Leaks of a size that no sample stands for are
+ * `unsampled`: they have no stack, so no suppression, and no age.  Where a segment has no counts, v
+ * is w.  Bytes are usable sizes, as everywhere.
  *
- * The segment does not say which unreachable block points at which.  It says of each whether any
- * other points at it: no, then the leak is direct, a root cause; yes, then it is indirect, and goes
- * away with whatever holds it.
+ * The segment does not say which unreachable block points to which.  It says of each whether any
+ * other points to it.  If none does, the leak is direct, a root cause.  Else it is indirect, and
+ * goes away with what holds it.
  *
- * Read by memtop and, at exit, by the library on its own thread.  Memory: malloc. */
+ * Used by memtop and, at exit, by the library on its own thread.  Memory: malloc.  Each object is
+ * used by one thread at a time. */
 #ifndef VIEW_LEAKS_H
 #define VIEW_LEAKS_H
 
@@ -28,14 +29,15 @@ enum leak_kind { LEAK_DIRECT, LEAK_INDIRECT, LEAK_KINDS };
 struct leak_sum {
     double objects, objects_variance, bytes, bytes_variance;
     uint64_t samples;
-    uint32_t oldest_ds, newest_ds; /* births; UINT32_MAX and 0 if there are no samples */
+    /* Births, in tenths of a second after md_header.start_ns; UINT32_MAX and 0 without samples. */
+    uint32_t oldest_ds, newest_ds;
 };
 
-/* By type: what C++'s allocator was asked for, where the stack says so, else the function that
- * asked and the size of the block. */
+/* By type: the type that C++'s allocator was asked for, where the stack has it, else the function
+ * that asked and the size of the block. */
 enum leaks_by { LEAKS_BY_STACK, LEAKS_BY_FUNCTION, LEAKS_BY_TYPE, LEAKS_BY_MODULE, LEAKS_BY_SIZE };
 
-/* What is added up: objects of one size from one stack. */
+/* The smallest thing that is added up: objects of one size and kind from one stack. */
 struct leak {
     struct leak_sum sum;
     uint64_t size;  /* usable bytes */
@@ -43,13 +45,13 @@ struct leak {
     enum leak_kind kind;
 };
 
-/* By stack direct and indirect leaks are groups of their own; otherwise a group has both. */
+/* By stack, direct and indirect leaks are in separate groups; otherwise a group has both. */
 struct leak_group {
     struct leak_sum sum[LEAK_KINDS];
     const char *name; /* function, type or module; "" by stack and by size */
-    uint64_t size;    /* usable bytes of each object; 0: several */
-    uint32_t stack;   /* by stack: the id of one; recursion folds many into one group */
-    uint32_t stacks;  /* how many are in it */
+    uint64_t size;    /* usable bytes of each object; 0: they differ */
+    uint32_t stack;   /* the id of one of its stacks; by stack, all fold to the same frames */
+    uint32_t stacks;  /* how many it has */
 };
 
 /* Leaks of one size that no sample stands for. */
@@ -59,8 +61,8 @@ struct leaks_unsampled {
 };
 #define LEAKS_UNSAMPLED_MAX 128u
 
-/* Whether a cycle tells which blocks nothing leads to: not if there are registers that it has not
- * seen, unless all blocks are reachable without them. */
+/* Whether a cycle says which blocks are unreachable.  It does not if it has not seen all registers,
+ * unless it reached all blocks without them. */
 static inline bool leaks_tell(const struct md_cycle *cycle)
 {
     return !(cycle->flags & MD_CYCLE_SKIPPED) &&
@@ -74,14 +76,14 @@ struct leaks {
     struct leak_sum total[LEAK_KINDS];                     /* of all groups */
     struct leaks_unsampled unsampled[LEAKS_UNSAMPLED_MAX]; /* by bytes */
     size_t unsampled_count;
-    bool counted;  /* by the last cycle; else there may be groups, and no groups says nothing */
-    bool filtered; /* something was left out of the groups, so that they come to an estimate */
+    bool counted;  /* `cycle` has counted leaks; if not, there may be leaks without any group */
+    bool filtered; /* something was left out of the groups, so their sum is an estimate */
     struct leak_sum suppressed; /* left out by suppressions and excludes */
     uint64_t seen;              /* samples that are leaks, before anything was left out */
-    uint64_t once;              /* samples that only the last cycle did not reach */
+    uint64_t once;              /* samples that only the last cycle did not reach: not yet leaks */
     bool has_cycle;
-    struct md_cycle cycle;   /* the last one that tells of leaks */
-    uint32_t unseen_threads; /* of a later one, which therefore does not */
+    struct md_cycle cycle;   /* the last one of which leaks_tell is true */
+    uint32_t unseen_threads; /* of a later one, of which it is false for that reason */
     uint64_t cycles;         /* done so far */
     uint64_t rate;           /* memprofilerate */
     uint64_t lost_samples;
@@ -96,20 +98,21 @@ struct leaks {
 struct leaks_options {
     struct symbolizer *symbolizer;     /* borrowed, with full_names; NULL: addresses only */
     struct suppressions *suppressions; /* borrowed, its sums grow; NULL: none */
-    const char *const *excludes;       /* functions, * is any text: leaks with such a frame */
+    const char *const *excludes; /* leave out leaks with a frame of such a name; * is any text */
     size_t exclude_count;
     const struct profile *base; /* leave out what this profile had; must have leak_space */
-    uint32_t born_from_ds;      /* leave out what was allocated before */
+    uint32_t born_from_ds;      /* leave out what was allocated before this, as md_sample.born_ds */
     enum leaks_by by;
 };
 
-/* `snap` must hold LEAKS_SNAPSHOT and outlive the result.  0 or ENOMEM with one line in `error`;
- * leaks_fini may follow either way. */
+/* `snap` must hold LEAKS_SNAPSHOT and outlive the result.  0, or ENOMEM with one line in `error`
+ * (VIEW_ERROR_SIZE, may be NULL).  leaks_fini may follow either way. */
 #define LEAKS_SNAPSHOT (SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_LEAKS)
 int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
                 char *error);
 void leaks_fini(struct leaks *l);
-/* Whether it is known what leaks: not after one cycle that has found something unreachable. */
+/* Whether it is known what leaks.  It is not before a cycle, nor after only one that has found
+ * something unreachable. */
 bool leaks_known(const struct leaks *l);
 /* Whether anything leaks that was not left out. */
 bool leaks_found(const struct leaks *l);
@@ -117,13 +120,13 @@ bool leaks_found(const struct leaks *l);
 struct leak_sum leaks_total(const struct leaks *l);
 struct leak_sum leaks_unsampled_sum(const struct leaks *l);
 
-/* The frames of a stack, innermost first, without those of this library and with recursion folded
- * (leak_stacks.h), which *recursive tells of.  Looked up when first asked for; borrowed until the
- * next call. */
+/* The frames of a stack (its id), the innermost first, without this library's own and folded
+ * (leak_stacks.h); *recursive says that some were left out.  NULL, with *count 0: no memory.
+ * Borrowed until the next call. */
 const struct leak_frame *leaks_frames(struct leaks *l, uint32_t stack, size_t *count,
                                       bool *recursive);
 
-/* Takes off what `base` had.  False: no memory.  (leaks_diff.c) */
+/* Takes off what `base` had, before groups are made.  False: no memory.  (leaks_diff.c) */
 bool leaks_subtract(struct leaks *l, const struct profile *base);
 
 static inline struct leak_sum leak_sum_of(const struct leak_sum *a, const struct leak_sum *b)
@@ -137,7 +140,7 @@ static inline struct leak_sum leak_sum_of(const struct leak_sum *a, const struct
                              a->newest_ds > b->newest_ds ? a->newest_ds : b->newest_ds};
 }
 
-/* ---- as text: LeakSanitizer's, so that eyes and tools that know it can read it ---- */
+/* ---- as text: in LeakSanitizer's format, for people and tools that know it ---- */
 
 struct leaks_text {
     uint32_t pid;
@@ -146,8 +149,8 @@ struct leaks_text {
     size_t frames;                           /* of a stack at most, 0: all */
     const struct suppressions *suppressions; /* NULL: none are listed */
 };
-/* Prints the groups, a count of the rest, the suppressions used and a summary.  Nothing is printed
- * of groups where there are none; the summary always says something. */
+/* Prints the groups, a count of the rest, the unsampled leaks, the suppressions used and, always, a
+ * summary.  Errors of `out` are left for the caller to find. */
 void leaks_print(struct leaks *l, const struct leaks_text *how, FILE *out);
 
 /* "7 byte(s) in 1 object(s)" if exact, else "~12.3 MB ± 1.1 MB in ~1000 ± 90 object(s) (24

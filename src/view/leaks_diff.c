@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stack and size, so that it is found again in another process: by places in files where both ran
- * the same build, which tells two calls from one function apart, else by the functions' names. */
+/* A hash of a stack and a size by which it is found again in another process.  Where both ran the
+ * same build, it is of offsets in files, which tell two calls in one function apart; else of the
+ * functions' names. */
 struct stack_key {
     uint64_t a, b;
 };
@@ -24,11 +25,11 @@ static void key_bytes(struct stack_key *key, const void *bytes, size_t length)
 }
 
 static void key_frame(struct stack_key *key, const char *function, const char *module,
-                      uint64_t offset, bool by_place)
+                      uint64_t offset, bool by_offset)
 {
     if (strcmp(function, JIT_UNKNOWN) == 0)
         function = JIT_CODE; /* as it was called while the process lived */
-    if (*function && !(by_place && *module)) {
+    if (*function && !(by_offset && *module)) {
         key_bytes(key, function, strlen(function) + 1);
         return;
     }
@@ -38,7 +39,7 @@ static void key_frame(struct stack_key *key, const char *function, const char *m
 }
 
 /* False: no memory. */
-static bool key_of_leak(struct leaks *l, const struct leak *leak, bool by_place,
+static bool key_of_leak(struct leaks *l, const struct leak *leak, bool by_offset,
                         struct stack_key *key)
 {
     size_t count;
@@ -47,21 +48,21 @@ static bool key_of_leak(struct leaks *l, const struct leak *leak, bool by_place,
     if (!walk)
         return false;
     for (size_t i = 0; i < count; i++) {
-        const struct leak_place *place = &l->stacks.places[walk[i]];
-        /* A place's frames are of one address. */
-        uint32_t frames = by_place ? 1 : place->frame_count;
+        const struct leak_location *location = &l->stacks.locations[walk[i]];
+        /* Inlined functions share one address. */
+        uint32_t frames = by_offset ? 1 : location->frame_count;
         for (uint32_t k = 0; k < frames; k++) {
-            const struct leak_frame *f = &l->stacks.frames[place->frame_first + k];
-            key_frame(key, f->function, f->module, f->offset, by_place);
+            const struct leak_frame *f = &l->stacks.frames[location->frame_first + k];
+            key_frame(key, f->function, f->module, f->offset, by_offset);
         }
     }
     if (!count)
-        key_frame(key, PPROF_UNKNOWN_STACK, "", 0, by_place);
+        key_frame(key, PPROF_UNKNOWN_STACK, "", 0, by_offset);
     return true;
 }
 
 static struct stack_key key_of_sample(const struct profile *p, const struct profile_sample *sample,
-                                      bool by_place)
+                                      bool by_offset)
 {
     uint64_t size = 0;
     for (uint32_t k = 0; k < sample->label_count; k++) {
@@ -76,11 +77,11 @@ static struct stack_key key_of_sample(const struct profile *p, const struct prof
         const struct profile_mapping *m =
             at->mapping == PROFILE_NONE ? NULL : &p->mappings[at->mapping];
         uint64_t offset = m ? at->address - m->start + m->offset : at->address;
-        uint32_t lines = by_place && m ? 0 : at->line_count;
+        uint32_t lines = by_offset && m ? 0 : at->line_count;
         for (uint32_t k = 0; k < lines; k++)
             key_frame(&key, p->functions[p->lines[at->line_first + k].function].name, "", 0, false);
         if (!lines)
-            key_frame(&key, "", m ? m->file : "", offset, by_place);
+            key_frame(&key, "", m ? m->file : "", offset, by_offset);
     }
     return key;
 }
@@ -105,8 +106,10 @@ struct share {
     double base_objects, base_bytes, objects, bytes;
 };
 
-/* Of one process the base's samples are among those of now, so what is new has its share of the
- * variance; another process's were drawn apart, and its variance (of the same weights) is added. */
+/* Takes the share that the base had of what there is now off a value and its variance.  In the same
+ * process the base's samples are among those of now, so the rest keeps its share of the variance.
+ * Another process's samples were drawn independently, so its variance is added; it is about the
+ * same for each object, as the weights are. */
 static void take_off(double *value, double *variance, double base, double now, bool same_process)
 {
     double rest = now - base > 0.5 ? (now - base) / now : 0;
@@ -122,13 +125,13 @@ bool leaks_subtract(struct leaks *l, const struct profile *base)
     struct share *shares = calloc(l->leak_count + 1, sizeof *shares);
     uint32_t *share_of = calloc(l->leak_count + 1, sizeof *share_of);
     size_t count = 0, kept = 0;
-    bool done = shares && share_of, by_place = same_build(l, base);
-    bool same = by_place && base->time_nanos >= l->stacks.snap->header.start_realtime_ns;
+    bool done = shares && share_of, by_offset = same_build(l, base);
+    bool same = by_offset && base->time_nanos >= l->stacks.snap->header.start_realtime_ns;
     for (size_t i = 0; done && i < l->leak_count; i++) {
         const struct leak *leak = &l->leaks[i];
         struct stack_key key;
         uint32_t *slot =
-            key_of_leak(l, leak, by_place, &key) ? pair_map_put(&index, key.a, key.b) : NULL;
+            key_of_leak(l, leak, by_offset, &key) ? pair_map_put(&index, key.a, key.b) : NULL;
         if (!slot) {
             done = false;
             break;
@@ -141,7 +144,7 @@ bool leaks_subtract(struct leaks *l, const struct profile *base)
     }
     for (size_t i = 0; done && i < base->sample_count; i++) {
         const int64_t *values = &base->values[i * base->type_count];
-        struct stack_key key = key_of_sample(base, &base->samples[i], by_place);
+        struct stack_key key = key_of_sample(base, &base->samples[i], by_offset);
         uint32_t slot = pair_map_get(&index, key.a, key.b);
         if (slot == PAIR_MAP_NONE)
             continue;

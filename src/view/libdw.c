@@ -5,13 +5,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* Written by load alone, which `once` guards. */
 static struct libdw table;
 static bool complete;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Of elfutils' libraries only those of one build go together.  A libdw that comes with us
- * (meson's option bundled) would have its calls led to a libelf that the program has; what fits
- * that one is the system's libdw. */
+/* libdw and libelf must be of one build of elfutils.  If the program has loaded the system's
+ * libelf, the calls of a libdw that comes with us (meson's option bundled) would go there, so then
+ * the system's libdw is taken too. */
 static const char *fitting_libdw(void)
 {
     static const char common[] = "libdw.so.1";

@@ -1,5 +1,5 @@
-/* elfutils' libdw and libelf as a table of functions, opened at run time: the library must not
- * bring them into a program that never writes a profile, and must not lend their names to it. */
+/* elfutils' libdw and libelf as a table of functions, opened at run time: a program that needs no
+ * names must not have them loaded, and no program must be bound to their symbols because of us. */
 #ifndef VIEW_LIBDW_H
 #define VIEW_LIBDW_H
 
@@ -48,8 +48,9 @@ struct libdw {
 #undef LIBDW_FIELD
 };
 
-/* The table, or NULL if the library or one of its functions is not to be had.  Opened at the first
- * call, RTLD_LOCAL, and never closed.  Any thread. */
+/* The table, or NULL if the library or one of its functions is missing.  The first call opens it,
+ * RTLD_LOCAL, for ever.  Any thread, but not a signal handler, nor inside malloc: it calls
+ * dlopen. */
 const struct libdw *libdw_get(void);
 
 #endif

@@ -17,9 +17,9 @@
 #define DEBUG_ROOT "/usr/lib/debug"
 #define DELETED " (deleted)"
 
-/* A path as a process with this root sees it, "" for ours.  O_PATH opens nothing: the names come
- * from segments, and to open a device may act (/dev/watchdog).  In another's root absolute links
- * are its own too, and where the kernel cannot promise that (before 5.6) nothing is found there. */
+/* A descriptor of a path below `root`, "" for ours.  Paths come from segments, and to open a device
+ * may have an effect (/dev/watchdog), which O_PATH has not.  RESOLVE_IN_ROOT keeps absolute links
+ * below another process's root; kernels before 5.6 cannot do that, so nothing is found on them. */
 static int find_file(const char *root, const char *path, int flags)
 {
     struct open_how how = {.flags = (unsigned)flags | O_PATH | O_CLOEXEC,
@@ -34,7 +34,8 @@ static int find_file(const char *root, const char *path, int flags)
     return fd;
 }
 
-/* Opens what find_file has found, and closes that; also where the main thread has left. */
+/* Opens what find_file has found for reading, if it is a regular file, and of this user; closes
+ * `found`.  By thread-self, as /proc/self has no descriptors once the main thread has ended. */
 static int open_found(int found, const uid_t *owner)
 {
     struct stat st;
@@ -55,9 +56,9 @@ static int open_regular(const char *root, const char *path)
     return open_found(find_file(root, path, 0), NULL);
 }
 
-int object_file_open_owned(const struct object_place *place, const char *path)
+int object_file_open_owned(const struct object_process *process, const char *path)
 {
-    return open_found(find_file(place->root, path, O_NOFOLLOW), &place->uid);
+    return open_found(find_file(process->root, path, O_NOFOLLOW), &process->uid);
 }
 
 bool object_file_is_special(const char *path)
@@ -93,7 +94,7 @@ static int open_same_build(const char *root, const char *path, const struct md_m
     return fd;
 }
 
-/* The file's name without the kernel's remark; false for [vdso] and other things without one. */
+/* The module's path without the kernel's " (deleted)".  False: it has no file, as [vdso]. */
 static bool real_path(const struct md_module *module, char path[sizeof module->path])
 {
     size_t n = module->path_size;
@@ -104,8 +105,9 @@ static bool real_path(const struct md_module *module, char path[sizeof module->p
     return path[0] == '/';
 }
 
-/* The mapping of `address` as the kernel names it below /proc/PID/map_files: the file itself, even
- * when it has been deleted or replaced.  Needs privileges. */
+/* The file that is mapped at the module's start, by /proc/PID/map_files: the file itself, even
+ * where it has been deleted or replaced.  Needs privileges (CAP_CHECKPOINT_RESTORE or
+ * CAP_SYS_ADMIN). */
 static int open_map_file(pid_t pid, const struct md_module *module)
 {
     char path[64], line[PATH_MAX + 128];
@@ -135,14 +137,14 @@ static int open_exe(pid_t pid, const struct md_module *module, const char *name)
     if (n <= 0)
         return -1;
     target[n] = 0;
-    /* Without build IDs the name is all there is to tell it by. */
+    /* Without a build ID only the name tells whether the module is the executable. */
     if (!module->build_id_size && strncmp(target, name, strlen(name)) != 0)
         return -1;
     return open_same_build("", path, module);
 }
 
-/* /usr/lib/debug/.build-id/ab/cdef.debug, in the container first. */
-static int open_by_build_id(const struct object_place *place, const struct md_module *module,
+/* /usr/lib/debug/.build-id/ab/cdef.debug, below the process's root first, then below ours. */
+static int open_by_build_id(const struct object_process *process, const struct md_module *module,
                             char *path, size_t size)
 {
     char hex[2 * sizeof module->build_id + 1] = "";
@@ -150,8 +152,8 @@ static int open_by_build_id(const struct object_place *place, const struct md_mo
         return -1;
     for (uint32_t i = 0; i < module->build_id_size; i++)
         snprintf(hex + 2 * i, 3, "%02x", module->build_id[i]);
-    const char *roots[] = {place->root, ""};
-    for (unsigned i = place->root[0] ? 0 : 1; i < 2; i++) {
+    const char *roots[] = {process->root, ""};
+    for (unsigned i = process->root[0] ? 0 : 1; i < 2; i++) {
         snprintf(path, size, DEBUG_ROOT "/.build-id/%.2s/%s.debug", hex, hex + 2);
         int fd = open_same_build(roots[i], path, module);
         if (fd >= 0)
@@ -160,19 +162,19 @@ static int open_by_build_id(const struct object_place *place, const struct md_mo
     return -1;
 }
 
-int object_file_open(const struct object_place *place, const struct md_module *module)
+int object_file_open(const struct object_process *process, const struct md_module *module)
 {
     char name[sizeof module->path], path[PATH_MAX];
     int fd = -1;
     bool named = real_path(module, name);
     if (named)
-        fd = open_same_build(place->root, name, module);
-    if (fd < 0 && named && place->pid > 0)
-        fd = open_exe(place->pid, module, name);
-    if (fd < 0 && named && place->pid > 0 && module->build_id_size)
-        fd = open_map_file(place->pid, module);
+        fd = open_same_build(process->root, name, module);
+    if (fd < 0 && named && process->pid > 0)
+        fd = open_exe(process->pid, module, name);
+    if (fd < 0 && named && process->pid > 0 && module->build_id_size)
+        fd = open_map_file(process->pid, module);
     if (fd < 0)
-        fd = open_by_build_id(place, module, path, sizeof path);
+        fd = open_by_build_id(process, module, path, sizeof path);
     return fd;
 }
 
@@ -186,20 +188,20 @@ static bool same_crc(int fd, uint32_t crc)
     return (uint32_t)sum == crc;
 }
 
-int object_file_open_debug(const struct object_place *place, const struct md_module *module,
+int object_file_open_debug(const struct object_process *process, const struct md_module *module,
                            const char *link, uint32_t crc, char **name)
 {
     char own[sizeof module->path], path[PATH_MAX];
-    int fd = open_by_build_id(place, module, path, sizeof path);
+    int fd = open_by_build_id(process, module, path, sizeof path);
     if (fd < 0 && link && *link && !strchr(link, '/') && real_path(module, own)) {
         static const char *const before[] = {"", "", DEBUG_ROOT};
         static const char *const between[] = {"", "/.debug", ""};
         *strrchr(own, '/') = 0;
         for (unsigned i = 0; i < 3 && fd < 0; i++) {
             snprintf(path, sizeof path, "%s%s%s/%s", before[i], own, between[i], link);
-            fd = open_regular(place->root, path);
-            /* The module's build ID stands above the link's checksum, which costs reading it all.
-             */
+            fd = open_regular(process->root, path);
+            /* The link's checksum costs reading the whole file, so it is for modules without a
+             * build ID. */
             bool same =
                 fd >= 0 && same_build(fd, module) && (module->build_id_size || same_crc(fd, crc));
             if (fd >= 0 && !same) {

@@ -83,7 +83,9 @@ static size_t edge_below(const struct perf_map *map, uint64_t address)
     return low;
 }
 
-/* Where the search for a piece without owner goes on from `at`. */
+/* The first edge from `at` on without an owner.  next[i] is i for such a one and beyond i for
+ * others, so the walk ends; the last edge gets no owner, as nothing begins there.  What has been
+ * walked is shortened by half (as in union-find), which makes many walks cheap. */
 static uint32_t next_free(uint32_t *next, uint32_t at)
 {
     while (next[at] != at)
@@ -91,9 +93,9 @@ static uint32_t next_free(uint32_t *next, uint32_t at)
     return at;
 }
 
-/* Gives each piece between two edges to the last line that holds it: the lines from the last to
- * the first, each of which takes what is left.  What has an owner is stepped over, so the whole
- * costs little more than sorting, however the lines lie.  False: no memory. */
+/* Gives each piece between two edges to the last line that holds it: from the last line to the
+ * first, each takes what has no owner yet.  Pieces that have one are stepped over, so however the
+ * lines lie, the whole costs little more than sorting.  False: no memory. */
 static bool index_lines(struct perf_map *map)
 {
     size_t n = map->line_count, count = 0;

@@ -3,8 +3,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Bytes of the well-formed UTF-8 character at `text`, which has `left` bytes; 0: there is none.
- * Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing past U+10FFFF. */
+/* The length in bytes of the well-formed UTF-8 character at `text`, which has `left` bytes; 0:
+ * there is none.  Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing past
+ * U+10FFFF. */
 static size_t character(const unsigned char *text, size_t left, uint32_t *code)
 {
     static const struct {
@@ -46,7 +47,7 @@ size_t plain_character(const char *text, size_t left, uint32_t *code)
     return bytes ? bytes : 1;
 }
 
-/* A character's bytes as they are, or as many question marks. */
+/* The bytes to show for a character: its own, or as many question marks. */
 static const char *shown(const char *text, uint32_t code)
 {
     return code == '?' ? "????" : text;

@@ -1,6 +1,6 @@
-/* Who asked for a block: the innermost frame that is the program's own.  Allocators, the C library
- * and the containers of C++ and Rust allocate on behalf of whoever called them; naming them would
- * name no one. */
+/* Which frames are plumbing: allocators, the C library and the containers of C++ and Rust, which
+ * allocate on behalf of their callers.  The frame to blame for a block is the innermost that is
+ * not.  Pure functions. */
 #ifndef VIEW_PLUMBING_H
 #define VIEW_PLUMBING_H
 
@@ -8,11 +8,12 @@
 
 /* `module` is a base name. */
 bool plumbing_is_module(const char *module);
-/* `function` may be "": then the module tells. */
+/* Whether the function, or all of its module, is; `function` may be "". */
 bool plumbing_is_function(const char *module, const char *function);
 /* Whether it is this library itself, by path or base name: its frames are how a sample was taken,
  * not who allocated. */
 bool plumbing_is_own(const char *path);
+/* What follows the last slash. */
 const char *plumbing_base_name(const char *path);
 
 #endif

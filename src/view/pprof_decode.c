@@ -20,10 +20,10 @@ static int fail(char *error, int code, const char *what)
     return code;
 }
 
-/* protobuf-c's allocator with a bound: an empty message takes two bytes on the wire and a hundred
+/* A bound for protobuf-c's allocations: an empty message takes two bytes on the wire and a hundred
  * in memory. */
 struct budget {
-    uint64_t left;
+    uint64_t left; /* bytes; what is freed does not come back */
 };
 
 static void *budget_alloc(void *data, size_t size)
@@ -97,7 +97,7 @@ struct decoder {
     int result;
 };
 
-/* Each step below is false at the first fault; what it was is in `result`. */
+/* Each step below returns false at the first fault, with an errno value in `result`. */
 static bool bad(struct decoder *d, int result)
 {
     d->result = result;
@@ -106,7 +106,7 @@ static bool bad(struct decoder *d, int result)
 
 static bool text_at(struct decoder *d, int64_t index, const char **out)
 {
-    if (index == 0) { /* "none" even where there is no table at all */
+    if (index == 0) { /* means "" even where there is no table at all */
         *out = "";
         return true;
     }
@@ -122,7 +122,7 @@ static bool add_id(struct decoder *d, struct pair_map *map, uint64_t id, size_t 
     if (!slot)
         return bad(d, id ? ENOMEM : EINVAL);
     if (*slot != PAIR_MAP_NONE)
-        return bad(d, EINVAL); /* twice the same */
+        return bad(d, EINVAL); /* the id stands there twice */
     *slot = (uint32_t)index;
     return true;
 }
@@ -220,7 +220,7 @@ static bool decode_locations(struct decoder *d)
             .line_count = (uint32_t)l->n_line,
             .folded = l->is_folded,
         };
-        /* An unknown mapping is none: pprof takes it so too. */
+        /* An unknown id means no mapping, as it does to pprof. */
         if (l->mapping_id)
             location.mapping = pair_map_get(&d->mappings, l->mapping_id, 0);
         for (size_t k = 0; k < l->n_line; k++) {

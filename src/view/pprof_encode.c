@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* A profile is packed in pieces: protobuf reads messages of one type, one behind the other, as
- * their union.  So a profile of any size needs memory for one piece only, and little enough stack
- * for the thread of a program. */
+/* Elements in a piece.  A profile is packed in pieces, each a message of its own: protobuf reads
+ * messages of one type, one behind the other, as one message that has the fields of all.  So a
+ * profile of any size needs memory for one piece only, and some 20 KiB of stack at most. */
 #define PIECE 128
 
 /* protobuf-c's names are long. */
@@ -30,12 +30,12 @@ struct encoder {
     const char **strings;
     size_t string_count, string_room;
     z_stream z;
-    uint8_t *packed; /* scratch: one piece */
+    uint8_t *packed; /* scratch for one piece */
     size_t packed_room;
     int fd; /* -1: into `out` */
     uint8_t *out;
     size_t out_count, out_room;
-    int result; /* the first errno that failed */
+    int result; /* the errno value of the first failure */
 };
 
 static bool failed(struct encoder *e, int result)
@@ -284,7 +284,7 @@ static bool put_functions(struct encoder *e, size_t first, size_t count)
     return put_piece(e, &piece);
 }
 
-/* Last: only now is it known which there are. */
+/* The strings come last, as the other pieces number them. */
 static bool put_strings(struct encoder *e, size_t first, size_t count)
 {
     pb_profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;

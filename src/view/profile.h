@@ -1,9 +1,10 @@
 /* A profile in memory: what pprof's profile.proto says, with indexes instead of ids and pooled
- * strings instead of a table.  Made from a snapshot or read from a file (pprof.h), and the one
- * thing that tables, views and encoders read.
+ * strings instead of a table.  It is made from a snapshot or read from a file (pprof.h); tables,
+ * views and the encoder read nothing else.
  *
- * Every index in a profile is valid, every string is there ("" for none) and lives as long as the
- * profile; whoever fills one keeps that.  Memory: malloc; profile_fini frees all. */
+ * Every index in a profile is valid.  Every string is there ("" for none) and lives as long as the
+ * profile.  Whoever fills a profile sees to that.  Memory: malloc; profile_fini frees all.  Each
+ * object is used by one thread at a time. */
 #ifndef VIEW_PROFILE_H
 #define VIEW_PROFILE_H
 
@@ -31,18 +32,18 @@ struct profile_line {
     int64_t line;
 };
 
-/* An instruction.  Its lines are the functions it lies in, the innermost inlined one first; none
- * where there was no symbol. */
+/* An instruction.  Its lines are the functions it lies in, the innermost inlined one first; it has
+ * none where there was no symbol. */
 struct profile_location {
     uint64_t address;
     uint32_t mapping; /* or PROFILE_NONE */
     uint32_t line_first, line_count;
-    bool folded;
+    bool folded; /* pprof's is_folded: several symbols have this address */
 };
 
 struct profile_label {
     const char *key;
-    const char *text; /* "": it is a number */
+    const char *text; /* "": `number` is the value */
     int64_t number;
     const char *unit;
 };
@@ -56,7 +57,7 @@ struct profile_sample {
 struct profile {
     struct profile_value_type *types;
     struct profile_sample *samples;
-    int64_t *values; /* of sample s: values[s * type_count], one for each type */
+    int64_t *values; /* of sample s from values[s * type_count] on, one for each type */
     uint32_t *location_ids;
     struct profile_label *labels;
     struct profile_location *locations;
@@ -77,10 +78,11 @@ struct profile {
 };
 
 void profile_init(struct profile *p);
-void profile_fini(struct profile *p);
+void profile_fini(struct profile *p); /* leaves an empty one */
 
-/* Each appends one element; false: no memory, or more than an index can say.  All types come
- * before the first sample.  Strings must be pooled already but for those of profile_add_comment. */
+/* Each appends one element.  False: no memory, or more elements than an index can count.  All types
+ * come before the first sample.  Strings must be in the pool; profile_add_comment alone puts its
+ * own there. */
 bool profile_add_type(struct profile *p, struct profile_value_type type);
 bool profile_add_mapping(struct profile *p, const struct profile_mapping *mapping);
 bool profile_add_function(struct profile *p, const struct profile_function *function);
@@ -93,8 +95,9 @@ bool profile_add_sample(struct profile *p, const struct profile_sample *sample,
                         const int64_t *values);
 bool profile_add_comment(struct profile *p, const char *text);
 
-/* The sample type that `name` means, as pprof's -sample_index: a number, a type's name, with or
- * without "inuse_"; NULL or "": default_sample_type, else the last.  -1: there is none such. */
+/* The index of the sample type that `name` means, as pprof's -sample_index: a number, or a type's
+ * name, with or without "inuse_" before it; NULL or "": default_sample_type, else the last.  -1:
+ * there is none such. */
 int profile_sample_index(const struct profile *p, const char *name);
 
 #endif

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* "17h" and 16 hexadecimal digits, which are a hash: many different ones. */
+/* Whether a part is rustc's hash: "h" and 16 hexadecimal digits.  C++ may have a function of such a
+ * name, but hardly one with 5 different digits or more. */
 static bool is_hash(const char *name, size_t length)
 {
     unsigned seen = 0, different = 0;
@@ -19,7 +20,8 @@ static bool is_hash(const char *name, size_t length)
     return different >= 5;
 }
 
-/* "$LT$" and others at `name`; how long it is, 0: it is none. */
+/* Puts what an escape ("$LT$" and others) at `name` stands for.  Returns the escape's length; 0:
+ * there is none. */
 static size_t put_escape(struct rust_walk *w, const char *name, size_t length)
 {
     static const struct {

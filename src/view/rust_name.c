@@ -6,10 +6,10 @@
 #include <string.h>
 
 #define NESTING_MAX 200 /* some 20 KiB of stack */
-#define STEPS_MAX 20000 /* paths and types, those that are referred back to each time */
-#define UNICODE_MAX 128 /* letters of an identifier that is not ASCII */
+#define STEPS_MAX 20000 /* paths, types and constants; by a back reference each counts again */
+#define UNICODE_MAX 128 /* characters of an identifier that is not ASCII */
 
-/* ---- v0: letters and numbers ---- */
+/* ---- v0: characters and numbers ---- */
 
 static bool take(struct rust_walk *w, char c)
 {
@@ -50,7 +50,7 @@ static uint64_t take_base_62(struct rust_walk *w)
     return n + 1;
 }
 
-/* A number that may be left out: then 0. */
+/* `tag` and a number, which is made one more; 0: they are left out. */
 static uint64_t take_optional(struct rust_walk *w, char tag)
 {
     return take(w, tag) ? take_base_62(w) + 1 : 0;
@@ -88,7 +88,8 @@ static uint32_t punycode_bias(uint32_t delta, uint32_t points, bool first)
     return k + 36 * delta / (delta + 38);
 }
 
-/* RFC 3492, with "_" in place of "-".  The number of letters, 0: it is damaged or too long. */
+/* RFC 3492, with "_" in place of "-".  Returns the number of characters; 0: the name is damaged or
+ * too long. */
 static size_t punycode_decode(struct identifier name, uint32_t letters[UNICODE_MAX])
 {
     size_t count = 0, at = name.length;
@@ -154,7 +155,7 @@ static void show_path(struct rust_walk *w, bool value);
 static void show_type(struct rust_walk *w);
 static void show_constant(struct rust_walk *w);
 
-/* Around each path, type and constant.  False: too much, or it has failed before. */
+/* Begins a path, type or constant.  False: a bound is reached, or the walk has failed before. */
 static bool enter(struct rust_walk *w)
 {
     if (w->nesting == NESTING_MAX || ++w->steps > STEPS_MAX)
@@ -168,8 +169,9 @@ static void leave(struct rust_walk *w)
     w->nesting--;
 }
 
-/* Behind the "B": goes to where it refers to, which lies before it.  Not shown, it need not be
- * read again. */
+/* Follows a back reference, whose "B" has been taken, if it must be shown: goes to where it points,
+ * which must lie before it, with the place to come back to in *back.  The walk ends, as each turn
+ * is a step. */
 static bool refer(struct rust_walk *w, size_t *back)
 {
     size_t here = w->at - 1;
@@ -183,7 +185,8 @@ static bool refer(struct rust_walk *w, size_t *back)
     return true;
 }
 
-/* 'a is the outermost that is bound; '_ any. */
+/* Lifetime `number`, counted from the innermost bound one, which is 1: 'a is the outermost.  0 is
+ * '_, of which nothing is known. */
 static void show_lifetime(struct rust_walk *w, uint64_t number)
 {
     rust_put(w, "'");
@@ -203,8 +206,8 @@ static void show_lifetime(struct rust_walk *w, uint64_t number)
     }
 }
 
-/* "for<'a, 'b> "; returns how many lifetimes that bound, to be taken off behind what they hold for.
- */
+/* "for<'a, 'b> ".  Returns how many lifetimes it binds, which the caller takes off w->lifetimes
+ * behind what they are bound for. */
 static uint64_t show_binder(struct rust_walk *w)
 {
     uint64_t count = take_optional(w, 'G');
@@ -236,7 +239,7 @@ static void show_arguments(struct rust_walk *w)
     }
 }
 
-/* Where an implementation stands says less than what it is of. */
+/* Passes over the path at which an impl block stands: the type that it is for says more. */
 static void skip_place(struct rust_walk *w)
 {
     bool before = w->silent;
@@ -270,7 +273,8 @@ static void show_nested(struct rust_walk *w, bool value)
     }
 }
 
-/* With `open`, generic arguments stay open: true if there were some. */
+/* With `open`, the bracket of generic arguments is left open, for the caller to add to; true if
+ * there is one. */
 static bool show_path_of(struct rust_walk *w, bool value, bool open)
 {
     size_t back;
@@ -464,7 +468,7 @@ static void show_type(struct rust_walk *w)
     leave(w);
 }
 
-/* Digits up to "_"; false: more than 64 bits, and then they are in *digits. */
+/* Hexadecimal digits up to "_", also in *digits.  False: *number has not room for them. */
 static bool take_hex(struct rust_walk *w, uint64_t *number, struct identifier *digits)
 {
     *number = 0;
@@ -494,8 +498,8 @@ static void show_letter(struct rust_walk *w, uint64_t c)
     rust_put(w, "'");
 }
 
-/* Of a whole number, a truth value or a letter; what unstable features allow beside them is not
- * understood. */
+/* A constant that is an integer, a bool or a char.  Others, which only unstable features allow, are
+ * failures. */
 static void show_constant(struct rust_walk *w)
 {
     size_t back;
@@ -531,7 +535,8 @@ static void show_constant(struct rust_walk *w)
     leave(w);
 }
 
-/* A path, the crate that it was made for, and what the compiler has put behind it. */
+/* A path; the crate that it was instantiated in, which is not shown; a suffix of the compiler's,
+ * which is not read. */
 static void show_v0(struct rust_walk *w)
 {
     if (rust_is_digit(rust_peek(w))) /* a later version of the encoding */

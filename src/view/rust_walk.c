@@ -24,7 +24,7 @@ uint64_t rust_take_decimal(struct rust_walk *w)
         return 0;
     }
     while (rust_is_digit(rust_peek(w))) {
-        if (n > w->size) /* of something that is in the name */
+        if (n > w->size) /* longer than the whole name */
             w->failed = true;
         n = 10 * n + (uint64_t)(w->text[w->at++] - '0');
     }

@@ -11,10 +11,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* A segment is at most 1/16 of a tmpfs.  These bounds only keep a hostile file from taking the
- * reader's memory with it. */
-#define COPY_SIZE_MAX (UINT64_C(64) << 30) /* address space: such files are mostly holes */
-#define COPY_DATA_MAX (UINT64_C(1) << 30)
+/* Bounds on a copy, far above any segment: a hostile file must not take the reader's memory. */
+#define COPY_SIZE_MAX (UINT64_C(64) << 30) /* address space: segments are mostly holes */
+#define COPY_DATA_MAX (UINT64_C(1) << 30)  /* bytes that are read */
 
 __attribute__((format(printf, 3, 4))) static int fail(char *error, int code, const char *format,
                                                       ...)
@@ -28,8 +27,8 @@ __attribute__((format(printf, 3, 4))) static int fail(char *error, int code, con
     return code;
 }
 
-/* No symbolic link as the last step: these directories are writable by others.  But a memfd is
- * only to be had through /proc/PID/fd/N, which is one. */
+/* The last component must be no symbolic link, as others may write to these directories.  A memfd
+ * is an exception: it can be opened only by /proc/PID/fd/N, which is one. */
 static int open_file(const char *path, int flags)
 {
     flags |= O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -61,7 +60,7 @@ static int read_data(uint8_t *memory, size_t size, int fd)
             if (n < 0)
                 return errno;
             if (n == 0)
-                return 0; /* became shorter: what is missing reads as zero */
+                return 0; /* the file became shorter: the rest reads as zero */
             at += n;
             total += (uint64_t)n;
             if (total > COPY_DATA_MAX)
@@ -107,7 +106,8 @@ static int map_fd(struct segment_file *file, int fd, const char *path, bool writ
     file->ino = st.st_ino;
     file->writable = writable;
 
-    /* A file on a disk is nobody's running segment: a copy of it will do, and cannot be cut. */
+    /* Segments of running processes lie on a tmpfs.  Of any other file a copy is enough, and nobody
+     * can cut it short. */
     if (fs.f_type != TMPFS_MAGIC) {
         if (writable)
             return fail(error, EROFS, "%s: a copy, not a running process's segment", path);

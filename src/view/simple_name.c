@@ -17,8 +17,8 @@ static bool word_char(char c)
     return isalnum((unsigned char)c) || c == '_' || c == '$';
 }
 
-/* The length of "operator" with its symbol at `at`, 0 if there is none: those are brackets that
- * are part of a name. */
+/* The length of "operator" at `at`, with its symbol if that holds brackets, which then are part of
+ * the name; 0: there is none. */
 static size_t operator_length(const char *name, const char *at)
 {
     static const char *const symbols[] = {"()", "[]", "<<=", ">>=", "->*", "<=>", "<<",
@@ -31,8 +31,8 @@ static size_t operator_length(const char *name, const char *at)
     return 8;
 }
 
-/* Behind the bracket that closes the one at `at`; NULL: it does not.  An arrow closes nothing, and
- * between round brackets < and > compare. */
+/* What follows the bracket that closes the one at `at`; NULL: none does.  An arrow closes nothing,
+ * and < and > inside round brackets are comparisons. */
 static const char *closing(const char *name, const char *at)
 {
     char open[64];
@@ -62,7 +62,8 @@ static const char *closing(const char *name, const char *at)
     return NULL;
 }
 
-/* `out` has room for all of `name`. */
+/* Copies the name without arguments, template arguments and ABI tags; `out` has room for all of it.
+ * False: it is not understood. */
 static bool drop_brackets(const char *name, char *out)
 {
     for (const char *at = name; *at;) {
@@ -89,7 +90,8 @@ static bool drop_brackets(const char *name, char *out)
     return true;
 }
 
-/* " const", " volatile", "&", "&&" at the end and in front of "::". */
+/* Drops " const", " volatile", " &" and " &&" at the end, in front of "::" and of a blank, and
+ * " [clone" with all that follows. */
 static void drop_qualifiers(char *name)
 {
     static const char *const words[] = {" const", " volatile", " &&", " &", " [clone"};
@@ -106,7 +108,7 @@ static void drop_qualifiers(char *name)
     }
 }
 
-/* Where the name itself begins: behind the last blank that is none of its own. */
+/* Where the name begins behind the return type: at the last blank that is not part of the name. */
 static const char *behind_type(const char *name)
 {
     const char *begin = name;
@@ -127,7 +129,7 @@ static const char *behind_type(const char *name)
     return begin;
 }
 
-/* Where a bracket that opens at `at` closes in a Rust name; NULL: it does not. */
+/* The > that closes the < at `at` in a Rust name; NULL: none does. */
 static char *rust_closing(char *at)
 {
     unsigned depth = 0;
@@ -139,8 +141,8 @@ static char *rust_closing(char *at)
     return NULL;
 }
 
-/* "<[u8] as Trait<T>>::f::<U>" is "<[u8] as Trait>::f": a bracket behind a name holds generic
- * arguments, any other one the type whose function it is. */
+/* "<[u8] as Trait<T>>::f::<U>" becomes "<[u8] as Trait>::f": a bracket behind a name holds generic
+ * arguments, any other the type whose function it is. */
 static void simple_rust_name(char *name)
 {
     char *out = name;

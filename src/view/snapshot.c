@@ -50,8 +50,8 @@ static int fail(char *error, int code, const char *what)
     return code;
 }
 
-/* Copies whole words, each by one load: a writer that is alive changes them under us.  `to` and
- * `from` are multiples of 8 apart from the start of what malloc and mmap give. */
+/* Copies whole words, each by one load, as a live writer changes them meanwhile.  Both addresses
+ * and `bytes` are multiples of 8. */
 static void copy_words(void *to, const void *from, size_t bytes)
 {
     uint64_t *t = to;
@@ -60,7 +60,7 @@ static void copy_words(void *to, const void *from, size_t bytes)
         t[i] = __atomic_load_n(&f[i], __ATOMIC_RELAXED);
 }
 
-/* An entry, or a header, of a writer whose own has `their_bytes`: what it has not is 0. */
+/* Copies an entry, or a header, of which the writer has `their_bytes`; further fields are 0. */
 static void copy_known(void *to, size_t bytes, const void *from, size_t their_bytes)
 {
     size_t known = their_bytes < bytes ? their_bytes : bytes;
@@ -79,9 +79,9 @@ static uint64_t load_count(const void *base, unsigned id)
     return __atomic_load_n(&live->section[id].count, __ATOMIC_ACQUIRE);
 }
 
-/* Brings the pages in by a call that fails where a plain load would raise SIGBUS: a file cut short
- * after it was mapped, or a hole on a tmpfs that is full.  Kernels before 5.14 do not know the
- * advice; there the size check at the opening has to do. */
+/* Whether these bytes can be read: the call fails where a load would raise SIGBUS, as in a file cut
+ * short after it was mapped, or a hole on a tmpfs that is full.  Kernels before 5.14 do not know
+ * the advice; on them only the file's size at its opening is known. */
 static bool readable(const uint8_t *start, uint64_t bytes)
 {
     uintptr_t page = OS_PAGE, from = (uintptr_t)start & ~(page - 1);
@@ -91,8 +91,8 @@ static bool readable(const uint8_t *start, uint64_t bytes)
     return errno != EFAULT && errno != EHWPOISON && errno != ENOMEM;
 }
 
-/* Bytes from `offset` to the first hole or the end.  The writer fills its sections from their start
- * on. */
+/* Bytes from `offset` to the first hole or the end of the file.  The writer fills its sections from
+ * their start, so what it has written lies before a hole. */
 static uint64_t data_bytes(const struct segment_file *file, uint64_t offset)
 {
     if (file->fd < 0)
@@ -103,7 +103,7 @@ static uint64_t data_bytes(const struct segment_file *file, uint64_t offset)
     return hole < 0 ? 0 : (hole < (off_t)file->size ? (uint64_t)hole : file->size) - offset;
 }
 
-/* What of a section lies in the mapping; its pages are not touched. */
+/* The part of a section that lies in the mapping; its pages are not touched. */
 static struct span section_extent(const struct md_header *header, const struct segment_file *file,
                                   unsigned id)
 {
@@ -116,7 +116,7 @@ static struct span section_extent(const struct md_header *header, const struct s
     uint64_t want = span.total < span.capacity ? span.total : span.capacity;
     uint64_t room = 0;
     size_t size = section->entry_size;
-    bool words = id == MD_SECTION_STACKS; /* they have no fields to grow by */
+    bool words = id == MD_SECTION_STACKS; /* no version can add a field to a word */
     if (size >= entry_size_min[id] && size <= (words ? sizeof(uint64_t) : ENTRY_SIZE_MAX) &&
         size % sizeof(uint64_t) == 0 && section->offset % OS_PAGE_MIN == 0 &&
         section->offset >= header->header_size && section->offset < file->size) {
@@ -131,7 +131,7 @@ static struct span section_extent(const struct md_header *header, const struct s
     return span;
 }
 
-/* The same, ready to be read.  What is cut off counts as torn. */
+/* The same, with its pages brought in.  What is cut off counts as torn. */
 static struct span section_span(struct snapshot *snap, const struct segment_file *file, unsigned id)
 {
     struct span span = section_extent(&snap->header, file, id);
@@ -207,8 +207,7 @@ static bool read_cycle(struct md_cycle *out, const struct span *span, uint64_t s
     return false;
 }
 
-/* Walks the slots, not the numbers: a hostile count or capacity costs no more than the file is
- * long. */
+/* Goes through the slots that the file has, so that a hostile count or capacity costs nothing. */
 static int take_cycles(struct snapshot *snap, const struct segment_file *file)
 {
     struct span span = section_span(snap, file, MD_SECTION_CYCLES);
@@ -223,7 +222,7 @@ static int take_cycles(struct snapshot *snap, const struct segment_file *file)
             snap->torn++;
             continue;
         }
-        /* An index past `total` is a cycle that ended while we were reading: whole, so it stays. */
+        /* An index from `total` on is of a cycle that ended meanwhile: it is whole, so it stays. */
         if (c->index % span.capacity != slot || c->index + span.capacity < span.total) {
             snap->torn++;
             continue;
@@ -234,7 +233,10 @@ static int take_cycles(struct snapshot *snap, const struct segment_file *file)
     return 0;
 }
 
-/* Before the cycles: a cycle's come before its own record. */
+/* Taken just before the cycles: the writer writes a cycle's entries before the cycle's record.  If
+ * a cycle ends in between, or is being recorded, entries are not of the last cycle in the snapshot,
+ * which their numbers tell.  One that changes while it is read is such an entry too: it is left
+ * out, and does not count as torn. */
 static int take_unsampled(struct snapshot *snap, const struct segment_file *file)
 {
     struct span span = section_span(snap, file, MD_SECTION_UNSAMPLED);
@@ -320,8 +322,8 @@ static int take_samples(struct snapshot *snap, const struct segment_file *file)
     return 0;
 }
 
-/* After the samples, and the stacks after the buckets: what a record points to is written before
- * the record, so it is there when it is read later. */
+/* Taken after the samples, and the stacks after the buckets: the writer writes what a record points
+ * to before the record, so a reader that goes the other way finds it. */
 static int take_buckets(struct snapshot *snap, const struct segment_file *file)
 {
     struct span span = section_span(snap, file, MD_SECTION_BUCKETS);
@@ -392,7 +394,9 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
         result = take_samples(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_buckets(snap, file);
-    /* Behind the buckets: what is unmapped in between is in neither's way. */
+    /* After the buckets, as memtop's mapped.c subtracts from those what is no longer mapped.  A
+     * mapping that is unmapped in between is not among these; in the other order it would be
+     * subtracted twice. */
     if (result == 0 && what & SNAPSHOT_MAPPINGS)
         result = take_mappings(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
@@ -412,7 +416,7 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
     clock_gettime(CLOCK_MONOTONIC, &now);
     snap->taken_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 
-    /* What was not asked for has counts too: cut them to the mapping like the rest. */
+    /* Sections that were not asked for have counts too: they are cut to the mapping as well. */
     for (unsigned id = 0; id < SECTIONS_MAX; id++) {
         struct md_section *section = &snap->header.section[id];
         if (id >= snap->header.section_count || id >= MD_SECTION_COUNT)
@@ -421,7 +425,7 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
             section->count = section_extent(&snap->header, file, id).count;
     }
 
-    /* What was taken counts as it was then: the writer goes on. */
+    /* Of those that were taken the counts are those of the copies, as the writer goes on. */
     if (what & SNAPSHOT_PROFILE) {
         snap->header.section[MD_SECTION_MODULES].count = snap->module_count;
         snap->header.section[MD_SECTION_STACKS].count = snap->stack_word_count;
@@ -437,7 +441,7 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
     }
     snap->sample_count = kept;
     kept = 0;
-    /* One that is younger than the buckets is in none of them. */
+    /* Mappings are taken after the buckets, so one may be of a bucket that was not there then. */
     for (size_t i = 0; i < snap->mapping_count; i++)
         if (snap->mappings[i].bucket < snap->bucket_count)
             snap->mappings[kept++] = snap->mappings[i];

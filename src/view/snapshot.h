@@ -1,12 +1,15 @@
-/* A snapshot answers: what did this segment say, at one moment, as plain memory that can be
- * trusted?  It is the only code that reads a segment, but for the answers in its control word,
- * which memtop's ask.c waits for.  Everything else in view/ and in memtop reads snapshots.  It
- * works on a live writer's mapping, on a dead process's file, on a truncated or hostile file: every
- * offset, count, index and string is checked against the mapping before it is used; a record that
- * cannot be read whole is left out and counted in `torn`.
+/* A snapshot is a copy of what a segment says, in plain memory, checked so that it can be trusted.
+ * This is the only code that reads segments, but for struct md_control, which memtop's ask.c works
+ * on.  All else in view/ and in memtop reads snapshots.  The segment may be a live writer's
+ * mapping, a dead process's file, or a truncated or hostile file: every offset, count, index and
+ * string is checked against the mapping before it is used.
  *
- * The reader never writes to the segment, so the target does nothing because it is looked at.
- * Memory: malloc; snapshot_fini frees it.  Not thread-safe per object, no globals. */
+ * A live writer goes on meanwhile.  Each record is as it was at one moment, but not all at the
+ * same.  The bucket and the stack that a record points to are copied after it, and so are there.  A
+ * record that cannot be read whole is left out and counted in `torn`.
+ *
+ * The reader never writes to the segment and takes no lock, so the target is not disturbed.
+ * Memory: malloc; snapshot_fini frees it.  Each object is used by one thread at a time. */
 #ifndef VIEW_SNAPSHOT_H
 #define VIEW_SNAPSHOT_H
 
@@ -21,73 +24,77 @@
 struct segment_file {
     const void *base; /* NULL: not open */
     size_t size;      /* bytes mapped: of the file as it is, not as its header claims */
-    int fd;           /* of what is mapped from a tmpfs; -1: `base` is memory of our own */
+    int fd;           /* open while a file on a tmpfs is mapped; -1: `base` is memory of our own */
     dev_t dev;
     ino_t ino;
     bool writable;
 };
 
-/* Maps `path`.  With `writable`, read-write: only for struct md_control.  Of a file on a disk a
- * copy is read into memory.  One on a tmpfs is mapped, and its owner may cut it at any time: a
- * program that opens files of others has a handler for the SIGBUS that follows
- * (tools/memtop/bus_error.h); what is missing then reads as zeros.
- * On failure returns an errno value and one line in `error` (VIEW_ERROR_SIZE). */
+/* Maps `path`; with `writable` read-write, for struct md_control alone.  A file on a disk is copied
+ * into memory (with `writable`: EROFS).  One on a tmpfs is mapped, and its owner may cut it short
+ * at any time.  A program that opens files of others needs a handler for the SIGBUS that may follow
+ * (memtop's is target/bus_error.h: what is missing reads as zeros).
+ * Returns 0, or an errno value with one line in `error` (VIEW_ERROR_SIZE, may be NULL).
+ * segment_file_close may follow either way. */
 int segment_file_open(struct segment_file *file, const char *path, bool writable, char *error);
 void segment_file_close(struct segment_file *file);
 
 #define SNAPSHOT_CYCLES 1u
 #define SNAPSHOT_PROFILE 2u /* modules, stacks, buckets */
 #define SNAPSHOT_SAMPLES 4u
-#define SNAPSHOT_ALL 7u
-#define SNAPSHOT_LEAKS                                                                             \
-    8u /* of the samples those that the last cycle did not reach; unsampled ones */
+#define SNAPSHOT_ALL 7u /* these three */
+/* Of the samples those that the last cycle did not reach, and counts of unsampled leaks. */
+#define SNAPSHOT_LEAKS 8u
 #define SNAPSHOT_MAPPINGS 16u
 
 struct snapshot {
-    unsigned what;           /* SNAPSHOT_* that it was asked for */
-    struct md_header header; /* checked: strings terminated, section counts within the mapping */
+    unsigned what; /* SNAPSHOT_* that it was asked for */
+    /* Checked: strings are terminated and plain text; counts of sections lie within the mapping,
+     * but for that of cycles, which is of all ever written. */
+    struct md_header header;
     struct md_cycle *cycles; /* oldest first, skips included */
     size_t cycle_count;
     struct md_module *modules;
     size_t module_count;
-    uint64_t *stack_words; /* private copy */
+    uint64_t *stack_words; /* the whole section: snapshot_stack finds a stack in it */
     size_t stack_word_count;
     struct md_bucket *buckets; /* same indexes as in the segment; kind MD_BUCKET_UNUSED: skip */
     size_t bucket_count;
     struct md_sample *samples; /* live ones only, packed */
     size_t sample_count;
-    struct md_unsampled *unsampled; /* of several cycles, perhaps */
+    struct md_unsampled *unsampled; /* perhaps of several cycles */
     size_t unsampled_count;
-    struct md_mapping *mappings; /* by address */
+    struct md_mapping *mappings; /* by address; none without SNAPSHOT_PROFILE */
     size_t mapping_count;
     uint64_t torn;    /* records that could not be read whole */
     int64_t taken_ns; /* CLOCK_MONOTONIC */
 };
 
 /* Copies what `what` (SNAPSHOT_*) names out of `size` bytes at `base`.  0, or an errno value
- * (EINVAL: not a segment, EPROTO: a version that cannot be read, ENOMEM) and one line in `error`.
- * Older versions are read, and newer ones whose oldest_reader allows it: what the writer did not
- * know is 0 here, what this reader does not know is passed over. */
+ * (EINVAL: not a segment, EPROTO: a version that cannot be read, ENOMEM) with one line in `error`
+ * (may be NULL); the snapshot is then empty.  Older versions are read, and newer ones whose
+ * oldest_reader allows it: what the writer did not know is 0 here, what this reader does not know
+ * is passed over. */
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error);
-/* The same of a file.  A hole in it is never touched, as reading one fills it with memory of the
- * tmpfs: the section ends there, and the rest of it counts as torn. */
+/* The same of a file.  Holes in it are never touched, as a load from one would take memory of the
+ * tmpfs: a section ends at its first hole, and the rest of it counts as torn. */
 int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsigned what,
                   char *error);
 void snapshot_fini(struct snapshot *snap);
 
-/* Whether the writer's version has this section.  Where not, nothing is known of what it is for. */
+/* Whether the writer's version has this section.  If not, nothing is known of what it is for. */
 static inline bool snapshot_has(const struct snapshot *snap, enum md_section_id id)
 {
     return id < snap->header.section_count;
 }
 
-/* What a heap profile needs: what leaks too, once a cycle has looked.  `base` as
- * above; what is no segment needs SNAPSHOT_PROFILE. */
+/* What a heap profile needs: SNAPSHOT_PROFILE, and once there has been a cycle SNAPSHOT_LEAKS too.
+ * Arguments as above; SNAPSHOT_PROFILE if this is no segment. */
 unsigned snapshot_of_profile(const void *base, size_t size);
 
-/* The stack with this id, or NULL for 0 and for what does not hold together.  Borrowed. */
+/* The stack with this id; NULL for 0, and for one that is not within the section.  Borrowed. */
 const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id);
-/* The module that held `pc` at a stack's epoch, or NULL.  Borrowed. */
+/* The module that held `pc` at a stack's epoch, or NULL.  Borrowed.  Looks at each module. */
 const struct md_module *snapshot_module(const struct snapshot *snap, uint64_t pc, uint32_t epoch);
 
 #endif

@@ -14,7 +14,8 @@
 #define FILE_MAX (1u << 20)
 #define TYPE "leak:"
 
-/* Text between two stars, at `*at` or, if it may move, behind it. */
+/* Whether *at begins with the `length` bytes of `piece` or, if it may move, holds them at all; *at
+ * then goes behind them. */
 static bool find_piece(const char *piece, size_t length, bool moves, const char **at)
 {
     size_t left = strlen(*at);
@@ -35,7 +36,7 @@ bool suppressions_match(const char *pattern, const char *text)
         return false;
     bool moves = *pattern != '^';
     pattern += !moves;
-    size_t length = strcspn(pattern, "$"); /* what follows a $ means nothing */
+    size_t length = strcspn(pattern, "$"); /* the rest is not looked at */
     bool anchored = pattern[length] == '$';
     const char *end = pattern + length;
     for (;;) {
@@ -46,7 +47,7 @@ bool suppressions_match(const char *pattern, const char *text)
             return left >= piece && (moves || left == piece) &&
                    memcmp(text + left - piece, pattern, piece) == 0;
         }
-        /* The first place is as good as any later one: it leaves the most for the rest. */
+        /* No need to go back: the first match of a piece leaves the most text for the next ones. */
         if (!find_piece(pattern, piece, moves, &text))
             return false;
         if (!star)
@@ -95,7 +96,7 @@ static int fail(char *error, int code, const char *path, const char *what)
     return code;
 }
 
-/* One more byte than there may be is room enough to notice. */
+/* Reads at most one byte more than there may be, which tells a file that is too long. */
 static ssize_t read_whole(int fd, char *text)
 {
     size_t length = 0;

@@ -8,7 +8,7 @@ struct symbol {
     uint64_t address, size;
     uint64_t reach; /* the furthest end of this and all before it */
     const char *name;
-    int rank; /* of several names for one address the highest: global, then weak, then local */
+    int rank; /* global 2, weak 1, local 0: of several names of a function the highest is taken */
 };
 
 static int compare_symbols(const void *a, const void *b)
@@ -31,7 +31,8 @@ static void load(struct symbol_table *table, const struct libdw *dw, Dwfl_Module
         GElf_Word section;
         const char *name = dw->dwfl_module_getsym_info(mod, i, &s, &address, &section, NULL, NULL);
         int type = GELF_ST_TYPE(s.st_info), bind = GELF_ST_BIND(s.st_info);
-        /* Assembler's labels have no type; mapping symbols ("$x") and local labels no meaning. */
+        /* Functions in assembler may have no type, but then they have a size.  Mapping symbols
+         * ("$x") and labels are no functions. */
         if (!name || !*name || *name == '$' || section == SHN_UNDEF || section == SHN_ABS ||
             (type != STT_FUNC && type != STT_GNU_IFUNC && (type != STT_NOTYPE || !s.st_size)) ||
             !array_reserve(&table->symbols, &table->room, table->count + 1, sizeof *table->symbols))
@@ -69,8 +70,8 @@ const char *symbol_table_find(struct symbol_table *table, const struct libdw *dw
         else
             high = middle;
     }
-    /* Backwards to the nearest that holds the address; one without a size holds what follows it up
-     * to the next symbol. */
+    /* Goes backwards to the nearest symbol that holds the address, until none before reaches it.
+     * One without a size holds all up to the next symbol. */
     for (size_t i = low; i-- > 0;) {
         const struct symbol *s = &table->symbols[i];
         if (address - s->address < s->size)

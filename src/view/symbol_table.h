@@ -1,5 +1,5 @@
-/* The functions that an object file's symbol tables name, by address.  libdw has the same look-up,
- * but goes through all symbols each time. */
+/* The functions in an object file's symbol tables, by address.  libdw has the same look-up, but
+ * goes through all symbols each time.  Each object is used by one thread at a time. */
 #ifndef VIEW_SYMBOL_TABLE_H
 #define VIEW_SYMBOL_TABLE_H
 
@@ -14,8 +14,9 @@ struct symbol_table {
     bool loaded;
 };
 
-/* The linker's name of the function around `address`, or NULL.  Reads .symtab, else .dynsym, at
- * the first call; `address` is one of the session `mod` belongs to, and the name lives as long. */
+/* The linker's name of the function around `address`, or NULL.  The first call reads .symtab, else
+ * .dynsym.  `address` is one of the session that `mod` belongs to; the name lives as long as that
+ * session. */
 const char *symbol_table_find(struct symbol_table *table, const struct libdw *dw, Dwfl_Module *mod,
                               uint64_t address);
 void symbol_table_fini(struct symbol_table *table);

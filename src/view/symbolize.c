@@ -17,7 +17,7 @@
 /* Files open at the same time: a program may have thousands of modules and few descriptors. */
 #define OPEN_MAX_OBJECTS 24
 
-/* In place of an object's number: in no module. */
+/* In place of an object's number, for addresses in no module. */
 #define NO_OBJECT (PAIR_MAP_NONE - 1)
 #define JIT_NAME_MAX 500
 
@@ -29,16 +29,16 @@ struct object {
     uint64_t last_use;
 };
 
-/* What is known of an address: a run of frames. */
+/* The frames of an address. */
 struct entry {
-    uint32_t first, count;
+    uint32_t first, count; /* in symbolizer.frames */
 };
 
 typedef char *demangle_function(const char *mangled, char *buffer, size_t *length, int *status);
 
 struct symbolizer {
     char root[PATH_MAX];
-    struct object_place place;
+    struct object_process process;
     struct jit_code *jit;
     demangle_function *demangle;
     bool full_names;
@@ -58,7 +58,7 @@ static demangle_function *find_demangle(bool load_cxx)
 {
     void *function = dlsym(RTLD_DEFAULT, "__cxa_demangle");
     if (!function) {
-        /* Loaded, but not for all to see: a plug-in's. */
+        /* It may be loaded but not visible, as a plug-in's dependency. */
         void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
         if (!library && load_cxx)
             library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
@@ -83,8 +83,8 @@ struct symbolizer *symbolizer_create(const struct symbolizer_options *options)
         return NULL;
     snprintf(s->root, sizeof s->root, "%s", options->root ? options->root : "");
     s->full_names = options->full_names;
-    s->place = (struct object_place){s->root, options->pid, options->own_pid, options->uid};
-    s->jit = jit_code_create(&s->place);
+    s->process = (struct object_process){s->root, options->pid, options->own_pid, options->uid};
+    s->jit = jit_code_create(&s->process);
     if (!s->jit) {
         free(s);
         return NULL;
@@ -165,14 +165,14 @@ static struct dwarf_object *get_dwarf(struct symbolizer *s, struct object *o)
         return o->dwarf;
     if (s->open_count >= OPEN_MAX_OBJECTS)
         close_oldest(s);
-    o->dwarf = dwarf_object_open(&s->place, &o->module);
+    o->dwarf = dwarf_object_open(&s->process, &o->module);
     o->missing = !o->dwarf;
     s->open_count += o->dwarf != NULL;
     return o->dwarf;
 }
 
-/* What the compiler split off or specialized is still the function that the source has: "f.isra.0",
- * "f(int) [clone .constprop.0]". */
+/* The length of a name without the compiler's suffix: what it split off or specialized ("f.isra.0",
+ * "f(int) [clone .constprop.0]") is still the function in the source. */
 static size_t without_clone(const char *function)
 {
     static const char *const marks[] = {" [clone ",    ".isra.", ".part.",

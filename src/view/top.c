@@ -3,20 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A function, or what of a module has no symbols. */
+/* A function, or all of a module that has no symbols. */
 struct node {
     const char *name;
     int64_t flat, cum;
-    uint32_t seen; /* last sample that counted it, from 1 */
-    bool kept;     /* in the next pass */
+    uint32_t seen; /* the last sample that was added to cum, from 1; 0: none */
+    bool kept;     /* counts in the next add_up */
 };
 
 /* A call from one node to another. */
 struct edge {
     uint32_t to;
-    uint32_t seen;
+    uint32_t seen; /* as in node, of `weight` */
     int64_t weight;
-    bool inlined; /* each time */
+    bool inlined; /* in all samples */
 };
 
 struct graph {
@@ -26,9 +26,9 @@ struct graph {
     size_t node_count, node_room;
     struct edge *edges;
     size_t edge_count, edge_room;
-    struct pair_map edge_index;
-    uint32_t *frame_nodes;  /* node of each frame of each location */
-    size_t *location_first; /* in frame_nodes; one more than there are locations */
+    struct pair_map edge_index; /* (from, to) -> edge */
+    uint32_t *frame_nodes;      /* the node of each frame of each location */
+    size_t *location_first;     /* by location: its first in frame_nodes; one more at the end */
 };
 
 static int64_t add(int64_t a, int64_t b)
@@ -63,7 +63,8 @@ static const char *module_name(struct string_pool *names, const char *file)
     return string_pool_add(names, text);
 }
 
-/* The node of one frame.  Its identity is the name; without one, the module. */
+/* The node of one frame.  Frames of one name are one node; without a name, those of one module.
+ * False: no memory. */
 static bool find_node(struct graph *g, struct pair_map *index, struct string_pool *names,
                       const struct profile_location *l, const struct profile_line *line,
                       uint32_t *out)
@@ -135,8 +136,8 @@ static bool add_edge(struct graph *g, uint32_t from, uint32_t to, int64_t weight
     return true;
 }
 
-/* Adds all samples up over the nodes that are kept.  A sample whose leaf is not kept has no flat.
- * Returns how many nodes have a value, -1: no memory. */
+/* Adds all samples up anew over the nodes that are kept.  A sample whose leaf is not kept adds to
+ * no flat.  Returns how many nodes have a value, -1: no memory. */
 static int64_t add_up(struct graph *g)
 {
     const struct profile *p = g->profile;
@@ -182,7 +183,7 @@ static int64_t add_up(struct graph *g)
     return count;
 }
 
-/* With a diff, percentages are of the base. */
+/* What percentages are of: all samples or, in a diff, those of the base. */
 static int64_t total_of(const struct profile *p, int index)
 {
     int64_t total = 0, base = 0;
@@ -245,7 +246,7 @@ static struct order *sorted_nodes(const struct graph *g, bool cum, size_t *count
     return order;
 }
 
-/* Leaves out what is too small to see; returns the cutoff for edges, -1: no memory. */
+/* Leaves out nodes that are below node_fraction.  Returns the cutoff for edges; -1: no memory. */
 static int64_t drop_small(struct top *top, struct graph *g, const struct top_options *options)
 {
     int64_t count = add_up(g), sum = 0, kept = 0;

@@ -1,9 +1,10 @@
-/* The table "who allocates": flat and cum of each function, with the arithmetic of
- * `go tool pprof -top`, so that the two print the same numbers.  The live view and `memtop heap`
- * read it from the same profile.
+/* The table of functions with their flat and cum values, by the arithmetic of `go tool pprof -top`,
+ * so that the two print the same numbers.
  *
- * flat: of samples whose leaf is the function; cum: of samples that have it anywhere in the stack,
- * each counted once.  Functions are told apart by name, as pprof's default granularity. */
+ * flat: the sum of the samples whose leaf is the function; cum: of those that have it anywhere in
+ * the stack, each counted once.  Functions are told apart by name, as pprof does by default.
+ *
+ * Memory: malloc.  Each object is used by one thread at a time. */
 #ifndef VIEW_TOP_H
 #define VIEW_TOP_H
 
@@ -21,7 +22,7 @@ struct top_row {
 
 struct top_options {
     double node_fraction; /* leave out functions whose cum is below this share; pprof: 0.005 */
-    double edge_fraction; /* and calls, which only tell what is inlined; pprof: 0.001 */
+    double edge_fraction; /* likewise of calls, which only say what is inlined; pprof: 0.001 */
     size_t count;         /* rows at most, 0: all */
     bool cum;             /* sort by cum */
 };
@@ -32,20 +33,20 @@ struct top {
     size_t row_count;
     size_t node_count;   /* functions before `count` cut them */
     size_t dropped;      /* functions below node_fraction */
-    int64_t dropped_cum; /* the bound they were below */
+    int64_t dropped_cum; /* node_fraction of `total`, which pprof shows as their bound */
     int64_t total;
     const char *type, *unit; /* of the sample type: the profile's strings */
-    const char *output_unit; /* that values are shown in, static */
+    const char *output_unit; /* the unit that values are shown in: static, or `unit` */
     struct string_pool names;
 };
 
-/* Reads sample type `index` of `p`, which must outlive the table.  False: no memory or no such
- * type.  top_fini may follow either way. */
+/* Makes the table for sample type `index` of `p`, which must outlive it.  False: no memory, or no
+ * such type.  top_fini may follow either way. */
 bool top_build(struct top *top, const struct profile *p, int index,
                const struct top_options *options);
 void top_fini(struct top *top);
 
-/* A value in the table's unit, as pprof prints it: "1.50MB", "512.03kB", "0", "42".  Any locale. */
+/* A value in the table's unit, as pprof prints it, in any locale: "1.50MB", "512.03kB", "0". */
 #define TOP_TEXT_SIZE 32
 void top_value_text(const struct top *top, int64_t value, char text[TOP_TEXT_SIZE]);
 /* "  100%", "12.34%", " 0.05%": six characters or more. */
@@ -55,7 +56,7 @@ void top_percent_text(int64_t value, int64_t total, char text[TOP_TEXT_SIZE]);
  * it (file, comments, type, time). */
 void top_print(const struct top *top, const struct profile *p, bool header, FILE *out);
 
-/* Chooses output_unit, the way pprof's unit "minimum" does.  top_build calls it. */
+/* Chooses output_unit, as pprof's unit "minimum" does; for top_build.  (top_text.c) */
 void top_select_unit(struct top *top);
 
 #endif

@@ -66,7 +66,7 @@ static const struct unit *find_unit(const struct unit_type *type, const char *na
     return NULL;
 }
 
-/* pprof's measurement.Scale.  `to` is a unit or "minimum". */
+/* pprof's measurement.Scale.  `to` is a unit, "minimum" or "auto". */
 static double scale(int64_t value, const char *from, const char *to, const char **unit)
 {
     if (value < 0 && value != INT64_MIN)
@@ -122,7 +122,7 @@ void top_select_unit(struct top *top)
     top->output_unit = *unit ? unit : top->unit;
 }
 
-/* The program's locale may write decimal commas; pprof does not. */
+/* Puts a point where printf has put the decimal mark of the program's locale. */
 static void point(char *text)
 {
     const char *mark = localeconv()->decimal_point;

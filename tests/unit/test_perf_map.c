@@ -154,11 +154,11 @@ static void test_bounds(void)
 
 /* ---- whose map is read ---- */
 
-static const char *code_name(const struct object_place *place, uint64_t address)
+static const char *code_name(const struct object_process *process, uint64_t address)
 {
     static char name[64];
     size_t length;
-    struct jit_code *jit = jit_code_create(place);
+    struct jit_code *jit = jit_code_create(process);
     const char *found = jit_code_find(jit, address, &length);
     snprintf(name, sizeof name, "%.*s", (int)length, found);
     jit_code_destroy(jit);
@@ -187,25 +187,26 @@ static void test_owner(void)
     mkdir(tmp, 0700);
     snprintf(path, sizeof path, "%s/perf-77.map", tmp);
     snprintf(other, sizeof other, "%s/other", tmp);
-    struct object_place place = {root, getpid(), 77, getuid()}, stranger = place,
-                        dead = {root, 0, 77, getuid()};
+    struct object_process process = {root, getpid(), 77, getuid()}, stranger = process,
+                          dead = {root, 0, 77, getuid()};
     stranger.uid++;
-    ok(strcmp(code_name(&place, address), JIT_CODE) == 0, "code without a map");
-    ok(strcmp(code_name(&place, OS_PAGE_MIN), JIT_UNKNOWN) == 0, "where there is no code");
+    ok(strcmp(code_name(&process, address), JIT_CODE) == 0, "code without a map");
+    ok(strcmp(code_name(&process, OS_PAGE_MIN), JIT_UNKNOWN) == 0, "where there is no code");
     ok(strcmp(code_name(&dead, address), JIT_UNKNOWN) == 0, "of the dead nothing is known");
     uintptr_t here;
     void (*function)(void) = test_owner;
     memcpy(&here, &function, sizeof here);
-    ok(strcmp(code_name(&place, here), JIT_UNKNOWN) == 0, "nor is a file's code made at run time");
+    ok(strcmp(code_name(&process, here), JIT_UNKNOWN) == 0,
+       "nor is a file's code made at run time");
     write_map(path, address);
-    ok(strcmp(code_name(&place, address), "named") == 0,
+    ok(strcmp(code_name(&process, address), "named") == 0,
        "the map below its root, by its own number");
     ok(strcmp(code_name(&stranger, address), JIT_CODE) == 0, "not another user's");
     rename(path, other);
-    ok(strcmp(symlink("other", path) == 0 ? code_name(&place, address) : "", JIT_CODE) == 0,
+    ok(strcmp(symlink("other", path) == 0 ? code_name(&process, address) : "", JIT_CODE) == 0,
        "not a link");
     unlink(path);
-    ok(strcmp(mkfifo(path, 0600) == 0 ? code_name(&place, address) : "", JIT_CODE) == 0,
+    ok(strcmp(mkfifo(path, 0600) == 0 ? code_name(&process, address) : "", JIT_CODE) == 0,
        "not a FIFO");
     unlink(path);
     unlink(other);
