@@ -1,5 +1,5 @@
-/* Prints memtop's completions for bash, zsh and fish: a template of completions/, read from
- * standard input, with what the table of commands says. */
+/* Prints memtop's completions for bash, zsh or fish: fills in a template of completions/, read from
+ * standard input, from the table of commands. */
 #include "cmd/command_table.h"
 #include "template.h"
 
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Between single quotes; `quote` is how the shell has one there. */
+/* Prints text between single quotes; `quote` is how the shell writes one there. */
 static void print_quoted(const char *text, const char *quote)
 {
     for (; *text != '\0'; text++)
@@ -20,7 +20,7 @@ static void print_quoted(const char *text, const char *quote)
 #define SH_QUOTE "'\\''"
 #define FISH_QUOTE "\\'"
 
-/* What an option's argument is completed as, but for its words. */
+/* How an option's argument is completed (COMPLETE_…), if it has no words. */
 static unsigned argument_completed_as(enum cli_option id)
 {
     const char *argument = option_spellings[id].argument;
@@ -37,7 +37,7 @@ static void print_words(enum cli_option id)
         printf("%s%.*s", i > 0 ? " " : "", (int)length, word);
 }
 
-/* What `kinds` (COMPLETE_...) are to a shell, with `between` them; `names` has a name for each bit.
+/* Prints the shell's name of each of `kinds` (COMPLETE_…), with `between` them; `names` is by bit.
  */
 static void print_kinds(unsigned kinds, const char *const names[COMPLETE_BITS], const char *between)
 {
@@ -79,7 +79,7 @@ static bool print_bash_names(const char *argument)
     return argument[0] == '\0';
 }
 
-/* For each command its options, and what its operands may be. */
+/* For each command its options, and how its operands are completed. */
 static bool print_bash_commands(const char *argument)
 {
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
@@ -97,7 +97,7 @@ static bool print_bash_commands(const char *argument)
     return argument[0] == '\0';
 }
 
-/* For each option that has an argument what that may be. */
+/* For each option that has an argument how that is completed. */
 static bool print_bash_arguments(const char *argument)
 {
     for (int id = CLI_NONE + 1; id < CLI_OPTIONS_END; id++) {
@@ -147,7 +147,7 @@ static bool print_zsh_names(const char *argument)
     return argument[0] == '\0';
 }
 
-/* An option as _arguments wants it: with + or = an argument may stand in the same word. */
+/* An option as _arguments takes it; + or = says that an argument may stand in the same word. */
 static void print_zsh_option(const struct command_option *option)
 {
     const struct option_spelling *spelling = &option_spellings[option->id];
@@ -208,7 +208,7 @@ static bool print_zsh_commands(const char *argument)
 
 /* ---------------------------------------------------------------------------------------- fish */
 
-/* What `complete` is told of operands, and of an option's argument. */
+/* What `complete` takes for operands, and for an option's argument. */
 static const char *const fish_kinds[COMPLETE_BITS] = {
     "-a \"$commands\"", "-a '(__memtop_targets)'", "-F",
     "-xa '(__fish_complete_subcommand --fcs-skip=2)'", "-a '(__memtop_services)'"};
@@ -262,7 +262,7 @@ static bool print_fish_commands(const char *argument)
             print_quoted(command->help, FISH_QUOTE);
             puts("'");
         }
-        /* The names of the commands come with what each of them is. */
+        /* The names of commands have been printed with the help of each. */
         unsigned kinds = command->completed_as & ~(i == COMMAND_LIST ? COMPLETE_COMMANDS : 0U);
         if (kinds) {
             print_fish_condition(command);

@@ -1,4 +1,4 @@
-/* memtop: what the process needs before a command, the command, and its status. */
+/* memtop's main: sets the process up, runs the command, returns its status. */
 #include "cmd/cmd_help.h"
 #include "cmd/command_line.h"
 #include "cmd/commands.h"
@@ -20,9 +20,9 @@ static int (*const functions[COMMANDS_COUNT])(const struct options *options) = {
 static void setup(void)
 {
     setlocale(LC_ALL, "");
-    setlocale(LC_NUMERIC, "C"); /* numbers are read by programs too */
-    signal(SIGPIPE, SIG_IGN);   /* a closed reader is a failed write, not a death */
-    /* Descriptors 0 to 2 closed: what we open must not become standard error. */
+    setlocale(LC_NUMERIC, "C"); /* programs read our numbers too */
+    signal(SIGPIPE, SIG_IGN);   /* without a reader a write fails */
+    /* If descriptors 0 to 2 are closed, files that we open must not become standard error. */
     for (int fd = 0; fd <= 2; fd++)
         if (ttyname(fd) == NULL && errno == EBADF &&
             !freopen("/dev/null", fd ? "w" : "r",
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
     int status = run_command(argc, argv);
     if (cli_flush() == EXIT_FAILED && status == EXIT_DONE)
         status = EXIT_FAILED;
-    if (names_running() > 0) /* a thread that still reads DWARF must not meet exit's destructors */
+    if (names_running() > 0) /* exit's destructors must not run beside a thread that reads DWARF */
         _exit(status);
     return status;
 }

@@ -1,5 +1,5 @@
-/* Prints memtop(1) as scdoc source: memtop.1.scd, read from standard input, with what the tables of
- * commands and of keys say. */
+/* Prints memtop(1) as scdoc source: fills in memtop.1.scd, read from standard input, from the
+ * tables of commands and keys. */
 #include "cmd/command_table.h"
 #include "template.h"
 
@@ -24,14 +24,14 @@ static bool print_keys(const char *argument)
     return argument[0] == '\0';
 }
 
-/* What scdoc would take for its own. */
+/* Prints text with scdoc's own characters escaped. */
 static void print_plain(const char *text)
 {
     for (; *text != '\0'; text++)
         printf("%s%c", strchr("\\*_", *text) ? "\\" : "", *text);
 }
 
-/* Text of a usage line: options bold, what stands for something else (FILE) underlined. */
+/* Prints text of a usage line: options bold, words that stand for something (FILE) underlined. */
 static void print_usage(const char *text)
 {
 #define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -59,7 +59,7 @@ static bool print_synopsis(const char *argument)
     return argument[0] == '\0';
 }
 
-/* The head of a command's paragraph. */
+/* Prints the head of a command's paragraph. */
 static bool print_command(const char *name)
 {
     const struct command *command = command_find(name);
@@ -71,7 +71,7 @@ static bool print_command(const char *name)
     return true;
 }
 
-/* What an option does, with `indent` before each line. */
+/* Prints what an option does, with `indent` before each line. */
 static void print_meaning(const struct command_option *option, const char *indent)
 {
     printf("%s", indent);
@@ -87,8 +87,8 @@ static void print_meaning(const struct command_option *option, const char *inden
     putchar('\n');
 }
 
-/* The options of a command, in its paragraph; "": those of memtop without one, in a section of
- * their own, and with them those of all commands. */
+/* Prints the options of a command, in its paragraph; of "" those of memtop without a command, in a
+ * section of their own, with those that all commands take. */
 static bool print_options(const char *name)
 {
     bool alone = name[0] == '\0';

@@ -49,7 +49,7 @@ bool cli_batch(const struct options *options)
     return options->batch || options->json || !isatty(STDOUT_FILENO) || !term_can_draw();
 }
 
-/* Where standard output leads, for whoever reads that it failed. */
+/* What standard output is, for messages. */
 static const char *output = "standard output";
 
 bool cli_output(const struct options *options)
@@ -74,7 +74,8 @@ int cli_flush(void)
     int error = errno;
     if (good)
         return EXIT_DONE;
-    /* The error may be of an earlier write, its errno lost: a pipe without a reader is told so. */
+    /* The error may be of an earlier write, whose errno is lost.  poll then still shows a pipe
+     * without a reader. */
     struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
     if (error == EPIPE || (poll(&out, 1, 0) > 0 && (out.revents & POLLERR)))
         return -1;

@@ -1,4 +1,4 @@
-/* What the commands share: the command line as it was read, complaints, the end of output. */
+/* What the commands share: the command line as it was read, messages, the end of output. */
 #ifndef MEMTOP_CLI_H
 #define MEMTOP_CLI_H
 
@@ -23,29 +23,30 @@ struct options {
     const char *excludes[CLI_LIST_MAX]; /* --exclude of leaks */
     size_t exclude_count;
     double since_seconds; /* --since; 0: not given */
-    const char *diff;     /* --diff, --suppressions */
+    const char *diff;     /* --diff */
     const char *suppressions;
     enum leaks_by by;
-    int leak_status;  /* --exit-code */
-    char **arguments; /* what is not an option; of run: the program and its arguments */
+    int leak_status;  /* --exit-code; 0: not given */
+    char **arguments; /* what is no option; of run the program and its arguments */
     size_t argument_count;
-    const char *slip_of; /* the command that the first of them may be a slip of; NULL: none */
+    const char
+        *slip_of; /* the command that the first of them may be a typing slip of; NULL: none */
 };
 
-/* "memtop: ..." as one line on stderr. */
+/* "memtop: …" as one line on stderr, cleaned (plain_text.h). */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Where names of functions cannot be had, says so, once. */
+/* If there will be no names of functions, says so on stderr, once. */
 void cli_missing_names(void);
-/* The message of target_resolve; an ambiguous name's processes below it. */
+/* target_resolve's message on stderr, and below it the processes that an ambiguous name means. */
 struct targets;
 void cli_targets(const char *message, const struct targets *matches);
-/* Flushes standard output.  EXIT_DONE; -1: its reader has gone, which is no fault of anyone's and
- * the end of the work; EXIT_FAILED, said on stderr: it could not be written. */
+/* Flushes standard output.  EXIT_DONE; EXIT_FAILED, said on stderr: it could not be written; -1:
+ * its reader has gone, which is no error and the end of the work. */
 int cli_flush(void);
-/* Batch mode: asked for, or standard output is no terminal, or none that can be drawn on. */
+/* Whether to write text: that was asked for, or standard output is no terminal that can be drawn
+ * on. */
 bool cli_batch(const struct options *options);
-/* Has -o's file, if one is given, take standard output's place.  False: it has been said why not.
- */
+/* Makes -o's file, if one is given, standard output.  False: it could not; said on stderr. */
 bool cli_output(const struct options *options);
 
 #endif

@@ -1,4 +1,4 @@
-/* memtop container [KEY=VALUE...]: what puts memdebug into a container, as text to copy from.  The
+/* memtop container [KEY=VALUE…]: prints what puts memdebug into a container, to copy from.  The
  * lines follow the public documentation of Docker and Kubernetes; nothing is run. */
 #include "cli.h"
 #include "commands.h"
@@ -9,18 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the archive that runs in any place is put. */
+/* Where the .tar.gz, which runs in any place, is unpacked. */
 #define PREFIX "/opt/memdebug"
 #define LIBRARY PREFIX "/lib/libmemdebug.so.0"
 
-/* How a text is written in each of the languages: what stands around it, what in front of each of
- * these characters, and which of them are doubled. */
+/* How text is quoted: what stands around it, which characters get a backslash or are doubled. */
 struct quoting {
     const char *around, *escaped, *doubled;
 };
 
-static const struct quoting dockerfile = {"\"", "\"\\$", ""}, /* a variable would be put in for $ */
-    json = {"\"", "\"\\", "$"}; /* Kubernetes puts in $(VARIABLE), and takes $$ for $ */
+static const struct quoting dockerfile = {"\"", "\"\\$", ""}, /* $ would begin a variable */
+    json = {"\"", "\"\\", "$"}; /* Kubernetes resolves $(VARIABLE), and takes $$ for $ */
 
 static void put_quoted(const struct quoting *how, const char *text)
 {

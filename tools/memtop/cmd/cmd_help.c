@@ -8,7 +8,7 @@
 
 enum { COLUMNS = 80, NAME_COLUMNS = 26 };
 
-/* Prints words from column `indent` on, where the line stands. */
+/* Prints words from column `indent` on, where the line already is, broken into lines. */
 static void wrap(FILE *out, const char *text, int indent)
 {
     int column = indent;
@@ -27,7 +27,7 @@ static void wrap(FILE *out, const char *text, int indent)
     fputc('\n', out);
 }
 
-/* "  NAME   what it is", the name on a line of its own if it is long. */
+/* "  NAME   what it is"; a long name is on a line of its own. */
 static void print_entry(FILE *out, const char *name, const char *help)
 {
     int length = fprintf(out, "  %s", name);
@@ -76,7 +76,7 @@ static void print_commands(FILE *out)
     }
 }
 
-/* What words of the usage stand for. */
+/* Explains the words in capitals that the usage has. */
 static void print_terms(FILE *out, const struct command *command)
 {
     static const char *const terms[][2] = {

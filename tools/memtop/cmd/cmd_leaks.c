@@ -1,5 +1,5 @@
-/* memtop leaks: what a process leaks, by call stack.  Of one that runs it first asks for two
- * cycles, as a leak is what two could not reach; of a dead one it tells what its last two saw. */
+/* memtop leaks: what a process leaks, by call stack.  It asks a living process for two cycles
+ * first, as a leak is what two did not reach; of a dead one it reports what the last two saw. */
 #include "cli.h"
 #include "commands.h"
 #include "series/units.h"
@@ -16,11 +16,11 @@
 
 #define SHOWN 20
 #define WAIT_SECONDS 60
-
 #define CYCLES_MAX 4
 
-/* Two cycles that tell of leaks; one if that finds nothing; some more if there are threads whose
- * registers are not seen, which may be so for a moment only.  False: said. */
+/* Asks for two cycles that know which blocks are unreachable.  One is enough if it finds none; more
+ * are tried if a cycle has not seen the registers of all threads, as that may pass.  False: it
+ * failed; said on stderr. */
 static bool do_cycles(struct source *source, const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
@@ -179,7 +179,7 @@ static void print_json(const struct source *source, struct leaks *leaks, size_t 
     ndjson_line(out, object);
 }
 
-/* ---- what is wanted ---- */
+/* ---- files that options name ---- */
 
 struct inputs {
     struct suppressions suppressions;
@@ -194,7 +194,7 @@ static void inputs_fini(struct inputs *in)
         profile_fini(&in->base);
 }
 
-/* False: said. */
+/* False: it failed; said on stderr. */
 static bool read_inputs(struct inputs *in, const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
@@ -252,8 +252,8 @@ static int print_to(const char *path, struct leaks *leaks, const struct source *
     return status;
 }
 
-/* A report of what a cycle saw some time ago says nothing of what came since. */
-static void tell_age(const struct source *source, const struct leaks *leaks, double now_ds)
+/* Says on stderr how old the last cycle is, as the report knows nothing of what came since. */
+static void report_age(const struct source *source, const struct leaks *leaks, double now_ds)
 {
     char age[UNITS_SIZE];
     double seconds = now_ds / 10 - (double)leaks->cycle.start_ns / 1e9;
@@ -263,7 +263,7 @@ static void tell_age(const struct source *source, const struct leaks *leaks, dou
                   source->state == SOURCE_LIVE ? "ago" : "before it last wrote");
 }
 
-static int tell(struct source *source, const struct options *options, struct inputs *in)
+static int report(struct source *source, const struct options *options, struct inputs *in)
 {
     struct leaks leaks;
     char error[VIEW_ERROR_SIZE];
@@ -296,7 +296,7 @@ static int tell(struct source *source, const struct options *options, struct inp
     else
         status = print_to(options->output, &leaks, source, options, in, now_ds);
     if (status == EXIT_DONE && (options->no_cycle || source->target.state != TARGET_LIVE))
-        tell_age(source, &leaks, now_ds);
+        report_age(source, &leaks, now_ds);
     if (status == EXIT_DONE && options->leak_status)
         status = leaks_found(&leaks)    ? options->leak_status
                  : !leaks_known(&leaks) ? EXIT_FAILED
@@ -320,7 +320,7 @@ static int leaks_of_target(const struct target *target, const struct options *op
     if (asked && source_poll(&source, LEAKS_SNAPSHOT, error))
         cli_error("%s", error);
     else if (asked)
-        status = tell(&source, options, in);
+        status = report(&source, options, in);
     source_close(&source);
     return status;
 }

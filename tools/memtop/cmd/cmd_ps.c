@@ -1,4 +1,5 @@
-/* memtop ps: the instrumented processes, the dead ones marked; with --all the others and why. */
+/* memtop ps: lists the processes on memdebug, living and dead; with --all the others too, and why
+ * they are not. */
 #include "cli.h"
 #include "commands.h"
 #include "series/units.h"
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What was asked for and could be written nowhere is here. */
+/* Says what could be written nowhere else and is in the segment. */
 static void print_kept(const struct target *target)
 {
     char name[sizeof target->path];
@@ -105,7 +106,7 @@ static void print_other(pid_t pid, const struct options *options)
            units_bytes(rss, rss_known ? (double)bytes : NAN), "-", stat.comm, reason);
 }
 
-/* Where every container has left its own, the dead would push the living out of sight. */
+/* The dead of many containers would push the living out of sight. */
 #define DEAD_SHOWN 16
 
 static bool is_dead(const struct target *target)

@@ -1,7 +1,7 @@
 /* memtop run: starts a program on memdebug, leaves the terminal to it, and sums up at its end.
  *
- * The segment is mapped as soon as it is there: the program removes the file at its exit, but what
- * is mapped can be read on. */
+ * The program removes its segment's file at exit.  So the segment is mapped as soon as it is there,
+ * as what is mapped can still be read. */
 #include "cli.h"
 #include "commands.h"
 #include "preload/launch.h"
@@ -29,12 +29,12 @@ struct run {
     int64_t start_ns, end_ns;
     bool watching; /* the segment was found */
     struct watch watch;
-    char why_none[VIEW_ERROR_SIZE]; /* why it was not, by the last look; "" not known */
+    char why_none[VIEW_ERROR_SIZE]; /* why it was not, at the last look; "": not known */
     int status;
     struct rusage usage;
 };
 
-/* The segment of our child, when there is one. */
+/* Opens the program's segment, if it has one by now. */
 static void look_for_segment(struct run *run)
 {
     struct targets targets;
@@ -49,7 +49,7 @@ static void look_for_segment(struct run *run)
     targets_fini(&targets);
 }
 
-/* The program may have become by exec what cannot be watched. */
+/* Notes why the program has none: by exec it may have become one that cannot be watched. */
 static void note_why_none(struct run *run)
 {
     struct proc_stat stat;
@@ -59,14 +59,14 @@ static void note_why_none(struct run *run)
         snprintf(run->why_none, sizeof run->why_none, "%s: %s", stat.comm, reason);
 }
 
-/* What the program wrote last, and every minute's growth on the way. */
+/* Reads the segment or, as long as there is none, looks for it. */
 static void tick(struct run *run)
 {
     char error[VIEW_ERROR_SIZE];
     if (run->watching)
         watch_tick(&run->watch, false, error);
     if (run->watching && run->watch.source.state == SOURCE_REPLACED) {
-        watch_close(&run->watch); /* it has exec'ed: the summary is of what it became */
+        watch_close(&run->watch); /* by exec: the summary is of the new program */
         run->watching = false;
     }
     if (!run->watching)
@@ -75,11 +75,11 @@ static void tick(struct run *run)
         note_why_none(run);
 }
 
-/* Waits for the end; signals meant for the program go to it. */
+/* Waits for the program's end, and passes signals on to it. */
 static void wait_for_end(struct run *run, int signals, double interval)
 {
     int64_t next_ns = monotonic_ns();
-    double early = 0.005; /* look often at first: a short program's segment lives shortly */
+    double early = 0.005; /* the first looks are close: a short program has its segment briefly */
     for (;;) {
         pid_t done = wait4(run->pid, &run->status, WNOHANG, &run->usage);
         if (done == run->pid || (done < 0 && errno != EINTR))
@@ -95,7 +95,7 @@ static void wait_for_end(struct run *run, int signals, double interval)
         poll(&wait, 1, wait_ms < 0 ? 0 : (int)wait_ms);
         struct signalfd_siginfo info;
         while (read(signals, &info, sizeof info) == sizeof info) {
-            /* What the terminal sent, it sent to the program as well. */
+            /* The terminal has sent its signals to the program itself. */
             bool from_terminal = info.ssi_code == SI_KERNEL;
             if (info.ssi_signo != SIGCHLD && !from_terminal)
                 kill(run->pid, (int)info.ssi_signo);
@@ -114,8 +114,7 @@ static int open_signals(sigset_t *before)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* --live: the program's output goes to a file, the terminal shows the view.  Leaving the view
- * leaves the program running: then it is only waited for. */
+/* --live: shows the view until the user leaves it; the program then runs on. */
 static void watch_live(struct run *run, const struct options *options, int signals)
 {
     char error[VIEW_ERROR_SIZE] = "";

@@ -1,4 +1,4 @@
-/* memtop tail: gctrace lines out of logs, pipes and segments, as charts or as a summary. */
+/* memtop tail: gctrace lines from logs, pipes and segments, as charts or as a summary. */
 #include "cli.h"
 #include "commands.h"
 #include "series/tracelog.h"
@@ -28,7 +28,7 @@ struct input {
     bool is_target;
     struct logread log;
     struct source source;
-    uint64_t next_index; /* of the ring record not yet taken in */
+    uint64_t next_index; /* of the next record of the ring to be taken in */
 };
 
 struct inputs {
@@ -56,8 +56,8 @@ static int open_log(struct input *input)
     return EXIT_FAILED;
 }
 
-/* A path is a log, unless it is a segment.  A mere name is what it is to all other commands, a
- * process; if there is none of that name on memdebug, a log. */
+/* A path is a log, unless it is a segment.  A name without a / is a process, as to all other
+ * commands, or a log if there is no such process on memdebug. */
 static int open_input(struct input *input, const char *name)
 {
     struct target target;
@@ -117,7 +117,7 @@ static bool input_ended(const struct input *input)
     return input->is_target ? input->source.state != SOURCE_LIVE : input->log.ended;
 }
 
-/* What is new in the ring, also as text on `lines`, if that is not NULL. */
+/* Takes in what is new in the ring; writes it as text to `lines` too, if that is not NULL. */
 static void poll_target(struct input *input, struct tracelog *trace, FILE *lines)
 {
     char error[VIEW_ERROR_SIZE], line[GCTRACE_LINE_SIZE];
@@ -141,7 +141,7 @@ static void poll_target(struct input *input, struct tracelog *trace, FILE *lines
     }
 }
 
-/* Takes in what there is now.  False: there may be more at once. */
+/* Takes in what there is now.  False: there may be more already. */
 static bool input_poll(struct input *input, struct tracelog *trace, FILE *lines)
 {
     trace->log = input->name;
@@ -155,8 +155,8 @@ static bool input_poll(struct input *input, struct tracelog *trace, FILE *lines)
     return all;
 }
 
-/* What of the ring has been overwritten is told: it is no more to be had. */
-static void tell_lost(const struct input *input)
+/* Says on stderr if records of the ring are lost, or it has none. */
+static void report_lost(const struct input *input)
 {
     const struct snapshot *snapshot = &input->source.snapshot;
     if (snapshot->cycle_count > 0 && snapshot->cycles[0].index > 0)
@@ -166,7 +166,7 @@ static void tell_lost(const struct input *input)
         cli_error("%s: no cycle yet: memtop gc %s asks for one", input->name, input->name);
 }
 
-/* Reads everything to the end, waiting for pipes. */
+/* Reads all inputs to their ends, waiting for pipes, and prints the summary. */
 static int summarize(struct inputs *inputs, const struct options *options)
 {
     struct tracelog trace;
@@ -178,7 +178,7 @@ static int summarize(struct inputs *inputs, const struct options *options)
         struct logread *log = &input->log;
         if (input->is_target) {
             input_poll(input, &trace, options->json ? NULL : stdout);
-            tell_lost(input);
+            report_lost(input);
             continue;
         }
         for (;;) {
@@ -209,7 +209,7 @@ static int summarize(struct inputs *inputs, const struct options *options)
     return status;
 }
 
-/* The model of the program that is shown, or of none yet. */
+/* Fills in the model of the program that is shown, or of none yet. */
 static void fill_model(struct model *model, const struct tracelog *trace, size_t shown,
                        const struct inputs *inputs, const struct trace *nothing,
                        const struct history *empty)
@@ -240,7 +240,7 @@ static void fill_model(struct model *model, const struct tracelog *trace, size_t
         model->hint = "MEMDEBUG=gctrace=1 PROGRAM, or GODEBUG=gctrace=1 for Go";
 }
 
-/* The whole of a log is what one wants to see first. */
+/* The span of a whole log, which is what to show first. */
 static double whole_span(const struct model *model)
 {
     if (model->history->count == 0)

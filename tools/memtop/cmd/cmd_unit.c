@@ -1,4 +1,4 @@
-/* memtop unit NAME [KEY=VALUE...]: the drop-in that puts memdebug into a systemd service. */
+/* memtop unit NAME [KEY=VALUE…]: makes the drop-in that puts memdebug into a systemd service. */
 #include "cli.h"
 #include "commands.h"
 #include "preload/launch.h"
@@ -17,7 +17,7 @@
 
 #define INSTALL_DIRECTORY "/etc/systemd/system"
 
-/* The options in force become those of the text, as the service's process will have them. */
+/* Sets the options in force (base/options.h) from MEMDEBUG as a unit writes it. */
 static void parse_memdebug(const char *text)
 {
     char *plain = strdup(text), *to = plain;
@@ -31,7 +31,7 @@ static void parse_memdebug(const char *text)
     free(plain);
 }
 
-/* For the comment that tells how it was made. */
+/* The command line, for the drop-in's comment. */
 static char *command_text(const struct options *options)
 {
     char *text = NULL;
@@ -71,7 +71,7 @@ static char *make(const struct unit *unit, const struct options *options)
 
 /* ---- --install ---- */
 
-/* Whole or not at all. */
+/* Writes a file whole or not at all.  0 or an errno value. */
 static int write_whole(const char *path, const char *text)
 {
     char temporary[PATH_MAX];
@@ -89,7 +89,7 @@ static int write_whole(const char *path, const char *text)
     return 0;
 }
 
-/* As `systemctl edit` does.  Nothing to do where systemd does not run. */
+/* Has systemd read its units anew, as `systemctl edit` does, if it runs. */
 static bool reload(void)
 {
     if (access("/run/systemd/system", F_OK) != 0)

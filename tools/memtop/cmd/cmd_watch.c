@@ -1,4 +1,4 @@
-/* memtop TARGET, and memtop alone: the list, from which one is chosen. */
+/* memtop TARGET, and memtop alone, which shows the list to choose from. */
 #include "cli.h"
 #include "commands.h"
 #include "series/watch.h"
@@ -22,7 +22,7 @@ static void sleep_seconds(double seconds)
     nanosleep(&time, NULL);
 }
 
-/* A file gets text, whatever standard output is. */
+/* As cli_batch, but a file always gets text. */
 static bool in_batch(const struct options *options)
 {
     return options->output || cli_batch(options);
@@ -69,7 +69,7 @@ static int watch_batch(const struct target *target, const struct options *option
     return status;
 }
 
-/* `awaited`: there is no segment yet; `message` says why. */
+/* `awaited`: there is no segment yet, and `message` says why. */
 static int watch_live(struct target *target, bool awaited, char message[TARGET_MESSAGE_SIZE],
                       const struct options *options)
 {

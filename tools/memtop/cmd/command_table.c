@@ -39,14 +39,14 @@ bool command_is_reserved(const char *name)
     return false;
 }
 
-bool command_option(const struct command *command, size_t place, struct command_option *option)
+bool command_option(const struct command *command, size_t index, struct command_option *option)
 {
     const struct command_option *row = command->options;
     for (; row->id != CLI_NONE; row++)
-        if (place-- == 0)
+        if (index-- == 0)
             break;
-    if (row->id == CLI_NONE && place < sizeof of_every_command / sizeof of_every_command[0])
-        row = &of_every_command[place];
+    if (row->id == CLI_NONE && index < sizeof of_every_command / sizeof of_every_command[0])
+        row = &of_every_command[index];
     *option = *row;
     if (!option->help)
         option->help = option_spellings[option->id].help;
@@ -66,12 +66,12 @@ bool option_has_words(enum cli_option id)
     return strchr(option_spellings[id].argument, '|') != NULL;
 }
 
-const char *option_word(enum cli_option id, size_t place, size_t *length)
+const char *option_word(enum cli_option id, size_t index, size_t *length)
 {
     const char *word = option_spellings[id].argument;
     for (; word[0] != '\0'; word += *length + (word[*length] == '|')) {
         *length = strcspn(word, "|");
-        if (place-- == 0)
+        if (index-- == 0)
             return word;
     }
     return NULL;
@@ -86,7 +86,7 @@ void option_name(enum cli_option id, char text[OPTION_TEXT_SIZE])
         snprintf(text, OPTION_TEXT_SIZE, "--%s", spelling->word);
 }
 
-/* Puts the argument behind the name that stands in `text`. */
+/* Appends the option's argument to its name in `text`. */
 static void add_argument(enum cli_option id, char text[OPTION_TEXT_SIZE])
 {
     const char *argument = option_spellings[id].argument;
@@ -111,8 +111,8 @@ void option_names(enum cli_option id, char text[OPTION_TEXT_SIZE])
     add_argument(id, text);
 }
 
-/* A bracket of a usage line: the options from the row on that stand in for each other.  How many
- * they are. */
+/* A bracket of a usage line: the option of a row, and those behind it that are given instead.
+ * Returns how many they are. */
 static size_t bracket(const struct command_option *row, char text[OPTION_TEXT_SIZE])
 {
     size_t count = 0, length = 0;
@@ -127,18 +127,18 @@ static size_t bracket(const struct command_option *row, char text[OPTION_TEXT_SI
     return count;
 }
 
-bool usage_piece(const struct command *command, size_t place, char text[OPTION_TEXT_SIZE])
+bool usage_piece(const struct command *command, size_t index, char text[OPTION_TEXT_SIZE])
 {
     bool has_operands = command->operands[0] != '\0';
     bool last = has_operands && strncmp(command->operands, "--", 2) == 0;
     snprintf(text, OPTION_TEXT_SIZE, "%s", command->operands);
-    if (has_operands && !last && place-- == 0)
+    if (has_operands && !last && index-- == 0)
         return true;
     for (const struct command_option *row = command->options; row->id != CLI_NONE;) {
         row += bracket(row, text);
-        if (place-- == 0)
+        if (index-- == 0)
             return true;
     }
     snprintf(text, OPTION_TEXT_SIZE, "%s", command->operands);
-    return last && place == 0;
+    return last && index == 0;
 }

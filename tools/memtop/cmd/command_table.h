@@ -1,5 +1,5 @@
-/* memtop's commands and their options (commands.def).  The programs that make manual page and
- * completions are linked with it too, so it needs nothing but libc. */
+/* memtop's commands and their options (commands.def).  The programs that make the manual page and
+ * the completions are linked with it too, so it needs only libc.  Pure. */
 #ifndef MEMTOP_COMMAND_TABLE_H
 #define MEMTOP_COMMAND_TABLE_H
 
@@ -23,18 +23,18 @@ enum command_id {
 /* How an option is spelled. */
 struct option_spelling {
     char letter;          /* 0: it has none */
-    const char *word;     /* "" it has none */
-    const char *argument; /* "" it has none */
-    bool often;           /* it may be given more than once, and each counts */
+    const char *word;     /* "": it has none */
+    const char *argument; /* "": it has none */
+    bool often;           /* it may be given several times, and all count */
     const char *help;
 };
 
 /* An option as a command takes it. */
 struct command_option {
     enum cli_option id;
-    const char *help; /* never NULL where command_option() gives it */
+    const char *help; /* not NULL as command_option() returns it */
     const char *man;  /* scdoc source; NULL: the help, as a sentence */
-    bool instead;     /* of the one before */
+    bool instead;     /* it is given instead of the one before it */
 };
 
 enum completion {
@@ -50,9 +50,9 @@ enum completion {
 #define COMMAND_OPTIONS_MAX 20 /* with CLI_NONE at the end */
 
 struct command {
-    const char *name;                                   /* "" memtop without one */
-    size_t fewest, most;                                /* operands */
-    const char *operands;                               /* as a usage line has them */
+    const char *name;                                   /* "": memtop without a command */
+    size_t fewest, most;                                /* how many operands */
+    const char *operands;                               /* as in a usage line */
     unsigned completed_as;                              /* COMPLETE_... */
     const char *help;                                   /* one line */
     struct command_option options[COMMAND_OPTIONS_MAX]; /* CLI_NONE ends them */
@@ -63,17 +63,17 @@ extern const struct command commands[COMMANDS_COUNT];
 
 /* The command of that name, which is not ""; NULL: there is none. */
 const struct command *command_find(const char *name);
-/* A later version has it. */
+/* Whether a later version will have this command. */
 bool command_is_reserved(const char *name);
 
-/* The options of a command that help tells of, those that all commands have last: the `place`-th
- * into `option`; false: there are no more. */
-bool command_option(const struct command *command, size_t place, struct command_option *option);
+/* The `index`-th option that a command takes, those that all commands take last.  False: there are
+ * no more. */
+bool command_option(const struct command *command, size_t index, struct command_option *option);
 /* Whether the command takes it. */
 bool command_takes(const struct command *command, enum cli_option id);
 
-/* The `place`-th word that an argument a|b|c may be, not terminated; NULL: there are no more. */
-const char *option_word(enum cli_option id, size_t place, size_t *length);
+/* The `index`-th word that an argument a|b|c may be, *length bytes; NULL: there are no more. */
+const char *option_word(enum cli_option id, size_t index, size_t *length);
 bool option_has_words(enum cli_option id);
 
 #define OPTION_TEXT_SIZE 128
@@ -82,8 +82,8 @@ bool option_has_words(enum cli_option id);
 void option_name(enum cli_option id, char text[OPTION_TEXT_SIZE]);
 void option_usage(enum cli_option id, char text[OPTION_TEXT_SIZE]);
 void option_names(enum cli_option id, char text[OPTION_TEXT_SIZE]);
-/* The `place`-th piece of a command's usage behind its name, as "[-o FILE]", between which a line
- * may be broken; false: there are no more. */
-bool usage_piece(const struct command *command, size_t place, char text[OPTION_TEXT_SIZE]);
+/* The `index`-th piece of a command's usage behind its name, as "[-o FILE]"; a line may be broken
+ * between pieces.  False: there are no more. */
+bool usage_piece(const struct command *command, size_t index, char text[OPTION_TEXT_SIZE]);
 
 #endif

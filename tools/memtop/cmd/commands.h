@@ -1,4 +1,4 @@
-/* The functions of the commands: each reads the options it is given and answers an exit status. */
+/* The functions of the commands.  Each does what the options say; it returns the exit status. */
 #ifndef MEMTOP_COMMANDS_H
 #define MEMTOP_COMMANDS_H
 

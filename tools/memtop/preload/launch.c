@@ -12,7 +12,7 @@
 
 #define LIBRARY "libmemdebug.so.0"
 
-/* The library in this folder, by the name that stays when another version takes its place. */
+/* The library in this folder, by the name that every version has there. */
 static bool library_in(const char *folder, char path[PATH_MAX])
 {
     char real[PATH_MAX];
@@ -22,13 +22,14 @@ static bool library_in(const char *folder, char path[PATH_MAX])
     return access(path, R_OK) == 0;
 }
 
-/* Said by the user; else the one of our own build; else the one installed with this memtop, which
- * may have been moved together with it, or memtop alone. */
+/* In this order: the library that MEMDEBUG_LIBRARY names; that of the same build; that which was
+ * installed with this memtop, at its place relative to memtop, as both may have been moved, then at
+ * its absolute one. */
 static bool find_library(char path[PATH_MAX], char *error)
 {
     const char *said = getenv("MEMDEBUG_LIBRARY");
     if (said && said[0] != '\0') {
-        /* Kept as it is, where it can be: a link may be there for its name. */
+        /* A whole path stays as it is: it may be a link that was made for its name. */
         if (said[0] == '/'
                 ? strlen(said) < PATH_MAX && strcpy(path, said) && access(path, R_OK) == 0
                 : realpath(said, path) && access(path, R_OK) == 0)
@@ -71,7 +72,7 @@ bool launch_library(char path[PATH_MAX], char error[VIEW_ERROR_SIZE])
     return false;
 }
 
-/* As execvp would find it; 0, ENOENT or EACCES. */
+/* The path that execvp would find.  0 or an errno value. */
 static int find_program(const char *name, char *path)
 {
     if (strchr(name, '/')) {
@@ -101,7 +102,7 @@ static int find_program(const char *name, char *path)
     return result;
 }
 
-/* A script is run by what its first line names: that is what the library goes into. */
+/* Replaces a script's path by its interpreter's, which is what the library is loaded into. */
 static void interpreter_of(char *path)
 {
     char line[PATH_MAX] = "";
@@ -141,7 +142,7 @@ static int check_program(struct launch *launch, const char *name, char *error)
     interpreter_of(file);
     struct elf_kind kind;
     if (elf_kind_read(&kind, file, getuid()))
-        return 0; /* exec will say what is wrong with it */
+        return 0; /* exec will report what is wrong with it */
     bool go = kind.is_go;
     if (elf_kind_refuses(&kind, reason, sizeof reason) && !go) {
         snprintf(error, VIEW_ERROR_SIZE, "%.60s cannot be run on memdebug: %s", name, reason);
@@ -152,7 +153,8 @@ static int check_program(struct launch *launch, const char *name, char *error)
     return 0;
 }
 
-/* LD_PRELOAD with ours in front, MEMDEBUG with the -e options behind what it had. */
+/* Sets LD_PRELOAD with our library in front, and MEMDEBUG with the settings behind what it had.
+ * False: no memory. */
 static bool set_environment(const struct launch *launch)
 {
     const char *preload = getenv("LD_PRELOAD"), *had = getenv("MEMDEBUG");
@@ -183,7 +185,7 @@ int launch_prepare(struct launch *launch, char error[VIEW_ERROR_SIZE])
     return launch_library(launch->library, error) ? 0 : EXIT_FAILURE;
 }
 
-/* A name that the user has not given may have been planted as a link, in a directory like /tmp:
+/* In a directory like /tmp others may have put a link under a name that the user has not given, so
  * that file must be new. */
 static int open_log(const struct launch_log *log)
 {

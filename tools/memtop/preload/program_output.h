@@ -1,9 +1,10 @@
-/* What another program says: run as a child, without a shell. */
+/* The output of another program, which is run as a child, without a shell. */
 #ifndef MEMTOP_PROGRAM_OUTPUT_H
 #define MEMTOP_PROGRAM_OUTPUT_H
 
-/* Standard output and error of a program found as execvp finds it, whatever its status, read until
- * it ends; malloc'ed.  NULL: it is not there.  Nothing is preloaded into it. */
+/* Runs a program, found as execvp finds it, to its end, and returns what it wrote to standard
+ * output and error, whatever its exit status; malloc'ed.  NULL: it is not there, a signal ended it,
+ * or there is no memory.  Nothing is preloaded into it. */
 char *program_output(const char *const argv[]);
 
 #endif

@@ -22,7 +22,7 @@ static bool is_in(const char *sets, const char *word, size_t length, const char 
 {
     if (word[0] != '@')
         return strlen(call) == length && strncmp(word, call, length) == 0;
-    /* A set begins at the line's start, its members are indented. */
+    /* A set's name stands at the start of a line, its members on indented lines below. */
     const char *line = sets;
     while (line && (strncmp(line, word, length) != 0 || line[length] != '\n')) {
         line = strchr(line, '\n');
@@ -70,7 +70,7 @@ static bool write_file(const char *path, const char *text)
     return fclose(out) == 0 && good;
 }
 
-/* The first line about the drop-in, behind its path. */
+/* The first line about the drop-in, from its name on.  False: there is none. */
 static bool first_complaint(const char *said, const char *base, char error[VIEW_ERROR_SIZE])
 {
     const char *found = strstr(said, base);

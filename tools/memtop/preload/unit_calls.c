@@ -42,8 +42,8 @@ static bool group_is_needed(enum call_group group)
     return false;
 }
 
-/* Whether the filter lets a call pass: the first assignment says what it is a list of, the later
- * ones add and take away. */
+/* Whether the filter lets a call pass.  The first assignment decides whether it lists what is
+ * allowed or what is denied; later ones add to that and take away. */
 static bool allows(const struct unit *unit, const char *sets, const char *call)
 {
     bool any = false, allowed = true;
@@ -91,7 +91,8 @@ void unit_calls(struct unit_calls *calls, const struct unit *unit, const char *s
              call = strtok_r(NULL, " ", &next)) {
             if (allows(unit, sets, call) || has_word(calls->refused, call))
                 continue;
-            /* What cycles call is tried in a copy first, which clone makes. */
+            /* Cycles try their calls in a cloned process first, so of theirs only clone itself can
+             * do more than prevent cycles. */
             if (group != CALLS_CYCLE || strcmp(call, "clone") == 0)
                 calls->only_cycles = false;
             size_t length = strlen(calls->refused);

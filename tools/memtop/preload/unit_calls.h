@@ -6,12 +6,13 @@
 #include "unit_file.h"
 
 struct unit_calls {
-    char refused[2048]; /* their names, with a blank between; "" none */
-    bool only_cycles;   /* without them cycles are not done, and all else is */
-    bool kills;         /* else they fail with an error */
+    char refused[2048]; /* their names, with a blank between; "": none */
+    bool only_cycles;   /* only cycles need them; all else works without */
+    bool kills;         /* a refused call ends the process; else it fails with an error */
 };
 
-/* By the options in force.  `sets`: systemd_call_sets(). */
+/* Which calls are needed depends on the options in force (base/options.h).  `sets` is
+ * systemd_call_sets(). */
 void unit_calls(struct unit_calls *calls, const struct unit *unit, const char *sets);
 
 #endif

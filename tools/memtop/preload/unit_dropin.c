@@ -23,15 +23,15 @@
 struct dropin {
     const struct dropin_request *request;
     const struct unit *unit;
-    FILE *out;       /* settings, each below the comment that says why */
-    FILE *obstacles; /* comments that stand behind all of them */
-    unsigned count;
+    FILE *out;       /* settings, each below a comment that says why */
+    FILE *obstacles; /* comments that are put behind all settings */
+    unsigned count;  /* of obstacles */
 };
 
 __attribute__((format(printf, 2, 3))) static void obstacle(struct dropin *dropin,
                                                            const char *format, ...)
 {
-    char line[2048]; /* one, whatever the unit's words have in them */
+    char line[2048]; /* plain_text makes it one line, whatever the unit's words hold */
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
@@ -42,7 +42,7 @@ __attribute__((format(printf, 2, 3))) static void obstacle(struct dropin *dropin
 
 /* ---- text of a unit ---- */
 
-/* As one word of a list.  `ours`: a text that has no specifiers, so that each % is doubled. */
+/* Puts text as a word of a list has it.  `ours`: its % is no specifier, and is doubled. */
 static void put_word(FILE *out, const char *text, bool ours)
 {
     for (; *text; text++)
@@ -64,7 +64,7 @@ static void put_path(FILE *out, const char *key, const char *prefix, const char 
     fprintf(out, "%s\n", quoted ? "\"" : "");
 }
 
-/* What the unit's own Environment= says of a variable, specifiers as they are; "" nothing. */
+/* A variable's value in the unit's own Environment=, specifiers unresolved; "": it has none. */
 static void own_environment(const struct unit *unit, const char *name, char *value, size_t size)
 {
     char *list = unit_list(unit, "Environment"), word[8192];
@@ -78,7 +78,8 @@ static void own_environment(const struct unit *unit, const char *name, char *val
 
 /* ---- settings ---- */
 
-/* In front of what else is preloaded; a libmemdebug.so that is named there already is left out. */
+/* Sets LD_PRELOAD, our library before what else is preloaded and in place of another
+ * libmemdebug.so, and MEMDEBUG. */
 static void set_environment(struct dropin *dropin)
 {
     char had[4096];
@@ -98,7 +99,7 @@ static void set_environment(struct dropin *dropin)
     fprintf(dropin->out, "\"\n");
 }
 
-/* What the library needs, where it has that with it (tools/package.sh); false: it has not. */
+/* The folder of libraries that come with ours (tools/package.sh).  False: there is none. */
 static bool has_along(const char *library, char folder[PATH_MAX])
 {
     int length = (int)(strrchr(library, '/') - library);
@@ -166,7 +167,7 @@ static bool user_may_write(const struct unit *unit, const struct stat *st)
     return (st->st_mode & S_IWGRP) != 0; /* it may be of that group */
 }
 
-/* A file or directory that an option names is written to by the service. */
+/* Lets the service write to the file or directory that an option names. */
 static void let_write(struct dropin *dropin, const char *key, const char *path, bool is_directory)
 {
     char directory[PATH_MAX];
@@ -175,7 +176,7 @@ static void let_write(struct dropin *dropin, const char *key, const char *path, 
     if (path[0] == '\0')
         return;
     snprintf(directory, sizeof directory, "%s", path);
-    static const char *const parts[] = {"{pid}", "{exe}", "%p", "%e"}; /* of its name */
+    static const char *const parts[] = {"{pid}", "{exe}", "%p", "%e"}; /* the library's */
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strstr(directory, parts[i]))
             *strstr(directory, parts[i]) = '\0';

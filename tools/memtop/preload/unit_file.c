@@ -11,7 +11,7 @@
 
 #define SUFFIX ".service"
 
-/* systemd.unit(5), what comes first first. */
+/* systemd's search path (systemd.unit(5)); the first directory that has a unit wins. */
 static const char usual_path[] =
     "/etc/systemd/system.control:/run/systemd/system.control:/run/systemd/transient:"
     "/run/systemd/generator.early:/etc/systemd/system:/etc/systemd/system.attached:"
@@ -29,7 +29,7 @@ static bool next_directory(const char **rest, char *directory, size_t size)
         size_t length = strcspn(*rest, ":");
         bool last = (*rest)[length] == '\0';
         snprintf(directory, size, "%.*s", (int)length, *rest);
-        /* One that ends in a colon has the usual ones behind it. */
+        /* If SYSTEMD_UNIT_PATH ends in a colon, the usual directories follow. */
         bool more = !last && (*rest)[length + 1] == '\0';
         *rest = more ? usual_path : *rest + length + !last;
         if (length > 0)
@@ -43,7 +43,7 @@ static bool next_directory(const char **rest, char *directory, size_t size)
 
 static bool add_setting(struct unit *unit, const char *key, const char *value)
 {
-    /* Names of before systemd 231. */
+    /* Names from before systemd 231. */
     static const char *const renamed[][2] = {{"ReadWriteDirectories", "ReadWritePaths"},
                                              {"ReadOnlyDirectories", "ReadOnlyPaths"},
                                              {"InaccessibleDirectories", "InaccessiblePaths"}};
@@ -78,7 +78,7 @@ static char *trim(char *text)
     return text;
 }
 
-/* A whole line; `service` says whether it stands below [Service]. */
+/* A whole line.  *service: it stands below [Service].  False: no memory. */
 static bool take_line(struct unit *unit, char *line, bool *service)
 {
     line = trim(line);
@@ -95,13 +95,13 @@ static bool take_line(struct unit *unit, char *line, bool *service)
 int unit_read_text(struct unit *unit, char *text)
 {
     bool service = false, good = true;
-    char *line = NULL, *end = NULL; /* what is taken together, as its pieces end in a backslash */
+    char *line = NULL, *end = NULL; /* a line whose pieces so far end in a backslash */
     for (char *piece = text, *next; good && piece; piece = next) {
         next = strchr(piece, '\n');
         if (next)
             *next++ = '\0';
         char first = piece[strspn(piece, " \t")];
-        if (first == '#' || first == ';') /* in between, too */
+        if (first == '#' || first == ';') /* also between such pieces */
             continue;
         size_t length = strlen(piece);
         if (!line)
@@ -146,7 +146,7 @@ static bool is_name(const char *name)
            name[0] != '.' && strcmp(name + length - (sizeof SUFFIX - 1), SUFFIX) == 0;
 }
 
-/* a@b.service is made from a@.service; false: it is no instance. */
+/* The template's name, a@.service of a@b.service.  False: this is no instance. */
 static bool template_of(const char *name, char *template)
 {
     const char *at = strchr(name, '@');
@@ -156,7 +156,7 @@ static bool template_of(const char *name, char *template)
     return true;
 }
 
-/* What the file is called at the end of its links, if that is another unit. */
+/* Takes the name of the file that the unit's path leads to by links, if that is a unit's name. */
 static void follow_alias(struct unit *unit)
 {
     char real[UNIT_NAME_SIZE], template[UNIT_NAME_SIZE];
@@ -212,7 +212,8 @@ static int by_base(const void *a, const void *b)
     return strcmp(((const struct dropin *)a)->base, ((const struct dropin *)b)->base);
 }
 
-/* Adds the *.conf of a directory, but for names that are there already: what comes first counts. */
+/* Adds the *.conf of a directory, but for names that are there already, as the first wins.  False:
+ * no memory. */
 static bool add_dropins(struct dropins *dropins, const char *directory)
 {
     DIR *dir = opendir(directory);
@@ -252,8 +253,8 @@ static bool add_dropins_of(struct dropins *dropins, const char *name)
     return good;
 }
 
-/* Of the unit, of the alias that it was asked for by, of its template, of each prefix that ends in
- * a dash, and of all services. */
+/* Finds the drop-ins of the unit, of the alias by which it was asked for, of its template, of each
+ * prefix that ends in a dash, and of all services.  False: no memory. */
 static bool find_dropins(struct dropins *dropins, const struct unit *unit, const char *alias)
 {
     char name[UNIT_NAME_SIZE];
@@ -356,7 +357,7 @@ char *unit_list(const struct unit *unit, const char *key)
     return NULL;
 }
 
-/* What stands behind a backslash; moves `at` to its last character. */
+/* The character that an escape means, from behind its backslash; moves *at to its last one. */
 static char unescape(const char **at)
 {
     static const char from[] = "abfnrtvs", to[] = "\a\b\f\n\r\t\v ";

@@ -7,7 +7,7 @@
 /* The rule that names the deepest directory above `path`; of two of one depth the later. */
 struct rule {
     const char *path;
-    size_t depth;
+    size_t depth; /* length of the directory's path */
     int verdict;
     const char *setting;
 };
@@ -29,8 +29,8 @@ static void consider(struct rule *rule, const char *directory, int verdict, cons
     rule->setting = setting;
 }
 
-/* Each word of a list is PATH, PATH:OPTIONS or, of a bind mount, SOURCE:PATH:OPTIONS, behind what
- * says that it may be missing. */
+/* Considers each word of a list: PATH, PATH:OPTIONS or, of a bind mount, SOURCE:PATH:OPTIONS, all
+ * perhaps with - (it may be missing) and + in front. */
 static void consider_list(struct rule *rule, const struct unit *unit, const char *key, int verdict)
 {
     char *list = unit_list(unit, key), word[PATH_MAX];
@@ -45,7 +45,7 @@ static void consider_list(struct rule *rule, const struct unit *unit, const char
     free(list);
 }
 
-/* RuntimeDirectory=NAME... and its kind. */
+/* Considers RuntimeDirectory=NAME… and the like, whose names are below `below`. */
 static void consider_own(struct rule *rule, const struct unit *unit, const char *key,
                          const char *below, int verdict)
 {

@@ -24,7 +24,7 @@ static void take_field(const json_t *object, const struct gctrace_field *field,
 {
     uint64_t value;
     if (!take_u64(object, field->key, &value) || (field->size == 4 && value > UINT32_MAX))
-        return; /* another version's record may lack some */
+        return; /* records of other versions may lack some */
     memcpy((char *)cycle + field->offset, &value, field->size);
     cycle->flags |= field->flags;
 }

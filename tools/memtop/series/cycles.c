@@ -65,17 +65,17 @@ void trace_add(struct trace *trace, const struct md_cycle *cycle)
         return;
     }
     if (trace->cycles == 0) {
-        trace->heap_least = trace->heap_most = cycle->heap_start_bytes;
+        trace->heap_min_bytes = trace->heap_max_bytes = cycle->heap_start_bytes;
         trace->reachable_first = cycle->heap_live_bytes;
     }
     trace->cycles++;
     trace->forced += (cycle->flags & MD_CYCLE_FORCED) != 0;
     add_pause(trace, cycle_pause_ns(cycle));
     trace->mark_total_ns += (double)cycle->mark_ns;
-    if (cycle->heap_start_bytes < trace->heap_least)
-        trace->heap_least = cycle->heap_start_bytes;
-    if (cycle->heap_end_bytes > trace->heap_most)
-        trace->heap_most = cycle->heap_end_bytes;
+    if (cycle->heap_start_bytes < trace->heap_min_bytes)
+        trace->heap_min_bytes = cycle->heap_start_bytes;
+    if (cycle->heap_end_bytes > trace->heap_max_bytes)
+        trace->heap_max_bytes = cycle->heap_end_bytes;
     trace->reachable_last = cycle->heap_live_bytes;
     trace->goal_last = cycle->goal_bytes;
     trace->unreachable_known = trace->pid != 0;

@@ -1,5 +1,5 @@
 /* The cycles of one process, from its segment or from a log: the last ones whole, all of them as
- * sums.  Pure but for malloc. */
+ * sums.  Memory: malloc, for pauses alone; without memory fewer are kept. */
 #ifndef MEMTOP_CYCLES_H
 #define MEMTOP_CYCLES_H
 
@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #define TRACE_KEPT 64      /* cycles and skips kept whole */
-#define TRACE_PAUSES 65536 /* pauses kept for the quantiles; the oldest go */
+#define TRACE_PAUSES 65536 /* pauses kept for the quantiles; the oldest are dropped */
 
 struct trace {
     uint32_t pid; /* 0: a Go program's log */
@@ -20,15 +20,15 @@ struct trace {
     uint64_t cycles, forced, skips;
     double pause_total_ns, pause_max_ns, pause_last_ns;
     double mark_total_ns;
-    uint64_t heap_least, heap_most; /* in use at the start of a cycle; bytes */
-    uint64_t reachable_first, reachable_last, goal_last;
-    uint64_t unreachable_objects, unreachable_bytes; /* of the last cycle */
-    bool unreachable_known;                          /* not in a Go program's lines */
+    uint64_t heap_min_bytes, heap_max_bytes; /* in use: least at a start, most at an end */
+    uint64_t reachable_first, reachable_last, goal_last; /* bytes, at the first and last cycle */
+    uint64_t unreachable_objects, unreachable_bytes;     /* of the last cycle */
+    bool unreachable_known;                              /* not in a Go program's lines */
     uint64_t live_objects;
     double cpu_ns; /* of all cycles */
     uint32_t utilization_percent;
-    double first_seconds, last_seconds; /* starts, since the program's start */
-    uint64_t next_index;                /* of the ring record not yet taken in */
+    double first_seconds, last_seconds; /* starts of cycles and skips, since the program's start */
+    uint64_t next_index;                /* of the next record of the ring to be added */
 };
 
 void trace_init(struct trace *trace, uint32_t pid, const char *name);
@@ -36,8 +36,9 @@ void trace_fini(struct trace *trace);
 void trace_add(struct trace *trace, const struct md_cycle *cycle);
 /* Adds those records of the ring that are new since the last call; returns how many. */
 size_t trace_add_ring(struct trace *trace, const struct md_cycle *cycles, size_t count);
-/* The i-th youngest kept, or NULL. */
+/* The i-th youngest that is kept, from 0; NULL: there is none. */
 const struct md_cycle *trace_recent(const struct trace *trace, size_t i);
+/* Both stops together. */
 double cycle_pause_ns(const struct md_cycle *cycle);
 
 struct pause_quantiles {
@@ -45,7 +46,7 @@ struct pause_quantiles {
 };
 struct pause_quantiles trace_pauses(const struct trace *trace);
 
-/* A cycle in the columns that there are: the gctrace line if it fits, else its essence. */
+/* A cycle as its gctrace line, or as a shorter one if that has more than `columns`. */
 void trace_line(const struct trace *trace, const struct md_cycle *cycle, int columns, char *buffer,
                 size_t size);
 

@@ -84,7 +84,7 @@ void history_window(const struct history *history, enum history_series series, i
             before = value;
             continue;
         }
-        /* a column holds the times (from, to], so that a point at end_ns is in the last one */
+        /* A column has the times (from, to], so that a point at end_ns is in the last one. */
         size_t column = (size_t)(((double)(point->time_ns - start_ns) - 1) / column_ns);
         if (column >= count)
             column = count - 1;
@@ -138,7 +138,7 @@ double quantile(double *values, size_t count, double percent)
     if (count == 0)
         return NAN;
     qsort(values, count, sizeof values[0], by_value);
-    /* nearest rank: a value that occurred, never one between two */
+    /* By nearest rank: a value that occurred, never one between two. */
     size_t rank = (size_t)ceil(percent / 100 * (double)count);
     return values[rank == 0 ? 0 : rank > count ? count - 1 : rank - 1];
 }

@@ -1,5 +1,6 @@
-/* What was measured when: a ring of points, each a time and one value a series.  Charts read it by
- * time, so ticks need not be even and a pause of the reader leaves no false step.  Pure. */
+/* Measurements over time: a ring of points, each a time and one value for each series.  Charts read
+ * them by time, so ticks need not be even, and a pause of the reader makes no false step.  Pure,
+ * but for the ring's memory, which is malloc'ed once. */
 #ifndef MEMTOP_HISTORY_H
 #define MEMTOP_HISTORY_H
 
@@ -8,7 +9,7 @@
 #include <stdint.h>
 
 #define HISTORY_SERIES(SERIES)                                                                     \
-    /* ident, holds: the value stays until the next point; else it is of its moment only */        \
+    /* ident, holds: whether the value holds until the next point, or at its own time only */      \
     SERIES(HEAP, true)       /* bytes in use */                                                    \
     SERIES(REACHABLE, true)  /* bytes, of the last cycle */                                        \
     SERIES(GOAL, true)       /* bytes */                                                           \
@@ -34,11 +35,13 @@ struct history {
     size_t capacity, count, first;
 };
 
+/* False: no memory; the history is then empty, and stays so. */
 bool history_init(struct history *history, size_t capacity);
 void history_fini(struct history *history);
-/* A point of nothing known. */
+/* A point of which no value is known. */
 struct history_point history_blank(int64_t time_ns);
-/* Times never go back: an older point than the last takes the last one's time. */
+/* Adds a point; the oldest goes if the ring is full.  Times never go back: a point that is older
+ * than the last takes the last one's time. */
 void history_push(struct history *history, const struct history_point *point);
 /* The newest, or NULL. */
 const struct history_point *history_last(const struct history *history);
@@ -46,18 +49,21 @@ const struct history_point *history_last(const struct history *history);
 /* The last known value of a series up to a time; NAN if there is none. */
 double history_value(const struct history *history, enum history_series series, int64_t until_ns);
 
-/* Fills `out` with `count` values for the `span_ns` that end at `end_ns`, oldest first. */
+/* Fills `out` with `count` values for the `span_ns` that end at `end_ns`, oldest first; NAN where
+ * nothing is known.  Of several points in one of the `count` spans the last counts or, of a series
+ * that does not hold, the greatest. */
 void history_window(const struct history *history, enum history_series series, int64_t end_ns,
                     int64_t span_ns, double *out, size_t count);
 
 /* How much the series has changed over the last `span_ns`, or since its first value if that is
- * younger; *seconds is over how long.  NAN and 0 where nothing is known. */
+ * younger; *seconds gets over how long.  NAN and 0 if nothing is known. */
 double history_change(const struct history *history, enum history_series series, int64_t span_ns,
                       double *seconds);
 /* Seconds from the oldest point to the newest. */
 double history_seconds(const struct history *history);
 
-/* The value below which `percent` of the (sorted in place) values lie; NAN if there is none. */
+/* The least of the values that `percent` % of them do not exceed; NAN if there are none.  Sorts
+ * them in place. */
 double quantile(double *values, size_t count, double percent);
 
 #endif

@@ -1,5 +1,5 @@
-/* What there is to show of a target, computed anew at each tick: panels read it, and only watch.c
- * and cmd_tail.c write it.  Drawing never changes it. */
+/* What there is to show of a target or a log, computed anew at each tick.  Only watch.c and
+ * cmd_tail.c write it; panels read it.  Pointers are borrowed. */
 #ifndef MEMTOP_MODEL_H
 #define MEMTOP_MODEL_H
 
@@ -13,27 +13,27 @@
 struct model {
     const char *program; /* name */
     char identity[160];  /* "812 redis-server" or the log's name */
-    char title[160];     /* what a process calls itself that has a title: "postgres: alice shop" */
-    char state[96];      /* "live 3m12s", "dead, last wrote 4m ago", "reading" */
+    char title[160];     /* the title that a process has set: "postgres: alice shop"; "": none */
+    char state[96];      /* "live 3m12s", "ended after 4m02s", "reading, 12 of 40 lines" */
     bool alive, stopped;
-    int64_t now_ns;                 /* of the newest data, CLOCK_MONOTONIC */
+    int64_t now_ns;                 /* of the newest data, monotonic; of a log its own */
     const struct md_header *header; /* NULL: a log */
     const struct sites *sites;      /* NULL: a log */
     const struct names *names;
     const struct history *history;
     const struct trace *trace;
     struct pause_quantiles pauses;
-    double alloc_rate, free_rate; /* bytes a second, NAN not known */
-    bool alloc_bound, free_bound; /* nothing was published for a while: it is at most that */
-    double alloc_objects_rate;
+    double alloc_rate, free_rate; /* bytes a second; NAN: not known */
+    bool alloc_bound, free_bound; /* the rate is at most that: nothing was published for a while */
+    double alloc_objects_rate;    /* objects a second; NAN: not known */
     double live_objects;
-    double mapped_bytes;                 /* of the mmap kind; NaN: not known */
+    double mapped_bytes;                 /* of the mmap kind; NAN: not known */
     double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
-    bool objects_counted; /* by the process, up to its last publication; else an estimate */
-    uint64_t torn;
-    const char *hint;       /* an empty view's: what to do next; or NULL */
-    const char *leaks_hint; /* where leaks are not known: what to do; or NULL */
-    size_t logs, log;       /* a log may hold several programs: how many, which one is shown */
+    bool objects_counted;   /* by the process, up to its last publication; else an estimate */
+    uint64_t torn;          /* records that could not be read whole, so far */
+    const char *hint;       /* what to do if there is nothing to show; or NULL */
+    const char *leaks_hint; /* what to do to know of leaks; NULL: they are known */
+    size_t logs, log;       /* a log's programs: how many, and which one is shown */
 };
 
 #endif

@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A look-up on its way: addresses with copies of their modules, so that the thread needs nothing
- * that the caller may change. */
+/* A look-up that was asked for: addresses with copies of their modules, so that the thread needs
+ * nothing that the caller may change.  Whoever has taken it off a list owns it. */
 struct job {
     struct job *next;
     struct stack_names *result;
@@ -29,26 +29,31 @@ struct job {
 };
 
 struct names {
-    struct symbolizer *symbolizer; /* the thread's, if there is one */
-    struct stack_names **stack;    /* in no order; caller's, as the next two */
-    size_t count, capacity;
-    struct pair_map index; /* stack -> place in `stack` */
-    bool background;
-    int event;
-    bool jit_map;           /* code in no module may have names */
-    struct pair_map places; /* pc -> enum place; caller's */
-    uint64_t learned;
+    /* Used by the thread alone, if there is one. */
+    struct symbolizer *symbolizer;
 
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t work, ended;
-    struct job *wanted, *done;
+    /* Used by the caller alone. */
+    struct stack_names **stack; /* in no order */
+    size_t count, capacity;
+    struct pair_map index; /* stack -> index in `stack` */
+    bool background;       /* there is a thread; set once */
+    bool jit_map;          /* code in no module may have names; set once */
+    struct pair_map kinds; /* pc -> enum address_kind */
+    uint64_t learned;      /* how often `kinds` has changed */
+
+    int event; /* an eventfd that the thread writes and the caller reads; set once */
+
+    pthread_mutex_t lock;       /* guards what follows */
+    pthread_cond_t work, ended; /* `wanted` or `stop` has changed; `running` has */
+    struct job *wanted, *done;  /* the last one asked for, or done, first */
     bool stop, running;
 };
 
 static atomic_uint running_threads;
 
-/* What is known of an address. */
-enum place { PLACE_OWN, PLACE_OWN_UNNAMED, PLACE_PLUMBING, PLACE_NAMELESS };
+/* What is known of an address in a stack.  UNNAMED: its module is not plumbing, and its function is
+ * not known yet. */
+enum address_kind { ADDRESS_OWN, ADDRESS_UNNAMED, ADDRESS_PLUMBING, ADDRESS_NAMELESS };
 
 enum { LABEL_SIZE = 512, JOB_FRAMES = 256 };
 
@@ -69,7 +74,7 @@ static bool is_plumbing(const struct name_frame *frame)
     return plumbing_is_function(frame->module, frame->function);
 }
 
-/* What stands before every main and every thread. */
+/* Whether a frame is of what calls every main and every thread. */
 static bool is_beginning(const struct name_frame *frame)
 {
     static const char *const names[] = {"_start", "start_thread", "clone", "clone3"};
@@ -79,8 +84,8 @@ static bool is_beginning(const struct name_frame *frame)
     return strncmp(frame->function, "__libc_start", 12) == 0;
 }
 
-/* How much of a demangled function is its name: up to its arguments, which are not those of a
- * template, nor "(anonymous namespace)", nor operator(). */
+/* The length of a demangled function without its arguments.  Brackets of template arguments, of
+ * "(anonymous namespace)" and of operator() do not begin those. */
 static size_t name_length(const char *function)
 {
     int depth = 0;
@@ -94,7 +99,7 @@ static size_t name_length(const char *function)
     return strlen(function);
 }
 
-/* A function without its arguments: the label has many to name. */
+/* A function without its arguments, as a label names many. */
 static void short_function(const struct name_frame *frame, char *buffer, size_t size)
 {
     if (frame->function[0] == '\0') {
@@ -178,14 +183,14 @@ static bool add_frame(struct stack_names *stack, const struct symbol_frame *symb
     return true;
 }
 
-/* Of code without module and name the first of several in a row stands for all. */
+/* Whether this is one more of a row without module and name, for which its first frame stands. */
 static bool goes_on(const struct stack_names *stack, const struct symbol_frame *symbol)
 {
     return symbol_frame_nameless(symbol) && stack->frame_count > 0 &&
            strcmp(stack->frames[stack->frame_count - 1].function, symbol->function) == 0;
 }
 
-/* Fills the job's result; without a symbolizer with addresses only. */
+/* Fills in the job's result; without a symbolizer, with addresses only. */
 static void resolve(struct symbolizer *symbolizer, struct job *job)
 {
     struct stack_names *result = job->result;
@@ -254,7 +259,7 @@ static void free_names(struct names *names)
     }
     free(names->stack);
     pair_map_fini(&names->index);
-    pair_map_fini(&names->places);
+    pair_map_fini(&names->kinds);
     free_jobs(names->wanted);
     free_jobs(names->done);
     symbolizer_destroy(names->symbolizer);
@@ -266,7 +271,8 @@ static void free_names(struct names *names)
     free(names);
 }
 
-/* Works until told to stop; the last to leave frees. */
+/* The thread: looks names up until `stop`.  Nothing of `names` is touched once the lock is given
+ * back with `running` false, as names_destroy may free it then. */
 static void *work(void *argument)
 {
     struct names *names = argument;
@@ -350,14 +356,14 @@ void names_destroy(struct names *names)
         timed_out = pthread_cond_timedwait(&names->ended, &names->lock, &until);
     bool free_it = !names->running;
     pthread_mutex_unlock(&names->lock);
-    if (free_it) /* else it stays with the thread that is still reading DWARF */
+    if (free_it) /* else the thread still reads DWARF: its memory is given up */
         free_names(names);
 }
 
 static struct stack_names **lookup(const struct names *names, uint32_t stack)
 {
-    uint32_t place = pair_map_get(&names->index, stack, 0);
-    return place == PAIR_MAP_NONE ? NULL : &names->stack[place];
+    uint32_t at = pair_map_get(&names->index, stack, 0);
+    return at == PAIR_MAP_NONE ? NULL : &names->stack[at];
 }
 
 const struct stack_names *names_find(const struct names *names, uint32_t stack)
@@ -366,7 +372,7 @@ const struct stack_names *names_find(const struct names *names, uint32_t stack)
     return entry ? *entry : NULL;
 }
 
-/* Notes which addresses of a stack are plumbing: those all of whose functions are. */
+/* Notes the kinds of a stack's addresses.  One is plumbing if all functions inlined there are. */
 static void learn(struct names *names, const struct stack_names *stack)
 {
     for (size_t i = 0, next; stack->resolved && i < stack->frame_count; i = next) {
@@ -375,10 +381,10 @@ static void learn(struct names *names, const struct stack_names *stack)
                        (next == i || stack->frames[next - 1].inlined);
              next++)
             plumbing = plumbing && is_plumbing(&stack->frames[next]);
-        uint32_t *place = pair_map_put(&names->places, stack->frames[i].pc, 0);
-        uint32_t is = nameless ? PLACE_NAMELESS : plumbing ? PLACE_PLUMBING : PLACE_OWN;
-        if (place && *place != is) {
-            *place = is;
+        uint32_t *kind = pair_map_put(&names->kinds, stack->frames[i].pc, 0);
+        uint32_t is = nameless ? ADDRESS_NAMELESS : plumbing ? ADDRESS_PLUMBING : ADDRESS_OWN;
+        if (kind && *kind != is) {
+            *kind = is;
             names->learned++;
         }
     }
@@ -393,19 +399,20 @@ uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32
 {
     const struct md_stack *stack = snapshot_stack(snapshot, id);
     for (uint32_t i = 0; stack && i < stack->depth; i++) {
-        uint32_t *place = pair_map_put(&names->places, stack->pc[i], 0);
-        if (!place)
+        uint32_t *kind = pair_map_put(&names->kinds, stack->pc[i], 0);
+        if (!kind)
             break;
-        if (*place == PAIR_MAP_NONE) {
+        if (*kind == PAIR_MAP_NONE) {
             const struct md_module *module =
                 snapshot_module(snapshot, stack->pc[i] - 1, stack->epoch);
-            *place = module && plumbing_is_module(plumbing_base_name(module->path)) ? PLACE_PLUMBING
-                     : module || names->jit_map ? PLACE_OWN_UNNAMED
-                                                : PLACE_NAMELESS;
+            *kind = module && plumbing_is_module(plumbing_base_name(module->path))
+                        ? ADDRESS_PLUMBING
+                    : module || names->jit_map ? ADDRESS_UNNAMED
+                                               : ADDRESS_NAMELESS;
         }
-        if (*place == PLACE_NAMELESS)
+        if (*kind == ADDRESS_NAMELESS)
             return NAMES_SITE_NAMELESS;
-        if (*place != PLACE_PLUMBING)
+        if (*kind != ADDRESS_PLUMBING)
             return stack->pc[i];
     }
     return stack && stack->depth > 0 ? stack->pc[0] : 0;
@@ -415,8 +422,8 @@ void names_want(struct names *names, const struct snapshot *snapshot, uint32_t s
 {
     if (lookup(names, stack))
         return;
-    uint32_t *place = pair_map_put(&names->index, stack, 0);
-    if (!place || !array_reserve(&names->stack, &names->capacity, names->count + 1, sizeof(void *)))
+    uint32_t *at = pair_map_put(&names->index, stack, 0);
+    if (!at || !array_reserve(&names->stack, &names->capacity, names->count + 1, sizeof(void *)))
         return;
     struct job *job = make_job(snapshot, stack), *provisional = NULL;
     if (!job)
@@ -427,7 +434,7 @@ void names_want(struct names *names, const struct snapshot *snapshot, uint32_t s
     }
     struct job *shown = names->background ? provisional : job;
     resolve(names->background ? NULL : names->symbolizer, shown);
-    *place = (uint32_t)names->count;
+    *at = (uint32_t)names->count;
     names->stack[names->count++] = shown->result;
     learn(names, shown->result);
     shown->result = NULL;

@@ -1,8 +1,8 @@
-/* What stacks are called.  Reading a big program's DWARF takes seconds, so a thread of ours does it
- * and the screen shows `module+0x1234` until the name is there: asking never waits.
+/* The names of stacks.  Reading a big program's DWARF takes seconds, so a thread of its own does
+ * it, and the screen shows `module+0x1234` until the name is there: asking never waits.
  *
- * One thread (the caller's) uses all of these.  What names_find returns stays until names_destroy
- * or, if not yet resolved, until the next names_take. */
+ * All of these functions are for one thread, the caller's.  What names_find returns stays until
+ * names_destroy or, if not yet resolved, until the next names_take. */
 #ifndef MEMTOP_NAMES_H
 #define MEMTOP_NAMES_H
 
@@ -10,50 +10,55 @@
 #include "view/symbolize.h"
 
 struct name_frame {
-    char *function;   /* "" not known */
-    char *file;       /* path as in the debug information, "" */
-    char *module;     /* base name, "" */
+    char *function;   /* "": not known */
+    char *file;       /* the path in the debug information; "": not known */
+    char *module;     /* base name; "": none */
     uint64_t pc;      /* in the process */
     uint64_t address; /* in the module's symbol tables */
     uint32_t line;
-    bool inlined;  /* into the next */
-    bool nameless; /* all in a row that have no module and no name; `pc` is of the innermost */
+    bool inlined; /* into the next frame */
+    bool
+        nameless; /* stands for several in a row without module and name; `pc` is the innermost's */
 };
 
 struct stack_names {
     uint32_t stack;
-    bool resolved;
-    struct name_frame *frames; /* innermost first */
+    bool resolved;             /* its frames have been looked up; else they are addresses */
+    struct name_frame *frames; /* the innermost first */
     size_t frame_count;
-    char *label; /* one line: the first frame that is the program's own, then its callers */
-    size_t head; /* bytes of it that name that frame */
+    char *label; /* one line: the innermost frame that is the program's own, then its callers */
+    size_t head; /* bytes of `label` that name that frame */
 };
 
 struct names;
 
-/* With `background` look-ups are done by a thread, else by names_want.  NULL: no memory. */
+/* With `background` a thread looks names up, if one can be started, else names_want does.  NULL: no
+ * memory. */
 struct names *names_create(const struct symbolizer_options *options, bool background);
-void names_destroy(struct names *names); /* accepts NULL; does not wait for a long look-up */
-/* Asks for the names of a stack of this snapshot; the last one asked for goes first. */
+/* Accepts NULL.  Waits 0.1 s for the look-up under way; if it takes longer, all memory is kept. */
+void names_destroy(struct names *names);
+/* Asks for the names of a stack of this snapshot, unless that was done.  The last one asked for is
+ * looked up first. */
 void names_want(struct names *names, const struct snapshot *snapshot, uint32_t stack);
-/* Takes in what the thread has finished; true if anything changed. */
+/* Takes over what the thread has finished.  True: something changed. */
 bool names_take(struct names *names);
 /* Readable when there is something to take; -1 without a thread. */
 int names_fd(const struct names *names);
-/* What is known, or NULL before the first names_want. */
+/* What is known of a stack; NULL before names_want. */
 const struct stack_names *names_find(const struct names *names, uint32_t stack);
-/* The address that makes a stack's call site: of the innermost frame that is the program's own, not
- * an allocator's (libc, operator new, xmalloc, ...).  Modules tell at once, functions once their
- * names are known: the answer may change after names_want and names_take.  All code without module
- * and name is one call site. */
-#define NAMES_SITE_NAMELESS 1 /* no code lies there */
+/* The address of a stack's call site: that of the innermost frame that is the program's own, and no
+ * allocator's (libc, operator new, xmalloc, …).  A frame's module decides at first, its function
+ * once the name is known, so the answer may change after names_want and names_take.  All code
+ * without module and name is one call site. */
+#define NAMES_SITE_NAMELESS 1 /* an address where no code can lie */
 uint64_t names_site(struct names *names, const struct snapshot *snapshot, uint32_t stack);
 /* Grows whenever answers of names_site may have changed. */
 uint64_t names_learned(const struct names *names);
-/* Threads that still run: if not 0, end with _exit. */
+/* How many threads still run.  If any does, end the process by _exit. */
 unsigned names_running(void);
 
-/* The label of some frames, malloc'ed; *head as in stack_names (may be NULL).  Pure. */
+/* The label of some frames, malloc'ed; NULL: no memory.  *head as in stack_names; `head` may be
+ * NULL. */
 char *names_label(const struct name_frame *frames, size_t count, size_t *head);
 
 #endif

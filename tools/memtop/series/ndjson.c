@@ -15,7 +15,6 @@ json_t *ndjson_number(double value)
     return json_real(value);
 }
 
-/* A string of the segment: what is not UTF-8 becomes '?'. */
 json_t *ndjson_string(const char *text)
 {
     char clean[1100];

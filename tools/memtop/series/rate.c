@@ -11,7 +11,7 @@ double rate_update(struct rate *rate, int64_t time_ns, int64_t publish_ns, uint6
         *rate = (struct rate){time_ns, publish_ns, counter, true, 0, NAN};
         return NAN;
     }
-    /* The writer's clock is coarse: it may publish twice at one time. */
+    /* The writer's clock is coarse: it may publish twice with the same time. */
     if ((publish_ns != rate->publish_ns || counter != rate->counter) && seconds > 0) {
         double value = (double)(counter - rate->counter) / seconds;
         *rate = (struct rate){time_ns, publish_ns, counter, true, seconds, value};

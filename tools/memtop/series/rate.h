@@ -1,5 +1,5 @@
-/* A counter's growth per second.  The writer publishes it now and then, at `publish_ns`: between
- * two publications it does not stand still, it is only not known. */
+/* A counter's growth per second.  The writer publishes the counter now and then: between two
+ * publications it grows, but is not known. */
 #ifndef MEMTOP_RATE_H
 #define MEMTOP_RATE_H
 
@@ -7,18 +7,19 @@
 #include <stdint.h>
 
 struct rate {
-    int64_t time_ns, publish_ns;
-    uint64_t counter;
+    int64_t time_ns, publish_ns; /* of the last look that saw something new published */
+    uint64_t counter;            /* then */
     bool started;
-    double span_seconds; /* that `value` is over */
-    double value;        /* NAN not known */
+    double span_seconds; /* the time that `value` is over */
+    double value;        /* NAN: not known */
 };
 
-/* A look at the counter, in which `unpublished` may be missing.  The value is over the time between
- * two looks that saw something published, and stays for as long again (a second at least); then it
- * is at most what can have come unpublished since, *bound, or NAN where that is (`unpublished`
- * NAN).  NAN too at first, and when the counter went back (another process behind the same name).
- */
+/* Takes in a look at the counter at `time_ns`, which was last published at `publish_ns`.  Returns
+ * the rate between the last two looks that saw something new published.  That stands for as long as
+ * the time between those, and a second at least.  After that the rate is known to be at most what
+ * can have been counted unpublished since, `unpublished`: the result is then that bound, with
+ * *bound set, if it is the smaller one, and NAN if `unpublished` is.  NAN also at first, and when
+ * the counter went back (another process has taken its place). */
 double rate_update(struct rate *rate, int64_t time_ns, int64_t publish_ns, uint64_t counter,
                    double unpublished, bool *bound);
 

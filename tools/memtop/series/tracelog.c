@@ -48,7 +48,7 @@ static struct log_program *add(struct tracelog *log, uint32_t pid, const char *n
     return program;
 }
 
-/* The program that a line is of. */
+/* The program that a line is of, made at its first line.  NULL: no memory. */
 static struct log_program *find(struct tracelog *log, const struct md_cycle *cycle, uint32_t pid,
                                 const char *name)
 {
@@ -57,7 +57,7 @@ static struct log_program *find(struct tracelog *log, const struct md_cycle *cyc
         struct log_program *program = &log->program[i - 1];
         if (program->log != log->log || program->trace.pid != pid || program->superseded)
             continue;
-        /* Numbers grow: one that does not is another program with the same pid, or without one. */
+        /* Numbers grow: where 1 comes again, it is another program. */
         bool again = !(cycle->flags & MD_CYCLE_SKIPPED) && cycle->number <= program->last_number &&
                      cycle->number == 1;
         if (strcmp(program->trace.name, name) == 0 && !again)
@@ -123,7 +123,7 @@ void tracelog_line(void *context, const char *line, size_t length)
     char name[GCTRACE_NAME_SIZE];
     const char *end = line + length;
     log->lines++;
-    /* A line may stand behind what its program had not ended with a newline, or a log's stamp. */
+    /* A log's time stamp may stand before a line, or output that had no newline. */
     for (const char *start = line; start < end; start++) {
         size_t left = (size_t)(end - start);
         enum gctrace_form form = GCTRACE_NONE;
@@ -180,8 +180,8 @@ static void program_json(const struct log_program *program, FILE *out)
         {"pause_p99_ns", pauses.p99_ns},
         {"pause_max_ns", pauses.max_ns},
         {"pause_total_ns", trace->pause_total_ns},
-        {"heap_min_bytes", cycles ? (double)trace->heap_least : NAN},
-        {"heap_max_bytes", cycles ? (double)trace->heap_most : NAN},
+        {"heap_min_bytes", cycles ? (double)trace->heap_min_bytes : NAN},
+        {"heap_max_bytes", cycles ? (double)trace->heap_max_bytes : NAN},
         {"reachable_bytes", cycles ? (double)trace->reachable_last : NAN},
         {"goal_bytes", cycles ? (double)trace->goal_last : NAN},
         {"unreachable_objects", cycles && ours ? (double)trace->unreachable_objects : NAN},
@@ -212,7 +212,8 @@ static void program_text(const struct tracelog *log, const struct log_program *p
             units_pause(b, pauses.p99_ns), units_pause(c, pauses.max_ns),
             units_pause(d, trace->pause_total_ns));
     fprintf(out, "  heap         %s to %s, %s reachable at the last cycle (%s at the first)\n",
-            units_bytes(a, (double)trace->heap_least), units_bytes(b, (double)trace->heap_most),
+            units_bytes(a, (double)trace->heap_min_bytes),
+            units_bytes(b, (double)trace->heap_max_bytes),
             units_bytes(c, (double)trace->reachable_last),
             units_bytes(d, (double)trace->reachable_first));
     if (trace->goal_last >= UINT64_C(1) << 50)

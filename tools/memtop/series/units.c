@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *say(char *buffer, const char *text)
+static char *put(char *buffer, const char *text)
 {
     snprintf(buffer, UNITS_SIZE, "%s", text);
     return buffer;
 }
 
-/* Three significant digits: what a column of five can show. */
+/* Three significant digits, which fit into five columns. */
 static char *scaled(char *buffer, double value, double base, const char *letters)
 {
     size_t step = 0;
@@ -33,16 +33,16 @@ static char *scaled(char *buffer, double value, double base, const char *letters
 char *units_bytes(char buffer[static UNITS_SIZE], double bytes)
 {
     if (!(bytes >= 0))
-        return say(buffer, isnan(bytes) ? "-" : "0");
+        return put(buffer, isnan(bytes) ? "-" : "0");
     return scaled(buffer, fmin(bytes, 0x1p64), 1024, " KMGTPE");
 }
 
 char *units_growth(char buffer[static UNITS_SIZE], double bytes)
 {
     if (isnan(bytes))
-        return say(buffer, "-");
+        return put(buffer, "-");
     if (fabs(bytes) < 0.5)
-        return say(buffer, "0");
+        return put(buffer, "0");
     char digits[UNITS_SIZE];
     snprintf(buffer, UNITS_SIZE, "%c%.20s", bytes < 0 ? '-' : '+',
              units_bytes(digits, fabs(bytes)));
@@ -52,7 +52,7 @@ char *units_growth(char buffer[static UNITS_SIZE], double bytes)
 char *units_count(char buffer[static UNITS_SIZE], double count)
 {
     if (!(count >= 0))
-        return say(buffer, isnan(count) ? "-" : "0");
+        return put(buffer, isnan(count) ? "-" : "0");
     return scaled(buffer, fmin(count, 0x1p64), 1000, " kMGTPE");
 }
 
@@ -63,9 +63,9 @@ char *units_pause(char buffer[static UNITS_SIZE], double ns)
         const char *name;
     } steps[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
     if (isnan(ns))
-        return say(buffer, "-");
+        return put(buffer, "-");
     if (!(ns >= 1))
-        return say(buffer, "0");
+        return put(buffer, "0");
     ns = fmin(ns, 1e18);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
         if (ns >= steps[i].size) {
@@ -80,7 +80,7 @@ char *units_pause(char buffer[static UNITS_SIZE], double ns)
 char *units_age(char buffer[static UNITS_SIZE], double seconds)
 {
     if (isnan(seconds))
-        return say(buffer, "-");
+        return put(buffer, "-");
     uint64_t s = seconds <= 0 ? 0 : seconds > 1e12 ? 1000000000000 : (uint64_t)seconds;
     if (s < 60)
         snprintf(buffer, UNITS_SIZE, "%us", (unsigned)s);
@@ -100,7 +100,7 @@ bool units_parse_seconds(const char *text, double *seconds)
         double size;
     } suffixes[] = {{"", 1}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
     if (text[0] != '.' && (text[0] < '0' || text[0] > '9'))
-        return false; /* strtod also takes signs, blanks, "nan" and "inf" */
+        return false; /* strtod would take signs, blanks, "nan" and "inf" */
     if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
         return false;
     char *end;

@@ -1,6 +1,5 @@
-/* How numbers are said to people: bytes, counts, durations, and the text that a process's own
- * strings become before they reach a terminal.  Pure; every function writes at most `size` bytes
- * with the NUL and returns `buffer`, so that it can stand in an argument list. */
+/* Numbers as text for people: bytes, counts, durations.  Pure.  Functions that write return
+ * `buffer`, so that they can stand in an argument list; NAN is "-". */
 #ifndef MEMTOP_UNITS_H
 #define MEMTOP_UNITS_H
 
@@ -21,7 +20,8 @@ char *units_pause(char buffer[static UNITS_SIZE], double ns);
 /* "8s", "3m12s", "2h05m", "4d03h": whole seconds. */
 char *units_age(char buffer[static UNITS_SIZE], double seconds);
 
-/* "500ms", "2s", "2", "1m", "0.5": seconds if bare.  Positive and at most a day. */
+/* Reads "500ms", "2s", "2", "1m", "0.5"; without a unit it is seconds.  False, and *seconds
+ * unchanged, unless it is positive and at most a day. */
 bool units_parse_seconds(const char *text, double *seconds);
 
 #endif

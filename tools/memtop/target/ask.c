@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How long a process without a thread of ours is waited for. */
 #define UNTHREADED_SECONDS 1
 
 static void sleep_ms(long ms)
@@ -24,7 +25,7 @@ static int fail(char *error, int code, const struct source *source, const char *
     return code;
 }
 
-/* The first record that was not there before and was asked for (or skipped); NULL if none. */
+/* The first record from index `before` on that was asked for or skipped; NULL: there is none. */
 static const struct md_cycle *answer(const struct snapshot *snapshot, uint64_t before)
 {
     for (size_t i = 0; i < snapshot->cycle_count; i++) {
@@ -46,7 +47,7 @@ int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE])
     return ENOTSUP;
 }
 
-/* Nothing is written into a file that is another one by now, or of another layout. */
+/* Refuses to write into a file that is not the source's any more, or of a newer layout. */
 static int check_control(const struct segment_file *control, const struct source *source,
                          char *error)
 {
@@ -87,7 +88,7 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
     __atomic_fetch_or(request, MD_REQUEST_GC, __ATOMIC_ACQ_REL);
     syscall(SYS_futex, request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     segment_file_close(&control);
-    /* A forked copy has none until it takes a sample: that may be never. */
+    /* A forked copy has no thread of ours until it takes a sample, which may be never. */
     bool threaded = source->snapshot.header.flags & MD_FLAG_THREAD;
     if (!threaded && seconds > UNTHREADED_SECONDS)
         seconds = UNTHREADED_SECONDS;
@@ -98,8 +99,7 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
             return result;
         const struct md_cycle *found = answer(&source->snapshot, before);
         const struct md_control *word = &source->snapshot.header.control;
-        /* The record comes first; what the cycle found out is all there when the request is served.
-         */
+        /* The record is written before the rest of what the cycle found, `served` after it. */
         if (found && word->served != served) {
             *cycle = *found;
             return 0;

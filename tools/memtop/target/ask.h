@@ -1,13 +1,13 @@
-/* Asking a process for something: the one thing of memtop that writes to a segment.  A bit in the
- * control word, and a wake-up of whoever sleeps on it; then waiting until it says that it is done.
- */
+/* Asks a process for something.  Only this file of memtop writes to a segment: it sets a bit in
+ * md_control.request, wakes the thread that sleeps on it, and polls until the request is served. */
 #ifndef MEMTOP_ASK_H
 #define MEMTOP_ASK_H
 
 #include "source.h"
 
 /* Has the process do a cycle, waits at most `seconds` for it, and copies its record, which may be a
- * skip.  0, or an errno value with one line in `error`. */
+ * skip.  0, or an errno value with one line in `error`; after ETIMEDOUT the request still stands.
+ * The source is polled. */
 int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
               char error[VIEW_ERROR_SIZE]);
 

@@ -15,16 +15,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Directories of one user in a /dev/shm: the library makes one. */
+/* Directories of one user in a /dev/shm that are looked into; the library makes one. */
 #define DIRECTORIES_OF_USER_MAX 16
 
 /* A growing list of targets, and the directories looked into already. */
 struct scan {
     struct targets targets;
     size_t capacity;
-    /* By (device, inode): those in the list; those that forked copies hold until they make their
-     * own.  By (user, 0): how many entries it has in the directory that is looked at. */
-    struct pair_map files, inherited, dir_owners;
+    struct pair_map files;      /* (device, inode) of those in the list */
+    struct pair_map inherited;  /* the same of those that forked copies have of their parents */
+    struct pair_map dir_owners; /* (user, 0) -> its entries in the directory that is looked at */
     char (*dirs)[PATH_MAX];
     size_t dir_count, dir_capacity;
     bool out_of_memory;
@@ -48,7 +48,7 @@ static struct target *scan_add(struct scan *scan)
     return target;
 }
 
-/* Puts the file into a map of such; false: it was there. */
+/* Puts the file into one of the maps.  False: it was there already. */
 static bool note_file(struct scan *scan, struct pair_map *files, dev_t dev, ino_t ino)
 {
     if (pair_map_get(files, dev, ino) != PAIR_MAP_NONE)
@@ -61,7 +61,7 @@ static bool note_file(struct scan *scan, struct pair_map *files, dev_t dev, ino_
     return true;
 }
 
-/* Counts what a user has in the directory that is being looked at; false: more than `most`. */
+/* Counts one more of a user's in the directory that is looked at.  False: that is over `most`. */
 static bool note_owner(struct scan *scan, uid_t uid, uint32_t most)
 {
     uint32_t *count = pair_map_put(&scan->dir_owners, uid, 0);
@@ -109,7 +109,8 @@ bool target_lives_on(struct target *target, uint64_t start_ticks)
 {
     struct proc_stat stat;
     target->successor[0] = '\0';
-    /* Who ends lets go of the file while it can still be seen.  Asked afterwards, that shows. */
+    /* A process that ends unmaps the segment while /proc still shows it.  That was seen before, so
+     * now its state shows whether it ends. */
     if (proc_stat(target->pid, &stat) != 0 || stat.start_ticks != start_ticks ||
         proc_ended(&stat) || proc_exiting(&stat))
         return false;
@@ -117,14 +118,14 @@ bool target_lives_on(struct target *target, uint64_t start_ticks)
     return true;
 }
 
-/* The places where a process with this root keeps segments. */
+/* Notes the directories in which a process with this root keeps segments. */
 static void scan_note_root(struct scan *scan, const char *root)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/run/memdebug", root);
     scan_note_dir(scan, path);
     snprintf(path, sizeof path, "%s/dev/shm", root);
-    scan_note_dir(scan, path); /* where the directory below it is not to be had */
+    scan_note_dir(scan, path); /* used where a directory below it cannot be made */
     DIR *dir = opendir(path);
     if (!dir)
         return;
@@ -141,7 +142,8 @@ static void scan_note_root(struct scan *scan, const char *root)
     closedir(dir);
 }
 
-/* The value of `dir` in a MEMDEBUG text; keys ignore case. */
+/* The value of `dir` in MEMDEBUG's text, whose keys ignore case.  False: there is none, or it is no
+ * whole path. */
 static bool option_dir(const char *text, char *dir, size_t size)
 {
     while (*text != '\0') {
@@ -164,7 +166,7 @@ static bool option_dir(const char *text, char *dir, size_t size)
     return false;
 }
 
-/* Opens the segment and takes its header; on failure the state says what is the case. */
+/* Reads the segment's header.  On failure the state says why. */
 static void read_header(struct target *target)
 {
     struct segment_file file;
@@ -205,8 +207,9 @@ static int64_t last_write(const struct md_header *header)
     return (int64_t)real.tv_sec * 1000000000 + real.tv_nsec - (now - wrote);
 }
 
-/* The segment that a process has mapped: by its name where that leads to the same file, else by
- * the mapping itself, which needs root, else by a descriptor if the program keeps one. */
+/* A path by which the segment that a process has mapped can be opened: its name, if that leads to
+ * the same file here or below the process's root; else a descriptor of the process's; else the
+ * mapping itself, which needs privileges. */
 static void path_of_mapping(pid_t pid, const struct proc_maps *maps, char *path, size_t size)
 {
     struct stat st;
@@ -214,7 +217,7 @@ static void path_of_mapping(pid_t pid, const struct proc_maps *maps, char *path,
         snprintf(path, size, "%s", maps->path);
         if (stat(path, &st) == 0 && st.st_ino == maps->ino && st.st_dev == maps->dev)
             return;
-        /* In a chroot of a mount namespace the name that maps has begins with the root's. */
+        /* In a chroot within another mount namespace, maps has the root's path before the name. */
         char root[64], above[PATH_MAX];
         snprintf(root, sizeof root, "/proc/%d/root", (int)pid);
         ssize_t n = readlink(root, above, sizeof above);
@@ -239,8 +242,8 @@ static void path_of_mapping(pid_t pid, const struct proc_maps *maps, char *path,
                  maps->end);
 }
 
-/* A forked copy has its parent's segment until it makes its own.  Both may have started within the
- * same tick. */
+/* Whether the segment is the process's own.  A forked copy has its parent's until it makes its own;
+ * as both may have started within one tick, the pid is looked at too. */
 static bool is_its_own(const struct target *target, pid_t pid, const struct proc_stat *stat)
 {
     pid_t own = proc_own_pid(pid);
@@ -280,7 +283,7 @@ static void scan_process(struct scan *scan, pid_t pid)
     bool runs = proc_stat(pid, &stat) == 0;
     if (runs && target->state == TARGET_LIVE && !is_its_own(target, pid, &stat)) {
         note_file(scan, &scan->inherited, maps.dev, maps.ino);
-        scan->targets.count--; /* target_why_not tells of it; the file may be a dead one's */
+        scan->targets.count--; /* target_why_not reports the copy; the file may be a dead one's */
         return;
     }
     note_file(scan, &scan->files, maps.dev, maps.ino);
@@ -307,8 +310,8 @@ static bool parse_file_name(const char *name, pid_t *pid, uint64_t *start_ticks)
     return true;
 }
 
-/* Decides between live and dead for a file that no readable process has mapped.  False: it is what
- * a living process has left, which has another one now. */
+/* Decides whether the process is alive, for a file that no process whose maps we may read has
+ * mapped.  False: a living process has left it, and has another one now. */
 static bool judge_file(const struct scan *scan, struct target *target, pid_t pid,
                        uint64_t start_ticks)
 {
@@ -320,13 +323,13 @@ static bool judge_file(const struct scan *scan, struct target *target, pid_t pid
     bool mapped = maps.segment && maps.ino == target->ino && maps.dev == target->dev;
     if (maps.segment && !mapped)
         return false;
-    /* A file of somebody else's is not believed to be the process's, if that has not mapped it.  A
-     * process that has given up root has left root's file. */
+    /* Another user's file is not believed to be the process's unless that has it mapped.  Root's
+     * is, as the process may have given up root since. */
     if (runs && !mapped && target->uid != 0 && target->uid != proc_uid(pid))
         runs = false;
     enum target_hold hold = target_hold(target);
     if (pair_map_get(&scan->inherited, target->dev, target->ino) != PAIR_MAP_NONE)
-        hold = HOLD_NOBODY; /* but forked copies, which do not write to it */
+        hold = HOLD_NOBODY; /* only forked copies have it mapped, which do not write to it */
     if (runs && (mapped || (!maps.readable && hold != HOLD_NOBODY)))
         target->state = TARGET_LIVE;
     else

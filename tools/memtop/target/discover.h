@@ -1,8 +1,11 @@
-/* Which processes can be looked at, and where their segments are.
+/* Finds the processes that can be looked at, and their segments.
  *
- * Two sources: the maps of every process that we may read (who is alive, wherever its file lies),
- * and the directories in which segments are kept (who is dead; whose maps are closed to us).  A
- * segment is told by device and inode, never by name alone: names repeat between namespaces. */
+ * Two sources are used.  The maps of every process that we may read show the living, wherever their
+ * files lie.  The directories in which segments are kept show the dead, and the living whose maps
+ * we may not read.  A segment is identified by device and inode, never by name alone: names repeat
+ * between namespaces.
+ *
+ * Memory: malloc.  One thread. */
 #ifndef MEMTOP_DISCOVER_H
 #define MEMTOP_DISCOVER_H
 
@@ -11,40 +14,40 @@
 
 enum target_state {
     TARGET_LIVE,
-    TARGET_DEAD,   /* the process is gone, the segment tells what it was */
-    TARGET_CLOSED, /* there, but its segment is not ours to read */
-    TARGET_BAD,    /* a file in the place of a segment that is none */
-    TARGET_UNSEEN  /* its process lives, but not among those that we can see: in another PID
-                      namespace, or behind hidepid */
+    TARGET_DEAD,   /* the process is gone; the segment says what it was */
+    TARGET_CLOSED, /* we may not read its segment */
+    TARGET_BAD,    /* a file that has a segment's name and is none */
+    TARGET_UNSEEN  /* its process lives, but we cannot see it: it is in another PID namespace, or
+                      behind hidepid */
 };
 
 struct target {
     enum target_state state;
     bool stopped; /* TARGET_LIVE: by a signal or a debugger, when it was looked at */
-    pid_t pid;    /* as we see it; for the dead and unseen as it saw itself; 0: not known */
+    pid_t pid;    /* as we see it; of the dead and unseen as it saw itself; 0: not known */
     uint64_t start_ticks;
     uid_t uid;
     char path[600]; /* to open the segment by */
     char name[32];
-    char cmdline[512]; /* of the living what the kernel says, a title too; else the header's */
+    char cmdline[512]; /* of the living the kernel's, which may be a title; else the header's */
     dev_t dev;
     ino_t ino;
-    int64_t ended_realtime_ns;   /* of the dead: when it last wrote, 0 not known */
-    char successor[32];          /* of the dead: the program that its process runs now, by exec; ""
-                                    it is gone, or that is not known */
-    bool claims_other;           /* the header names another user than the file's owner */
+    int64_t ended_realtime_ns;   /* of the dead: when it last wrote; 0: not known */
+    char successor[32];          /* of the dead: the program that its process runs now, by exec; "":
+                                    the process is gone, or that is not known */
+    bool claims_other;           /* of the dead: the header names another user than the file's */
     char error[VIEW_ERROR_SIZE]; /* TARGET_CLOSED, TARGET_BAD: why */
-    struct md_header header;     /* of what can be read; else zeros */
+    struct md_header header;     /* zeros if it could not be read */
 };
 
-/* Whether a process has the segment mapped: by the lock on its file, which lasts as long. */
+/* Whether a process has the segment mapped, by the lock that its file then has. */
 enum target_hold { HOLD_UNKNOWN, HOLD_NOBODY, HOLD_SOMEBODY };
 enum target_hold target_hold(const struct target *target);
-/* Of one that its process, known by `start_ticks`, has been seen not to have mapped: fills
- * `successor`.  False: the process was about to end, or has. */
+/* For a segment that its process, which started at `start_ticks`, no longer has mapped: whether the
+ * process goes on, by exec.  If so, fills `successor`. */
 bool target_lives_on(struct target *target, uint64_t start_ticks);
 
-/* "live", "stopped", "dead", ...; seven letters at most. */
+/* "live", "stopped", "dead", …; seven letters at most. */
 const char *target_state_name(const struct target *target);
 /* Whether its header has been read. */
 bool target_readable(const struct target *target);
@@ -53,35 +56,37 @@ struct targets {
     struct target *target; /* the living by pid, then the dead, last died first */
     size_t count;
     size_t passed_over;    /* files that were not looked at: over TARGETS_OF_USER_MAX of one user */
-    uid_t passed_over_uid; /* whose, of the last one */
-    size_t closed;         /* directories with segments that are closed to us */
-    uid_t closed_uid;      /* whose, of the last one */
+    uid_t passed_over_uid; /* the owner of the last of them */
+    size_t closed;         /* directories of segments that we may not read */
+    uid_t closed_uid;      /* the owner of the last of them */
 };
-/* Files of one user that are looked at in one directory.  The library keeps 16 of the dead; whoever
- * may write there could plant any number. */
+/* Files of one user that are looked at in one directory.  The library leaves few of the dead there,
+ * but who may write there can plant any number. */
 #define TARGETS_OF_USER_MAX 1000
 
-int targets_scan(struct targets *targets); /* 0 or ENOMEM */
+/* 0, or ENOMEM: some are missing.  Either way targets_fini frees the list. */
+int targets_scan(struct targets *targets);
 void targets_fini(struct targets *targets);
 
 /* Whether a plain file begins as segments do. */
 bool target_is_segment(const char *path);
-/* Finds the one that `text` means: a pid, a process's name or title, or the path of a segment file.
- * 0 found; 1 there is none, `message` says why and what to do, and target->pid is not 0 where one
- * may still come; 2 it is ambiguous, `message` is one line and `matches` has them. */
+/* Finds the target that `text` means: a pid, a process's name or title, or the path of a segment
+ * file.  0: found.  1: there is none; `message` says why and what to do, and target->pid is not 0
+ * if one may still come.  2: there are several; `message` is one line, and `matches` has them.  The
+ * caller frees `matches` by targets_fini, whatever the result. */
 #define TARGET_MESSAGE_SIZE 512
 int target_resolve(const char *text, struct target *target, char message[TARGET_MESSAGE_SIZE],
                    struct targets *matches);
 
-/* target_why_not's reason where it is not known whether the process is. */
+/* target_why_not's reason where it is not known whether the process is instrumented. */
 #define TARGET_MAP_CLOSED "its memory map cannot be read"
-/* What to do about a process of that user's which is closed to us: "run memtop as ... or as root",
- * or what root lacks. */
+/* What to do about a process of this user that we may not look at: "run memtop as … or as root", or
+ * what root lacks. */
 void target_run_as(uid_t uid, char *advice, size_t size);
 
-/* Why a process is not instrumented, in a few words; for `ps --all` and for refusals.  `advice`
- * (may be NULL) gets what to do about it, or "".  True: that may change by itself, so it can be
- * waited for. */
+/* Why a process is not instrumented, in a few words, for `ps --all` and for refusals.  `advice`
+ * (may be NULL) gets what to do about it, or "".  True: that may change by itself, so waiting
+ * helps. */
 bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, size_t advice_size);
 
 #endif

@@ -28,8 +28,8 @@ static void read_interpreter(struct elf_kind *kind, Elf *elf)
     }
 }
 
-/* True if the table defines malloc for others to use.  A local or hidden `malloc` is nobody's but
- * the program's own: then it is not ours either, so it counts as well. */
+/* Whether the table defines a malloc that is not local.  A local one may be anything, as its name
+ * means nothing to the linker. */
 static bool defines_malloc(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
 {
     Elf_Data *data = elf_getdata(section, NULL);

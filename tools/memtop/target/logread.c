@@ -70,7 +70,7 @@ void logread_finish(struct logread *log, logread_line *on_line, void *context)
     log->length = 0;
 }
 
-/* At the end of a file: was it cut, or is another one in its place? */
+/* At the end of a file: opens it anew if it was cut or replaced.  False: it is as it was. */
 static bool reopened(struct logread *log)
 {
     struct stat st;

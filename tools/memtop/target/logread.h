@@ -1,6 +1,5 @@
-/* A growing text as lines: a file that is followed as `tail -F` does (grown, cut, replaced), or a
- * pipe.  A line of any length costs no more than LOG_LINE bytes: what is longer cannot be a trace
- * line and is passed over. */
+/* A growing text as lines: a file that is followed as by `tail -F` (grown, cut, replaced), or a
+ * pipe.  Lines longer than LOG_LINE bytes cannot be trace lines, and are passed over. */
 #ifndef MEMTOP_LOGREAD_H
 #define MEMTOP_LOGREAD_H
 
@@ -13,24 +12,26 @@
 struct logread {
     const char *path; /* NULL: standard input */
     int fd;
-    bool is_pipe, ended; /* a pipe's writer has gone */
+    bool is_pipe; /* not a regular file */
+    bool ended;   /* a pipe has no writer any more, or a read has failed */
     dev_t dev;
     ino_t ino;
     off_t offset;
-    bool too_long; /* within a line that is passed over */
-    size_t length;
+    bool too_long; /* the line that is being read is passed over */
+    size_t length; /* of that line so far */
     char line[LOG_LINE];
 };
 
+/* Gets a line without its newline, valid during the call. */
 typedef void logread_line(void *context, const char *line, size_t length);
 
-/* `path` "-": standard input.  0 or an errno value. */
+/* `path` is borrowed; "-": standard input.  0 or an errno value. */
 int logread_open(struct logread *log, const char *path);
 void logread_close(struct logread *log);
-/* Hands over the lines that there are now, at most about `limit` bytes; never waits for more of a
- * pipe that has none.  False: there may be more at once. */
+/* Hands over the lines that are there now, about `limit` bytes at most; never waits.  False: there
+ * may be more already. */
 bool logread_poll(struct logread *log, size_t limit, logread_line *on_line, void *context);
-/* The last line, if it did not end in a newline. */
+/* Hands over the last line, if it did not end in a newline. */
 void logread_finish(struct logread *log, logread_line *on_line, void *context);
 
 #endif

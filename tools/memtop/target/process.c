@@ -19,7 +19,8 @@
 #define PF_EXITING 0x00000004u
 #define PF_KTHREAD 0x00200000u
 
-/* The folder that still tells of the memory: when the main thread has left, another thread's. */
+/* The path of a file of /proc/PID that describes memory.  Once the main thread has ended its own
+ * are empty, and another thread's are used. */
 static void memory_path(pid_t pid, const char *name, char *path, size_t size)
 {
     struct proc_stat stat;
@@ -36,7 +37,7 @@ static void memory_path(pid_t pid, const char *name, char *path, size_t size)
         closedir(dir);
 }
 
-/* Reads the whole of `path` up to `size` - 1 bytes.  -1 with errno. */
+/* Reads up to `size` - 1 bytes and terminates them.  The length, or -1 with errno. */
 static ssize_t read_path(const char *path, char *buffer, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -76,7 +77,7 @@ int proc_stat(pid_t pid, struct proc_stat *stat)
     *stat = (struct proc_stat){0};
     if (read_file(pid, "stat", text, sizeof text) < 0)
         return errno == ESRCH ? ENOENT : errno;
-    /* The name may hold blanks and parentheses: it ends at the last one. */
+    /* The name may hold blanks and parentheses: it ends at the last parenthesis. */
     char *open = strchr(text, '('), *close = strrchr(text, ')');
     if (!open || !close || close < open)
         return EPROTO;
@@ -143,7 +144,7 @@ bool proc_cmdline(pid_t pid, char *buffer, size_t size)
 {
     char text[1024];
     ssize_t n = read_file(pid, "cmdline", text, sizeof text);
-    /* A title that is shorter than the arguments were is filled up, with zeros or with blanks. */
+    /* A title that is shorter than the arguments is padded, with NULs or blanks. */
     while (n > 0 && (text[n - 1] == '\0' || text[n - 1] == ' '))
         n--;
     if (n <= 0)
@@ -195,7 +196,7 @@ bool proc_other_root(pid_t pid)
 {
     char path[64];
     struct stat ours, theirs;
-    /* The root directories tell chroots as well as mount namespaces. */
+    /* The root directory differs in a chroot, as in most mount namespaces. */
     snprintf(path, sizeof path, "/proc/%d/root/", (int)pid);
     if (stat("/", &ours) != 0 || stat(path, &theirs) != 0)
         return false;
@@ -221,7 +222,7 @@ pid_t proc_own_pid(pid_t pid)
     return last ? (pid_t)strtol(last, NULL, 10) : 0;
 }
 
-/* One line of maps; takes the segment, notes the library. */
+/* One line of maps: looks for the segment and the library. */
 static void maps_line(struct proc_maps *maps, char *line)
 {
     uint64_t start, end, ino;
@@ -242,7 +243,7 @@ static void maps_line(struct proc_maps *maps, char *line)
     if (deleted)
         path[length -= sizeof gone - 1] = '\0';
     const char *base = strrchr(path, '/') + 1;
-    /* Where its code cannot be mapped (noexec), the loader leaves the rest of it lying there. */
+    /* If its code cannot be mapped (noexec), the loader leaves its other parts mapped. */
     if (strncmp(base, "libmemdebug.so", 14) == 0 && access[2] == 'x')
         maps->library = true;
     bool memfd = strcmp(path, "/memfd:memdebug") == 0;
@@ -273,7 +274,7 @@ void proc_maps(pid_t pid, struct proc_maps *maps)
         maps->readable = true;
         maps_line(maps, line);
     }
-    /* The open succeeds and reads nothing when the process may not be looked at, or has ended. */
+    /* If we may not look at the process, or it has ended, the file opens and is empty. */
     free(line);
     fclose(file);
 }

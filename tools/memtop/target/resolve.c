@@ -24,7 +24,7 @@ static bool is_pid(const char *text, pid_t *pid)
     return true;
 }
 
-/* A process that is there and has no segment for us, or none yet. */
+/* Says why a process that is there has no segment for us, or none yet. */
 static int refuse_process(pid_t pid, const char *name, struct target *target, char *message)
 {
     char user[64], me[64], reason[160], advice[200];
@@ -71,7 +71,7 @@ static int resolve_path(const char *text, struct target *target, char *message)
         snprintf(message, TARGET_MESSAGE_SIZE, "%.300s: %s", text, strerror(errno));
         return 1;
     }
-    /* If it is a living process's, its state is told by the scan. */
+    /* If it is a known process's, the scan knows its state. */
     struct targets targets;
     targets_scan(&targets);
     int result = -1;
@@ -81,7 +81,7 @@ static int resolve_path(const char *text, struct target *target, char *message)
     targets_fini(&targets);
     if (result >= 0)
         return result;
-    /* A copy, or in a place of its own: the dead's. */
+    /* Else it is a copy, or in an unusual directory, and taken for a dead process's. */
     struct segment_file file;
     struct snapshot snapshot;
     char error[VIEW_ERROR_SIZE];
@@ -114,8 +114,8 @@ static int resolve_pid(pid_t pid, const struct targets *targets, struct target *
 {
     struct proc_stat stat;
     bool is_there = proc_stat(pid, &stat) == 0;
-    /* Sorted so that a living one comes first, then the one that died last.  Who is there is meant,
-     * and not a dead one that had the same number. */
+    /* The living come first, then the one that died last.  If there is such a process it is meant,
+     * and not a dead one that had the same pid. */
     for (size_t i = 0; i < targets->count; i++) {
         const struct target *found = &targets->target[i];
         if (found->pid == pid &&
@@ -134,7 +134,7 @@ static int resolve_pid(pid_t pid, const struct targets *targets, struct target *
     return 1;
 }
 
-/* Whether the program's path, the first word of a command line, ends in this name. */
+/* Whether the first word of a command line is this name, or a path that ends in it. */
 static bool runs(const char *cmdline, const char *name)
 {
     size_t length = strcspn(cmdline, " "), n = strlen(name);
@@ -142,7 +142,7 @@ static bool runs(const char *cmdline, const char *name)
            (n == length || cmdline[length - n - 1] == '/');
 }
 
-/* Also by its title, whole, and by what it was started as, if it has a title now. */
+/* Whether the target has this name, this whole title, or was started as this. */
 static bool same_name(const struct target *target, const char *text)
 {
     return strcmp(target->name, text) == 0 || strcmp(target->cmdline, text) == 0 ||
@@ -152,7 +152,7 @@ static bool same_name(const struct target *target, const char *text)
 static int resolve_name(const char *text, const struct targets *targets, struct target *target,
                         char *message, struct targets *matches)
 {
-    /* The living go before the dead: their names repeat at each restart. */
+    /* The living first: each restart leaves a dead one of the same name. */
     for (int dead = 0; dead < 2; dead++) {
         matches->target = calloc(targets->count + 1, sizeof matches->target[0]);
         matches->count = 0;

@@ -70,9 +70,9 @@ void source_close(struct source *source)
     segment_file_close(&source->file);
 }
 
-/* Whether the process has called exec since, or made its segment anew.  The lock on the file tells
- * at once that nobody has it mapped; a forked copy may, so that now and then the process's maps are
- * looked at too. */
+/* Whether the process still has this segment: it has not if it has called exec or made another.  If
+ * nobody has it mapped, the file's lock says so at once.  As a forked copy may have it mapped
+ * still, the process's maps are looked at too, each 2 s. */
 static void check_segment(struct source *source, const struct proc_stat *stat)
 {
     struct target *target = &source->target;
@@ -91,7 +91,7 @@ static void check_segment(struct source *source, const struct proc_stat *stat)
                                                                                  : SOURCE_ENDED;
 }
 
-/* Is the process there, and is this still its segment? */
+/* Whether the process is there, and this still its segment: sets `state`. */
 static void check_process(struct source *source)
 {
     struct proc_stat stat;
@@ -100,8 +100,8 @@ static void check_process(struct source *source)
         return;
     pid_t pid = source->target.pid;
     bool runs = proc_stat(pid, &stat) == 0 && !proc_ended(&stat);
-    /* The header has the process's own view of its start; across time namespaces it differs, so
-     * only the first look is trusted. */
+    /* The header has the start as the process sees it, which differs between time namespaces: it is
+     * not checked at the opening. */
     if (runs && source->target.start_ticks == 0)
         source->target.start_ticks = stat.start_ticks;
     if (runs && source->taken && !proc_started_at(pid, &stat, source->target.start_ticks))

@@ -1,5 +1,5 @@
-/* Why a process is not instrumented.  The answer lies in its executable (what the dynamic loader
- * will do with it) and in its maps; libelf reads the first. */
+/* Why a process is not instrumented.  The answer is in its maps, its environment and its executable
+ * (what the dynamic loader does with it). */
 #include "discover.h"
 #include "elfkind.h"
 
@@ -14,7 +14,7 @@
 
 static const char preload_advice[] = "start it with memtop run -- PROGRAM, or with LD_PRELOAD";
 
-/* It may not have come to its exec yet, or to loading its libraries. */
+/* Whether it started less than a second ago, and may have yet to exec or to load its libraries. */
 static bool has_just_started(const struct proc_stat *stat)
 {
     struct timespec now;
@@ -37,8 +37,8 @@ void target_run_as(uid_t uid, char *advice, size_t size)
     snprintf(advice, size, "run memtop as %s%s", user, uid == 0 ? "" : " or as root");
 }
 
-/* The value of a key in MEMDEBUG's text, as far as the next comma; NULL: it is not there.  The last
- * one counts, and its length is told. */
+/* The value of a key in MEMDEBUG's text, up to the next comma; NULL: it is not there.  Of several
+ * the last counts.  *length gets its length. */
 static const char *setting(const char *text, const char *key, size_t *length)
 {
     const char *found = NULL;
@@ -75,7 +75,7 @@ static bool names_it(const char *list, size_t size, pid_t pid, const char *comm)
     return false;
 }
 
-/* What in its MEMDEBUG leaves it without a segment, as "libmemdebug is loaded, but ..."; NULL:
+/* What in its MEMDEBUG leaves it without a segment, to follow "libmemdebug is loaded, but"; NULL:
  * nothing does. */
 static const char *why_excluded(pid_t pid, const char *comm, char *reason, size_t size)
 {
@@ -122,7 +122,7 @@ bool target_why_not(pid_t pid, char *reason, size_t reason_size, char *advice, s
         target_run_as(proc_uid(pid), advice, advice_size);
         return false;
     }
-    if (maps.segment) { /* its parent's: discover.c */
+    if (maps.segment) { /* it is the parent's, else it would be a target */
         snprintf(reason, reason_size, "a forked copy, less than 64 KiB allocated in it so far");
         snprintf(advice, advice_size, "look again later");
         return true;

@@ -10,8 +10,8 @@ size_t chart_points(enum charset charset, int cols)
     return charset == CHARSET_BRAILLE ? 2 * (size_t)cols : (size_t)cols;
 }
 
-/* The height of a value in steps of which the chart has `steps`.  What is not 0 is at least one
- * step high: a small heap is not an empty one. */
+/* The height of a value, of the chart's `steps`.  What is above 0 has at least one: a small heap is
+ * not an empty one. */
 static int height(double value, int steps, double high)
 {
     if (!(value > 0))
@@ -71,7 +71,7 @@ static void dot(struct cell *cells, int rows, int cols, int x, int y, enum style
 static void draw_braille(struct cell *cells, int rows, int cols, const struct chart_series *series,
                          double high)
 {
-    int before = 0; /* the height of the value on the left: a line has no holes */
+    int before = 0; /* the height of the value on the left, as a line must have no holes */
     for (int x = 0; x < cols * 2; x++) {
         if (isnan(series->values[x])) {
             before = 0;

@@ -1,7 +1,8 @@
-/* Charts: numbers in, cells out.  Knows neither bytes nor processes nor terminals.
+/* Charts: numbers in, cells out.  Pure.
  *
- * An area is filled from the bottom, a line is one stroke; later series lie in front.  NAN is "not
- * known" and leaves a gap.  Braille has 2x4 dots a cell, blocks eight heights, ASCII three. */
+ * An area is filled from the bottom, a line is one stroke; later series are drawn over earlier
+ * ones.  NAN means "not known" and leaves a gap.  A cell has 2x4 dots in braille, eight heights in
+ * blocks, three in ASCII. */
 #ifndef MEMTOP_CHART_H
 #define MEMTOP_CHART_H
 
@@ -15,10 +16,10 @@ struct chart_series {
     const double *values; /* oldest first, as many as chart_points says */
     enum chart_kind kind;
     enum style style;
-    char mark; /* the letter that stands for it: on the right edge, and as stroke in ASCII */
+    char mark; /* its letter, which is also the stroke of a line in ASCII */
 };
 
-/* How many values a chart of this width takes. */
+/* How many values a chart of this width shows. */
 size_t chart_points(enum charset charset, int cols);
 
 /* Draws `count` series of chart_points(charset, cols) values each into `cells`, rows x cols, row
@@ -32,7 +33,7 @@ int chart_row(double value, int rows, double high);
 /* The largest known value, 0 if there is none. */
 double chart_max(const double *values, size_t count);
 
-/* The next round number at or above `value`, in powers of `base` (1024 bytes, 1000 else). */
+/* The next round number at or above `value`: of bytes with `base` 1024, else 1000. */
 double chart_ceiling(double value, double base);
 
 #endif

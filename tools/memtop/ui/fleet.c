@@ -13,9 +13,9 @@
 struct fleet {
     struct targets targets;
     struct screen screen;
-    pid_t cursor_pid; /* the row that the cursor is on, wherever it moves */
+    pid_t cursor_pid; /* the target under the cursor, which follows it in the list */
     ino_t cursor_ino;
-    size_t cursor, first;
+    size_t cursor, first; /* rows: under the cursor, and the first that is shown */
     char message[VIEW_ERROR_SIZE];
 };
 
@@ -92,7 +92,7 @@ static void draw(struct fleet *fleet)
     term_show(screen);
 }
 
-/* A new list, the cursor on the process it was on. */
+/* Reads the list anew and keeps the cursor on its target. */
 static void rescan(struct fleet *fleet)
 {
     targets_fini(&fleet->targets);
@@ -115,7 +115,7 @@ static void move(struct fleet *fleet, long by)
     fleet->cursor_ino = fleet->targets.target[fleet->cursor].ino;
 }
 
-/* Opens the chosen one; false: the user wants to leave altogether. */
+/* Watches the target under the cursor.  False: the user has quit memtop there. */
 static bool enter(struct fleet *fleet, const struct view_options *options)
 {
     if (fleet->targets.count == 0)
@@ -131,7 +131,7 @@ static bool enter(struct fleet *fleet, const struct view_options *options)
 enum live_end fleet_watch(const struct view_options *options, char error[VIEW_ERROR_SIZE])
 {
     struct fleet fleet = {0};
-    (void)error; /* what fails is said on the page */
+    (void)error;
     fleet.screen.charset = term_charset(options->charset);
     int64_t next_ns = 0;
     for (bool stay = true; stay;) {

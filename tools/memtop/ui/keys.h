@@ -1,9 +1,9 @@
-/* The keys of the live view (keys.def), and what each of them asks for. */
+/* The keys of the live view (keys.def), and the action of each. */
 #ifndef MEMTOP_KEYS_H
 #define MEMTOP_KEYS_H
 
 enum key_action {
-    ACTION_NONE, /* no key, or one that means nothing */
+    ACTION_NONE, /* no key, or one without a meaning */
     ACTION_BACK,
     ACTION_QUIT,
     ACTION_HELP,
@@ -41,17 +41,17 @@ enum {
 
 struct key {
     const char *name, *word;      /* in a footer */
-    const char *help_name, *help; /* on the help page; "" not there */
-    const char *man_name, *man;   /* scdoc source */
+    const char *help_name, *help; /* on the help page; "": it is not there */
+    const char *man_name, *man;   /* in memtop(1), as scdoc source; "": it is not there */
     struct {
-        int code; /* a character or one of term_key; 0: no more */
+        int code; /* a character or one of enum term_key; 0 ends them */
         enum key_action action;
     } bindings[KEY_BINDINGS_MAX];
 };
 
 extern const struct key keys[KEYS_COUNT];
 
-/* What a key that term_key gave asks for. */
+/* The action of a key that term_key has returned. */
 enum key_action key_action(int code);
 
 #endif

@@ -1,6 +1,6 @@
 #include "layout.h"
 
-static int least(int a, int b)
+static int min(int a, int b)
 {
     return a < b ? a : b;
 }
@@ -8,7 +8,7 @@ static int least(int a, int b)
 /* Cuts `rows` off the top of what is left. */
 static struct rect cut(struct rect *rest, int rows)
 {
-    rows = least(rows, rest->rows);
+    rows = min(rows, rest->rows);
     struct rect top = {rest->row, rest->col, rows, rest->cols};
     rest->row += rows;
     rest->rows -= rows;
@@ -17,13 +17,12 @@ static struct rect cut(struct rect *rest, int rows)
 
 static struct rect cut_bottom(struct rect *rest, int rows)
 {
-    rows = least(rows, rest->rows);
+    rows = min(rows, rest->rows);
     rest->rows -= rows;
     return (struct rect){rest->row + rest->rows, rest->col, rows, rest->cols};
 }
 
-/* The charts' band: the heap takes two thirds, or all where the rest would be too narrow to say
- * anything. */
+/* Splits the charts' band: the heap gets two thirds, or all if the rest would be too narrow. */
 static void split_charts(struct layout *layout, struct rect band, struct layout_parts parts)
 {
     layout->heap = band;
@@ -60,9 +59,9 @@ struct layout layout_make(int rows, int cols, struct layout_parts parts)
     }
     if (parts.detail) {
         int stack = rest.rows * 2 / 5;
-        layout.detail = cut_bottom(&rest, stack < 4 ? least(4, rest.rows / 2) : stack);
+        layout.detail = cut_bottom(&rest, stack < 4 ? min(4, rest.rows / 2) : stack);
     }
-    /* a heading and at least three sites */
+    /* Call sites keep a heading and three rows. */
     int charts = rest.rows - 4 < 3 ? 0 : rest.rows * 9 / 20;
     if (charts < 3)
         charts = rest.rows - 4 >= 3 ? 3 : 0;

@@ -1,7 +1,8 @@
-/* Where the panels stand: the size of the screen in, rectangles out.  Pure.
+/* Where panels stand on the screen: its size in, rectangles out.  Pure.
  *
- * What must be seen comes first: one line of identity, the figures, the call sites.  Charts, then
- * trace lines take what is left.  Rectangles never overlap and never leave the screen. */
+ * Title, figures and footer have their rows on every screen, call sites a heading and three rows.
+ * Trace lines, then charts get rows on screens that have more.  Rectangles never overlap and never
+ * leave the screen; one without rows or columns is not shown. */
 #ifndef MEMTOP_LAYOUT_H
 #define MEMTOP_LAYOUT_H
 
@@ -11,25 +12,24 @@
 #define LAYOUT_MIN_COLS 40
 
 struct layout_parts {
-    bool sites;  /* there are call sites to show (not so for a trace log) */
-    bool rate;   /* the allocation rate is known */
-    bool cycles; /* there are cycles: pauses and trace lines */
-    bool detail; /* the selected site's stack is open */
+    bool sites;  /* call sites: not of a log */
+    bool rate;   /* the allocation rate */
+    bool cycles; /* pauses and trace lines */
+    bool detail; /* the stack of the site under the cursor */
 };
 
 struct layout {
-    bool too_small;    /* nothing but a sentence fits */
-    struct rect title; /* who */
+    bool too_small; /* only a sentence fits, and all rectangles are empty */
+    struct rect title;
     struct rect figures;
-    struct rect heap;   /* the chart; captions and edges included */
-    struct rect pauses; /* chart */
-    struct rect rate;   /* chart */
+    struct rect heap, pauses, rate; /* charts, with captions and axes */
     struct rect sites;
     struct rect detail;
     struct rect lines; /* the last trace lines */
     struct rect footer;
 };
 
+/* `parts` says what there is to show. */
 struct layout layout_make(int rows, int cols, struct layout_parts parts);
 
 #endif

@@ -1,4 +1,4 @@
-/* The live view: a loop of tick, draw, key.  The terminal is open already. */
+/* The live view: a loop of tick, draw, key.  The terminal is open (term.h). */
 #ifndef MEMTOP_LIVE_VIEW_H
 #define MEMTOP_LIVE_VIEW_H
 
@@ -8,14 +8,14 @@
 
 enum live_end { LIVE_QUIT, LIVE_BACK, LIVE_FAILED };
 
-/* Watches one target until the user leaves.  `back`: q and esc lead back to a list.  LIVE_FAILED
- * with one line in `error`. */
+/* Watches one target until the user leaves.  `back`: q leads back to a list (LIVE_BACK).
+ * LIVE_FAILED, with one line in `error`: it could not be opened. */
 enum live_end live_watch(const struct target *target, const struct view_options *options, bool back,
                          char error[VIEW_ERROR_SIZE]);
 
-/* The parts that the log view shares. */
+/* Shared with the view of logs (cmd_tail.c): the state to begin with, and the actions that mean the
+ * same there, which are span, interval, charset, help and pause.  True: it was one of them. */
 struct view_state live_state(const struct view_options *options);
-/* What means the same everywhere: span, interval, charset, help, pause.  True if it was that. */
 bool live_common_key(struct view_state *state, enum charset *charset, enum key_action action,
                      int64_t now_ns);
 

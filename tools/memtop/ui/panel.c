@@ -14,7 +14,7 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
                        const struct view_state *state)
 {
     enum { MEMTOP, IDENTITY, STATE, TITLE, LOGS, OPTIONS, EVERY, PAUSED, PARTS };
-    /* What is there before the others where not all of it fits. */
+    /* Which parts come first if not all fit. */
     static const int importance[PARTS] = {STATE, PAUSED, IDENTITY, MEMTOP,
                                           LOGS,  EVERY,  TITLE,    OPTIONS};
     char logs[64] = "", every[64] = "";
@@ -39,7 +39,7 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
     for (int i = 0; i < PARTS; i++) {
         int part = importance[i], gap = left < area.cols ? 2 : 0;
         int wanted = screen_width(screen, parts[part].text);
-        /* These two may be cut; the others are there or not. */
+        /* These two may be cut; the others are shown whole or not at all. */
         if (wanted + gap > left && (part == IDENTITY || (part == TITLE && left >= 20)))
             wanted = left - gap;
         if (wanted <= 0 || wanted + gap > left)
@@ -58,14 +58,14 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
     }
 }
 
-/* "name value" pairs, as many as fit. */
+/* A row of "name value" pairs, as many as fit, and where the next goes. */
 struct figures {
     struct screen *screen;
     struct rect area;
     int row, col;
 };
 
-/* False: it does not fit. */
+/* Draws one pair.  False: it does not fit. */
 static bool figure(struct figures *figures, enum style style, const char *name, const char *value)
 {
     struct screen *screen = figures->screen;
@@ -184,16 +184,16 @@ static void draw_figures(struct screen *screen, struct rect area, const struct m
     figures.col = 0;
     struct loss losses[LOSSES];
     losses_of(&model->header->counters, model->torn, losses);
-    draw_losses(&figures, losses); /* first: they say how far the rest can be trusted */
+    draw_losses(&figures, losses); /* first, as they say how far the rest can be trusted */
     draw_cycle_figures(&figures, model);
-    draw_reasons(&figures, losses); /* last: help and memtop -b have them too */
+    draw_reasons(&figures, losses); /* last, as memtop -b has them too */
 }
 
 static void draw_lines(struct screen *screen, struct rect area, const struct model *model,
                        const struct view_state *state)
 {
     (void)state;
-    /* The newest at the bottom, where a log has it. */
+    /* The newest is at the bottom, as in a log. */
     for (int row = 0; row < area.rows; row++) {
         const struct md_cycle *cycle = trace_recent(model->trace, (size_t)(area.rows - 1 - row));
         char line[GCTRACE_LINE_SIZE];
@@ -291,7 +291,7 @@ void panel_draw_too_small(struct screen *screen)
                   LAYOUT_MIN_COLS, LAYOUT_MIN_ROWS);
 }
 
-/* A name and what it means, in as many rows as that has lines; returns the row below. */
+/* Draws a name and its meaning, in as many rows as that has lines.  Returns the row below. */
 static int draw_help_line(struct screen *screen, struct rect area, int row, const char *name,
                           const char *text)
 {

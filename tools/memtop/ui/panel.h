@@ -1,5 +1,5 @@
-/* The panels of the live view: const descriptors, each a function that draws the model into its
- * rectangle.  Drawing reads, and changes nothing but cells. */
+/* The panels of the live view: descriptors, each with a function that draws the model into the
+ * panel's rectangle.  Drawing changes cells alone. */
 #ifndef MEMTOP_PANEL_H
 #define MEMTOP_PANEL_H
 
@@ -26,7 +26,7 @@ struct layout panels_layout(int rows, int cols, const struct model *model,
 void panel_draw_help(struct screen *screen, struct rect area);
 /* Shown alone when the screen is too small for anything else. */
 void panel_draw_too_small(struct screen *screen);
-/* Columns of call sites at this width. */
+/* Panels in files of their own: panel_sites.c, panel_charts.c. */
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
                       const struct view_state *state);
 void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,
@@ -37,7 +37,7 @@ void panel_draw_rate(struct screen *screen, struct rect area, const struct model
                      const struct view_state *state);
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
                        const struct view_state *state);
-/* A footer of keys: name, meaning, name, meaning, ..., NULL; what does not fit is left out. */
+/* A footer of keys: name, meaning, name, meaning, …, NULL.  Keys that do not fit are left out. */
 void panel_draw_keys(struct screen *screen, struct rect area, const char *const *hints);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A series of a chart. */
 struct curve {
     enum history_series series;
     enum chart_kind kind;
@@ -19,10 +20,10 @@ struct curve {
 
 typedef char *units_function(char buffer[static UNITS_SIZE], double value);
 
-struct kind {
-    units_function *units; /* of values */
-    units_function *scale; /* of the axis, five columns */
-    double base;           /* of round numbers on it */
+struct axis {
+    units_function *units; /* of values in the caption */
+    units_function *scale; /* of the axis, in five columns */
+    double base;           /* of its round numbers (chart_ceiling) */
     const char *note;      /* on the right of the caption */
 };
 
@@ -34,8 +35,8 @@ static char *bytes_a_second(char buffer[static UNITS_SIZE], double value)
     return buffer;
 }
 
-/* "H heap 53.2M  C reachable 40.0M": each curve with its mark, its colour and, if there is room for
- * all of them, its last value.  With `draw` off only the width is computed. */
+/* "H heap 53.2M  C reachable 40.0M": each curve's mark in its colour, its name and, with `values`,
+ * its last value.  Returns the width; without `draw` that is all. */
 static int caption(struct screen *screen, struct rect area, const struct history *history,
                    int64_t end_ns, const struct curve *curves, size_t count, units_function *units,
                    bool values, bool draw)
@@ -59,18 +60,19 @@ static int caption(struct screen *screen, struct rect area, const struct history
     return col;
 }
 
-/* Curves over the last `span`, with the scale on the left and their marks on the right. */
+/* A chart of the last span_seconds, with caption, the axis on the left and the curves' marks on the
+ * right. */
 static void draw_curves(struct screen *screen, struct rect area, const struct model *model,
                         const struct view_state *state, const struct curve *curves, size_t count,
-                        const struct kind *kind)
+                        const struct axis *axis)
 {
     enum { SCALE = 5, SERIES_MAX = 5 };
     int64_t end_ns = state->paused ? state->frozen_ns : model->now_ns;
-    struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, kind->note) - 1};
-    bool with_values = caption(screen, head, model->history, end_ns, curves, count, kind->units,
+    struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, axis->note) - 1};
+    bool with_values = caption(screen, head, model->history, end_ns, curves, count, axis->units,
                                true, false) <= head.cols;
-    caption(screen, head, model->history, end_ns, curves, count, kind->units, with_values, true);
-    screen_right(screen, area, 0, area.cols, STYLE_DIM, kind->note);
+    caption(screen, head, model->history, end_ns, curves, count, axis->units, with_values, true);
+    screen_right(screen, area, 0, area.cols, STYLE_DIM, axis->note);
     struct rect body = {area.row + 1, area.col + SCALE + 1, area.rows - 1, area.cols - SCALE - 2};
     if (body.rows < 1 || body.cols < 4)
         return;
@@ -91,7 +93,7 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
         series[i] = (struct chart_series){out, curves[i].kind, curves[i].style, curves[i].mark};
         max = fmax(max, chart_max(out, points));
     }
-    double high = chart_ceiling(max * 1.02, kind->base);
+    double high = chart_ceiling(max * 1.02, axis->base);
     chart_draw(cells, body.rows, body.cols, screen->charset, series, count, high);
     for (int row = 0; row < body.rows; row++)
         for (int col = 0; col < body.cols; col++) {
@@ -100,7 +102,7 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
         }
     char label[UNITS_SIZE];
     if (max > 0)
-        screen_right(screen, area, 1, SCALE, STYLE_DIM, kind->scale(label, high));
+        screen_right(screen, area, 1, SCALE, STYLE_DIM, axis->scale(label, high));
     if (body.rows > 1)
         screen_right(screen, area, body.rows, SCALE, STYLE_DIM, "0");
     for (int row = 0; row < body.rows; row++)
@@ -132,7 +134,7 @@ void panel_draw_heap(struct screen *screen, struct rect area, const struct model
     else
         snprintf(note, sizeof note, "last %.*fm", fmod(span, 60) < 1 ? 0 : 1, span / 60);
     draw_curves(screen, area, model, state, curves, sizeof curves / sizeof curves[0],
-                &(struct kind){units_bytes, units_bytes, 1024, note});
+                &(struct axis){units_bytes, units_bytes, 1024, note});
 }
 
 void panel_draw_rate(struct screen *screen, struct rect area, const struct model *model,
@@ -141,7 +143,7 @@ void panel_draw_rate(struct screen *screen, struct rect area, const struct model
     static const struct curve curves[] = {
         {HISTORY_ALLOC_RATE, CHART_AREA, STYLE_RATE, 'A', "allocating"}};
     draw_curves(screen, area, model, state, curves, 1,
-                &(struct kind){bytes_a_second, units_bytes, 1024, ""});
+                &(struct axis){bytes_a_second, units_bytes, 1024, ""});
 }
 
 void panel_draw_pauses(struct screen *screen, struct rect area, const struct model *model,
@@ -151,5 +153,5 @@ void panel_draw_pauses(struct screen *screen, struct rect area, const struct mod
     char max[UNITS_SIZE], note[UNITS_SIZE + 8];
     snprintf(note, sizeof note, "max %s", units_pause(max, model->pauses.max_ns));
     draw_curves(screen, area, model, state, curves, 1,
-                &(struct kind){units_pause, units_pause, 1000, note});
+                &(struct axis){units_pause, units_pause, 1000, note});
 }

@@ -46,8 +46,8 @@ static struct cell *at(struct screen *screen, struct rect clip, int row, int col
     return &screen->cells[(size_t)row * (size_t)screen->cols + (size_t)col];
 }
 
-/* The same thing in seven bits. */
-static uint32_t plain(uint32_t ch)
+/* What stands for a character in ASCII. */
+static uint32_t ascii_of(uint32_t ch)
 {
     if (ch < 0x7f)
         return ch;
@@ -60,7 +60,7 @@ static uint32_t plain(uint32_t ch)
         return '-';
     case 0x2502:
         return '|';
-    case 0x2026: /* ellipsis: '~' would be an estimate */
+    case 0x2026: /* the ellipsis; ~ is for estimates */
         return '>';
     default:
         return '?';
@@ -72,23 +72,23 @@ void screen_put(struct screen *screen, struct rect clip, int row, int col, uint3
 {
     struct cell *cell = at(screen, clip, row, col);
     if (cell)
-        *cell = (struct cell){screen->charset == CHARSET_ASCII ? plain(ch) : ch, (uint8_t)style};
+        *cell = (struct cell){screen->charset == CHARSET_ASCII ? ascii_of(ch) : ch, (uint8_t)style};
 }
 
-/* One character; what is none, and what could steer the terminal, counts as '?'. */
+/* Takes one character off; '?' if it is none, or could control the terminal. */
 static const unsigned char *decode(const unsigned char *text, uint32_t *ch)
 {
     const char *at = (const char *)text;
     return text + plain_character(at, strnlen(at, 4), ch);
 }
 
-/* Columns of a code point; combining marks are dropped (-1). */
+/* The columns that a character takes, which may be replaced; -1: a combining mark, not shown. */
 static int columns(const struct screen *screen, uint32_t *ch)
 {
     if (*ch < 0x7f)
         return 1;
     if (screen->charset == CHARSET_ASCII) {
-        *ch = plain(*ch);
+        *ch = ascii_of(*ch);
         return 1;
     }
     int width = wcwidth((wchar_t)*ch);
@@ -154,8 +154,8 @@ void screen_restyle(struct screen *screen, struct rect clip, int row, enum style
     }
 }
 
-/* "word:123": the length of the word and of all, if the text begins with such. */
-static size_t place_length(const char *text, size_t *word)
+/* The length of "word:123", and of the word in it, if the text begins with such; else 0. */
+static size_t position_length(const char *text, size_t *word)
 {
     size_t length = strcspn(text, " "), digits = 0;
     while (digits < length && text[length - digits - 1] >= '0' && text[length - digits - 1] <= '9')
@@ -185,8 +185,8 @@ size_t screen_fit(const struct screen *screen, const char *text, int cols)
     size_t start = fits, word;
     while (start > 0 && text[start - 1] != ' ')
         start--;
-    if (place_length(text + start, &word) > fits - start) {
-        /* a function may lose its end; of a file nothing stays */
+    if (position_length(text + start, &word) > fits - start) {
+        /* A function may lose its end and its line; of a file nothing stays. */
         bool is_file = memchr(text + start, '.', word) && !memchr(text + start, '(', word);
         if (is_file)
             fits = start;

@@ -1,4 +1,4 @@
-/* The closing words of memtop run: what /usr/bin/time -v says, and what memdebug saw. */
+/* The summary of memtop run: what /usr/bin/time -v says, and what memdebug saw. */
 #ifndef MEMTOP_SUMMARY_H
 #define MEMTOP_SUMMARY_H
 
@@ -14,10 +14,11 @@ struct summary {
     const struct rusage *usage;
     double wall_seconds;
     struct watch *watch;  /* NULL: no segment was seen */
-    const char *log;      /* where the program's output went, or NULL */
-    const char *why_none; /* why there is no segment, if that is known; or "" */
+    const char *log;      /* the file that the program's output went to, or NULL */
+    const char *why_none; /* why there is no segment; "": not known */
 };
 
+/* As text, or as one JSON object. */
 void summary_print(const struct summary *summary, bool json, FILE *out);
 
 #endif

@@ -30,8 +30,8 @@ static void on_resize(int number)
     resized = 1;
 }
 
-/* A crash: the terminal first, then what the signal would have done.  endwin is not promised to be
- * safe here, but the process is lost either way and the terminal is the user's. */
+/* At a crash: restores the terminal, then does what the signal would have done.  endwin is not
+ * async-signal-safe, but the process is lost either way, and the terminal is the user's. */
 static void on_crash(int number)
 {
     if (open_now) {
@@ -58,7 +58,7 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* What each style looks like: attributes that say it without colour, and a colour on top. */
+/* What styles look like: attributes without colour; attributes and a colour, of 256 or of 8. */
 static void define_styles(bool color)
 {
     static const struct {
@@ -79,7 +79,6 @@ static void define_styles(bool color)
         [STYLE_BAD] = {A_BOLD, A_BOLD, 203, COLOR_RED},
         [STYLE_SORTED] = {A_BOLD | A_UNDERLINE, A_BOLD | A_UNDERLINE, -1, -1},
         [STYLE_SELECTED] = {A_REVERSE, A_REVERSE, -1, -1},
-        [STYLE_BAR] = {A_REVERSE, A_REVERSE, -1, -1},
         [STYLE_KEY] = {A_BOLD, A_BOLD, -1, -1},
     };
     color = color && has_colors() && start_color() == OK;
@@ -246,7 +245,7 @@ int term_key(int milliseconds, int extra_fd)
 enum charset term_charset(enum charset wanted)
 {
     bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    if (!utf8) /* ncurses could not write anything else */
+    if (!utf8) /* ncurses can write nothing else */
         return CHARSET_ASCII;
     if (wanted != CHARSET_AUTO)
         return wanted;

@@ -1,13 +1,13 @@
-/* The terminal: the only file that knows ncurses.  Shows a screen, reads keys, and gives the
- * terminal back whatever ends the program. */
+/* The terminal: shows a screen, reads keys, and restores the terminal at the end, also at a crash
+ * or by a signal that asks to end.  Only this file knows ncurses.  One thread. */
 #ifndef MEMTOP_TERM_H
 #define MEMTOP_TERM_H
 
 #include "screen.h"
 
 enum term_key {
-    TERM_NONE, /* the time is over */
-    TERM_RESIZE,
+    TERM_NONE,          /* the time is up, or a key without a meaning */
+    TERM_RESIZE,        /* the terminal has another size */
     TERM_UP = 0x110000, /* above all characters */
     TERM_DOWN,
     TERM_PAGE_UP,
@@ -23,21 +23,21 @@ enum term_key {
     TERM_QUIT /* F10, a signal, or the terminal is gone */
 };
 
-/* False: standard output is a kind of terminal whose cursor cannot be moved (TERM=dumb).  True too
- * where it is not known: term_open says so. */
+/* False: the cursor of this terminal cannot be moved (TERM=dumb).  True also for one that is not
+ * known, as term_open then says so. */
 bool term_can_draw(void);
-/* Takes over the terminal.  Keys come from /dev/tty if standard input is something else.  False
- * with one line in `error` (256 bytes). */
+/* Takes over the terminal on standard output, and the signals that end the program.  Keys come from
+ * /dev/tty if standard input is something else.  False with one line in `error` (256 bytes). */
 bool term_open(bool color, char *error);
 void term_close(void);
 void term_size(int *rows, int *cols);
 void term_show(const struct screen *screen);
-/* A character, or one of term_key; waits up to `milliseconds`.  `extra_fd` (or -1) also ends the
- * wait, with TERM_NONE. */
+/* A character, or one of enum term_key; waits up to `milliseconds`.  If `extra_fd` (or -1) is
+ * readable, the wait ends with TERM_NONE. */
 int term_key(int milliseconds, int extra_fd);
-/* CHARSET_AUTO resolved for the locale; the rest stays. */
+/* The charset to use: ASCII if the locale is not UTF-8, else `wanted`, CHARSET_AUTO resolved. */
 enum charset term_charset(enum charset wanted);
-/* The signal that asked us to end, or 0. */
+/* The signal that asked memtop to end, or 0. */
 int term_signal(void);
 
 #endif

@@ -1,12 +1,12 @@
-/* How the user wants to see it: what keys change, and live_view.c and cmd_tail.c write.  Panels
- * read it; drawing never changes it. */
+/* What the user has chosen to see.  Only live_view.c and cmd_tail.c write it, by keys; panels read
+ * it. */
 #ifndef MEMTOP_VIEW_STATE_H
 #define MEMTOP_VIEW_STATE_H
 
 #include "screen.h"
 #include "series/sites.h"
 
-/* What the command line says of it. */
+/* What the command line says of that. */
 struct view_options {
     double interval_seconds; /* between updates */
     enum charset charset;
@@ -19,23 +19,22 @@ struct view_state {
     enum site_order order;
     enum live_pane pane;
     bool paused;
-    int64_t frozen_ns; /* the right edge of charts while paused */
-    bool typing;       /* the filter is being typed */
+    int64_t frozen_ns; /* the right edge of charts while paused, monotonic */
+    bool typing;       /* keys go into the filter */
     char filter[64];
     double interval_seconds;
     double span_seconds;
-    bool span_chosen; /* by the user; else the view fits it to what is known */
-    /* The sites in the order shown, filtered, as places of sites.group; the cursor is a place in
-     * it, -1 none. */
+    bool span_chosen; /* by the user; else the view fits the span to what is known */
+    /* Call sites in the order shown, filtered: indexes of sites.group.  Borrowed. */
     const uint32_t *rows;
     size_t row_count;
-    int cursor;
-    size_t first_row; /* the first shown */
-    /* The stacks of the site under the cursor, as places of sites.site, and the one shown. */
+    int cursor;       /* an index of `rows`; -1: none */
+    size_t first_row; /* the first that is shown */
+    /* The stacks of that site, and which is shown: indexes of sites.site.  Borrowed. */
     const uint32_t *members;
     size_t member_count, member;
-    size_t stack_scroll;
-    char message[300]; /* in the footer's place, "" none */
+    size_t stack_scroll; /* frames that are scrolled away */
+    char message[300];   /* shown in place of the footer; "": none */
 };
 
 #endif

@@ -13,9 +13,9 @@ enum { LOOK_MS = 100 };
 
 struct wait {
     pid_t pid;
-    uint64_t start_ticks; /* tells the process from a later one with its number */
+    uint64_t start_ticks; /* tells the process from a later one with its pid */
     char name[32];
-    bool inherited; /* it had its parent's segment when we began: */
+    bool inherited; /* it had a segment when we began, its parent's: */
     dev_t dev;
     ino_t ino;
     char reason[160]; /* why there is none yet */
@@ -56,7 +56,7 @@ static bool resolve(const struct wait *wait, struct target *target,
     return status == 0;
 }
 
-/* One look.  False: it is to be waited for further, for `reason`. */
+/* Looks once.  False: wait on, for `reason`. */
 static bool look(struct wait *wait, struct target *target, char message[TARGET_MESSAGE_SIZE],
                  enum wait_end *end)
 {
@@ -68,7 +68,7 @@ static bool look(struct wait *wait, struct target *target, char message[TARGET_M
     if (its_own && resolve(wait, target, message))
         return true;
     if (is_gone(wait)) {
-        if (resolve(wait, target, message)) /* it has left one */
+        if (resolve(wait, target, message)) /* it has left a segment */
             return true;
         snprintf(message, TARGET_MESSAGE_SIZE, "%d %s has ended before it had a segment",
                  (int)wait->pid, wait->name);
@@ -100,7 +100,7 @@ enum wait_end wait_batch(struct target *target, char message[TARGET_MESSAGE_SIZE
     return end;
 }
 
-/* Words of `text` on as many rows as they need; returns the row behind. */
+/* Draws `text` on as many rows as it needs, broken between words.  Returns the row below. */
 static int draw_wrapped(struct screen *screen, struct rect area, int row, const char *text)
 {
     char line[TARGET_MESSAGE_SIZE];
@@ -161,7 +161,7 @@ enum wait_end wait_live(struct target *target, const struct view_options *option
     }
     if (!over)
         end = WAIT_LEFT;
-    if (end == WAIT_OVER) /* a window that closes at once would not say why */
+    if (end == WAIT_OVER) /* a window that closes at once could not be read */
         for (key = TERM_NONE; !leaves(key); key = term_key(1000, -1))
             draw(&screen, &wait, "not there", STYLE_BAD, message, "");
     screen_fini(&screen);
