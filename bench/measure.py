@@ -1,4 +1,4 @@
-"""Running one program once and saying what it took; medians and spreads of many."""
+"""Runs a program once and measures what it takes; medians and spreads of many runs."""
 
 import contextlib
 import functools
@@ -33,8 +33,8 @@ def jemalloc(conf=None):
 
 
 class Cost:
-    """What one run took: CPU seconds (user and system, children that it waited for included), wall
-    seconds, peak resident MB; and what it said on stderr."""
+    """What one run took: CPU seconds (user and system, with children that it waited for), wall seconds,
+    peak resident MB; and its stderr."""
 
     def __init__(self, process):
         self.process = process
@@ -43,8 +43,8 @@ class Cost:
 
 @functools.cache
 def launcher():
-    """The small program that starts what is measured (see launch.c); environment of the measured one
-    is its own, so nothing is preloaded into it that is not wanted there."""
+    """The small program that starts what is measured and writes down its cost (launch.c).  It is static,
+    so that what is preloaded into the measured program is not preloaded into it."""
     target = BUILD / 'bench' / 'launch'
     target.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(['cc', '-O2', '-static', '-D_GNU_SOURCE', '-o', target,
@@ -54,9 +54,10 @@ def launcher():
 
 @contextlib.contextmanager
 def launched(command, extra=None, stdin=None):
-    """Starts `command`; when the block is done, waits and fills the Cost that it gave."""
+    """Starts `command` and yields its Cost, which is filled in once the block is done and the program has
+    ended."""
     with tempfile.TemporaryFile() as figures, tempfile.TemporaryFile() as err:
-        # Descriptor 3 of the launcher; static, so that LD_PRELOAD begins behind it.
+        # The launcher writes its figures to descriptor 3.
         process = subprocess.Popen(
             [launcher(), *map(str, command)], env=environment(extra),
             stdin=open(stdin, 'rb') if stdin else subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -79,7 +80,7 @@ def launched(command, extra=None, stdin=None):
 
 
 def measure(command, extra=None, stdin=None):
-    """Runs `command` to its end.  Raises if it fails: a figure of a failed run is none."""
+    """The cost of `command`, run to its end.  Raises if it fails, as the cost of that means nothing."""
     with launched(command, extra, stdin) as cost:
         pass
     return cost
@@ -108,8 +109,8 @@ def measure_redis(load, extra=None, under=()):
 
 
 def rounds(variants, count):
-    """Interleaved runs: {name: [Cost]} of `count` rounds in which each of {name: function} runs once,
-    in an order that turns from round to round."""
+    """Interleaved runs: {name: [Cost]} of `count` rounds.  In each round every one of {name: function}
+    runs once; the one that begins changes from round to round."""
     names, costs = list(variants), {name: [] for name in variants}
     for i in range(count):
         for name in names[i % len(names):] + names[:i % len(names)]:

@@ -80,7 +80,7 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
         medians[AGAIN][program] = noise[0]
         base_rss = statistics.median(cost.rss for cost in costs[PLAIN])
         base = statistics.median(cost.cpu for cost in costs[PLAIN])
-        # Neighbours only ever add: what the quicker runs took is told more exactly than the median.
+        # What else runs on the machine only adds time: the lower quartile is steadier than the median.
         for name in quicker:
             quicker[name][program] = spread([cost.cpu for cost in costs[name]])[1] / \
                 spread([cost.cpu for cost in costs[PLAIN] + (costs[AGAIN] if name != AGAIN else [])])[1]

@@ -74,8 +74,8 @@ static int step_{i}(struct item *item, int depth, int *out)
 
 
 class Program:
-    """A command with its environment and input; called with an extra environment, it is measured, under
-    what is to run it if anything is."""
+    """A command with its environment and input.  A call with an extra environment measures it; `under` is
+    a command that runs it, as valgrind."""
 
     def __init__(self, command, env=None, stdin=None):
         self.command, self.env, self.stdin = command, env or {}, stdin

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """again.py DIRECTORY [OPTION of meson test...]: tries what failed in meson's last run there three times more.
 
-One point of 25,000 that fails where a machine was busy for a moment says less than the other three runs of
-that test do.  If all three pass, their record takes its place in testlog.json, marked as unsteady, with what
-failed at first, for tests/support/summary.py to tell; else the failure stays.  More than two tests that fail
-are no accident and are not tried again.  Exit status 0: nothing failed in the end.
+A point of 25,000 may fail because the machine was busy for a moment; three more runs of that test say more.
+If all three pass, the last one's record takes its place in testlog.json, marked as unsteady and with what
+failed at first, which tests/support/summary.py reports; else the failure stays.  More than two tests that
+fail are no accident, and are not tried again.  Exit status 0: nothing failed in the end.
 """
 
 import json

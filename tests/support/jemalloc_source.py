@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""jemalloc's source, of Debian's source package: had by apt-get, into the build folder, and only where it
-can be.  As a program it prints where."""
+"""jemalloc's source: fetches Debian's source package by apt-get into the build folder.  As a program it
+prints where that is."""
 
 import contextlib
 import os

@@ -1,5 +1,5 @@
-/* A function that stays one with a frame of its own, for programs that know who allocates.  gcc
- * also makes copies of a function for the arguments of a caller; clang knows no word for that. */
+/* A function that keeps a frame of its own, for programs that know who allocates.  gcc also copies
+ * functions for the arguments of one caller (noclone); clang has no such attribute. */
 #ifndef TESTS_NOINLINE_H
 #define TESTS_NOINLINE_H
 

@@ -1,4 +1,4 @@
-"""What the scenario tests share: run a program on the library, read what came out, say it in TAP.
+"""What the scenario tests share: running a program on the library, reading its output, TAP.
 
 Python's standard library only.  Meson sets MEMDEBUG_BUILD and MEMDEBUG_ROOT; without them the
 tree's own build/ is taken, so that each scenario also runs by hand: tests/scenario/NAME.py.
@@ -20,7 +20,7 @@ BUILD = Path(os.environ.get('MEMDEBUG_BUILD', ROOT / 'build')).resolve()
 LIB = Path(os.environ.get('MEMDEBUG_LIB', BUILD / 'libmemdebug.so')).resolve()
 MEMTOP = BUILD / 'memtop'
 PROGRAMS = BUILD / 'tests' / 'programs'
-# The library under test runs cycles, told to nobody, at each so-many-th allocation (tests/run.sh).
+# The library under test does a silent cycle at every 1000th allocation (tests/run.sh).
 HOSTILE = 'MEMDEBUG_HOSTILE' in os.environ
 JEMALLOC = Path('/usr/lib/x86_64-linux-gnu/libjemalloc.so.2')
 
@@ -69,7 +69,7 @@ class Tap:
 
 
 def find(tool):
-    """Debian's own program of that name: what runs under test is the distribution's."""
+    """The path of the distribution's own program of that name, or None."""
     return shutil.which(str(tool), path='/usr/bin:/bin:/usr/sbin:/sbin')
 
 
@@ -150,7 +150,7 @@ def running(command, memdebug=None, preload=True, env=None, cwd=None, ready=None
 
 
 def wait_for(condition, timeout=10, process=None):
-    """Polls until `condition()` is true; False when time is up or the process has ended."""
+    """Polls until `condition()` is true.  False: it was not when time was up, or the process had ended."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if condition():
@@ -162,10 +162,10 @@ def wait_for(condition, timeout=10, process=None):
 
 
 def cpu_of_others():
-    """Seconds of CPU that have been used on this machine, but by this test and those that it has waited for."""
+    """Seconds of CPU used on this machine so far, without this test and the children that it waited for."""
     with open('/proc/stat', encoding='ascii') as stat:
         ticks = [int(word) for word in stat.readline().split()[1:]]
-    idle = ticks[3] + ticks[4] # and what is waited for
+    idle = ticks[3] + ticks[4] # and iowait
     return (sum(ticks[:8]) - idle) / os.sysconf('SC_CLK_TCK') - sum(os.times()[:4])
 
 
@@ -199,8 +199,8 @@ GC_LINE = re.compile(
 SKIP_LINE = re.compile(r'^gcskip @(\d+\.\d{3})s (.+), pid ([1-9]\d*) ([^ ,]+)$')
 
 
-# Why a cycle may be skipped where there is more to do than CPUs for it: no fault, but for what a test
-# is about.
+# Reasons for which a cycle may be skipped on a loaded machine.  They are no fault, unless a test is about
+# one of them.
 BUSY = frozenset(('a thread did not stop', 'the allocator was mapping memory', 'marking took too long',
                   'a thread moved during the snapshot', 'the stop took too long and was called off',
                   'the program writes faster than it can be followed'))

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Counts the test points of meson's testlog.json files: `N passed, N failed, N skipped`.
 
-A test that speaks TAP counts as its points; one that does not, or that ended in a way that its points
-do not tell (a crash, a timeout), counts as one.  Fails where a test failed, or where none ran.
+A test that speaks TAP counts as its points; one that does not counts as one.  One that failed although
+its points did not (a crash, a timeout) has one failed point.  Fails if a test failed, or if none ran.
 """
 
 import json
