@@ -301,11 +301,14 @@ static void *work(void *argument)
 
 static bool start_thread(struct names *names)
 {
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
     pthread_t thread;
     sigset_t all, before;
     names->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the main thread */
+    sigfillset(&all); /* signals are for the main thread, but for faults of this one's own */
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     names->running = true;
     atomic_fetch_add(&running_threads, 1);
     if (pthread_create(&thread, NULL, work, names) == 0) {

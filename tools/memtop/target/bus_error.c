@@ -7,22 +7,32 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Set before the handler is installed. */
 static uintptr_t page_size;
 
-/* mmap is a bare system call: safe in a handler. */
+static void end(int number)
+{
+    signal(number, SIG_DFL); /* blocked here, so it ends the process when the handler returns */
+    raise(number);
+}
+
+static void (*_Atomic otherwise)(int number) = end;
+
+/* mmap is a bare system call, which a handler may make. */
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
     void *page = (void *)((uintptr_t)info->si_addr & ~(page_size - 1));
-    if (info->si_code != BUS_ADRERR ||
-        mmap(page, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-             0) != page) {
-        signal(number, SIG_DFL); /* a load is done again, and ends the process */
-        if (info->si_code <= 0)
-            raise(number); /* it was sent */
-    }
+    if (info->si_code != BUS_ADRERR || mmap(page, page_size, PROT_READ | PROT_WRITE,
+                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
+        otherwise(number);
     errno = saved;
+}
+
+void bus_error_otherwise(void (*handler)(int number))
+{
+    otherwise = handler;
 }
 
 void bus_error_survive(void)

@@ -1,5 +1,7 @@
 #include "term.h"
 
+#include "target/bus_error.h"
+
 #include <curses.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +47,7 @@ static void on_crash(int number)
 static void catch_signals(void)
 {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    static const int crashes[] = {SIGSEGV, SIGABRT, SIGFPE, SIGILL};
     struct sigaction action = {.sa_handler = on_end};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         sigaction(ends[i], &action, NULL);
@@ -55,6 +57,7 @@ static void catch_signals(void)
     action.sa_flags = (int)SA_RESETHAND;
     for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
         sigaction(crashes[i], &action, NULL);
+    bus_error_otherwise(on_crash);
     signal(SIGPIPE, SIG_IGN);
 }
 
