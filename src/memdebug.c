@@ -98,11 +98,13 @@ static bool wants_service(void)
 }
 
 /* Whether anybody can learn what would be recorded: memtop, or the process itself, which writes it
- * or has asked for samples that it will get by md_heap_profile. */
+ * or has asked for samples that it will get by md_heap_profile; or there is more to do than that.
+ */
 static bool is_of_use(void)
 {
     return option_number(OPTION_MONITOR) || wants_service() || option_number(OPTION_LEAKCHECK) ||
-           option_number(OPTION_HELP) || option_given(OPTION_MEMPROFILERATE);
+           option_number(OPTION_HELP) || option_given(OPTION_MEMPROFILERATE) ||
+           option_number(OPTION_CLOBBERFREE);
 }
 
 static void no_tracing(const char *reason)
@@ -116,7 +118,10 @@ static void no_tracing(const char *reason)
 static bool wants_tracked(void)
 {
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
-    return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_MIN_RATE);
+    /* jemalloc fills what is freed, but for a block that realloc has moved: those this variant
+     * moves by free. */
+    return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_MIN_RATE) ||
+           option_number(OPTION_CLOBBERFREE);
 }
 
 static void on_cycle(const struct md_cycle *cycle)
@@ -270,7 +275,10 @@ void memdebug_boot(void)
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))
         no_tracing(reason ? reason
                           : "no tracing: the page of malloc could not be replaced (mremap)");
-    jemalloc_configure(tracked ? JEMALLOC_TRACKED : active ? JEMALLOC_SAMPLED : JEMALLOC_UNWATCHED);
+    jemalloc_configure(tracked  ? JEMALLOC_TRACKED
+                       : active ? JEMALLOC_SAMPLED
+                                : JEMALLOC_UNWATCHED,
+                       active && option_number(OPTION_CLOBBERFREE));
     if (tracked && !jemalloc_learn_classes())
         no_tracing("this jemalloc does not tell its size classes: no tracing");
     if (active && (counts_init() != 0 || !segment_init((tracked ? MD_FLAG_TRACKED : 0u) |

@@ -2,6 +2,7 @@
 #include "malloc/jemalloc.h"
 
 #include "base/compiler.h"
+#include "base/fmt.h"
 #include "heap/object_map.h"
 
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
@@ -17,10 +18,15 @@ static const char *const settings[] = {
     [JEMALLOC_TRACKED] = ("dss:disabled,zero_realloc:free,prof:false" JEMALLOC_SIZES_OF_CLASSES),
 };
 
-void jemalloc_configure(enum jemalloc_use use)
+void jemalloc_configure(enum jemalloc_use use, bool clobber)
 {
+    static char all[512]; /* jemalloc may read it at any time until it is up */
+    struct fmt f = fmt_on(all, sizeof all);
+    fmt_text(&f, settings[use]);
+    if (clobber)
+        fmt_text(&f, ",junk:free");
     jep_malloc_conf = malloc_conf;
-    jep_malloc_conf_2_conf_harder = settings[use];
+    jep_malloc_conf_2_conf_harder = all;
 }
 
 bool jemalloc_learn_classes(void)

@@ -61,8 +61,9 @@ enum jemalloc_use {
     JEMALLOC_SAMPLED,   /* the plain variant: its profiler decides what is sampled */
     JEMALLOC_TRACKED    /* the tracked variant: ours does */
 };
-/* Before the first call of any other function of jemalloc's. */
-void jemalloc_configure(enum jemalloc_use use);
+/* Before the first call of any other function of jemalloc's.  With `clobber` it fills what is freed
+ * with 0x5a, on its slow path alone, which each thread takes then. */
+void jemalloc_configure(enum jemalloc_use use, bool clobber);
 /* Gives the object map the size classes, as jemalloc tells them.  False: it does not. */
 bool jemalloc_learn_classes(void);
 
