@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 #include "base/fmt.h"
+#include "view/plain_text.h"
 
 #include <string.h>
 
@@ -77,33 +78,13 @@ uint32_t gctrace_engine(const char *name)
     return MD_ENGINE_NONE;
 }
 
-/* The bytes of one well-formed UTF-8 character at `text`, or 0. */
-static unsigned utf8_length(const char *text, size_t room)
-{
-    const unsigned char *u = (const unsigned char *)text;
-    unsigned n = u[0] < 0x80   ? 1
-                 : u[0] < 0xc2 ? 0
-                 : u[0] < 0xe0 ? 2
-                 : u[0] < 0xf0 ? 3
-                 : u[0] < 0xf5 ? 4
-                               : 0;
-    if (n > room)
-        return 0;
-    for (unsigned i = 1; i < n; i++)
-        if ((u[i] & 0xc0) != 0x80)
-            return 0;
-    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
-        (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 static void put_json_text(struct fmt *f, const char *text, size_t size)
 {
     size = strnlen(text, size);
     fmt_char(f, '"');
     while (size) {
-        unsigned n = utf8_length(text, size);
+        uint32_t code;
+        size_t n = utf8_character(text, size, &code);
         if (!n) {
             fmt_text(f, "\\ufffd");
             n = 1;

@@ -92,11 +92,11 @@ static bool same_build(const struct leaks *l, const struct profile *base)
     const char *id = base->mapping_count ? base->mappings[0].build_id : "";
     for (size_t i = 0; i < l->stacks.snap->module_count; i++) {
         const struct md_module *m = &l->stacks.snap->modules[i];
-        char hex[2 * sizeof m->build_id + 1] = "";
-        for (uint32_t k = 0; k < m->build_id_size; k++)
-            snprintf(hex + 2 * (size_t)k, 3, "%02x", m->build_id[k]);
-        if (strcmp(m->path, l->stacks.snap->header.exe) == 0)
-            return strcmp(hex, id) == 0;
+        char own[BUILD_ID_TEXT_SIZE];
+        if (strcmp(m->path, l->stacks.snap->header.exe) != 0)
+            continue;
+        snapshot_build_id(m, own);
+        return strcmp(own, id) == 0;
     }
     return false;
 }

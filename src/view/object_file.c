@@ -1,6 +1,7 @@
 #include "view/object_file.h"
 
 #include "view/libdw.h"
+#include "view/snapshot.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -147,14 +148,13 @@ static int open_exe(pid_t pid, const struct md_module *module, const char *name)
 static int open_by_build_id(const struct object_process *process, const struct md_module *module,
                             char *path, size_t size)
 {
-    char hex[2 * sizeof module->build_id + 1] = "";
+    char id[BUILD_ID_TEXT_SIZE];
     if (module->build_id_size < 2)
         return -1;
-    for (uint32_t i = 0; i < module->build_id_size; i++)
-        snprintf(hex + 2 * i, 3, "%02x", module->build_id[i]);
+    snapshot_build_id(module, id);
     const char *roots[] = {process->root, ""};
     for (unsigned i = process->root[0] ? 0 : 1; i < 2; i++) {
-        snprintf(path, size, DEBUG_ROOT "/.build-id/%.2s/%s.debug", hex, hex + 2);
+        snprintf(path, size, DEBUG_ROOT "/.build-id/%.2s/%s.debug", id, id + 2);
         int fd = open_same_build(roots[i], path, module);
         if (fd >= 0)
             return fd;

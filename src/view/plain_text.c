@@ -3,11 +3,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The length in bytes of the well-formed UTF-8 character at `text`, which has `left` bytes; 0:
- * there is none.  Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing past
- * U+10FFFF. */
-static size_t character(const unsigned char *text, size_t left, uint32_t *code)
+size_t utf8_character(const char *start, size_t left, uint32_t *code)
 {
+    const unsigned char *text = (const unsigned char *)start;
     static const struct {
         unsigned char first, last, bytes, second_low, second_high;
     } forms[] = {
@@ -41,7 +39,7 @@ static bool is_plain(uint32_t code)
 
 size_t plain_character(const char *text, size_t left, uint32_t *code)
 {
-    size_t bytes = character((const unsigned char *)text, left, code);
+    size_t bytes = utf8_character(text, left, code);
     if (!bytes || !is_plain(*code))
         *code = '?';
     return bytes ? bytes : 1;

@@ -13,6 +13,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* The length in bytes of the well-formed UTF-8 character at `text`, which has `left` > 0 bytes, and
+ * its code in *code; 0: there is none.  Table 3-7 of the Unicode standard: no overlong forms, no
+ * surrogates, nothing past U+10FFFF.  Pure, as all but plain_print. */
+size_t utf8_character(const char *text, size_t left, uint32_t *code);
 /* The first character of `text`, which has `left` > 0 bytes: its code in *code, '?' if it is one of
  * those above.  Returns its length in bytes, at least 1. */
 size_t plain_character(const char *text, size_t left, uint32_t *code);

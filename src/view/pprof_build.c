@@ -79,25 +79,17 @@ struct builder {
     const char *words[MD_LABELS];       /* likewise; NULL: not of this kind */
 };
 
-static const char *hex_build_id(struct builder *b, const struct md_module *m)
-{
-    char hex[2 * sizeof m->build_id + 1];
-    for (uint32_t i = 0; i < m->build_id_size; i++) {
-        hex[2 * i] = "0123456789abcdef"[m->build_id[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[m->build_id[i] & 15];
-    }
-    return string_pool_add_bytes(&b->profile->strings, hex, 2 * (size_t)m->build_id_size);
-}
-
 static bool add_mapping(struct builder *b, size_t module)
 {
     const struct md_module *m = &b->snap->modules[module];
+    char id[BUILD_ID_TEXT_SIZE];
+    snapshot_build_id(m, id);
     struct profile_mapping mapping = {
         .start = m->start,
         .limit = m->limit,
         .offset = m->offset,
         .file = string_pool_add_bytes(&b->profile->strings, m->path, m->path_size),
-        .build_id = hex_build_id(b, m),
+        .build_id = string_pool_add(&b->profile->strings, id),
     };
     b->mapping_of[module] = (uint32_t)b->profile->mapping_count;
     b->hidden[module] = plumbing_is_own(m->path);

@@ -494,6 +494,16 @@ const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id)
     return stack;
 }
 
+void snapshot_build_id(const struct md_module *module, char text[BUILD_ID_TEXT_SIZE])
+{
+    size_t size = module->build_id_size;
+    for (size_t i = 0; i < size && i < sizeof module->build_id; i++) {
+        *text++ = "0123456789abcdef"[module->build_id[i] >> 4];
+        *text++ = "0123456789abcdef"[module->build_id[i] & 15];
+    }
+    *text = 0;
+}
+
 const struct md_module *snapshot_module(const struct snapshot *snap, uint64_t pc, uint32_t epoch)
 {
     for (size_t i = 0; i < snap->module_count; i++) {

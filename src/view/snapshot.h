@@ -94,6 +94,9 @@ unsigned snapshot_of_profile(const void *base, size_t size);
 
 /* The stack with this id; NULL for 0, and for one that is not within the section.  Borrowed. */
 const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id);
+/* A module's build ID in hexadecimal; "": it has none. */
+#define BUILD_ID_TEXT_SIZE (2 * sizeof((struct md_module *)NULL)->build_id + 1)
+void snapshot_build_id(const struct md_module *module, char text[BUILD_ID_TEXT_SIZE]);
 /* The module that held `pc` at a stack's epoch, or NULL.  Borrowed.  Looks at each module. */
 const struct md_module *snapshot_module(const struct snapshot *snap, uint64_t pc, uint32_t epoch);
 

@@ -7,6 +7,7 @@
 #include "view/plain_text.h"
 #include "view/rust_name.h"
 #include "view/simple_name.h"
+#include "view/snapshot.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -115,17 +116,12 @@ void symbolizer_destroy(struct symbolizer *s)
 /* PAIR_MAP_NONE: no memory. */
 static uint32_t find_object(struct symbolizer *s, const struct md_module *module)
 {
-    /* The build ID's bytes may hold zeros, so it goes in as hex. */
-    char hex[2 * sizeof module->build_id + 1];
-    uint32_t id_size = module->build_id_size;
-    if (id_size > sizeof module->build_id || module->path_size >= sizeof module->path)
+    char text[BUILD_ID_TEXT_SIZE];
+    if (module->build_id_size > sizeof module->build_id || module->path_size >= sizeof module->path)
         return PAIR_MAP_NONE;
-    for (uint32_t i = 0; i < id_size; i++) {
-        hex[2 * i] = "0123456789abcdef"[module->build_id[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[module->build_id[i] & 15];
-    }
+    snapshot_build_id(module, text);
     const char *path = string_pool_add_bytes(&s->strings, module->path, module->path_size);
-    const char *id = string_pool_add_bytes(&s->strings, hex, 2 * (size_t)id_size);
+    const char *id = string_pool_add(&s->strings, text);
     uint32_t *slot = path && id ? pair_map_put(&s->object_index, (uint64_t)(uintptr_t)path,
                                                (uint64_t)(uintptr_t)id)
                                 : NULL;
