@@ -35,7 +35,10 @@ bool plumbing_is_function(const char *module, const char *function)
         "alloc::alloc::", "alloc::raw_vec::", "alloc::vec::", "alloc::string::", "alloc::boxed::",
         "alloc::rc::", "alloc::sync::", "alloc::collections::", "alloc::fmt::", "alloc::slice::",
         "core::iter::", "core::ops::", "core::option::", "core::result::", "core::fmt::"};
-    static const char *const parts[] = {"malloc", "calloc", "realloc", "strdup", "memalign"};
+    /* The last three are a JVM's, through which all goes that it maps. */
+    static const char *const parts[] = {"malloc",        "calloc",    "realloc",
+                                        "strdup",        "memalign",  "reserve_memory",
+                                        "commit_memory", "map_memory"};
     if (plumbing_is_module(module))
         return true;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)

@@ -44,6 +44,8 @@ struct profile_kind {
  * unreachable in the last two cycles. */
 const struct profile_kind *profile_kind(enum md_bucket_kind kind);
 const struct profile_kind *profile_kind_named(const char *name);
+/* Its values, `*count` of them in the order of kinds.def; none where there is no such kind. */
+const struct profile_value_rule *profile_kind_values(enum md_bucket_kind kind, size_t *count);
 
 /* The function of samples whose stack is not known. */
 #define PPROF_UNKNOWN_STACK "[unknown stack]"

@@ -57,6 +57,16 @@ const struct profile_kind *profile_kind_named(const char *name)
     return NULL;
 }
 
+const struct profile_value_rule *profile_kind_values(enum md_bucket_kind kind, size_t *count)
+{
+    size_t first = 0, end = sizeof rules / sizeof rules[0];
+    while (first < end && rules[first].bucket_kind != kind)
+        first++;
+    for (*count = 0; first + *count < end && rules[first + *count].bucket_kind == kind;)
+        ++*count;
+    return rules + first;
+}
+
 /* What the flagged live samples of one bucket come to. */
 struct flagged {
     uint64_t objects, bytes; /* as in md_bucket.value */
@@ -286,15 +296,12 @@ static bool sum_samples(struct builder *b)
 {
     const struct snapshot *snap = b->snap;
     uint32_t flags = 0;
-    size_t count = 0;
-    for (b->values = rules; b->values->bucket_kind != b->kind->bucket_kind; b->values++)
-        ;
-    for (; b->values + count < rules + sizeof rules / sizeof rules[0] &&
-           b->values[count].bucket_kind == b->kind->bucket_kind;
-         count++) {
-        flags |= b->values[count].sample_flags;
+    size_t count;
+    b->values = profile_kind_values(b->kind->bucket_kind, &count);
+    for (size_t i = 0; i < count; i++) {
+        flags |= b->values[i].sample_flags;
         if (!flags)
-            b->value_count = count + 1;
+            b->value_count = i + 1;
     }
     if (!flags || !(snap->what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS)) ||
         !snap->header.counters.cycles)

@@ -2,6 +2,7 @@
 """The mmap kind: what a program maps itself and for its threads, by call site, against what its functions are
 known to map and against the kernel's own list of the address space."""
 
+import json
 import os
 import re
 import signal
@@ -79,6 +80,68 @@ def grows_alike(t, process, word, name, directory, number=signal.SIGUSR1):
     return after
 
 
+def memtop_sites(t):
+    """memtop's call sites of this kind, over time, as JSON and as text, against the same."""
+    def told(name):
+        rows = [json.loads(line) for line in watcher.text()[0].splitlines(True) if line.endswith('\n')]
+        t.ok(rows and all(row['sites_kind'] == 'mmap' for row in rows), f'{name}: --kind mmap --json', watcher.text())
+        return [{site['site'].split()[0]: site for site in row['sites']} for row in rows]
+
+    def figures(found, key):
+        return {name: site[key] / MIB for name, site in found.items() if name.startswith('site_')}
+
+    def seen(wanted):
+        """The first that says so."""
+        return next((found for found in told('a tick') if figures(found, 'inuse_bytes') == wanted), None)
+
+    first = {'site_mmap': 90, 'site_mmap64': 6, 'site_sbrk': 3}
+    second = {'site_mmap': 55, 'site_mmap64': 6, 'site_sbrk': 2, 'site_fixed': 5, 'site_mremap': 40}
+    with s.running([MAPPER, 'calls'], ready='mapped') as process, \
+            s.running([s.MEMTOP, process.pid, '--kind', 'mmap', '--json', '-d', '0.2'], preload=False) as watcher:
+        t.ok(s.wait_for(lambda: '\n' in watcher.text()[0], 60, watcher), 'memtop watches', watcher.text())
+        found = told('the first tick')[0]
+        t.equal(figures(found, 'inuse_bytes'), first, 'memtop --kind mmap: what is mapped')
+        t.equal({found['site_mmap'][key] for key in ('inuse_growth_bytes', 'leak_bytes', 'inuse_objects', 'alloc_objects',
+                                                     'samples', 'young_bytes')}, {None}, 'what it cannot know is null')
+        t.ok(found['site_mmap']['exact'] is True and found['site_mmap']['inuse_bytes_error'] == 0, 'and what it knows exact')
+        next_step(process, 'changed')
+        t.ok(s.wait_for(lambda: '"site_mremap' in watcher.text()[0], 60, watcher), 'it sees the next step', watcher.text())
+        s.wait_for(lambda: seen(second), 60, watcher)
+        found = seen(second) or {}
+        t.equal(figures(found, 'inuse_growth_bytes'), {name: value - first.get(name, 0) for name, value in second.items()},
+                'what each has grown by', watcher.text()[0][-3000:])
+        t.equal(figures(found, 'alloc_bytes'), {'site_mmap': 90, 'site_mmap64': 6, 'site_sbrk': 3, 'site_fixed': 5,
+                                                'site_mremap': 40}, 'what each ever mapped')
+        t.equal(list(found)[:1], ['site_mremap'], 'that which has grown most comes first')
+        frames = [frame['function'] for frame in found['site_mremap']['stack']]
+        t.ok('calls' in frames and 'main' in frames, f'its stack: {frames}')
+        result = s.run([s.MEMTOP, '-b', process.pid, '--kind', 'mmap', '-n', '1'], preload=False)
+        rows = result.out.splitlines()
+        at = next((i for i, row in enumerate(rows) if row.endswith(' MMAP CALL SITE')), len(rows) - 1)
+        t.equal(rows[at].split(), ['GROWTH', '0s', 'MAPPED', 'MMAP', 'MMAP', 'CALL', 'SITE'], 'as text: its columns', result)
+        t.equal(rows[at + 1].split()[:4], ['-', '55.0M', '90.0M', 'site_mmap'], 'the greatest first, its growth not known yet',
+                result)
+        heap = json.loads(s.run([s.MEMTOP, process.pid, '--json', '-n', '1'], preload=False).out)
+        t.ok(heap['sites_kind'] == 'heap' and not any(site['site'].startswith('site_') for site in heap['sites']),
+             'the heap has none of these', heap)
+        t.equal(heap['mapped_bytes'] / MIB,
+                sum(site['inuse_bytes'] for site in found.values()) / MIB, 'mapped_bytes is the sum of all')
+
+
+def none_known(t):
+    """Where nothing is recorded text and JSON say why."""
+    program = ['/usr/bin/python3', '-c', 'import time; k=[bytes(100000) for _ in range(50)]; print("ready", flush=True); '
+               'time.sleep(1000)']
+    why = 'mmapprofile=0: its mappings are not recorded'
+    with s.running(program, 'mmapprofile=0,memprofilerate=4096', ready='ready') as process:
+        result = s.run([s.MEMTOP, '-b', process.pid, '--kind=mmap', '-n', '1'], preload=False)
+        t.ok(result.status == 0 and result.out.splitlines()[-1] == why, 'mmapprofile=0: text', result)
+        row = json.loads(s.run([s.MEMTOP, process.pid, '--kind=mmap', '--json', '-n', '1'], preload=False).out)
+        t.equal((row['sites'], row['sites_missing'], row['mapped_bytes']), ([], why, None), 'mmapprofile=0: JSON')
+        row = json.loads(s.run([s.MEMTOP, process.pid, '--json', '-n', '1'], preload=False).out)
+        t.ok(row['sites'] and row['sites_missing'] is None, 'while the heap has its sites', row)
+
+
 def threads(t, directory):
     name = '64 threads that come and go'
     with s.running([MAPPER, 'threads', '64'], ready='gone') as process:
@@ -89,6 +152,9 @@ def threads(t, directory):
         read = grows_alike(t, process, 'there', name, directory)
         size = 64 * (8 * MIB + os.sysconf('SC_PAGESIZE')) / MIB
         there = sites(read)['site_thread'][1]
+        row = json.loads(s.run([s.MEMTOP, process.pid, '--kind', 'mmap', '--json', '-n', '1'], preload=False).out)
+        shown = sum(site['inuse_bytes'] for site in row['sites'] if site['site'].startswith('site_thread')) / MIB
+        t.equal(shown, there, f'{name}: memtop\'s call site has what the profile has')
         t.ok(abs(there - size) < 0.1 * size, f'{name}: {there:.0f} MiB by whoever calls pthread_create, of {size:.0f}')
         t.equal({sample[2].get('mapping') for sample in read.samples
                  if 'site_thread' in [frame[0] for frame in read.frames(sample)]}, {'stack'}, f'{name}: as stacks')
@@ -171,6 +237,8 @@ with s.Tap() as t:
     with tempfile.TemporaryDirectory(prefix='mdtest-') as folder:
         for settings in (None, 'memprofilerate=1', 'gctrace=1,gcinterval=20ms', 'unwind=fp'):
             calls(t, settings, folder)
+        memtop_sites(t)
+        none_known(t)
         threads(t, folder)
         java(t, folder)
         others(t, folder)

@@ -214,6 +214,57 @@ def keys(t, fake):
         t.ok(view.until('^0$'), 'and gives the terminal back', view.text())
 
 
+def kinds(t):
+    """m: what is mapped beside the heap, by call site.  Of a program whose every step is known."""
+    def table(view):
+        """{site: [growth, mapped, ever]}, from the top."""
+        rows = [line.split() for line in view.text().partition('CALL SITE')[2].splitlines() if '  site_' in line]
+        return {words[4]: [*words[:2], words[3]] for words in rows}
+
+    with s.running([s.PROGRAMS / 'mapper', 'calls'], 'memprofilerate=1', ready='mapped') as process, \
+            screen(memtop(process.pid, '-d', '0.2'), 120, 40) as view:
+        t.ok(view.until('HEAP CALL SITE') and not table(view), 'the heap comes first, and says so', view.text())
+        view.key('m')
+        t.ok(view.until('GROWTH +[0-9ms]+ +MAPPED +% +MMAP +MMAP CALL SITE') and
+             view.until(r'^ +0 +90\.0M +\d+% +90\.0M  site_mmap '), 'm: mmap, exact', view.text())
+        os.kill(process.pid, signal.SIGUSR1)
+        wanted = {'site_mremap': ['+40.0M', '40.0M', '40.0M'], 'site_fixed': ['+5.00M', '5.00M', '5.00M'],
+                  'site_mmap64': ['0', '6.00M', '6.00M'], 'site_sbrk': ['-1.00M', '2.00M', '3.00M'],
+                  'site_mmap': ['-35.0M', '55.0M', '90.0M']}
+        t.ok(s.wait_for(lambda: list(table(view).items()) == list(wanted.items()), 30),
+             'what each has mapped and unmapped since, by growth', view.text())
+        view.key('>', '>')
+        t.ok(s.wait_for(lambda: [*table(view)][:2] == ['site_mmap', 'site_mremap'], 30), 'sorted by all that ever was',
+             view.text())
+        view.key('>')
+        t.ok(s.wait_for(lambda: [*table(view)][:1] == ['site_mremap'] or table(view).get('site_mremap', [''])[0] == '0', 30),
+             'then by growth: it has no column of objects, nor of leaks', view.text())
+        view.key('/', 'mremap', 'Enter')
+        t.ok(s.wait_for(lambda: [*table(view)] == ['site_mremap'], 30), 'filtered', view.text())
+        view.key('Down', 'Enter')
+        t.ok(view.until(r'^40\.0M mapped, 40\.0M in all') and view.until(r'^ +\d site_mremap .*mapper\.c:\d+'), 'its stack',
+             view.text())
+        view.key('Escape')
+        view.key('Escape')
+        t.ok(s.wait_for(lambda: len(table(view)) == 5, 30), 'all again', view.text())
+        view.key('s')
+        t.ok(view.until(r'saved memtop-\d+'), 's saves', view.text())
+        told = {file.suffix: file for file in Path(view.directory.name).glob('memtop-*')}
+        t.equal(json.loads(told['.json'].read_text())['sites_kind'], 'mmap', 'figures of this kind')
+        result = s.run([s.MEMTOP, 'heap', '-b', told['.gz']], preload=False)
+        t.ok('Type: mapped_space' in result.out, 'and the profile', result)
+        view.key('>', 'm')
+        t.ok(view.until('HEAP CALL SITE'), 'm: the heap again', view.text())
+    with s.running([FAKE, '--name', 'unmapped'], preload=False, ready='ready') as fake:
+        with screen(memtop(fake.pid)) as view:
+            t.ok(view.until('HEAP CALL SITE'), 'one that has mapped nothing', view.text())
+            view.key('m')
+            t.ok(view.until('^mmap: It has mapped nothing itself') and 'HEAP CALL SITE' in view.text(), 'm says so', view.text())
+        with screen(memtop(fake.pid, '--kind', 'mmap')) as view:
+            t.ok(view.until('MMAP CALL SITE') and view.until('^  It has mapped nothing itself'), '--kind mmap: in its place',
+                 view.text())
+
+
 def plain_terminals(t, fake):
     def colors(text):
         return re.findall(r'\x1b\[[0-9;]*m', text)
@@ -420,5 +471,6 @@ with s.Tap() as t:
         waits(t)
         replaced(t)
         titled(t)
+        kinds(t)
         tails(t)
         live_run(t)

@@ -34,6 +34,9 @@ def recorded(t, directory, name, cycle, counted):
     result = memtop('-b', '-n1', path)
     t.ok(result.status == 0 and 'sessions' in result.out and ('has not counted leaks' in result.out) != counted,
          f'{name}: as text; what its writer did not know is told as that', result)
+    result = memtop('-b', '-n1', path, '--kind', 'mmap')
+    t.equal((result.status, result.out.splitlines()[-1]), (0, 'its memdebug is older than this kind of profile'),
+            f'{name}: that it knows of no mappings is told', result)
     profile = Path(directory) / f'{name}.pb.gz'
     result = memtop('heap', path, '-o', profile)
     t.ok(result.status == 0 and profile.read_bytes()[:2] == b'\x1f\x8b', f'{name}: a profile', result)

@@ -2,6 +2,7 @@
 #include "support/tap.h"
 #include "cmd/cmd_help.h"
 #include "cmd/command_line.h"
+#include "view/pprof.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -213,6 +214,11 @@ static void test_values(void)
         is(reading.options.view.charset, i, "--charset %s", charsets[i]);
     }
     is(CHARSET_ASCII, 3, "the last set of characters");
+    for (int i = MD_BUCKET_UNUSED + 1; i < MD_BUCKET_KINDS; i++) {
+        const char *kind = profile_kind((enum md_bucket_kind)i)->name;
+        read_line(&reading, (const char *[]){"memtop", "x", "--kind", kind, NULL});
+        is(reading.options.view.kind, i, "--kind %s", kind);
+    }
     read_line(&reading,
               (const char *[]){"memtop", "-d", "500ms", "leaks", "-n", "3", "--exclude=a", "x",
                                "--exclude", "b", "--all", "--exit-code", "7", "-o", "f", NULL});
@@ -257,6 +263,7 @@ static void test_wrong(void)
         {{"memtop", "-n", "-3"}, "-n -3: a number above 0 is wanted\n"},
         {{"memtop", "-p", "abc"}, "-p abc: a pid is wanted\n"},
         {{"memtop", "--charset", "utf"}, "--charset=utf: auto, braille, block or ascii\n"},
+        {{"memtop", "x", "--kind", "cpu"}, "--kind=cpu: heap or mmap\n"},
         {{"memtop", "leaks", "--by=x"}, "--by=x: stack, function, type, module or size\n"},
         {{"memtop", "leaks", "--by="}, "--by=: stack, function, type, module or size\n"},
         {{"memtop", "leaks", "--since", "never"},

@@ -95,7 +95,7 @@ static void test_title(void)
     struct sites sites;
     history_init(&history, 2);
     trace_init(&trace, 812, "redis-server");
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     struct model model = {.identity = "812 redis-server",
                           .state = "live 3m12s",
                           .alive = true,
@@ -161,7 +161,7 @@ static void test_draws(void)
     struct md_header header = {0};
     history_init(&history, 100);
     trace_init(&trace, 812, "redis-server");
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     for (int i = 0; i < 30; i++) {
         struct history_point point = history_blank((int64_t)i * 1000000000);
         for (int k = 0; k < HISTORY_SERIES_COUNT; k++)
@@ -212,10 +212,40 @@ static void test_draws(void)
     sites_fini(&sites);
 }
 
+/* Each kind's table says whose it is, and has the columns that mean something for it. */
+static void test_columns(void)
+{
+    static const char *const wanted[MD_BUCKET_KINDS] = {
+        [MD_BUCKET_HEAP] = "GROWTH 0s  IN USE ERROR     %  OBJECTS   ALLOC   LEAKS  HEAP CALL SITE",
+        [MD_BUCKET_MMAP] = "GROWTH 0s  MAPPED     %    MMAP  MMAP CALL SITE"};
+    struct screen screen = {.charset = CHARSET_ASCII};
+    screen_resize(&screen, 4, 130);
+    for (int kind = MD_BUCKET_HEAP; kind < MD_BUCKET_KINDS; kind++) {
+        struct sites sites;
+        char row[131] = "";
+        sites_init(&sites, (enum md_bucket_kind)kind);
+        struct model model = {.sites = &sites};
+        struct view_state state = {.cursor = -1};
+        screen_fill(&screen, screen_all(&screen), STYLE_NORMAL);
+        panel_draw_sites(&screen, screen_all(&screen), &model, &state);
+        for (int col = 0; col < 130; col++)
+            row[col] = (char)screen.cells[col].ch;
+        for (int end = 130; end > 0 && row[end - 1] == ' '; end--)
+            row[end - 1] = '\0';
+        const char *shown = row + strspn(row, " ");
+        if (!ok(strcmp(shown, wanted[kind]) == 0, "the columns of %s",
+                profile_kind((enum md_bucket_kind)kind)->name))
+            tap_print("# got %s", shown);
+        sites_fini(&sites);
+    }
+    screen_fini(&screen);
+}
+
 int main(void)
 {
     test_all_sizes();
     test_known_sizes();
+    test_columns();
     test_title();
     test_draws();
     return tap_done();

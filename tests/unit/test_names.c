@@ -41,6 +41,10 @@ static void test_labels(void)
     label_is(bare, 2, "prog+0x1234 \xe2\x86\x90 ?+0x1234");
     const struct name_frame only_libc[] = {FRAME("getline", "", "libc.so.6", 0)};
     label_is(only_libc, 1, "getline");
+    const struct name_frame jvm[] = {FRAME("os::pd_reserve_memory", "os_linux.cpp", "libjvm.so", 9),
+                                     FRAME("os::reserve_memory", "os.cpp", "libjvm.so", 8),
+                                     FRAME("ReservedSpace::reserve", "", "libjvm.so", 0)};
+    label_is(jvm, 3, "ReservedSpace::reserve");
     label_is(NULL, 0, "(stack not known)");
     struct name_frame hostile[] = {FRAME("evil\033[2J", "", "prog", 0)};
     label_is(hostile, 1, "evil?[2J");

@@ -44,7 +44,7 @@ static uint64_t all_one(void *context, uint32_t stack)
 static void test_sums(void)
 {
     struct sites sites;
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     set(1000, 1, 2, 5);
     ok(sites_update(&sites, &snapshot), "takes a snapshot in");
     const struct site *site = sites_find(&sites, 8);
@@ -77,7 +77,7 @@ static void test_growth(void)
 {
     struct sites sites;
     uint32_t order[2];
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     for (int i = 0; i <= 200; i++) { /* 8 grows by 1 MiB a second, 20 is large and shrinks */
         set(1000 + i, 1 + i, 0, 500 - i);
         sites_update(&sites, &snapshot);
@@ -104,7 +104,7 @@ static void test_growth(void)
 static void test_new_site(void)
 {
     struct sites sites;
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     set(1000, 1, 1, 0);
     snapshot.bucket_count = 2;
     sites_update(&sites, &snapshot);
@@ -118,7 +118,7 @@ static void test_new_site(void)
 static void test_ages(void)
 {
     struct sites sites;
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     set(1000, 1, 1, 1);
     snapshot.header.start_ns = 800 * SECOND; /* it is 200 s old */
     samples[0] =
@@ -174,7 +174,7 @@ static bool near(double value, double expected)
 static void test_errors(void)
 {
     struct sites sites;
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     sampled(1000, 16 * 512, 0);
     sites_update(&sites, &snapshot);
     const struct site *site = sites_find(&sites, 8);
@@ -200,7 +200,7 @@ static void test_errors(void)
     is(site->alloc_rate, 4 * 512 * 1024 / 10.0, "the rate is over the same time");
     sites_fini(&sites);
 
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     sampled(1000, 100, 40);
     buckets[0].samples = 100;
     sites_update(&sites, &snapshot);
@@ -213,7 +213,7 @@ static void test_errors(void)
        "but not where a sample was lost");
     sites_fini(&sites);
 
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     sampled(1000, 512, 0);
     buckets[0].samples = 0; /* as in a forked copy: taken over */
     sites_update(&sites, &snapshot);
@@ -228,7 +228,7 @@ static void test_bounds(void)
 {
     struct sites sites;
     uint64_t key = 1;
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     sampled(1000, 0, 0);
     sites_update(&sites, &snapshot);
     sampled(1020, 4 * 512, 512);
@@ -268,11 +268,111 @@ static void test_bounds(void)
     sites_fini(&sites);
 }
 
+/* Mappings of stacks 8 and 20 beside a block of the heap of stack 8. */
+static void mapped(int64_t seconds, double a_mib, double a_gone_mib, double b_mib)
+{
+    buckets[0] = (struct md_bucket){.stack = 8, .kind = MD_BUCKET_HEAP, .key = 1024, .samples = 1};
+    buckets[0].value[MD_HEAP_ALLOC_OBJECTS] = 512 * MD_WEIGHT_ONE;
+    buckets[0].value[MD_HEAP_ALLOC_BYTES] = 512 * 1024;
+    for (int i = 1; i < 3; i++) {
+        buckets[i] = (struct md_bucket){.stack = i == 1 ? 8 : 20, .kind = MD_BUCKET_MMAP};
+        buckets[i].value[MD_MMAP_CALLS] = 3;
+        buckets[i].value[MD_MMAP_BYTES] = (uint64_t)((i == 1 ? a_mib : b_mib) * MIB);
+    }
+    buckets[1].value[MD_MMAP_GONE_BYTES] = (uint64_t)(a_gone_mib * MIB);
+    samples[0] = (struct md_sample){
+        .addr = 16, .weight = 512 * MD_WEIGHT_ONE, .born_ds = 2000, .flags = MD_SAMPLE_LEAK};
+    snapshot = (struct snapshot){
+        .buckets = buckets, .bucket_count = 3, .samples = samples, .sample_count = 1};
+    snapshot.header.start_ns = 800 * SECOND;
+    snapshot.header.memprofilerate = 524288;
+    snapshot.header.counters.alloc_bytes = 512 * 1024;
+    snapshot.taken_ns = seconds * SECOND;
+}
+
+/* Sums without samples: what holds of the heap's estimates does not of these. */
+static void test_mmap(void)
+{
+    struct sites sites, heap;
+    struct md_cycle cycle = {.number = 2, .flags = MD_CYCLE_LEAKS, .leaked_bytes = 5000};
+    uint32_t order[4];
+    sites_init(&sites, MD_BUCKET_MMAP);
+    sites_init(&heap, MD_BUCKET_HEAP);
+    ok(sites_has(&sites, SITES_BY_GROWTH) && sites_has(&sites, SITES_BY_INUSE) &&
+           sites_has(&sites, SITES_BY_ALLOC) && !sites_has(&sites, SITES_BY_OBJECTS) &&
+           !sites_has(&sites, SITES_BY_LEAKS) && !sites.sampled,
+       "mmap: bytes, now and ever; no objects, no leaks, no samples");
+    bool all = heap.sampled;
+    for (int i = 0; i < SITES_ORDERS; i++)
+        all = all && sites_has(&heap, (enum site_order)i);
+    ok(all, "the heap has them all");
+    mapped(1000, 40, 10, 7);
+    snapshot.cycles = &cycle;
+    snapshot.cycle_count = 1;
+    sites_update(&sites, &snapshot);
+    sites_update(&heap, &snapshot);
+    is(heap.count, 1, "of one snapshot the heap's sites");
+    is(sites.count, 2, "and those of mmap");
+    const struct site *site = sites_find(&sites, 8);
+    is(site->inuse_bytes, 30 * MIB, "still mapped, whatever the heap has counted");
+    is(site->alloc_bytes, 40 * MIB, "ever mapped");
+    ok(sites_exact(&sites, site) && sites_error(&sites, site, site->inuse_variance) == 0,
+       "which is exact");
+    ok(!sites.leaks_known && site->leak_bytes == 0 && site->live_samples == 0,
+       "no sample is its, and no leak");
+    ok(!sites_too_early(&sites) && !sites_growth_known(&sites), "nothing to compare with yet");
+    ok(sites_too_early(&heap) && sites_growth_known(&heap), "where the heap's samples have ages");
+    mapped(1001, 48, 22, 7);
+    sites_update(&sites, &snapshot);
+    ok(sites_growth_known(&sites), "the second tick has");
+    is(sites_find(&sites, 8)->growth_bytes, -4 * MIB, "8 more, 12 less");
+    is(sites_find(&sites, 8)->alloc_rate, 8 * MIB, "8 a second");
+    for (int i = 2; i <= 100; i++) { /* 20 grows by 1 MiB a second */
+        mapped(1000 + i, 48, 22, 7 + i);
+        sites_update(&sites, &snapshot);
+    }
+    site = sites_find(&sites, 20);
+    is((long long)(site->growth_bytes / MIB), (long long)sites.growth_seconds,
+       "growth over the last minute");
+    ok(sites.growth_seconds >= 60 && sites.growth_seconds <= 65, "and no longer");
+    sites_group(&sites, by_stack, NULL, SITES_BY_GROWTH);
+    sites_sort(&sites, SITES_BY_GROWTH, order, 4);
+    is(sites.group[order[0]].stack, 20, "what grows comes first");
+    snapshot.header.counters.lost_samples = 1;
+    sites_update(&sites, &snapshot);
+    ok(sites_exact(&sites, site), "a lost sample is not its");
+    snapshot.header.counters.lost_mappings = 1;
+    sites_update(&sites, &snapshot);
+    ok(!sites_exact(&sites, site) && isnan(sites_error(&sites, site, site->inuse_variance)),
+       "a lost mapping is: how much, nobody knows");
+    sites_fini(&sites);
+    sites_fini(&heap);
+
+    uint64_t key = 1;
+    sites_init(&sites, MD_BUCKET_MMAP);
+    mapped(1000, 4, 0, 7);
+    sites_update(&sites, &snapshot);
+    sites_group(&sites, all_one, &key, SITES_BY_GROWTH);
+    is(sites.group[0].stack, 20, "where none has grown the largest stands for a group");
+    sites_fini(&sites);
+
+    /* As a kind without anything that is taken off. */
+    sites_init(&sites, MD_BUCKET_MMAP);
+    sites.values.inuse_bytes = NULL;
+    mapped(1000, 40, 10, 7);
+    sites_update(&sites, &snapshot);
+    mapped(1020, 50, 45, 7);
+    sites_update(&sites, &snapshot);
+    is(sites_find(&sites, 8)->growth_bytes, 10 * MIB, "of what holds nothing, growth of all");
+    sites_fini(&sites);
+    snapshot = (struct snapshot){0};
+}
+
 static void test_many(void)
 {
     static struct md_bucket many[20000];
     struct sites sites;
-    sites_init(&sites);
+    sites_init(&sites, MD_BUCKET_HEAP);
     for (uint32_t i = 0; i < 20000; i++) {
         many[i] = (struct md_bucket){.stack = i * 5 + 2, .kind = MD_BUCKET_HEAP, .key = 16};
         many[i].value[MD_HEAP_ALLOC_BYTES] = i;
@@ -295,6 +395,7 @@ int main(void)
     test_ages();
     test_errors();
     test_bounds();
+    test_mmap();
     test_many();
     return tap_done();
 }

@@ -35,7 +35,9 @@ static void setup(void)
 static int run_command(int argc, char **argv)
 {
     const char *no_color = getenv("NO_COLOR");
-    struct options options = {.view = {.interval_seconds = 1, .color = !(no_color && no_color[0])}};
+    struct options options = {.view = {.interval_seconds = 1,
+                                       .color = !(no_color && no_color[0]),
+                                       .kind = MD_BUCKET_HEAP}};
     const struct command *command = NULL;
     int status = EXIT_DONE;
     setup();

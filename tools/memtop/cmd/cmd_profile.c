@@ -142,11 +142,7 @@ static const char *why_none(const struct snapshot *snap, enum md_bucket_kind kin
 {
     if (kind == MD_BUCKET_HEAP)
         return snap->header.counters.samples ? NULL : "no samples yet, the profile is empty";
-    if (!snapshot_has(snap, MD_SECTION_MAPPINGS))
-        return "its memdebug is older than this kind of profile";
-    return strstr(snap->header.options, "mmapprofile=0")
-               ? "mmapprofile=0: its mappings are not recorded"
-               : NULL;
+    return kind == MD_BUCKET_MMAP ? mapped_why_none(snap) : NULL;
 }
 
 static int profile_of_target(const struct target *target, enum md_bucket_kind kind,

@@ -38,6 +38,7 @@ static int watch_batch(const struct target *target, const struct options *option
         cli_error("%s", error);
         return EXIT_FAILED;
     }
+    watch_show(&watch, options->view.kind);
     cli_missing_names();
     int status = EXIT_DONE;
     for (long i = 0; options->count == 0 || i < options->count; i++) {

@@ -137,6 +137,11 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
             return false;
         options->view.charset = (enum charset)place;
         return true;
+    case CLI_KIND:
+        if (!take_word(id, value, &place))
+            return false;
+        options->view.kind = (enum md_bucket_kind)(MD_BUCKET_UNUSED + 1 + place);
+        return true;
     case CLI_NO_COLOR:
         options->view.color = false;
         return true;

@@ -5,6 +5,13 @@
 
 enum { ONCE, OFTEN };
 
+/* "|heap|mmap" */
+static const char kinds[] = ""
+#define MD_KIND(id, name, ...) "|" name
+#include <memdebug/kinds.def>
+    ;
+#define KIND_WORDS (kinds + 1)
+
 const struct option_spelling option_spellings[CLI_OPTIONS_END] = {
 #define OPTION(ident, ...) [CLI_##ident] = {__VA_ARGS__},
 #include "commands.def"

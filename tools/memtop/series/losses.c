@@ -11,3 +11,8 @@ void losses_of(const struct md_counters *counters, uint64_t torn, struct loss lo
     for (int i = 0; i < LOSSES; i++)
         losses[i] = all[i];
 }
+
+uint64_t losses_of_kind(const struct md_counters *counters, enum md_bucket_kind kind)
+{
+    return kind == MD_BUCKET_MMAP ? counters->lost_mappings : counters->lost_samples;
+}

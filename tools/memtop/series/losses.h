@@ -22,5 +22,7 @@ struct loss {
 /* All kinds, those of which nothing was lost with a count of 0.  `torn`: records that the reader
  * could not read whole. */
 void losses_of(const struct md_counters *counters, uint64_t torn, struct loss losses[LOSSES]);
+/* How much of one kind of profile was not recorded. */
+uint64_t losses_of_kind(const struct md_counters *counters, enum md_bucket_kind kind);
 
 #endif

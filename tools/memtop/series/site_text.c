@@ -1,5 +1,6 @@
 #include "site_text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -38,4 +39,111 @@ char *site_error_text(const struct sites *sites, const struct site *site, char t
         snprintf(text, UNITS_SIZE, "%.0f%%",
                  error > 0 ? fmin(100 * error / site->inuse_bytes, 999) : 0);
     return text;
+}
+
+bool site_has_column(const struct sites *sites, unsigned column)
+{
+    if (column == SITE_ERROR)
+        return sites->sampled;
+    return sites_has(sites, column == SITE_SHARE ? SITES_BY_INUSE : (enum site_order)column);
+}
+
+int site_column_width(unsigned column)
+{
+    static const int widths[SITE_COLUMNS] = {
+        [SITES_BY_GROWTH] = 10, [SITES_BY_INUSE] = 7, [SITES_BY_OBJECTS] = 8, [SITES_BY_ALLOC] = 7,
+        [SITES_BY_LEAKS] = 7,   [SITE_ERROR] = 5,     [SITE_SHARE] = 5};
+    return widths[column];
+}
+
+/* A sample type without what it counts: "alloc", "in use", "mapped". */
+static char *type_text(const struct profile_value_rule *rule, char text[SITE_HEADING_SIZE])
+{
+    const char *type = rule ? rule->type.type : "", *unit = strrchr(type, '_');
+    snprintf(text, SITE_HEADING_SIZE, "%.*s", unit ? (int)(unit - type) : (int)strlen(type), type);
+    if (strcmp(text, "inuse") == 0)
+        snprintf(text, SITE_HEADING_SIZE, "in use");
+    return text;
+}
+
+static char *in_capitals(char text[SITE_HEADING_SIZE])
+{
+    for (char *c = text; *c != '\0'; c++)
+        *c = (char)toupper((unsigned char)*c);
+    return text;
+}
+
+char *site_heading_text(const struct sites *sites, unsigned column, char text[SITE_HEADING_SIZE])
+{
+    static const char *const fixed[SITE_COLUMNS] = {[SITES_BY_OBJECTS] = "OBJECTS",
+                                                    [SITES_BY_LEAKS] = "LEAKS",
+                                                    [SITE_ERROR] = "ERROR",
+                                                    [SITE_SHARE] = "%"};
+    char age[UNITS_SIZE];
+    switch (column) {
+    case SITES_BY_GROWTH:
+        if (sites_too_early(sites))
+            snprintf(text, SITE_HEADING_SIZE, "NEW in 60s");
+        else if (sites->growth_seconds >= SITES_WINDOW_SECONDS)
+            snprintf(text, SITE_HEADING_SIZE, "GROWTH 60s");
+        else
+            snprintf(text, SITE_HEADING_SIZE, "GROWTH %.4s",
+                     units_age(age, sites->growth_seconds + 0.5));
+        return text;
+    case SITES_BY_INUSE:
+        return in_capitals(site_inuse_text(sites, text));
+    case SITES_BY_ALLOC:
+        return in_capitals(type_text(sites->values.alloc_bytes, text));
+    default:
+        snprintf(text, SITE_HEADING_SIZE, "%s", column < SITE_COLUMNS ? fixed[column] : "");
+        return text;
+    }
+}
+
+char *site_column_text(const struct sites *sites, const struct site *site, unsigned column,
+                       char text[SITE_FIGURE_SIZE])
+{
+    char figure[UNITS_SIZE] = "";
+    switch (column) {
+    case SITES_BY_GROWTH:
+        units_growth(figure,
+                     sites_growth_known(sites) ? sites_key(sites, site, SITES_BY_GROWTH) : NAN);
+        break;
+    case SITES_BY_INUSE:
+        units_bytes(figure, site->inuse_bytes);
+        break;
+    case SITES_BY_OBJECTS:
+        units_count(figure, site->inuse_objects);
+        break;
+    case SITES_BY_ALLOC:
+        units_bytes(figure, site->alloc_bytes);
+        break;
+    case SITES_BY_LEAKS:
+        units_bytes(figure, sites->leaks_known ? site->leak_bytes : NAN);
+        break;
+    case SITE_ERROR:
+        site_error_text(sites, site, figure);
+        snprintf(text, SITE_FIGURE_SIZE, "%s", figure);
+        return text;
+    case SITE_SHARE:
+        text[0] = '\0';
+        if (sites->inuse_bytes > 0)
+            snprintf(text, SITE_FIGURE_SIZE, "%.0f%%",
+                     100 * site->inuse_bytes / sites->inuse_bytes);
+        return text;
+    default:
+        break;
+    }
+    return site_figure_text(sites, site, figure, text);
+}
+
+char *site_inuse_text(const struct sites *sites, char text[SITE_HEADING_SIZE])
+{
+    return type_text(sites->values.inuse_bytes, text);
+}
+
+char *site_title_text(const struct sites *sites, char text[SITE_HEADING_SIZE])
+{
+    snprintf(text, SITE_HEADING_SIZE, "%.20s CALL SITE", profile_kind(sites->kind)->name);
+    return in_capitals(text);
 }

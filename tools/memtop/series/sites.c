@@ -1,5 +1,6 @@
 #include "sites.h"
 
+#include "losses.h"
 #include "view/leaks.h"
 
 #include <math.h>
@@ -8,9 +9,29 @@
 
 #define EARLY_SECONDS (2 * SITES_SLOT_SECONDS)
 
-void sites_init(struct sites *sites)
+static struct site_values values_of(enum md_bucket_kind kind)
 {
-    *sites = (struct sites){0};
+    struct site_values values = {0};
+    size_t count;
+    const struct profile_value_rule *rules = profile_kind_values(kind, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct profile_value_rule *rule = &rules[i];
+        bool ever = rule->minus < 0;
+        if (rule->sample_flags)
+            values.leak_flags |= rule->sample_flags;
+        else if (strcmp(rule->type.unit, "bytes") == 0)
+            *(ever ? &values.alloc_bytes : &values.inuse_bytes) = rule;
+        else if (strcmp(rule->type.unit, "count") == 0)
+            *(ever ? &values.alloc_objects : &values.inuse_objects) = rule;
+    }
+    return values;
+}
+
+void sites_init(struct sites *sites, enum md_bucket_kind kind)
+{
+    *sites = (struct sites){.kind = kind, .values = values_of(kind)};
+    sites->sampled =
+        sites->values.alloc_objects && sites->values.alloc_objects->shift == MD_WEIGHT_SHIFT;
 }
 
 void sites_fini(struct sites *sites)
@@ -20,6 +41,25 @@ void sites_fini(struct sites *sites)
     free(sites->group);
     pair_map_fini(&sites->group_index);
     *sites = (struct sites){0};
+}
+
+bool sites_has(const struct sites *sites, enum site_order order)
+{
+    switch (order) {
+    case SITES_BY_GROWTH:
+        return sites->values.inuse_bytes != NULL || sites->values.alloc_bytes != NULL;
+    case SITES_BY_INUSE:
+        return sites->values.inuse_bytes != NULL;
+    case SITES_BY_OBJECTS:
+        return sites->values.inuse_objects != NULL;
+    case SITES_BY_ALLOC:
+        return sites->values.alloc_bytes != NULL;
+    case SITES_BY_LEAKS:
+        return sites->values.leak_flags != 0;
+    case SITES_ORDERS:
+        break;
+    }
+    return false;
 }
 
 const struct site *sites_find(const struct sites *sites, uint32_t stack)
@@ -48,10 +88,19 @@ static double in_use(uint64_t alloc, uint64_t freed)
     return alloc > freed ? (double)(alloc - freed) : 0;
 }
 
-/* What a sample stands for, in objects. */
-static double weight_of(const struct md_bucket *bucket, const struct md_header *header)
+static double amount(const struct profile_value_rule *rule, const struct md_bucket *bucket)
 {
-    double objects = (double)bucket->value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+    if (!rule)
+        return 0;
+    return in_use(bucket->value[rule->plus], rule->minus < 0 ? 0 : bucket->value[rule->minus]) /
+           (double)(UINT64_C(1) << rule->shift);
+}
+
+/* What a sample stands for, in objects. */
+static double weight_of(const struct sites *sites, const struct md_bucket *bucket,
+                        const struct md_header *header)
+{
+    double objects = amount(sites->values.alloc_objects, bucket);
     double weight = 1;
     /* A forked copy has taken over objects whose samples the bucket does not count. */
     if (bucket->samples > 0 && !(header->flags & MD_FLAG_FORKED))
@@ -63,10 +112,11 @@ static double weight_of(const struct md_bucket *bucket, const struct md_header *
 
 static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
 {
+    const struct site_values *values = &sites->values;
     bool complete = true;
     for (size_t i = 0; i < snapshot->bucket_count; i++) {
         const struct md_bucket *bucket = &snapshot->buckets[i];
-        if (bucket->kind != MD_BUCKET_HEAP)
+        if (bucket->kind != (uint32_t)sites->kind)
             continue;
         struct site *site = find_or_add(sites, bucket->stack);
         if (!site) {
@@ -83,17 +133,16 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
             site->live_samples = 0;
             site->seen = sites->tick;
         }
-        const uint64_t *value = bucket->value;
-        double inuse =
-            in_use(value[MD_HEAP_ALLOC_OBJECTS], value[MD_HEAP_FREE_OBJECTS]) / MD_WEIGHT_ONE;
-        double alloc = (double)value[MD_HEAP_ALLOC_OBJECTS] / MD_WEIGHT_ONE;
+        double inuse = amount(values->inuse_objects, bucket);
+        double alloc = amount(values->alloc_objects, bucket);
         double size = (double)bucket->key;
         /* n samples of weight w are nw objects, with the variance nw(w-1) */
-        double each = weight_of(bucket, &snapshot->header) - 1;
+        double each = sites->sampled ? weight_of(sites, bucket, &snapshot->header) - 1 : 0;
         site->samples += bucket->samples;
-        site->raw_bytes += in_use(value[MD_HEAP_ALLOC_BYTES], value[MD_HEAP_FREE_BYTES]);
+        site->raw_bytes +=
+            amount(values->inuse_bytes ? values->inuse_bytes : values->alloc_bytes, bucket);
         site->inuse_objects += inuse;
-        site->alloc_bytes += (double)value[MD_HEAP_ALLOC_BYTES];
+        site->alloc_bytes += amount(values->alloc_bytes, bucket);
         site->alloc_objects += alloc;
         site->objects_variance += inuse * each;
         site->inuse_variance += inuse * each * size * size;
@@ -107,13 +156,13 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
     int64_t age_ns = snapshot->taken_ns - (int64_t)snapshot->header.start_ns;
     int64_t now_ds = age_ns / 100000000;
     double window_ds = sites->growth_seconds * 10;
-    sites->samples_known = snapshot->sample_count > 0;
+    sites->samples_known = sites->sampled && snapshot->sample_count > 0;
     for (size_t i = 0; i < snapshot->sample_count; i++) {
         const struct md_sample *sample = &snapshot->samples[i];
         if (sample->bucket >= snapshot->bucket_count)
             continue;
         const struct md_bucket *bucket = &snapshot->buckets[sample->bucket];
-        if (bucket->kind != MD_BUCKET_HEAP)
+        if (bucket->kind != (uint32_t)sites->kind)
             continue;
         struct site *site = find_or_add(sites, bucket->stack);
         if (!site)
@@ -126,7 +175,7 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
             site->newest_ds = sample->born_ds;
         double objects = (double)sample->weight / MD_WEIGHT_ONE, size = (double)bucket->key;
         double variance = objects > 1 ? objects * (objects - 1) * size * size : 0;
-        if (sample->flags & MD_SAMPLE_LEAK) {
+        if (sample->flags & sites->values.leak_flags) {
             site->leak_bytes += objects * size;
             site->leak_variance += variance;
         }
@@ -163,13 +212,14 @@ static size_t base_slot(const struct sites *sites)
 static void take_counts(struct sites *sites, const struct snapshot *snapshot)
 {
     const struct md_counters *counters = &snapshot->header.counters;
-    bool counted = counters->alloc_bytes > 0; /* else nothing has been published yet */
+    /* Of the heap alone; and 0: nothing has been published yet. */
+    bool counted = sites->kind == MD_BUCKET_HEAP && counters->alloc_bytes > 0;
     sites->alloc_most = counted ? (double)counters->alloc_bytes : INFINITY;
     sites->inuse_most = counted ? in_use(counters->alloc_bytes, counters->free_bytes) : INFINITY;
-    sites->lossy = counters->lost_samples > 0;
+    sites->lossy = losses_of_kind(counters, sites->kind) > 0;
     sites->leaks_known = false;
     sites->leak_most = INFINITY;
-    for (size_t i = snapshot->cycle_count; i > 0; i--) {
+    for (size_t i = sites_has(sites, SITES_BY_LEAKS) ? snapshot->cycle_count : 0; i > 0; i--) {
         const struct md_cycle *cycle = &snapshot->cycles[i - 1];
         if (!leaks_tell(cycle))
             continue;
@@ -259,6 +309,11 @@ bool sites_too_early(const struct sites *sites)
     return sites->samples_known && sites->growth_seconds < EARLY_SECONDS;
 }
 
+bool sites_growth_known(const struct sites *sites)
+{
+    return sites_too_early(sites) || sites->growth_seconds > 0;
+}
+
 bool sites_exact(const struct sites *sites, const struct site *site)
 {
     return !sites->lossy && !(site->alloc_variance > 0);
@@ -342,11 +397,12 @@ size_t sites_members(const struct sites *sites, uint64_t key, enum site_order by
 }
 
 static void add_member(const struct sites *sites, struct site *group, const struct site *site,
-                       enum site_order by, double *greatest)
+                       enum site_order by, struct ranked *greatest)
 {
-    double key = sites_key(sites, site, by);
-    if (group->members == 0 || key > *greatest) {
-        *greatest = key;
+    struct ranked ranked = {sites_key(sites, site, by), site->inuse_bytes,
+                            (uint32_t)(site - sites->site)};
+    if (group->members == 0 || greatest_first(&ranked, greatest) < 0) {
+        *greatest = ranked;
         group->stack = site->stack;
     }
     if (site->live_samples > 0) {
@@ -377,7 +433,7 @@ static void add_member(const struct sites *sites, struct site *group, const stru
 
 bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum site_order by)
 {
-    double *greatest = malloc((sites->count + 1) * sizeof greatest[0]);
+    struct ranked *greatest = calloc(sites->count + 1, sizeof greatest[0]); /* of each group */
     sites->group_count = 0;
     if (!greatest || !array_reserve(&sites->group, &sites->group_capacity, sites->count,
                                     sizeof sites->group[0])) {

@@ -15,6 +15,8 @@
 /* A thread adds to the counters each time it has allocated or freed so much (segment.h). */
 #define PUBLISH_BYTES 65536
 
+enum { FIRST_KIND = MD_BUCKET_UNUSED + 1 };
+
 /* Cycles from before we looked are history too. */
 static void fill_from_cycles(struct watch *watch, size_t added)
 {
@@ -98,34 +100,63 @@ static void push_point(struct watch *watch, size_t new_cycles)
 }
 
 /* What the program has mapped itself, its threads' stacks too. */
-static double mapped_bytes(const struct snapshot *snapshot)
+static double mapped_bytes(const struct watch *watch)
 {
-    double bytes = 0;
-    if (!snapshot_has(snapshot, MD_SECTION_MAPPINGS) ||
-        strstr(snapshot->header.options, "mmapprofile=0"))
-        return NAN;
-    for (size_t i = 0; i < snapshot->bucket_count; i++) {
-        const struct md_bucket *b = &snapshot->buckets[i];
-        if (b->kind == MD_BUCKET_MMAP && b->value[MD_MMAP_BYTES] > b->value[MD_MMAP_GONE_BYTES])
-            bytes += (double)(b->value[MD_MMAP_BYTES] - b->value[MD_MMAP_GONE_BYTES]);
+    return mapped_why_none(&watch->source.snapshot) ? NAN
+                                                    : watch->sites[MD_BUCKET_MMAP].inuse_bytes;
+}
+
+/* Why there may be no call sites of the kind that is shown, and what to do about it. */
+static const char *why_no_sites(const struct watch *watch)
+{
+    const struct md_header *header = &watch->shown;
+    const char *why = NULL;
+    switch (watch->model.sites->kind) {
+    case MD_BUCKET_HEAP:
+        return header->memprofilerate == 0
+                   ? "Sampling is off (memprofilerate=0): no call sites are recorded."
+               : header->counters.samples == 0
+                   ? "No samples yet: a site shows after about 512 KiB of allocation "
+                     "(MEMDEBUG=memprofilerate=N)."
+                   : "No samples yet.";
+    case MD_BUCKET_MMAP:
+        why = mapped_why_none(&watch->source.snapshot);
+        return why ? why : "It has mapped nothing itself.";
+    default:
+        return "Nothing of this kind yet.";
     }
-    return bytes;
+}
+
+/* What there is to say of the kind that is shown. */
+static void describe_sites(struct watch *watch)
+{
+    struct model *model = &watch->model;
+    const struct snapshot *snapshot = &watch->source.snapshot;
+    model->sites = &watch->sites[watch->kind];
+    model->hint = why_no_sites(watch);
+    model->leaks_hint = !sites_has(model->sites, SITES_BY_LEAKS) || model->sites->leaks_known ? NULL
+                        : !snapshot_has(snapshot, MD_SECTION_UNSAMPLED)
+                            ? "an older memdebug has not counted leaks: memtop leaks estimates them"
+                        : !(snapshot->header.flags & MD_FLAG_GC)
+                            ? "leaks are known of programs started with MEMDEBUG=gc=ready"
+                            : "leaks are known after two cycles: memtop leaks asks for them";
 }
 
 static void update_model(struct watch *watch)
 {
     const struct snapshot *snapshot = &watch->source.snapshot;
     const struct md_counters *counters = &snapshot->header.counters;
+    const struct sites *heap = &watch->sites[MD_BUCKET_HEAP];
     struct model *model = &watch->model;
     watch->shown = snapshot->header;
     watch->shown_trace = watch->trace;
     watch->shown_trace.pauses = NULL;
     model->objects_counted = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
-    model->live_objects = !model->objects_counted ? watch->sites.inuse_objects
+    model->live_objects = !model->objects_counted ? heap->inuse_objects
                           : counters->alloc_objects > counters->free_objects
                               ? (double)(counters->alloc_objects - counters->free_objects)
                               : 0;
-    model->mapped_bytes = mapped_bytes(snapshot);
+    model->mapped_bytes = mapped_bytes(watch);
     int64_t now = snapshot->taken_ns, published = (int64_t)counters->publish_ns;
     double unpublished =
         (double)PUBLISH_BYTES * (watch->source.threads > 1 ? (double)watch->source.threads : 1);
@@ -134,30 +165,21 @@ static void update_model(struct watch *watch)
                                     unpublished, &model->alloc_bound);
     model->free_rate = rate_update(&watch->free_rate, now, published, counters->free_bytes,
                                    unpublished, &model->free_bound);
-    model->alloc_objects_rate = rate_update(
-        &watch->objects_rate, now, published,
-        model->objects_counted ? counters->alloc_objects : (uint64_t)watch->sites.alloc_objects,
-        NAN, &bound);
-    model->leaks_hint = watch->sites.leaks_known ? NULL
-                        : !snapshot_has(snapshot, MD_SECTION_UNSAMPLED)
-                            ? "an older memdebug has not counted leaks: memtop leaks estimates them"
-                        : !(snapshot->header.flags & MD_FLAG_GC)
-                            ? "leaks are known of programs started with MEMDEBUG=gc=ready"
-                            : "leaks are known after two cycles: memtop leaks asks for them";
+    model->alloc_objects_rate = rate_update(&watch->objects_rate, now, published,
+                                            model->objects_counted ? counters->alloc_objects
+                                                                   : (uint64_t)heap->alloc_objects,
+                                            NAN, &bound);
     if (watch->source.state != SOURCE_LIVE)
         model->alloc_rate = model->free_rate = model->alloc_objects_rate = NAN;
     model->torn = watch->source.torn;
     model->pauses = trace_pauses(&watch->trace);
-    model->hint = snapshot->header.memprofilerate == 0
-                      ? "Sampling is off (memprofilerate=0): no call sites are recorded."
-                  : counters->samples == 0 ? "No samples yet: a site shows after about 512 KiB of "
-                                             "allocation (MEMDEBUG=memprofilerate=N)."
-                                           : NULL;
+    describe_sites(watch);
 }
 
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
-    unsigned what = frozen ? SNAPSHOT_CYCLES | SNAPSHOT_PROFILE : SNAPSHOT_ALL | SNAPSHOT_MAPPINGS;
+    unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
+    what |= frozen ? 0 : SNAPSHOT_SAMPLES;
     struct snapshot *snapshot = &watch->source.snapshot;
     int result = source_poll(&watch->source, what, error);
     if (result)
@@ -173,7 +195,8 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     if (watch->ticks == 0)
         fill_from_cycles(watch, added);
     if (!frozen) {
-        sites_update(&watch->sites, snapshot);
+        for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
+            sites_update(&watch->sites[kind], snapshot);
         update_model(watch);
     }
     if (alive || watch->ticks == 0)
@@ -192,10 +215,33 @@ void watch_moved(struct watch *watch)
 {
     struct model *model = &watch->model;
     model->header = &watch->shown;
-    model->sites = &watch->sites;
+    model->sites = &watch->sites[watch->kind];
     model->names = watch->names;
     model->history = &watch->history;
     model->trace = &watch->shown_trace;
+}
+
+void watch_show(struct watch *watch, enum md_bucket_kind kind)
+{
+    watch->kind = kind;
+    describe_sites(watch);
+}
+
+bool watch_show_next(struct watch *watch, char why[VIEW_ERROR_SIZE])
+{
+    enum md_bucket_kind before = watch->kind;
+    why[0] = '\0';
+    do {
+        bool last = watch->kind == MD_BUCKET_KINDS - 1;
+        watch_show(watch, (enum md_bucket_kind)(last ? FIRST_KIND : watch->kind + 1));
+        bool any = watch->model.sites->count > 0 && sites_has(watch->model.sites, SITES_BY_GROWTH);
+        if (any && watch->kind != before)
+            return true;
+        if (why[0] == '\0')
+            snprintf(why, VIEW_ERROR_SIZE, "%s: %s", profile_kind(watch->kind)->name,
+                     watch->model.hint);
+    } while (watch->kind != before);
+    return false;
 }
 
 static uint64_t site_of(void *context, uint32_t stack)
@@ -209,14 +255,14 @@ size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, siz
 {
     /* A name may show that a frame is an allocator's own: then its callers are the sites, which
      * need names in turn. */
+    struct sites *sites = &watch->sites[watch->kind];
     size_t found = 0;
     for (int round = 0; round < 8; round++) {
         uint64_t learned = names_learned(watch->names);
-        sites_group(&watch->sites, site_of, watch, by);
-        found = sites_sort(&watch->sites, by, order, count);
+        sites_group(sites, site_of, watch, by);
+        found = sites_sort(sites, by, order, count);
         for (size_t i = found < named ? found : named; i > 0; i--)
-            names_want(watch->names, &watch->source.snapshot,
-                       watch->sites.group[order[i - 1]].stack);
+            names_want(watch->names, &watch->source.snapshot, sites->group[order[i - 1]].stack);
         if (names_learned(watch->names) == learned)
             break;
     }
@@ -226,13 +272,14 @@ size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, siz
 int watch_open(struct watch *watch, const struct target *target, bool background,
                char error[VIEW_ERROR_SIZE])
 {
-    *watch = (struct watch){0};
+    *watch = (struct watch){.kind = MD_BUCKET_HEAP};
     int result = source_open(&watch->source, target, error);
     if (result)
         return result;
     char root[SOURCE_ROOT_SIZE];
     struct symbolizer_options options = source_symbols(&watch->source, root);
-    sites_init(&watch->sites);
+    for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
+        sites_init(&watch->sites[kind], (enum md_bucket_kind)kind);
     trace_init(&watch->trace, (uint32_t)target->pid, target->name);
     watch->names = names_create(&options, background);
     if (!watch->names || !history_init(&watch->history, MODEL_HISTORY)) {
@@ -254,7 +301,8 @@ void watch_close(struct watch *watch)
     names_destroy(watch->names);
     watch->names = NULL;
     history_fini(&watch->history);
-    sites_fini(&watch->sites);
+    for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
+        sites_fini(&watch->sites[kind]);
     trace_fini(&watch->trace);
     source_close(&watch->source);
 }

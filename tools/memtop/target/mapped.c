@@ -3,6 +3,7 @@
 #include "process.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Both the mappings and the ranges come by address. */
 struct walk {
@@ -39,4 +40,13 @@ void mapped_correct(struct source *source)
                 bucket->value[MD_MMAP_GONE_BYTES] += m->limit - m->start - walk.there[i];
         }
     free(walk.there);
+}
+
+const char *mapped_why_none(const struct snapshot *snapshot)
+{
+    if (!snapshot_has(snapshot, MD_SECTION_MAPPINGS))
+        return "its memdebug is older than this kind of profile";
+    return strstr(snapshot->header.options, "mmapprofile=0")
+               ? "mmapprofile=0: its mappings are not recorded"
+               : NULL;
 }

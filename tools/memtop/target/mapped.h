@@ -10,5 +10,7 @@
  * their mappings is not there any more.  Nothing where the process has ended or its maps cannot be
  * read. */
 void mapped_correct(struct source *source);
+/* Why nothing is known of its mappings; NULL: they are recorded. */
+const char *mapped_why_none(const struct snapshot *snapshot);
 
 #endif

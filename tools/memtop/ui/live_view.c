@@ -88,14 +88,14 @@ bool live_common_key(struct view_state *state, enum charset *charset, enum key_a
 static bool matches(const struct live *live, uint32_t place)
 {
     const struct stack_names *names =
-        names_find(live->watch.names, live->watch.sites.group[place].stack);
+        names_find(live->watch.names, live->watch.model.sites->group[place].stack);
     return names && names->label && strcasestr(names->label, live->state.filter);
 }
 
 /* The sites in the order chosen, the filter applied, the cursor where its site went. */
 static void arrange(struct live *live)
 {
-    struct sites *sites = &live->watch.sites;
+    const struct sites *sites = live->watch.model.sites;
     struct view_state *state = &live->state;
     if (sites->count > live->room) {
         uint32_t *grown = realloc(live->rows, sites->count * 2 * sizeof grown[0]);
@@ -160,7 +160,7 @@ static void scroll(struct live *live)
     for (size_t i = shown; i > 0; i--)
         if (state->first_row + i - 1 < state->row_count)
             names_want(live->watch.names, &live->watch.source.snapshot,
-                       live->watch.sites.group[state->rows[state->first_row + i - 1]].stack);
+                       live->watch.model.sites->group[state->rows[state->first_row + i - 1]].stack);
 }
 
 static void move_cursor(struct live *live, long by)
@@ -173,8 +173,33 @@ static void move_cursor(struct live *live, long by)
     state->cursor = (int)to;
     state->stack_scroll = 0;
     state->member = 0;
-    live->cursor_key = live->watch.sites.group[state->rows[to]].key;
+    live->cursor_key = live->watch.model.sites->group[state->rows[to]].key;
     live->cursor_set = true;
+}
+
+/* The next column on that side that the kind has. */
+static void sort_by(struct live *live, unsigned step_by)
+{
+    enum site_order *order = &live->state.order;
+    do
+        *order = (*order + step_by) % SITES_ORDERS;
+    while (!sites_has(live->watch.model.sites, *order) && *order != SITES_BY_GROWTH);
+}
+
+/* The call sites of another kind. */
+static void show_next_kind(struct live *live)
+{
+    struct view_state *state = &live->state;
+    char why[VIEW_ERROR_SIZE];
+    if (!watch_show_next(&live->watch, why)) {
+        snprintf(state->message, sizeof state->message, "%s", why);
+        return;
+    }
+    if (!sites_has(live->watch.model.sites, state->order))
+        state->order = SITES_BY_GROWTH;
+    state->pane = PANE_NONE;
+    live->cursor_set = false;
+    state->cursor = -1;
 }
 
 /* memtop-PID-TIME.pb.gz and .json in the working directory. */
@@ -187,7 +212,7 @@ static void save_both(struct live *live)
     strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local);
     snprintf(base, sizeof base, "memtop-%d-%s", (int)live->watch.source.target.pid, stamp);
     snprintf(path, sizeof path, "%s.pb.gz", base);
-    int result = save_profile(&live->watch.source, MD_BUCKET_HEAP, path, -1, NULL, error);
+    int result = save_profile(&live->watch.source, live->watch.kind, path, -1, NULL, error);
     if (result == 0) {
         snprintf(path, sizeof path, "%s.json", base);
         char *text = report_json_text(&live->watch, 50);
@@ -263,14 +288,16 @@ static bool handle_key(struct live *live, int key, bool *quit)
             state->stack_scroll = 0;
             break;
         }
-        state->order =
-            (state->order + (action == ACTION_RIGHT ? 1 : SITES_ORDERS - 1)) % SITES_ORDERS;
+        sort_by(live, action == ACTION_RIGHT ? 1 : SITES_ORDERS - 1);
         break;
     case ACTION_SORT_LEFT:
-        state->order = state->order == 0 ? SITES_ORDERS - 1 : state->order - 1;
+        sort_by(live, SITES_ORDERS - 1);
         break;
     case ACTION_SORT_RIGHT:
-        state->order = (state->order + 1) % SITES_ORDERS;
+        sort_by(live, 1);
+        break;
+    case ACTION_KIND:
+        show_next_kind(live);
         break;
     case ACTION_FILTER:
         state->typing = true;
@@ -343,9 +370,11 @@ static void follow_replaced(struct live *live)
             target->ino == live->watch.source.target.ino ||
             watch_open(&fresh, target, true, error) != 0)
             continue;
+        enum md_bucket_kind kind = live->watch.kind;
         watch_close(&live->watch);
         live->watch = fresh;
         watch_moved(&live->watch);
+        watch_show(&live->watch, kind);
         live->cursor_set = false;
         live->state.cursor = -1;
         snprintf(live->state.message, sizeof live->state.message, "it runs another program now: %s",
@@ -361,6 +390,7 @@ enum live_end live_watch(const struct target *target, const struct view_options 
     struct live live = {.state = live_state(options)};
     if (watch_open(&live.watch, target, true, error))
         return LIVE_FAILED;
+    watch_show(&live.watch, options->kind);
     live.screen.charset = term_charset(options->charset);
     enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
     bool quit = false;

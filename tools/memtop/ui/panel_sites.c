@@ -8,101 +8,36 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Columns that are not sorted by: of what is in use the relative standard error, the share. */
-enum { COLUMN_ERROR = SITES_ORDERS, COLUMN_SHARE };
-
-struct column {
-    unsigned order; /* what sorting by it means, or COLUMN_* */
-    int width;
-    int from_width; /* shown in panels at least this wide, or when sorted by */
-};
-
-static const struct column columns[] = {
-    {SITES_BY_GROWTH, 10, 0}, {SITES_BY_INUSE, 7, 0},    {COLUMN_ERROR, 5, 72},
-    {COLUMN_SHARE, 5, 96},    {SITES_BY_OBJECTS, 8, 56}, {SITES_BY_ALLOC, 7, 90},
-    {SITES_BY_LEAKS, 7, 120},
+/* Shown in panels at least so wide, or when sorted by; in this order. */
+static const struct column {
+    unsigned column;
+    int from_width;
+} columns[] = {
+    {SITES_BY_GROWTH, 0},   {SITES_BY_INUSE, 0},  {SITE_ERROR, 72},      {SITE_SHARE, 96},
+    {SITES_BY_OBJECTS, 56}, {SITES_BY_ALLOC, 90}, {SITES_BY_LEAKS, 120},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
-static bool is_shown(const struct column *column, const struct rect *area,
-                     const struct view_state *state)
+static bool is_shown(const struct sites *sites, const struct column *column,
+                     const struct rect *area, const struct view_state *state)
 {
-    return area->cols >= column->from_width || column->order == state->order;
+    return site_has_column(sites, column->column) &&
+           (area->cols >= column->from_width || column->column == state->order);
 }
 
-static void heading(const struct sites *sites, const struct column *column, char *buffer,
-                    size_t size)
+static enum style style_of(const struct sites *sites, const struct site *site, unsigned column)
 {
-    char age[UNITS_SIZE];
-    switch (column->order) {
-    case SITES_BY_GROWTH:
-        if (sites_too_early(sites))
-            snprintf(buffer, size, "NEW in 60s");
-        else
-            snprintf(buffer, size, "GROWTH %.4s", units_age(age, sites->growth_seconds + 0.5));
-        if (!sites_too_early(sites) && sites->growth_seconds >= SITES_WINDOW_SECONDS)
-            snprintf(buffer, size, "GROWTH 60s");
-        break;
-    case SITES_BY_INUSE:
-        snprintf(buffer, size, "IN USE");
-        break;
-    case SITES_BY_OBJECTS:
-        snprintf(buffer, size, "OBJECTS");
-        break;
-    case SITES_BY_ALLOC:
-        snprintf(buffer, size, "ALLOC");
-        break;
-    case SITES_BY_LEAKS:
-        snprintf(buffer, size, "LEAKS");
-        break;
-    case COLUMN_ERROR:
-        snprintf(buffer, size, "ERROR");
-        break;
-    case COLUMN_SHARE:
-        snprintf(buffer, size, "%%");
-        break;
-    }
-}
-
-static enum style value(const struct sites *sites, const struct site *site,
-                        const struct column *column, char buffer[SITE_FIGURE_SIZE])
-{
-    char text[UNITS_SIZE];
-    buffer[0] = '\0';
-    switch (column->order) {
-    case SITES_BY_GROWTH: {
+    if (column == SITES_BY_GROWTH) {
         double growth = sites_key(sites, site, SITES_BY_GROWTH);
-        site_figure_text(sites, site, units_growth(text, growth), buffer);
-        /* Against the whole heap: a tenth more in a minute is bad, a hundredth worth a look. */
+        /* Against all that is in use: a tenth more in a minute is bad, a hundredth worth a look. */
         return growth >= 0.1 * sites->inuse_bytes && growth > 0    ? STYLE_BAD
                : growth >= 0.01 * sites->inuse_bytes && growth > 0 ? STYLE_WARN
                : growth < 0                                        ? STYLE_HEAP
                                                                    : STYLE_NORMAL;
     }
-    case SITES_BY_INUSE:
-        site_figure_text(sites, site, units_bytes(text, site->inuse_bytes), buffer);
-        break;
-    case SITES_BY_OBJECTS:
-        site_figure_text(sites, site, units_count(text, site->inuse_objects), buffer);
-        break;
-    case SITES_BY_ALLOC:
-        site_figure_text(sites, site, units_bytes(text, site->alloc_bytes), buffer);
-        break;
-    case SITES_BY_LEAKS:
-        units_bytes(text, sites->leaks_known ? site->leak_bytes : NAN);
-        site_figure_text(sites, site, text, buffer);
+    if (column == SITES_BY_LEAKS)
         return sites->leaks_known && site->leak_bytes > 0 ? STYLE_WARN : STYLE_DIM;
-    case COLUMN_ERROR:
-        site_error_text(sites, site, text);
-        snprintf(buffer, SITE_FIGURE_SIZE, "%s", text);
-        return STYLE_DIM;
-    case COLUMN_SHARE:
-        if (sites->inuse_bytes > 0)
-            snprintf(buffer, SITE_FIGURE_SIZE, "%.0f%%",
-                     100 * site->inuse_bytes / sites->inuse_bytes);
-        break;
-    }
-    return STYLE_NORMAL;
+    return column == SITE_ERROR ? STYLE_DIM : STYLE_NORMAL;
 }
 
 static void draw_row(struct screen *screen, struct rect area, int row, const struct model *model,
@@ -111,11 +46,12 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
     int col = 0;
     char text[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (!is_shown(&columns[i], &area, state))
+        unsigned column = columns[i].column;
+        if (!is_shown(model->sites, &columns[i], &area, state))
             continue;
-        enum style style = value(model->sites, site, &columns[i], text);
-        col += columns[i].width;
-        screen_right(screen, area, row, col, style, text);
+        site_column_text(model->sites, site, column, text);
+        col += site_column_width(column);
+        screen_right(screen, area, row, col, style_of(model->sites, site, column), text);
         col++;
     }
     col++;
@@ -137,17 +73,17 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
     if (!model->sites || area.rows < 1)
         return;
     int col = 0;
-    char text[64];
+    char text[SITE_HEADING_SIZE];
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (!is_shown(&columns[i], &area, state))
+        unsigned column = columns[i].column;
+        if (!is_shown(model->sites, &columns[i], &area, state))
             continue;
-        heading(model->sites, &columns[i], text, sizeof text);
-        col += columns[i].width;
-        screen_right(screen, area, 0, col,
-                     state->order == columns[i].order ? STYLE_SORTED : STYLE_DIM, text);
+        site_heading_text(model->sites, column, text);
+        col += site_column_width(column);
+        screen_right(screen, area, 0, col, state->order == column ? STYLE_SORTED : STYLE_DIM, text);
         col++;
     }
-    col = screen_text(screen, area, 0, col + 1, STYLE_DIM, "CALL SITE");
+    col = screen_text(screen, area, 0, col + 1, STYLE_DIM, site_title_text(model->sites, text));
     if (state->filter[0] != '\0' || state->typing)
         screen_printf(screen, area, 0, col + 2, STYLE_WARN, "/%s%s", state->filter,
                       state->typing ? "_" : "");
@@ -173,26 +109,31 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
     }
 }
 
-/* "~1.50M (error 12%) in use, ~8.20M allocated, 1.0K/s; 12 live samples, 2s to 3m12s old" */
+/* "~1.50M (error 12%) in use, ~8.20M in all, 1.0K/s; 12 live samples, 2s to 3m12s old" */
 static void draw_ages(struct screen *screen, struct rect area, const struct model *model,
                       const struct view_state *state, const struct site *site)
 {
-    char inuse[UNITS_SIZE], alloc[UNITS_SIZE], rate[UNITS_SIZE], line[256];
+    const struct sites *sites = model->sites;
+    char text[SITE_FIGURE_SIZE], figure[UNITS_SIZE], word[SITE_HEADING_SIZE], line[256];
     int n = 0;
     if (state->member_count > 1)
         n = snprintf(line, sizeof line, "stack %zu of %" PRIu32 ": ", state->member + 1,
-                     model->sites->group[state->rows[state->cursor]].members);
-    char held[SITE_FIGURE_SIZE], all[SITE_FIGURE_SIZE], speed[SITE_FIGURE_SIZE], error[UNITS_SIZE];
-    units_bytes(inuse, site->inuse_bytes);
-    units_bytes(alloc, site->alloc_bytes);
-    units_bytes(rate, site->alloc_rate);
-    n += snprintf(line + n, sizeof line - (size_t)n, "%s (error %s) in use, %s allocated",
-                  site_figure_text(model->sites, site, inuse, held),
-                  site_error_text(model->sites, site, error),
-                  site_figure_text(model->sites, site, alloc, all));
-    if (!isnan(site->alloc_rate))
+                     sites->group[state->rows[state->cursor]].members);
+    if (sites_has(sites, SITES_BY_INUSE)) {
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s ",
+                      site_column_text(sites, site, SITES_BY_INUSE, text));
+        if (site_has_column(sites, SITE_ERROR))
+            n += snprintf(line + n, sizeof line - (size_t)n, "(error %s) ",
+                          site_error_text(sites, site, figure));
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s, ", site_inuse_text(sites, word));
+    }
+    n += snprintf(line + n, sizeof line - (size_t)n, "%s in all",
+                  site_column_text(sites, site, SITES_BY_ALLOC, text));
+    if (!isnan(site->alloc_rate)) {
+        units_bytes(figure, site->alloc_rate);
         n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s",
-                      site_figure_text(model->sites, site, rate, speed));
+                      site_figure_text(sites, site, figure, text));
+    }
     if (site->live_samples > 0) {
         char oldest[UNITS_SIZE], newest[UNITS_SIZE];
         double now = (double)(model->now_ns - (int64_t)model->header->start_ns) / 1e9;

@@ -90,9 +90,10 @@ static json_t *stack_json(const struct stack_names *names)
 
 static json_t *site_json(struct watch *watch, const struct site *site)
 {
-    const struct sites *sites = &watch->sites;
+    const struct sites *sites = watch->model.sites;
     const struct stack_names *names = names_find(watch->names, site->stack);
     bool growth = sites->growth_seconds > 0;
+    bool objects = sites_has(sites, SITES_BY_OBJECTS), sampled = sites->sampled;
     const struct {
         const char *key, *error_key;
         bool known;
@@ -102,12 +103,14 @@ static json_t *site_json(struct watch *watch, const struct site *site)
          site->growth_variance},
         {"young_bytes", "young_bytes_error", sites->samples_known, site->young_bytes,
          site->young_variance},
-        {"inuse_bytes", "inuse_bytes_error", true, site->inuse_bytes, site->inuse_variance},
+        {"inuse_bytes", "inuse_bytes_error", sites_has(sites, SITES_BY_INUSE), site->inuse_bytes,
+         site->inuse_variance},
         {"leak_bytes", "leak_bytes_error", sites->leaks_known, site->leak_bytes,
          site->leak_variance},
-        {"inuse_objects", "inuse_objects_error", true, round(site->inuse_objects),
+        {"inuse_objects", "inuse_objects_error", objects, round(site->inuse_objects),
          site->objects_variance},
-        {"alloc_bytes", "alloc_bytes_error", true, site->alloc_bytes, site->alloc_variance},
+        {"alloc_bytes", "alloc_bytes_error", sites_has(sites, SITES_BY_ALLOC), site->alloc_bytes,
+         site->alloc_variance},
     };
     json_t *object = json_object();
     json_object_set_new(object, "site", ndjson_string(names && names->label ? names->label : "?"));
@@ -119,9 +122,10 @@ static json_t *site_json(struct watch *watch, const struct site *site)
         json_object_set_new(object, figures[i].error_key,
                             ndjson_number(figures[i].known ? round(error) : NAN));
     }
-    json_object_set_new(object, "alloc_objects", ndjson_number(round(site->alloc_objects)));
+    json_object_set_new(object, "alloc_objects",
+                        ndjson_number(objects ? round(site->alloc_objects) : NAN));
     json_object_set_new(object, "alloc_bytes_per_second", ndjson_number(site->alloc_rate));
-    json_object_set_new(object, "samples", ndjson_number((double)site->samples));
+    json_object_set_new(object, "samples", ndjson_number(sampled ? (double)site->samples : NAN));
     json_object_set_new(object, "stacks", json_integer(site->members));
     json_object_set_new(object, "stack", stack_json(names));
     return object;
@@ -133,7 +137,7 @@ static json_t *sites_json(struct watch *watch, size_t count)
     uint32_t *order = malloc((count + 1) * sizeof order[0]);
     size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
     for (size_t i = 0; i < found; i++)
-        json_array_append_new(array, site_json(watch, &watch->sites.group[order[i]]));
+        json_array_append_new(array, site_json(watch, &watch->model.sites->group[order[i]]));
     free(order);
     return array;
 }
@@ -231,7 +235,7 @@ char *report_json_text(struct watch *watch, size_t sites)
         {"unreachable_bytes", cycles ? (double)watch->trace.unreachable_bytes : NAN},
         {"growth_bytes", model->growth_seconds > 0 ? model->growth_bytes : NAN},
         {"growth_seconds", model->growth_seconds},
-        {"inuse_growth_seconds", watch->sites.growth_seconds},
+        {"inuse_growth_seconds", model->sites->growth_seconds},
     };
     json_object_set_new(object, "version", json_integer(REPORT_TARGET_VERSION));
     json_object_set_new(object, "type", json_string("target"));
@@ -247,7 +251,10 @@ char *report_json_text(struct watch *watch, size_t sites)
     add_counters(object, header);
     json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
     json_object_set_new(object, "losses", losses_json(watch));
+    json_object_set_new(object, "sites_kind", json_string(profile_kind(model->sites->kind)->name));
     json_object_set_new(object, "sites", sites_json(watch, sites));
+    json_object_set_new(object, "sites_missing",
+                        model->sites->count == 0 ? json_string(model->hint) : json_null());
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(object);
     return text;
@@ -272,11 +279,46 @@ static void rate_text(double rate, bool bound, char text[UNITS_SIZE + 4])
         snprintf(text, UNITS_SIZE + 4, "%s%s/s", bound ? "<" : "", units_bytes(bytes, rate));
 }
 
+static void report_sites(FILE *out, struct watch *watch, size_t count)
+{
+    static const unsigned columns[] = {SITES_BY_GROWTH,  SITES_BY_INUSE, SITE_ERROR,
+                                       SITES_BY_OBJECTS, SITES_BY_ALLOC, SITES_BY_LEAKS};
+    const size_t column_count = sizeof columns / sizeof columns[0];
+    const struct model *model = &watch->model;
+    const struct sites *sites = model->sites;
+    char heading[SITE_HEADING_SIZE], figure[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
+    uint32_t *order = malloc((count + 1) * sizeof order[0]);
+    size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
+    bool merged = false;
+    if (found == 0)
+        fprintf(out, "%s\n", model->hint);
+    for (size_t i = 0; i < column_count && found > 0; i++)
+        if (site_has_column(sites, columns[i]))
+            fprintf(out, "%*s ", site_column_width(columns[i]),
+                    site_heading_text(sites, columns[i], heading));
+    if (found > 0)
+        fprintf(out, " %s\n", site_title_text(sites, heading));
+    for (size_t i = 0; i < found; i++) {
+        const struct site *site = &sites->group[order[i]];
+        for (size_t k = 0; k < column_count; k++)
+            if (site_has_column(sites, columns[k]))
+                fprintf(out, "%*s ", site_column_width(columns[k]),
+                        site_column_text(sites, site, columns[k], figure));
+        site_name_text(watch->names, site, name);
+        fprintf(out, " %s\n", name);
+        merged = merged || site->members > 1;
+    }
+    if (merged)
+        fprintf(out, SITE_MERGED_NOTE "\n");
+    if (found > 0 && model->leaks_hint)
+        fprintf(out, "%s\n", model->leaks_hint);
+    free(order);
+}
+
 void report_text(FILE *out, struct watch *watch, size_t count)
 {
     const struct model *model = &watch->model;
     const struct md_counters *counters = &model->header->counters;
-    const struct sites *sites = &watch->sites;
     char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE], f[UNITS_SIZE];
     bool live = watch->source.state == SOURCE_LIVE;
     fprintf(out, "%s  %s  %s\n", model->identity, model->state, model->header->options);
@@ -301,39 +343,5 @@ void report_text(FILE *out, struct watch *watch, size_t count)
         trace_line(&watch->trace, cycle, GCTRACE_LINE_SIZE, line, sizeof line);
         fprintf(out, "%s\n", line);
     }
-    uint32_t *order = malloc((count + 1) * sizeof order[0]);
-    size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
-    char heading[32];
-    bool merged = false;
-    if (sites_too_early(sites))
-        snprintf(heading, sizeof heading, "NEW in 60s");
-    else
-        snprintf(heading, sizeof heading, "GROWTH %s", units_age(a, sites->growth_seconds + 0.5));
-    if (found > 0)
-        fprintf(out, "%10s %7s %5s %8s %7s %7s  CALL SITE\n", heading, "IN USE", "ERROR", "OBJECTS",
-                "ALLOC", "LEAKS");
-    else
-        fprintf(out, "%s\n", model->hint ? model->hint : "No samples yet.");
-    for (size_t i = 0; i < found; i++) {
-        const struct site *site = &sites->group[order[i]];
-        char growth[SITE_FIGURE_SIZE], inuse[SITE_FIGURE_SIZE], objects[SITE_FIGURE_SIZE],
-            alloc[SITE_FIGURE_SIZE], leaks[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
-        units_growth(a, sites_key(sites, site, SITES_BY_GROWTH));
-        units_bytes(b, site->inuse_bytes);
-        units_count(c, site->inuse_objects);
-        units_bytes(d, site->alloc_bytes);
-        units_bytes(e, sites->leaks_known ? site->leak_bytes : NAN);
-        site_name_text(watch->names, site, name);
-        char error[UNITS_SIZE];
-        fprintf(out, "%10s %7s %5s %8s %7s %7s  %s\n", site_figure_text(sites, site, a, growth),
-                site_figure_text(sites, site, b, inuse), site_error_text(sites, site, error),
-                site_figure_text(sites, site, c, objects), site_figure_text(sites, site, d, alloc),
-                site_figure_text(sites, site, e, leaks), name);
-        merged = merged || site->members > 1;
-    }
-    if (merged)
-        fprintf(out, SITE_MERGED_NOTE "\n");
-    if (found > 0 && model->leaks_hint)
-        fprintf(out, "%s\n", model->leaks_hint);
-    free(order);
+    report_sites(out, watch, count);
 }

@@ -8,13 +8,14 @@
 
 #include <stdio.h>
 
-/* Of JSON's type "target".  2: growth_bytes is the heap's growth, as on the screen (it was the sum
+/* Of JSON's type "target", whose call sites are of the kind that is shown; what a kind has not is
+ * null.  2: growth_bytes is the heap's growth, as on the screen (it was the sum
  * of the call sites'); live_objects_counted instead of live_objects_exact; a site's
  * inuse_growth_bytes (growth_bytes).
  */
 #define REPORT_TARGET_VERSION 2
 
-/* A target at this tick with its `sites` greatest call sites; NULL: no memory.  malloc'ed. */
+/* A target at this tick with the `sites` call sites that grow most; NULL: no memory.  malloc'ed. */
 char *report_json_text(struct watch *watch, size_t sites);
 /* The same as text. */
 void report_text(FILE *out, struct watch *watch, size_t sites);

@@ -56,7 +56,7 @@ static void print_growth(struct watch *watch, FILE *out)
 {
     uint32_t order[3];
     char growth[UNITS_SIZE], inuse[UNITS_SIZE];
-    const struct sites *sites = &watch->sites;
+    const struct sites *sites = watch->model.sites;
     size_t found = watch_sites(watch, SITES_BY_INUSE, order, 3, 3);
     bool merged = false;
     for (size_t i = 0; i < found; i++) {
@@ -86,7 +86,8 @@ static void print_memdebug(const struct summary *summary, FILE *out)
     const struct md_counters *counters = &header->counters;
     bool counted = watch->model.objects_counted;
     char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE];
-    double objects = counted ? (double)counters->alloc_objects : watch->sites.alloc_objects;
+    double objects =
+        counted ? (double)counters->alloc_objects : watch->sites[MD_BUCKET_HEAP].alloc_objects;
     fprintf(out, "  peak heap      %s  at the end %s\n",
             units_bytes(a, (double)counters->peak_bytes),
             units_bytes(b, (double)header_inuse(header)));

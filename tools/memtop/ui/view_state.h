@@ -11,6 +11,7 @@ struct view_options {
     double interval_seconds; /* between updates */
     enum charset charset;
     bool color;
+    enum md_bucket_kind kind; /* of the call sites, at first */
 };
 
 enum live_pane { PANE_NONE, PANE_STACK, PANE_HELP };
