@@ -19,9 +19,11 @@
 #include "malloc/mmap.h"
 #include "malloc/passed.h"
 #include "malloc/startup.h"
+#include "malloc/stats.h"
 #include "malloc/variants.h"
 #include "memdebug/memdebug.h"
 #include "prof/prof.h"
+#include "scavtrace.h"
 #include "segment/segment.h"
 #include "service.h"
 #include "stack/loaded.h"
@@ -94,7 +96,7 @@ static bool wants_service(void)
 {
     return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
            option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF ||
-           option_number(OPTION_HEAPPROFILELIMIT) != OPTION_OFF;
+           option_number(OPTION_HEAPPROFILELIMIT) != OPTION_OFF || option_number(OPTION_SCAVTRACE);
 }
 
 /* Whether anybody can learn what would be recorded: memtop, or the process itself, which writes it
@@ -135,14 +137,7 @@ static void on_cycle(const struct md_cycle *cycle)
         form == GCTRACE_NDJSON
             ? gctrace_format_json(GCTRACE_EXACT, cycle, who->pid, who->name, line, sizeof line)
             : gctrace_format(cycle, who->pid, who->name, line, sizeof line);
-    uint32_t output = trace_file_given()                    ? MD_TRACE_FILE
-                      : message_place() == MESSAGE_REPLACED ? MD_TRACE_REPLACED
-                                                            : MD_TRACE_STDERR;
-    int error = trace_file_given() ? trace_file_write(line, length) : message_write(line, length);
-    /* What finds no place stays in the segment; what a place does not take is lost to it. */
-    if (error && error != EBADF)
-        COUNT_ADD(lost_lines, 1);
-    segment_header()->trace_output = error ? MD_TRACE_SEGMENT : output;
+    trace_file_line(line, length);
 }
 
 /* Each 64 KiB of a thread: the one place where the allocation path may wake our thread for a cycle
@@ -196,6 +191,7 @@ static void after_fork(void)
     service_postfork_child();
     dump_postfork_child();
     limit_postfork_child();
+    scavtrace_postfork_child();
     trace_file_postfork_child();
     leakcheck_postfork_child();
     if (option_number(OPTION_FOLLOW) == FOLLOW_NONE)
@@ -445,10 +441,11 @@ static __attribute__((constructor)) void at_load(void)
         startup_load();
     if (option_number(OPTION_HELP))
         options_help(help_line);
-    if (wants_leakcheck() ||
-        (option_number(OPTION_GCTRACE) != GCTRACE_OFF && !*option_text(OPTION_GCTRACEFILE)))
+    bool traces =
+        option_number(OPTION_GCTRACE) != GCTRACE_OFF || option_number(OPTION_SCAVTRACE) != 0;
+    if (wants_leakcheck() || (traces && !*option_text(OPTION_GCTRACEFILE)))
         message_keep();
-    trace_file_init(option_number(OPTION_GCTRACE) != GCTRACE_OFF);
+    trace_file_init(traces);
     dump_init();
     leakcheck_init();
     install_dump_signal();
@@ -495,6 +492,15 @@ EXPORT int md_gc(void)
     if (!active || gc_mode == GC_OFF)
         return ENOTSUP;
     return gc_spill(run_cycle);
+}
+
+EXPORT int md_free_os_memory(void)
+{
+    memdebug_boot();
+    if (foreign_malloc())
+        return ENOTSUP;
+    stats_give_back();
+    return 0;
 }
 
 EXPORT int md_heap_profile(const char *path)

@@ -15,7 +15,9 @@
 #include "limit.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
+#include "malloc/stats.h"
 #include "prof/record.h"
+#include "scavtrace.h"
 #include "segment/segment.h"
 #include "view/leaks.h"
 
@@ -168,11 +170,15 @@ static void answer(uint32_t bits)
         control->result = !cycles ? ENOTSUP : gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
     if (bits & MD_REQUEST_DUMP)
         control->result = dump_write("request");
+    if (bits & MD_REQUEST_PURGE) {
+        stats_give_back();
+        control->result = 0;
+    }
     if (cycles && bits & SERVICE_CYCLE)
         gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
-    if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP)) {
+    if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP | MD_REQUEST_PURGE)) {
         __atomic_fetch_add(&control->served, 1, __ATOMIC_RELEASE);
         futex_wake(&control->served);
     }
@@ -199,6 +205,7 @@ static int64_t look(void)
     }
     uint64_t allocated = __atomic_load_n(&segment_counters()->alloc_bytes, __ATOMIC_RELAXED);
     again = MIN(again, limit_due(now, segment_in_use()));
+    again = MIN(again, scavtrace_due(now));
     again = MIN(again, dump_due(now, allocated, segment_in_use()));
     /* Whoever has asked for cycles can ask memtop about them, though the program may allocate next
      * to nothing.  Not at once: most small programs have ended by then, and a server has given up

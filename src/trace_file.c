@@ -123,12 +123,7 @@ void trace_file_init(bool wanted)
     errno = saved;
 }
 
-bool trace_file_given(void)
-{
-    return pattern[0];
-}
-
-int trace_file_write(const char *line, size_t length)
+static int write_to_file(const char *line, size_t length)
 {
     int fd, saved = errno;
     if (!path[0])
@@ -140,6 +135,18 @@ int trace_file_write(const char *line, size_t length)
         close(fd);
     errno = saved;
     return tell(error);
+}
+
+/* What finds no place stays in the segment; what a place does not take is lost to it. */
+void trace_file_line(const char *line, size_t length)
+{
+    uint32_t output = pattern[0]                            ? MD_TRACE_FILE
+                      : message_place() == MESSAGE_REPLACED ? MD_TRACE_REPLACED
+                                                            : MD_TRACE_STDERR;
+    int error = pattern[0] ? write_to_file(line, length) : message_write(line, length);
+    if (error && error != EBADF)
+        COUNT_ADD(lost_lines, 1);
+    segment_header()->trace_output = error ? MD_TRACE_SEGMENT : output;
 }
 
 void trace_file_postfork_child(void)

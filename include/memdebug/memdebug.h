@@ -21,6 +21,12 @@ int md_set(const char *key, const char *value);
  * the trace and in memtop). */
 int md_gc(void);
 
+/* Gives memory that is free back to the system: all that the allocator keeps for later, but for
+ * what lies in other threads' caches.  It takes a system call for each run of free pages, and the
+ * program a page fault for each that it uses again.  ENOTSUP: the program's malloc is not
+ * memdebug's. */
+int md_free_os_memory(void);
+
 /* Writes a heap profile (gzip'ed profile.proto) to `path`, through a temporary name, mode 0600.
  * Returns the errno of what failed. */
 int md_heap_profile(const char *path);

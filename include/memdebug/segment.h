@@ -32,8 +32,9 @@ extern "C" {
 #define MD_SEGMENT_MAGIC "MDSEG\r\n\032" /* 8 bytes, as PNG's: catches text-mode copies */
 /* 2: md_cycle.unseen_threads.  Readers of version 1 read no other.
  * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap.
- * 4: md_bucket.label. */
-#define MD_SEGMENT_VERSION 4u
+ * 4: md_bucket.label.
+ * 5: MD_REQUEST_PURGE. */
+#define MD_SEGMENT_VERSION 5u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
@@ -84,6 +85,7 @@ struct md_counters {
 #define MD_REQUEST_GC 1u
 #define MD_REQUEST_DUMP 2u
 #define MD_REQUEST_SET 4u
+#define MD_REQUEST_PURGE 8u /* give free pages back to the system */
 struct md_control {
     uint32_t request;
     uint32_t served;   /* grows by one each time requests have been carried out */

@@ -3,6 +3,7 @@
 #include "base/fmt.h"
 #include "base/message.h"
 #include "malloc/jemalloc.h"
+#include "malloc/stats.h"
 #include "malloc/variants.h"
 #include "segment/segment.h"
 #include "malloc/counts.h"
@@ -12,29 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENAS_ALL "4096" /* MALLCTL_ARENAS_ALL */
-
-static size_t statistic(const char *name)
-{
-    size_t value = 0, size = sizeof value;
-    return jep_mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
-}
-
-static void refresh(void)
-{
-    uint64_t epoch = 1;
-    size_t size = sizeof epoch;
-    jep_mallctl("epoch", &epoch, &size, &epoch, size);
-}
-
 int common_malloc_trim(size_t pad)
 {
     (void)pad; /* jemalloc has no top of the heap to leave room at */
-    refresh();
-    size_t before = statistic("stats.resident");
-    jep_mallctl("arena." ARENAS_ALL ".purge", NULL, NULL, NULL, 0);
-    refresh();
-    return statistic("stats.resident") < before;
+    stats_refresh();
+    uint64_t before = stats_value("stats.resident");
+    stats_give_back();
+    return stats_value("stats.resident") < before;
 }
 
 /* glibc's fields, with what they mean here: arena, the bytes mapped; hblkhd, those of them in large
@@ -43,12 +28,12 @@ struct mallinfo2 common_mallinfo2(void)
 {
     struct mallinfo2 info;
     memset(&info, 0, sizeof info);
-    refresh();
-    info.arena = statistic("stats.mapped");
-    info.uordblks = statistic("stats.allocated");
+    stats_refresh();
+    info.arena = stats_value("stats.mapped");
+    info.uordblks = stats_value("stats.allocated");
     info.fordblks = info.arena > info.uordblks ? info.arena - info.uordblks : 0;
-    info.keepcost = statistic("stats.active") > info.uordblks
-                        ? statistic("stats.resident") - statistic("stats.active")
+    info.keepcost = stats_value("stats.active") > info.uordblks
+                        ? stats_value("stats.resident") - stats_value("stats.active")
                         : 0;
     if (info.keepcost > info.fordblks)
         info.keepcost = 0;

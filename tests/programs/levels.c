@@ -2,7 +2,9 @@
  *
  *   levels       reads lines: a number: from then on so many MB are held, and it says the number;
  *                "churn N": N MB are allocated and freed at once, and it says "churned"
- *                "trim": malloc_trim(0), and it says "trimmed" */
+ *                "trim": malloc_trim(0), and it says "trimmed"
+ *                "give back": md_free_os_memory(), and it says what that has returned */
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +59,9 @@ int main(void)
         } else if (strcmp(line, "trim\n") == 0) {
             malloc_trim(0);
             printf("trimmed\n");
+        } else if (strcmp(line, "give back\n") == 0) {
+            int (*give_back)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "md_free_os_memory");
+            printf("%d\n", give_back ? give_back() : -1);
         } else if (sscanf(line, "%zu", &megabytes) == 1) {
             raise_to(megabytes << 20);
             lower_to(megabytes << 20);

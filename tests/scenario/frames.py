@@ -80,7 +80,7 @@ with s.Tap() as t:
 
     exports = {word for line in (Path(__file__).parent / 'exports.txt').read_text().splitlines()
                for word in line.split('#')[0].split()} - {'malloc_conf', 'malloc_message', 'dlclose', 'md_version',
-                                                          'md_set', 'md_gc', 'md_heap_profile'}
+                                                          'md_set', 'md_gc', 'md_heap_profile', 'md_free_os_memory'}
     boots = {name for name in code if name.startswith('boot_')}
     hand_made = sorted(exports | boots)
     t.ok(len(boots) > 40 and 'boot_keeping_arguments' in boots, f'{len(boots)} of first calls', boots)

@@ -25,7 +25,7 @@ NONSENSE = [
     ('a' * 3000, ''), ('gc\x01trace\x1b[31m=1', 'gctrace'), ('\xff\xfe=1', ''), ('%s%n%s%n=%s', ''),
     ('gctrace=1=2', '0|1|json'), ('; rm -rf /', ''),
 ]
-LATER = ['scavtrace=1', 'gcmemlimit=1g', 'gc=collect']
+LATER = ['gcmemlimit=1g', 'gc=collect']
 VICTIM = s.PROGRAMS / 'victim'
 
 

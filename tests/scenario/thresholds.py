@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Before it is too late: profiles by bytes allocated, at new peaks and near a limit of memory."""
 
-import contextlib
 import os
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,35 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
 from cgroups import cgroup
+from levels import levels
 
-LEVELS = s.PROGRAMS / 'levels'
 MB = 1 << 20
 LINE = re.compile(r'^memdebug: heapprofilelimit: (\d+) MB of (\d+) MB \((.*)\), heap (\d+) MB, pid (\d+) (\S+)$')
-
-
-@contextlib.contextmanager
-def levels(memdebug, command=(), before=None):
-    """The program, and a function that tells it something and waits until it is so."""
-    with tempfile.TemporaryFile('w+') as err:
-        process = subprocess.Popen([*command, LEVELS], env=s.environment(memdebug), stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, stderr=err, text=True, preexec_fn=before)
-
-        def tell(what):
-            process.stdin.write(f'{what}\n')
-            process.stdin.flush()
-            return process.stdout.readline().strip()
-
-        def said():
-            err.seek(0)
-            return err.read().splitlines()
-        process.said = said
-        try:
-            yield process, tell
-        finally:
-            process.kill()
-            process.wait()
-            process.stdin.close()
-            process.stdout.close()
 
 
 def causes(prefix):

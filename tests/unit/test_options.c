@@ -47,6 +47,9 @@ static const struct {
     {OPTION_GCTRACEFILE, "/tmp/x", ANY},
     {OPTION_GCTRACEFILE, "a b", ANY},
     {OPTION_GCTRACEFILE, "", ANY},
+    {OPTION_SCAVTRACE, "0", 0},
+    {OPTION_SCAVTRACE, "1", 1},
+    {OPTION_SCAVTRACE, "json", BAD},
     {OPTION_GC, "auto", GC_AUTO},
     {OPTION_GC, "off", GC_OFF},
     {OPTION_GC, "Ready", GC_READY},
@@ -660,8 +663,8 @@ static void test_describe(void)
  */
 static void test_check(void)
 {
-    static const char *const refused[] = {"gcintreval=1s", "gc=on",    "scavtrace=1", "=", "",
-                                          "gcinterval=",   "help\nme", "gc=collect"};
+    static const char *const refused[] = {"gcintreval=1s", "gc=on",       "=",       "",
+                                          "gc=collect",    "gcinterval=", "help\nme"};
     static const char *const taken[] = {"gc=ready",      "Mem_Profile-Rate = 1", "gctrace",
                                         "gcpercent=50%", "follow=fork,exec",     "heapprofile=a,b",
                                         "dir="};

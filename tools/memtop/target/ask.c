@@ -12,6 +12,7 @@
 
 /* How long a process without a thread of ours is waited for. */
 #define UNTHREADED_SECONDS 1
+#define PURGE_VERSION 5 /* of the first segment whose writer knows MD_REQUEST_PURGE */
 
 static void sleep_ms(long ms)
 {
@@ -66,28 +67,68 @@ static int check_control(const struct segment_file *control, const struct source
                : 0;
 }
 
+/* Sets a bit of the control word and wakes whoever sleeps on it; 0, or an errno value with `error`.
+ */
+static int post(const struct source *source, uint32_t bit, char *error)
+{
+    struct segment_file control;
+    int result = segment_file_open(&control, source->target.path, true, error);
+    if (result)
+        return result;
+    if ((result = check_control(&control, source, error)) == 0) {
+        uint32_t *request =
+            (uint32_t *)((char *)control.base + offsetof(struct md_header, control) +
+                         offsetof(struct md_control, request));
+        __atomic_fetch_or(request, bit, __ATOMIC_ACQ_REL);
+        syscall(SYS_futex, request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
+    segment_file_close(&control);
+    return result;
+}
+
+int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE])
+{
+    char text[160];
+    const struct md_header *header = &source->snapshot.header;
+    if (header->version < PURGE_VERSION)
+        return fail(error, EPROTO, source, "runs on an older memdebug, which cannot be asked that");
+    if (!(header->flags & MD_FLAG_THREAD))
+        return fail(error, ENOTSUP, source,
+                    "has no thread of memdebug's to do it: there is one with MEMDEBUG=gc=ready or "
+                    "heapprofile=PREFIX");
+    if (source->target.stopped)
+        return fail(
+            error, EAGAIN, source,
+            "is stopped, by a signal or a debugger: nothing is given back before it goes on");
+    uint32_t served = header->control.served;
+    int result = post(source, MD_REQUEST_PURGE, error);
+    int64_t end_ns = monotonic_ns() + (int64_t)(seconds * 1e9);
+    while (!result && (result = source_poll(source, 0, error)) == 0) {
+        if (source->snapshot.header.control.served != served)
+            return 0;
+        if (source->state != SOURCE_LIVE)
+            return fail(error, ESRCH, source, "has ended meanwhile");
+        if (monotonic_ns() >= end_ns) {
+            snprintf(text, sizeof text, "has not answered within %gs: the request stands", seconds);
+            return fail(error, ETIMEDOUT, source, text);
+        }
+        sleep_ms(2);
+    }
+    return result;
+}
+
 int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
               char error[VIEW_ERROR_SIZE])
 {
-    struct segment_file control;
     char text[160];
     if (source->target.stopped)
         return fail(error, EAGAIN, source,
                     "is stopped, by a signal or a debugger: no cycle before it goes on");
-    int result = segment_file_open(&control, source->target.path, true, error);
-    if (result)
-        return result;
-    if ((result = check_control(&control, source, error))) {
-        segment_file_close(&control);
-        return result;
-    }
     uint64_t before = source->snapshot.header.section[MD_SECTION_CYCLES].count;
     uint32_t served = source->snapshot.header.control.served;
-    uint32_t *request = (uint32_t *)((char *)control.base + offsetof(struct md_header, control) +
-                                     offsetof(struct md_control, request));
-    __atomic_fetch_or(request, MD_REQUEST_GC, __ATOMIC_ACQ_REL);
-    syscall(SYS_futex, request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    segment_file_close(&control);
+    int result = post(source, MD_REQUEST_GC, error);
+    if (result)
+        return result;
     /* A forked copy has no thread of ours until it takes a sample, which may be never. */
     bool threaded = source->snapshot.header.flags & MD_FLAG_THREAD;
     if (!threaded && seconds > UNTHREADED_SECONDS)

@@ -11,7 +11,12 @@
 int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
               char error[VIEW_ERROR_SIZE]);
 
-/* Whether this target can be asked at all: 0, or an errno value with one line that says why not. */
+/* Has the process give free pages back to the system, and waits at most `seconds` until it has.  0,
+ * or an errno value with one line in `error`; ENOTSUP: it has nobody to do it. */
+int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE]);
+
+/* Whether this target can be asked for cycles at all: 0, or an errno value with one line that says
+ * why not. */
 int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE]);
 
 #endif
