@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-/* In place of a module's number. */
+/* In place of a module's number: a location that has a name and no address. */
 #define NAMELESS (PROFILE_NONE - 1)
 
 static const struct profile_value_rule rules[] = {
@@ -67,9 +67,9 @@ const struct profile_value_rule *profile_kind_values(enum md_bucket_kind kind, s
     return rules + first;
 }
 
-/* What the flagged live samples of one bucket come to. */
+/* The sum of the flagged live samples of one bucket. */
 struct flagged {
-    uint64_t objects, bytes; /* as in md_bucket.value */
+    uint64_t objects, bytes; /* objects in 1/1024, as in md_bucket.value */
 };
 
 struct builder {
@@ -79,12 +79,12 @@ struct builder {
     const struct profile_kind *kind;
     const struct profile_value_rule *values; /* the kind's */
     struct pair_map locations;               /* (address, epoch) -> location */
-    struct pair_map unique;                  /* (address, module), (name, NAMELESS) -> location */
-    struct pair_map functions; /* (name, file), the start line hashed in -> function */
-    uint32_t *mapping_of;      /* module -> mapping */
-    bool *hidden;              /* module -> is it our own library */
-    struct flagged *flagged;   /* by bucket; NULL: the kind asks for none, or none are known */
-    size_t value_count;        /* of `values`, those that are known */
+    struct pair_map unique;    /* (address, module), (function, NAMELESS) -> location */
+    struct pair_map functions; /* (system name, file) -> function */
+    uint32_t *mapping_of;      /* by module: its mapping */
+    bool *hidden;              /* by module: whether it is our own library */
+    struct flagged *flagged; /* by bucket; NULL: the kind has no flagged values, or no cycle was */
+    size_t value_count;      /* of `values`, those that the profile has */
     const char *key_label, *word_label; /* in the profile's pool */
     const char *words[MD_LABELS];       /* likewise; NULL: not of this kind */
 };
@@ -179,8 +179,7 @@ static bool add_lines(struct builder *b, struct profile_location *location,
     return true;
 }
 
-/* The one location of all that has no address of its own, only this name.  PROFILE_NONE: no memory.
- */
+/* The one location of all samples that have this name and no address.  PROFILE_NONE: no memory. */
 static uint32_t find_nameless(struct builder *b, const char *name)
 {
     struct symbol_frame frame = {name, name, "", 0, 0};
@@ -251,7 +250,7 @@ static bool add_stack(struct builder *b, uint32_t id, struct profile_sample *sam
     while (leaf < depth && is_hidden(b, stack->pc[leaf], stack->epoch))
         leaf++;
     if (leaf == depth)
-        leaf = 0; /* nothing but ours: better than nothing */
+        leaf = 0; /* all frames are ours: better these than none */
     sample->location_first = (uint32_t)b->profile->location_id_count;
     for (uint32_t i = leaf; i < depth; i++) {
         if (!stack->pc[i])
@@ -267,7 +266,7 @@ static bool add_stack(struct builder *b, uint32_t id, struct profile_sample *sam
             return false;
     }
     if (b->profile->location_id_count == sample->location_first) {
-        /* Samples whose stack was lost still count; they need a name to be seen by. */
+        /* Samples whose stack was lost count too, and need a name to be shown. */
         uint32_t location = find_nameless(b, PPROF_UNKNOWN_STACK);
         if (location == PROFILE_NONE || !profile_add_location_id(b->profile, location))
             return false;
@@ -290,8 +289,9 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
     return a + b < a ? UINT64_MAX : a + b;
 }
 
-/* Adds up the live samples that the kind asks for.  Where none have been looked at, their values
- * are left out: a profile of a process without cycles has Go's types and no others. */
+/* Finds the kind's values, and adds up the live samples that its flagged ones are of.  Flagged
+ * values come last in kinds.def, and all have the same flags.  Before a cycle they are left out: a
+ * profile of a process without cycles has Go's types and no others. */
 static bool sum_samples(struct builder *b)
 {
     const struct snapshot *snap = b->snap;
@@ -378,7 +378,7 @@ static bool add_buckets(struct builder *b, const struct md_bucket **first,
     return profile_add_sample(b->profile, sample, values);
 }
 
-/* By what a sample is told apart: its locations, its labels. */
+/* Orders samples by locations and labels; 0: a reader cannot tell them apart. */
 static int order_of_samples(const struct profile *p, uint32_t a, uint32_t b)
 {
     const struct profile_sample *x = &p->samples[a], *y = &p->samples[b];
@@ -408,8 +408,8 @@ static int compare_samples(const void *a, const void *b, void *profile)
     return order ? order : (x > y) - (x < y);
 }
 
-/* Makes one sample of those that differed only in what is not told: frames of ours, code without a
- * name.  Not every reader does that by itself. */
+/* Merges samples that differ only in what a profile leaves out: frames of ours, addresses of code
+ * without a name.  Not every reader does that by itself. */
 static bool merge_samples(struct profile *p)
 {
     uint32_t *order = reallocarray(NULL, p->sample_count + 1, sizeof *order);
@@ -418,7 +418,7 @@ static bool merge_samples(struct profile *p)
     for (uint32_t i = 0; i < p->sample_count; i++)
         order[i] = i;
     qsort_r(order, p->sample_count, sizeof *order, compare_samples, p);
-    uint32_t first = 0; /* the lowest of its kind: equal ones are in order */
+    uint32_t first = 0; /* of equal samples the lowest number, to which the others are added */
     for (size_t i = 0; i < p->sample_count; i++) {
         if (i == 0 || order_of_samples(p, first, order[i]) != 0) {
             first = order[i];
@@ -511,8 +511,7 @@ static bool add_types(struct builder *b)
         if (labels[i].word && labels[i].bucket_kind == b->kind->bucket_kind &&
             !(b->words[i] = string_pool_add(&p->strings, labels[i].word)))
             return false;
-    /* Readers take the last type for the default: what comes of samples stands behind Go's types
-     * and must not become it. */
+    /* Readers take the last type for the default, which flagged values must not be. */
     const char *wanted = b->options->default_sample_type;
     for (size_t i = b->value_count; b->flagged && !wanted && i--;)
         if (!b->values[i].sample_flags)

@@ -1,4 +1,4 @@
-/* memtop heap, memtop profile: a profile from a target, as a table, as bytes, or as a file. */
+/* memtop heap, memtop profile: a profile of a target, as a table, as bytes, or in a file. */
 #include "cli.h"
 #include "commands.h"
 #include "target/discover.h"
@@ -85,7 +85,7 @@ static int print_table(const struct profile *profile, const char *type)
     return status;
 }
 
-/* A profile is told from a segment by its first bytes: gzip's, or plain protobuf's. */
+/* Whether a file is a profile, and no segment, by its first bytes: gzip's, or plain protobuf's. */
 static bool is_profile(const char *path)
 {
     struct stat st;
@@ -101,8 +101,8 @@ static bool is_profile(const char *path)
            (magic[0] == 0x1f || magic[0] == 0x0a);
 }
 
-/* A table for a person, the profile itself for a program; -b says that a table is wanted all the
- * same. */
+/* Whether to print a table: to a person, who has a terminal, and with -b; a program gets the
+ * profile. */
 static bool wants_table(const struct options *options)
 {
     return options->batch || isatty(STDOUT_FILENO);
@@ -137,7 +137,7 @@ static int show_profile_file(const char *path, const struct options *options)
     return status;
 }
 
-/* Why there is nothing of this kind, though the target is on memdebug; NULL: there may be. */
+/* Why a target on memdebug has nothing of this kind, in a phrase; NULL: it may have. */
 static const char *why_none(const struct snapshot *snap, enum md_bucket_kind kind)
 {
     if (kind == MD_BUCKET_HEAP)

@@ -10,24 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What getopt_long answers for a word; letters are below. */
+/* getopt_long returns this and the option's number for a word, and a letter as it is. */
 #define WORD_BASE 256
 
 struct line {
     struct options *options;
     const struct command *command;
-    const char *reserved;                  /* named in its place */
+    const char *reserved;                  /* a reserved command that is named instead */
     const char *pid;                       /* -p */
-    enum cli_option used[CLI_OPTIONS_END]; /* each once, as they came first */
+    enum cli_option used[CLI_OPTIONS_END]; /* each once, in the order of the line */
     size_t used_count;
 };
 
-/* What getopt_long wants to know of the options: those of all commands, as the command may come
- * behind them. */
+/* Makes getopt_long's tables, of the options of all commands, as the command may follow them. */
 static void getopt_tables(char letters[2 * CLI_OPTIONS_END + 3],
                           struct option words[CLI_OPTIONS_END])
 {
-    /* '-': words that are no options come one by one, so that a command's program keeps its own. */
+    /* '-': words that are no options are returned in order, so that reading can stop at run's
+     * program, which has options of its own.  ':': a missing argument is returned as such. */
     size_t length = 0, count = 0;
     letters[length++] = '-';
     letters[length++] = ':';
@@ -65,16 +65,16 @@ static bool wrong_value(enum cli_option id, const char *value, const char *wante
     return false;
 }
 
-/* One of the option's words into its place among them. */
-static bool take_word(enum cli_option id, const char *value, unsigned *place)
+/* The number of a value among the option's words.  False: it is none of them; said on stderr. */
+static bool take_word(enum cli_option id, const char *value, unsigned *index)
 {
     char wanted[OPTION_TEXT_SIZE] = "";
     size_t length, said = 0;
     const char *word;
-    for (*place = 0; (word = option_word(id, *place, &length)); ++*place) {
+    for (*index = 0; (word = option_word(id, *index, &length)); ++*index) {
         if (strlen(value) == length && memcmp(word, value, length) == 0)
             return true;
-        const char *before = *place == 0 ? "" : word[length] == '|' ? ", " : " or ";
+        const char *before = *index == 0 ? "" : word[length] == '|' ? ", " : " or ";
         said += (size_t)snprintf(wanted + said, sizeof wanted - said, "%s%.*s", before, (int)length,
                                  word);
     }
@@ -89,7 +89,7 @@ static bool take_number(const char *value, long *number)
     return value[0] >= '0' && value[0] <= '9' && *end == '\0' && !errno;
 }
 
-/* One more into a list of 64. */
+/* Adds one more to a list.  False: it is full; said on stderr. */
 static bool take_one_more(enum cli_option id, const char *value, const char *list[CLI_LIST_MAX],
                           size_t *count)
 {
@@ -103,11 +103,11 @@ static bool take_one_more(enum cli_option id, const char *value, const char *lis
     return true;
 }
 
-/* One option into the struct; false with a message if its value is bad. */
+/* Puts one option into the struct.  False: its value is wrong; said on stderr. */
 static bool take_option(struct line *line, enum cli_option id, const char *value)
 {
     struct options *options = line->options;
-    unsigned place;
+    unsigned index;
     char *end;
     long number;
     switch (id) {
@@ -133,14 +133,14 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         options->output = value;
         return true;
     case CLI_CHARSET:
-        if (!take_word(id, value, &place))
+        if (!take_word(id, value, &index))
             return false;
-        options->view.charset = (enum charset)place;
+        options->view.charset = (enum charset)index;
         return true;
     case CLI_KIND:
-        if (!take_word(id, value, &place))
+        if (!take_word(id, value, &index))
             return false;
-        options->view.kind = (enum md_bucket_kind)(MD_BUCKET_UNUSED + 1 + place);
+        options->view.kind = (enum md_bucket_kind)(MD_BUCKET_UNUSED + 1 + index);
         return true;
     case CLI_NO_COLOR:
         options->view.color = false;
@@ -154,9 +154,9 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
     case CLI_LEAKS:
         return options->leaks = true;
     case CLI_BY:
-        if (!take_word(id, value, &place))
+        if (!take_word(id, value, &index))
             return false;
-        options->by = (enum leaks_by)place;
+        options->by = (enum leaks_by)index;
         return true;
     case CLI_SINCE:
         return units_parse_seconds(value, &options->since_seconds) ||
@@ -178,7 +178,7 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         return true;
     case CLI_INSTALL:
         return options->install = true;
-    case CLI_HELP: /* these end the reading */
+    case CLI_HELP: /* read_options has handled these */
     case CLI_VERSION:
     case CLI_NONE:
     case CLI_OPTIONS_END:
@@ -187,7 +187,7 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
     return false;
 }
 
-/* The command that `word` may be a slip of; NULL: none. */
+/* The command that `word` may be a typing slip of; NULL: there is none. */
 static const char *nearest_command(const char *word)
 {
     const char *nearest = NULL;
@@ -225,7 +225,7 @@ static void take_operand(struct line *line, char *word)
     options->arguments[options->argument_count++] = word;
 }
 
-/* The options, and what stands between them. */
+/* Reads options, and what stands between them. */
 static enum line_wants read_options(int argc, char **argv, struct line *line)
 {
     char letters[2 * CLI_OPTIONS_END + 3];
@@ -263,7 +263,7 @@ static enum line_wants read_options(int argc, char **argv, struct line *line)
     return LINE_COMMAND;
 }
 
-/* Whether the command takes what was read. */
+/* Whether the command takes the options and operands that were read. */
 static enum line_wants check(const struct line *line)
 {
     const struct command *command = line->command;

@@ -1,10 +1,10 @@
-/* What the process and its reader have lost and counted: why, and what to do about it. */
+/* What the process and memtop, its reader, have lost: how much, why, and what to do about it. */
 #ifndef MEMTOP_LOSSES_H
 #define MEMTOP_LOSSES_H
 
 #include <memdebug/segment.h>
 
-/* Those of counters.def, and the reader's own. */
+/* The kinds of loss: those of counters.def, and the reader's own. */
 enum {
 #define MD_COUNTER(name, kind, help)
 #define MD_LOSS(name, what, remedy, help) LOSSES_WITH_##name,
@@ -15,12 +15,12 @@ enum {
 
 struct loss {
     const char *what; /* "lines" */
-    const char *why;  /* and what to do, in one phrase */
+    const char *why;  /* with what to do, in one phrase */
     uint64_t count;
 };
 
-/* All kinds, those of which nothing was lost with a count of 0.  `torn`: records that the reader
- * could not read whole. */
+/* Fills in all kinds, also those with a count of 0.  `torn`: records that the reader could not read
+ * whole. */
 void losses_of(const struct md_counters *counters, uint64_t torn, struct loss losses[LOSSES]);
 /* How much of one kind of profile was not recorded. */
 uint64_t losses_of_kind(const struct md_counters *counters, enum md_bucket_kind kind);

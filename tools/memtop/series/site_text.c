@@ -56,7 +56,7 @@ int site_column_width(unsigned column)
     return widths[column];
 }
 
-/* A sample type without what it counts: "alloc", "in use", "mapped". */
+/* A sample type without its unit: "alloc", "in use", "mapped". */
 static char *type_text(const struct profile_value_rule *rule, char text[SITE_HEADING_SIZE])
 {
     const char *type = rule ? rule->type.type : "", *unit = strrchr(type, '_');

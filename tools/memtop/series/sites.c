@@ -82,7 +82,7 @@ static struct site *find_or_add(struct sites *sites, uint32_t stack)
     return &sites->site[*place];
 }
 
-/* alloc - free, of which a reader may see the second first. */
+/* What is left.  Never below 0, as a reader may see the second count before the first. */
 static double in_use(uint64_t alloc, uint64_t freed)
 {
     return alloc > freed ? (double)(alloc - freed) : 0;
@@ -96,7 +96,7 @@ static double amount(const struct profile_value_rule *rule, const struct md_buck
            (double)(UINT64_C(1) << rule->shift);
 }
 
-/* What a sample stands for, in objects. */
+/* How many objects a sample of this bucket stands for. */
 static double weight_of(const struct sites *sites, const struct md_bucket *bucket,
                         const struct md_header *header)
 {
@@ -136,7 +136,7 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
         double inuse = amount(values->inuse_objects, bucket);
         double alloc = amount(values->alloc_objects, bucket);
         double size = (double)bucket->key;
-        /* n samples of weight w are nw objects, with the variance nw(w-1) */
+        /* n samples of weight w are nw objects, with a variance of nw(w-1). */
         double each = sites->sampled ? weight_of(sites, bucket, &snapshot->header) - 1 : 0;
         site->samples += bucket->samples;
         site->raw_bytes +=
@@ -194,7 +194,7 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
     }
 }
 
-/* The slot to compare with: the youngest that is a minute old, else the oldest there is. */
+/* The slot to compare with: the youngest that is a minute old, else the oldest. */
 static size_t base_slot(const struct sites *sites)
 {
     size_t oldest = sites->slots < SITES_SLOTS ? 0 : sites->slot;
@@ -208,49 +208,49 @@ static size_t base_slot(const struct sites *sites)
     return base;
 }
 
-/* What the process itself has counted. */
+/* Takes in what the process itself has counted. */
 static void take_counts(struct sites *sites, const struct snapshot *snapshot)
 {
     const struct md_counters *counters = &snapshot->header.counters;
-    /* Of the heap alone; and 0: nothing has been published yet. */
+    /* Only the heap is counted; 0 means that nothing has been published yet. */
     bool counted = sites->kind == MD_BUCKET_HEAP && counters->alloc_bytes > 0;
-    sites->alloc_most = counted ? (double)counters->alloc_bytes : INFINITY;
-    sites->inuse_most = counted ? in_use(counters->alloc_bytes, counters->free_bytes) : INFINITY;
+    sites->alloc_max = counted ? (double)counters->alloc_bytes : INFINITY;
+    sites->inuse_max = counted ? in_use(counters->alloc_bytes, counters->free_bytes) : INFINITY;
     sites->lossy = losses_of_kind(counters, sites->kind) > 0;
     sites->leaks_known = false;
-    sites->leak_most = INFINITY;
+    sites->leak_max = INFINITY;
     for (size_t i = sites_has(sites, SITES_BY_LEAKS) ? snapshot->cycle_count : 0; i > 0; i--) {
         const struct md_cycle *cycle = &snapshot->cycles[i - 1];
         if (!leaks_tell(cycle))
             continue;
         bool two = (cycle->flags & MD_CYCLE_LEAKS) != 0;
         sites->leaks_known = two || cycle->unreachable_objects == 0;
-        sites->leak_most = two ? (double)cycle->leaked_bytes : 0;
+        sites->leak_max = two ? (double)cycle->leaked_bytes : 0;
         break;
     }
 }
 
-/* Estimates within what was counted.  Counts lag by up to 64 KiB a thread, so an exact figure may
- * be the truer one. */
+/* Limits estimates to what was counted.  Exact figures stay: counts lag by up to 64 KiB a thread,
+ * so an exact figure may be nearer to the truth. */
 static void bound(const struct sites *sites, struct site *site)
 {
     if (sites_exact(sites, site))
         return;
-    if (site->inuse_bytes > sites->inuse_most) {
-        site->inuse_objects *= sites->inuse_most / site->inuse_bytes;
-        site->inuse_bytes = sites->inuse_most;
+    if (site->inuse_bytes > sites->inuse_max) {
+        site->inuse_objects *= sites->inuse_max / site->inuse_bytes;
+        site->inuse_bytes = sites->inuse_max;
     }
     site->growth_bytes = fmin(site->growth_bytes, site->inuse_bytes);
     site->young_bytes = fmin(site->young_bytes, site->inuse_bytes);
-    site->leak_bytes = fmin(site->leak_bytes, fmin(site->inuse_bytes, sites->leak_most));
-    if (site->alloc_bytes > sites->alloc_most) {
-        site->alloc_objects *= sites->alloc_most / site->alloc_bytes;
-        site->alloc_bytes = sites->alloc_most;
+    site->leak_bytes = fmin(site->leak_bytes, fmin(site->inuse_bytes, sites->leak_max));
+    if (site->alloc_bytes > sites->alloc_max) {
+        site->alloc_objects *= sites->alloc_max / site->alloc_bytes;
+        site->alloc_bytes = sites->alloc_max;
     }
 }
 
-/* Growth is what was born meanwhile and lives, less what was there and has been freed: the samples
- * of both count. */
+/* Growth is what was born meanwhile and is alive, minus what was there and has been freed.  Both
+ * are sums of samples, so both add to its variance. */
 static double growth_variance(const struct site *site)
 {
     double freed = fmax(site->born_bytes - site->growth_bytes, 0);
@@ -263,7 +263,7 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
     bool first = sites->tick == 0;
     sites->tick++;
     sites->tick_ns = snapshot->taken_ns;
-    /* Before the new slot overwrites the oldest. */
+    /* Found before a new slot overwrites the oldest. */
     size_t base = first ? 0 : base_slot(sites);
     sites->growth_seconds = first ? 0 : (double)(sites->tick_ns - sites->slot_ns[base]) / 1e9;
     take_counts(sites, snapshot);
@@ -275,7 +275,7 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
         first || sites->tick_ns - sites->slot_ns[last] >= (int64_t)SITES_SLOT_SECONDS * 1000000000;
     for (size_t i = 0; i < sites->count; i++) {
         struct site *site = &sites->site[i];
-        if (site->seen != sites->tick) /* torn this time: keep what it was */
+        if (site->seen != sites->tick) /* its bucket was torn: it stays as it was */
             site->seen = sites->tick;
         site->growth_bytes = first ? 0 : site->raw_bytes - site->before[base];
         site->growth_variance = growth_variance(site);

@@ -12,12 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-/* A thread adds to the counters each time it has allocated or freed so much (segment.h). */
+/* A thread publishes its counts each time it has allocated or freed that much (segment.h). */
 #define PUBLISH_BYTES 65536
 
 enum { FIRST_KIND = MD_BUCKET_UNUSED + 1 };
 
-/* Cycles from before we looked are history too. */
+/* Puts the `added` cycles from before the first tick into the history. */
 static void fill_from_cycles(struct watch *watch, size_t added)
 {
     int64_t start_ns = (int64_t)watch->source.snapshot.header.start_ns;
@@ -34,7 +34,7 @@ static void fill_from_cycles(struct watch *watch, size_t added)
     }
 }
 
-/* A command line is no title: it begins with the program. */
+/* Sets the model's title.  A command line that begins with the program's name is none. */
 static void describe_title(struct watch *watch)
 {
     const struct target *target = &watch->source.target;
@@ -99,7 +99,7 @@ static void push_point(struct watch *watch, size_t new_cycles)
     history_push(&watch->history, &point);
 }
 
-/* What the program has mapped itself, its threads' stacks too. */
+/* Bytes that the program has mapped itself, with its threads' stacks; NAN: not known. */
 static double mapped_bytes(const struct watch *watch)
 {
     return mapped_why_none(&watch->source.snapshot) ? NAN
@@ -127,7 +127,7 @@ static const char *why_no_sites(const struct watch *watch)
     }
 }
 
-/* What there is to say of the kind that is shown. */
+/* Sets what the model has of the kind that is shown. */
 static void describe_sites(struct watch *watch)
 {
     struct model *model = &watch->model;
@@ -186,7 +186,7 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
         return result;
     mapped_correct(&watch->source);
     bool alive = watch->source.state == SOURCE_LIVE;
-    /* A dead process's time stands still at its last word. */
+    /* A dead process's time stands still where it last wrote. */
     int64_t wrote = (int64_t)snapshot->header.counters.publish_ns;
     watch->model.now_ns = alive || wrote <= 0 ? snapshot->taken_ns : wrote;
     if (!alive && snapshot->taken_ns > watch->model.now_ns)
@@ -253,8 +253,8 @@ static uint64_t site_of(void *context, uint32_t stack)
 size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, size_t count,
                    size_t named)
 {
-    /* A name may show that a frame is an allocator's own: then its callers are the sites, which
-     * need names in turn. */
+    /* A name may show that a frame is an allocator's.  Then its caller is the call site, which
+     * needs a name in turn.  It ends when no name has taught anything, or after 8 rounds. */
     struct sites *sites = &watch->sites[watch->kind];
     size_t found = 0;
     for (int round = 0; round < 8; round++) {

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Both the mappings and the ranges come by address. */
+/* A walk over mappings and ranges of the address space, both by address. */
 struct walk {
     const struct md_mapping *mappings;
     size_t count, next; /* the first mapping that may reach into a range to come */
-    uint64_t *there;    /* of each mapping, bytes that are mapped */
+    uint64_t *there;    /* by mapping: bytes of it that are mapped */
 };
 
 static void meet(void *closure, uint64_t start, uint64_t limit)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROWS_NAMED = 2000 }; /* sites that a filter looks through */
+enum { ROWS_NAMED = 2000 }; /* sites whose names a filter asks for */
 
 struct live {
     struct watch watch;
@@ -19,8 +19,8 @@ struct live {
     struct screen screen;
     uint32_t *rows;
     size_t room;
-    uint64_t cursor_key;  /* the site the cursor is on: it stays there when the order changes */
-    uint32_t members[64]; /* the stacks of that site */
+    uint64_t cursor_key;  /* the site under the cursor, if cursor_set */
+    uint32_t members[64]; /* the greatest stacks of that site */
     bool cursor_set;
 };
 
@@ -92,7 +92,7 @@ static bool matches(const struct live *live, uint32_t place)
     return names && names->label && strcasestr(names->label, live->state.filter);
 }
 
-/* The sites in the order chosen, the filter applied, the cursor where its site went. */
+/* Sorts and filters the sites, and moves the cursor with its site. */
 static void arrange(struct live *live)
 {
     const struct sites *sites = live->watch.model.sites;
@@ -138,8 +138,8 @@ static void arrange(struct live *live)
                    sites->site[live->members[state->member]].stack);
 }
 
-/* Keeps the cursor in sight, and asks for the names of what is in sight: the top row last, as the
- * last asked for goes first. */
+/* Keeps the cursor in sight, and asks for the names of the rows in sight, the top one last, as what
+ * is asked for last is looked up first. */
 static void scroll(struct live *live)
 {
     struct view_state *state = &live->state;
@@ -177,7 +177,7 @@ static void move_cursor(struct live *live, long by)
     live->cursor_set = true;
 }
 
-/* The next column on that side that the kind has. */
+/* Sorts by the next column to one side that the kind has. */
 static void sort_by(struct live *live, unsigned step_by)
 {
     enum site_order *order = &live->state.order;
@@ -186,7 +186,7 @@ static void sort_by(struct live *live, unsigned step_by)
     while (!sites_has(live->watch.model.sites, *order) && *order != SITES_BY_GROWTH);
 }
 
-/* The call sites of another kind. */
+/* Shows the call sites of the next kind, or says why there are none. */
 static void show_next_kind(struct live *live)
 {
     struct view_state *state = &live->state;
@@ -202,7 +202,7 @@ static void show_next_kind(struct live *live)
     state->cursor = -1;
 }
 
-/* memtop-PID-TIME.pb.gz and .json in the working directory. */
+/* Saves memtop-PID-TIME.pb.gz and .json in the working directory. */
 static void save_both(struct live *live)
 {
     char base[64], path[96], error[VIEW_ERROR_SIZE], stamp[32];
@@ -356,7 +356,7 @@ static void redraw(struct live *live)
     term_show(&live->screen);
 }
 
-/* The process has exec'ed and keeps another segment now: goes on with that one. */
+/* Goes on with the new segment of a process that has another one now, by exec. */
 static void follow_replaced(struct live *live)
 {
     struct targets targets;
@@ -394,13 +394,13 @@ enum live_end live_watch(const struct target *target, const struct view_options 
     live.screen.charset = term_charset(options->charset);
     enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
     bool quit = false;
-    /* It was read when it was opened. */
+    /* The first tick was at the opening. */
     int64_t next_ns = monotonic_ns() + (int64_t)(live.state.interval_seconds * 1e9);
     for (;;) {
         int64_t now = monotonic_ns();
         if (now >= next_ns) {
             if (watch_tick(&live.watch, live.state.paused, error)) {
-                /* the file was cut under us: what was read stays on the screen */
+                /* The file was cut: what was read before stays on the screen. */
                 snprintf(live.state.message, sizeof live.state.message, "%s", error);
             }
             if (live.watch.source.state == SOURCE_REPLACED && !live.state.paused)

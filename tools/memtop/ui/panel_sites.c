@@ -145,8 +145,8 @@ static void draw_ages(struct screen *screen, struct rect area, const struct mode
     screen_text_cut(screen, area, 0, 0, STYLE_BOLD, line);
 }
 
-/* "  3 function dir/file.c:12 (inlined)".  Where that is too long the folder goes first, then the
- * function's end; the place stays whole, or is not there. */
+/* "  3 function dir/file.c:12 (inlined)".  If that is too long, the folder is left out, then the
+ * function is cut, then the position is left out. */
 static void draw_frame(struct screen *screen, struct rect area, int row, size_t number,
                        const struct name_frame *frame)
 {

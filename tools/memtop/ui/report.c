@@ -176,7 +176,7 @@ static json_t *losses_json(const struct watch *watch)
     return array;
 }
 
-/* All that the process counts, but the time, which is told as an age. */
+/* Adds all that the process counts but the time, of which the caller adds the age. */
 static void add_counters(json_t *object, const struct md_header *header)
 {
     enum { TOTAL, GAUGE, EXACT, TIME };
