@@ -212,6 +212,7 @@ void prof_postfork_child(void)
     trusting = t->trusting;
     closings = t->closings;
     t->alone = false;
+    COUNT_ADD(lost_mappings, ring_postfork_child());
 }
 
 static void gather(struct record *record)
@@ -304,7 +305,6 @@ void record_deferred(void)
 
 void record_postfork_child(void)
 {
-    ring_postfork_child();
     lock_postfork_child(&tables_lock);
     memset(room_taken, 0, sizeof room_taken);
 }

@@ -12,6 +12,7 @@
 
 /* A few of the deepest stacks, some hundreds of usual ones. */
 #define RING_BYTES 32768u
+#define ROUNDS 4
 
 /* What lies in a ring: `state` is 0 until the entry is whole, then its bytes. */
 struct entry {
@@ -37,7 +38,8 @@ struct ring {
 static struct ring *rings; /* grows at its front (release) */
 static THREAD_LOCAL struct ring *own;
 static THREAD_LOCAL unsigned writing; /* ring_put's that this thread is in, one in the other */
-static bool any, draining;            /* atomic */
+static bool any;                      /* atomic */
+static unsigned *drainer;             /* `writing` of the thread that drains, or NULL; atomic */
 
 static bool has_ended(uint32_t owner)
 {
@@ -134,7 +136,7 @@ bool ring_put(const struct ring_record *record, const uint64_t *pcs)
     commit(entry, bytes);
     /* Who drains clears it before it looks at the rings.  If that comes after this, in the order in
      * which `any` is exchanged, that look finds the entry; else what is set here stays set. */
-    (void)__atomic_exchange_n(&any, true, __ATOMIC_ACQ_REL);
+    (void)__atomic_exchange_n(&any, true, __ATOMIC_SEQ_CST);
     writing--;
     return true;
 }
@@ -144,19 +146,21 @@ bool ring_any(void)
     return __atomic_load_n(&any, __ATOMIC_RELAXED);
 }
 
+/* What was there when it began: the thread may go on as fast. */
 static void drain(struct ring *ring, void (*fn)(const struct ring_record *record))
 {
-    uint32_t tail = ring->tail;
-    for (;;) {
-        if (tail == __atomic_load_n(&ring->head, __ATOMIC_RELAXED))
-            return;
+    uint32_t tail = ring->tail, head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+    while (tail != head) {
         struct entry *entry = entry_at(ring, tail);
         uint32_t bytes = __atomic_load_n(&entry->state, __ATOMIC_ACQUIRE);
         if (!bytes)
             return; /* its thread is in the middle of it */
         if (!entry->filler)
             fn(&entry->record);
-        memset(entry, 0, bytes);
+        /* The state goes first: a copy that is forked meanwhile finds the entry whole or none. */
+        __atomic_store_n(&entry->state, 0, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        memset((char *)entry + sizeof entry->state, 0, bytes - sizeof entry->state);
         tail += bytes;
         __atomic_store_n(&ring->tail, tail, __ATOMIC_RELEASE);
     }
@@ -164,29 +168,54 @@ static void drain(struct ring *ring, void (*fn)(const struct ring_record *record
 
 void ring_drain(void (*fn)(const struct ring_record *record))
 {
-    if (__atomic_exchange_n(&draining, true, __ATOMIC_ACQUIRE))
-        return;
-    (void)__atomic_exchange_n(&any, false, __ATOMIC_ACQ_REL);
-    for (struct ring *ring = __atomic_load_n(&rings, __ATOMIC_ACQUIRE); ring; ring = ring->next)
-        drain(ring, fn);
-    __atomic_store_n(&draining, false, __ATOMIC_RELEASE);
+    /* Who finds another at it leaves what it has put to that one: it has set `any` before it saw
+     * `drainer` set, and that one looks at `any` after it has cleared it (all SEQ_CST).  But it
+     * does not serve the others for ever. */
+    for (int round = 0; round < ROUNDS; round++) {
+        unsigned *none = NULL;
+        if (!__atomic_compare_exchange_n(&drainer, &none, &writing, false, __ATOMIC_SEQ_CST,
+                                         __ATOMIC_SEQ_CST))
+            return;
+        (void)__atomic_exchange_n(&any, false, __ATOMIC_SEQ_CST);
+        for (struct ring *ring = __atomic_load_n(&rings, __ATOMIC_ACQUIRE); ring; ring = ring->next)
+            drain(ring, fn);
+        __atomic_store_n(&drainer, NULL, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&any, __ATOMIC_SEQ_CST))
+            return;
+    }
 }
 
-/* Ends at the first entry that is not whole.  What lies behind it is lost with it. */
-static void cut_short(struct ring *ring)
+/* Ends at the first entry that is not whole.  What lies behind it is lost with it, and what a
+ * handler of this thread puts there meanwhile: then the head is another, and it begins anew. */
+static bool cut_short(struct ring *ring)
 {
-    uint32_t at = ring->tail;
-    while (at != ring->head && entry_at(ring, at)->state)
-        at += entry_at(ring, at)->state;
-    for (; ring->head != at; ring->head -= ENTRY_ALIGNMENT)
-        memset(entry_at(ring, ring->head - ENTRY_ALIGNMENT), 0, ENTRY_ALIGNMENT);
+    uint32_t at, head;
+    do {
+        at = ring->tail;
+        head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+        while (at != head && entry_at(ring, at)->state)
+            at += entry_at(ring, at)->state;
+        for (uint32_t lost = at; lost != head; lost += ENTRY_ALIGNMENT)
+            memset(entry_at(ring, lost), 0, ENTRY_ALIGNMENT);
+    } while (at != head && !__atomic_compare_exchange_n(&ring->head, &head, at, false,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return at != head;
 }
 
-void ring_postfork_child(void)
+unsigned ring_postfork_child(void)
 {
-    for (struct ring *ring = rings; ring; ring = ring->next)
+    unsigned cut = 0;
+    if (own) /* its thread has another number here */
+        own->owner = (uint32_t)os_gettid();
+    if (drainer == &writing) /* a handler of it has forked: it goes on */
+        return 0;
+    drainer = NULL;
+    any = false;
+    for (struct ring *ring = rings; ring; ring = ring->next) {
         if (ring != own || !writing) /* else it is written on where fork returns to */
-            cut_short(ring);
-    draining = false;
-    any = true;
+            cut += cut_short(ring);
+        if (ring->head != ring->tail)
+            any = true;
+    }
+    return cut;
 }

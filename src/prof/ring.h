@@ -26,11 +26,12 @@ bool ring_put(const struct ring_record *record, const uint64_t *pcs);
 /* Whether something may have been put since the last drain began. */
 bool ring_any(void);
 /* Calls `fn` for each record put before, of each thread's in the order in which it has put them,
- * then forgets them.  Does nothing while another thread is at it: what it leaves is told by
- * ring_any. */
+ * then forgets them.  While another thread is at it that one does it, as a rule before it returns:
+ * what it leaves is told by ring_any. */
 void ring_drain(void (*fn)(const struct ring_record *record));
-/* In a forked copy: what the parent had not drained stays, but for a record that a thread was in
- * the middle of. */
-void ring_postfork_child(void);
+/* In a forked copy, before any other thread of it begins: what the parent had not drained stays,
+ * but for what a thread was in the middle of putting or forgetting, with what it had put behind
+ * that.  Returns in how many rings something may have been lost. */
+unsigned ring_postfork_child(void);
 
 #endif

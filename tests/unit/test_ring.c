@@ -206,6 +206,79 @@ static void test_fork(void)
     is(drained, 2, "as its parent does");
 }
 
+/* A record that comes when its ring has been looked at, of a thread that finds another at it. */
+static void *put_and_drain(void *unused)
+{
+    put(2, 1);
+    ring_drain(take);
+    return unused;
+}
+
+static void take_slowly(const struct ring_record *record)
+{
+    pthread_t thread;
+    if (record->value[WHO] == 1) {
+        pthread_create(&thread, NULL, put_and_drain, NULL);
+        pthread_join(thread, NULL);
+    }
+    take(record);
+}
+
+static void test_left(void)
+{
+    begin();
+    put(1, 1);
+    ring_drain(take_slowly);
+    ok(drained == 2 && !ring_any(), "who drains does what another leaves to it meanwhile: %lu",
+       drained);
+}
+
+static void take_and_put(const struct ring_record *record)
+{
+    take(record);
+    if (drained < 100000)
+        put(0, record->value[NUMBER] + 1);
+}
+
+static void test_without_end(void)
+{
+    begin();
+    put(0, 0);
+    ring_drain(take_and_put);
+    ok(drained < 100 && ring_any(), "who drains is not held by one that puts without end: %lu",
+       drained);
+    ring_drain(take);
+}
+
+/* A signal handler in the middle of a drain that forks, and puts and drains in the copy. */
+static pid_t child = -1;
+
+static void take_and_fork(const struct ring_record *record)
+{
+    if (child < 0 && (child = fork()) == 0) {
+        ring_postfork_child();
+        put(1, 3);
+        ring_drain(take);
+    }
+    take(record);
+}
+
+static void test_fork_in_drain(void)
+{
+    int status;
+    begin();
+    put(1, 1);
+    put(1, 2);
+    fflush(stdout);
+    ring_drain(take_and_fork);
+    ring_drain(take);
+    if (child == 0)
+        _exit(drained == 3 && !damaged && !out_of_order ? 0 : 1);
+    waitpid(child, &status, 0);
+    is(status, 0, "a copy that is forked in the middle of a drain goes on with it");
+    is(drained, 2, "as its parent does");
+}
+
 int main(void)
 {
     test_one();
@@ -213,5 +286,8 @@ int main(void)
     test_threads();
     test_adopted();
     test_fork();
+    test_left();
+    test_without_end();
+    test_fork_in_drain();
     return tap_done();
 }
