@@ -190,6 +190,7 @@ void prof_after_fork(void)
 
 void prof_before_close(void)
 {
+    record_deferred(); /* while what its stacks lead into is there */
     __atomic_fetch_add(&closings, 1, __ATOMIC_SEQ_CST);
     prof_thread.closings++;
     wait_for_others(&trusting, prof_thread.trusting);
@@ -233,18 +234,32 @@ static void let_go(struct record *record)
         gather_end();
 }
 
-/* Takes the tables; the stack's id. */
-static uint32_t intern(const uint64_t *pcs, unsigned depth, bool truncated)
+/* When the stack was taken, as modules_epoch has it, of one that is not this thread's or is no
+ * more: nothing on it keeps a library loaded.  So dlclose waits for this as for a walk.  0: a
+ * library is just being closed, perhaps one of the stack's. */
+static uint32_t epoch_of_other(const uint64_t *pcs, unsigned depth)
+{
+    uint32_t epoch = 0;
+    if (gather_begin()) {
+        if (prof_thread.trusting)
+            epoch = modules_epoch(pcs, depth);
+        gather_end();
+    }
+    return epoch;
+}
+
+/* Takes the tables; the stack's id.  `other`: it is not what this thread is in. */
+static uint32_t intern(const uint64_t *pcs, unsigned depth, bool truncated, bool other)
 {
     uint32_t hash = stack_hash(pcs, depth);
     lock_take(&tables_lock);
     uint32_t stack = depth ? stack_find_locked(pcs, depth, hash) : 0;
     if (UNLIKELY(!stack && depth)) {
         tables_give();
-        uint32_t epoch = modules_epoch(pcs, depth);
+        uint32_t epoch = other ? epoch_of_other(pcs, depth) : modules_epoch(pcs, depth);
         lock_take(&tables_lock);
         stack = stack_find_locked(pcs, depth, hash);
-        if (!stack)
+        if (!stack && epoch)
             stack = stack_add_locked(pcs, depth, hash, epoch, truncated);
     }
     if (!stack)
@@ -255,7 +270,7 @@ static uint32_t intern(const uint64_t *pcs, unsigned depth, bool truncated)
 uint32_t record_begin(struct record *record)
 {
     gather(record);
-    return intern(record->pcs, record->depth, record->truncated);
+    return intern(record->pcs, record->depth, record->truncated, false);
 }
 
 void record_end(struct record *record)
@@ -284,7 +299,7 @@ static void do_deferred(const struct ring_record *record)
 {
     uint32_t stack = 0;
     if (record->depth)
-        stack = intern(record->pcs, record->depth, record->truncated);
+        stack = intern(record->pcs, record->depth, record->truncated, true);
     else
         tables_take();
     record_deferred_locked[record->kind](record, stack);

@@ -168,6 +168,64 @@ static void test_put_aside(void)
     is(recorded_pages(), 0, "and all of it goes");
 }
 
+static bool closing, closed; /* atomic */
+
+/* As in dlclose. */
+static void *close_library(void *unused)
+{
+    prof_thread.busy = true; /* what has been put aside stays so */
+    prof_before_close();
+    __atomic_store_n(&closing, true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&closed, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    prof_after_close();
+    return unused;
+}
+
+static unsigned deferred;
+static uint32_t deferred_stack;
+
+static void note_deferred(const struct ring_record *record, uint32_t stack)
+{
+    (void)record;
+    deferred++;
+    deferred_stack = stack;
+}
+
+static void put_stack(uint64_t first)
+{
+    uint64_t pcs[2] = {first, (uintptr_t)put_stack + 1};
+    ring_put(&(struct ring_record){.kind = MD_BUCKET_HEAP, .depth = 2}, pcs);
+}
+
+/* A stack that has been put aside keeps no library loaded: where one is being unmapped, nothing of
+ * what the stack leads to is read. */
+static void test_put_aside_beside_dlclose(void)
+{
+    pthread_t thread;
+    uint64_t lost = segment_counters()->lost_stacks;
+    uintptr_t code = (uintptr_t)put_stack;
+    record_deferred_locked[MD_BUCKET_HEAP] = note_deferred;
+    put_stack(code + 2);
+    pthread_create(&thread, NULL, close_library, NULL);
+    while (!__atomic_load_n(&closing, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    record_deferred();
+    ok(deferred == 1 && !deferred_stack && segment_counters()->lost_stacks == lost + 1,
+       "while a library is being closed a stack is not looked at that was put aside");
+    __atomic_store_n(&closed, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    put_stack(code + 3);
+    prof_before_close();
+    ok(deferred == 2 && deferred_stack, "before one is closed what was put aside is done");
+    put_stack(code + 4);
+    record_deferred();
+    ok(deferred == 3 && deferred_stack, "what this very thread closes stays until it is back");
+    prof_after_close();
+    is(segment_counters()->lost_stacks, lost + 1, "the stacks are known");
+    record_deferred_locked[MD_BUCKET_HEAP] = NULL;
+}
+
 static uint64_t handled; /* atomic */
 
 static void map_in_handler(int signal)
@@ -280,6 +338,7 @@ int main(void)
     test_order();
     test_not_recorded();
     test_put_aside();
+    test_put_aside_beside_dlclose();
     test_handler();
     test_stacks();
     test_threads();
