@@ -38,6 +38,7 @@ static void settings_now(struct pacer_settings *settings)
     settings->min_heap = option_number(OPTION_GCMINHEAP);
     settings->interval_ns = option_number(OPTION_GCINTERVAL);
     settings->cpus = os_cpu_count();
+    settings->limit = option_number(OPTION_GCMEMLIMIT);
 }
 
 static void publish_goal(uint64_t goal)

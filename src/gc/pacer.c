@@ -26,7 +26,7 @@ void pacer_base(struct pacer *pacer, uint64_t in_use)
     pacer->base = in_use;
 }
 
-uint64_t pacer_goal(const struct pacer *pacer, const struct pacer_settings *settings)
+static uint64_t goal_by_growth(const struct pacer *pacer, const struct pacer_settings *settings)
 {
     if (settings->percent == PACER_OFF)
         return PACER_OFF;
@@ -35,6 +35,11 @@ uint64_t pacer_goal(const struct pacer *pacer, const struct pacer_settings *sett
         __builtin_add_overflow(pacer->base, growth / 100, &goal))
         return PACER_OFF;
     return MAX(goal, settings->min_heap);
+}
+
+uint64_t pacer_goal(const struct pacer *pacer, const struct pacer_settings *settings)
+{
+    return MIN(goal_by_growth(pacer, settings), settings->limit);
 }
 
 /* When a cycle by growth may start at the earliest. */
@@ -47,13 +52,18 @@ static int64_t growth_allowed_ns(const struct pacer *pacer, const struct pacer_s
     return MAX(pacer->start_ns + MAX(by_cpu, by_pause), pacer->end_ns + pacer->again_ns);
 }
 
+static int64_t auto_ns(const struct pacer *pacer)
+{
+    return pacer->end_ns +
+           MAX(MAX(PACER_AUTO_MIN_NS, pacer->again_ns), pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
+}
+
 static int64_t timed_ns(const struct pacer *pacer, const struct pacer_settings *settings)
 {
     if (settings->interval_ns == PACER_OFF)
         return INT64_MAX;
     if (settings->interval_ns == PACER_AUTO)
-        return pacer->end_ns +
-               MAX(MAX(PACER_AUTO_MIN_NS, pacer->again_ns), pacer->cpu_ns * PACER_AUTO_CPU_DIVISOR);
+        return auto_ns(pacer);
     int64_t when;
     if (settings->interval_ns > INT64_MAX ||
         __builtin_add_overflow(pacer->end_ns, MAX((int64_t)settings->interval_ns, pacer->again_ns),
@@ -69,6 +79,10 @@ enum pacer_due pacer_due(const struct pacer *pacer, const struct pacer_settings 
     *look_again_ns = timed;
     if (in_use >= pacer_goal(pacer, settings)) {
         int64_t allowed = growth_allowed_ns(pacer, settings);
+        bool by_limit_alone = in_use < goal_by_growth(pacer, settings);
+        if (by_limit_alone &&
+            pacer->base >= settings->limit - settings->limit / PACER_LIMIT_DIVISOR)
+            allowed = MAX(allowed, auto_ns(pacer));
         if (now_ns >= allowed)
             return PACER_GROWN;
         *look_again_ns = MIN(timed, allowed);

@@ -2,7 +2,13 @@
  * simulated heaps.
  *
  * By growth: when the bytes in use reach the goal, max(min_heap, in use at the end of the last
- * cycle x (1 + percent / 100)).  By time: `interval` after the last cycle ended.
+ * cycle x (1 + percent / 100)), but no more than `limit`.  By time: `interval` after the last cycle
+ * ended.
+ *
+ * A cycle at the limit is there to be told in time what leaks.  It frees nothing, so after it as
+ * much is in use as before, and the next would be due at once: of those that are due by the limit
+ * alone, all but the first wait until they take at most 1 % of one CPU, as by the automatic
+ * interval.
  *
  * A program that grows fast may not be eaten up by cycles.  A cycle by growth waits until, counted
  * from the start of the last one, tracing has used at most a quarter of the CPUs (Go's share while
@@ -31,6 +37,8 @@
 #define PACER_CPU_DIVISOR 4        /* a quarter of the CPUs */
 /* Up to so much beside the heap is taken for part of it: looking at it takes some 10 ms. */
 #define PACER_BESIDE_MIN (UINT64_C(64) << 20)
+/* The last cycle was at the limit if no more than so much of it was left. */
+#define PACER_LIMIT_DIVISOR 16
 #define PACER_PAUSE_DIVISOR 20 /* a twentieth of the time */
 #define PACER_AGAIN_MIN_NS INT64_C(10000000)
 #define PACER_AGAIN_MAX_NS INT64_C(10000000000)
@@ -40,6 +48,7 @@ struct pacer_settings {
     uint64_t min_heap;    /* bytes */
     uint64_t interval_ns; /* PACER_OFF, PACER_AUTO */
     unsigned cpus;
+    uint64_t limit; /* bytes in use that no goal is above; PACER_OFF: none */
 };
 
 struct pacer {

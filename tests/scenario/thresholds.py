@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Before it is too late: profiles by bytes allocated, at new peaks and near a limit of memory."""
+"""Before it is too late: profiles by bytes allocated, at new peaks and near a limit of memory; cycles by a limit."""
 
 import os
 import re
 import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
@@ -135,8 +136,27 @@ def near_cgroup(t, directory):
                  re.fullmatch(rf'memory\.(max|limit_in_bytes) of {group}', match[3]), 'which names the cgroup', process.said())
 
 
+def collector_limit(t, directory):
+    """gcmemlimit: a cycle in time, and no spiral."""
+    start = time.monotonic()
+    with levels('gctrace=1,gcinterval=off,gcpercent=off,gcmemlimit=100MB') as (process, tell):
+        def cycles():
+            return s.split_trace('\n'.join(process.said()))[0]
+        tell(60)
+        tell('churn 200')
+        t.equal(cycles(), [], 'gcmemlimit=100MB: no cycle at 60', process.said())
+        tell(130)
+        t.ok(s.wait_for(cycles, 60, process), 'one at 130', process.said())
+        first = cycles()[:1]
+        t.ok(first and first[0].goal == 100 and first[0].before >= 100 and not first[0].forced,
+             'at the goal of 100 MB', process.said())
+        s.wait_for(lambda: False, 3)
+        most = 1 + (time.monotonic() - start) / 5
+        t.ok(len(cycles()) <= most, f'above it at most one in 5 s: {len(cycles())}', process.said())
+
+
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     if t.missing('profiles', 'go'):
         sys.exit()
-    for part in (by_allocation, by_peak, near_size, near_address_space, near_cgroup):
+    for part in (by_allocation, by_peak, near_size, near_address_space, near_cgroup, collector_limit):
         part(t, Path(temporary))

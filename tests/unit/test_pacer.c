@@ -22,7 +22,7 @@ struct simulation {
 
 static struct simulation start(uint64_t percent, uint64_t interval, unsigned cpus)
 {
-    struct simulation s = {.settings = {percent, 4 * MB, interval, cpus},
+    struct simulation s = {.settings = {percent, 4 * MB, interval, cpus, PACER_OFF},
                            .cpu_per_mb = 500000, /* 0.5 s a GB */
                            .pause_per_mb = 10000,
                            .shortest = INT64_MAX};
@@ -61,10 +61,60 @@ static enum pacer_due step(struct simulation *s, uint64_t in_use)
     return due;
 }
 
+/* Grows by 1 MB each ms to `most` MB, then stands there; until a time. */
+static void grow_to(struct simulation *s, uint64_t most, int64_t until)
+{
+    while (s->now < until)
+        step(s, ((uint64_t)(s->now / MS) < most ? (uint64_t)(s->now / MS) : most) * MB);
+}
+
+static void test_limit(void)
+{
+    struct pacer pacer;
+    struct pacer_settings settings = {100, 4 * MB, PACER_OFF, 2, 150 * MB};
+    pacer_init(&pacer, 0);
+    pacer_base(&pacer, 10 * MB);
+    is(pacer_goal(&pacer, &settings), 20 * MB, "far below the limit it changes no goal");
+    pacer_base(&pacer, 100 * MB);
+    is(pacer_goal(&pacer, &settings), 150 * MB, "no goal is above the limit");
+    pacer_base(&pacer, 400 * MB);
+    is(pacer_goal(&pacer, &settings), 150 * MB, "nor when more is in use");
+    settings.percent = PACER_OFF;
+    is(pacer_goal(&pacer, &settings), 150 * MB, "nor with gcpercent=off");
+    settings = (struct pacer_settings){100, 4 * MB, PACER_OFF, 2, 2 * MB};
+    is(pacer_goal(&pacer, &settings), 2 * MB, "nor below the least heap");
+
+    struct simulation s = start(PACER_OFF, PACER_OFF, 2);
+    s.settings.limit = 1000 * MB;
+    grow_to(&s, 999, 3 * S);
+    is(s.grown, 0, "below the limit there is none");
+    grow_to(&s, 2000, 3 * S + 100 * MS);
+    ok(s.grown == 1 && s.first <= 3 * S + 2 * MS, "at the limit at once");
+    grow_to(&s, 2000, 303 * S);
+    ok(s.grown >= 2 && s.cpu * 100 < 310 * S && s.shortest >= 5 * S,
+       "above it %u in 300 s, %.2f %% of a CPU", s.grown, (double)s.cpu / 3e9);
+
+    s = start(100, PACER_OFF, 2);
+    s.settings.limit = 1000 * MB;
+    grow_to(&s, 1100, 60 * S);
+    unsigned at_limit = s.grown;
+    struct simulation without = start(100, PACER_OFF, 2);
+    grow_to(&without, 1100, 60 * S);
+    ok(without.grown >= 3 && at_limit > without.grown && at_limit <= without.grown + 12,
+       "beside growth: %u cycles, and %u with a limit", without.grown, at_limit);
+
+    /* In and out: no spiral either. */
+    s = start(PACER_OFF, PACER_OFF, 2);
+    s.settings.limit = 1000 * MB;
+    for (unsigned i = 0; s.now < 100 * S; i++)
+        step(&s, (i % 20 < 10 ? 990 : 1010) * MB);
+    ok(s.grown >= 2 && s.cpu * 100 < 110 * S, "around it: %u in 100 s", s.grown);
+}
+
 static void test_goal(void)
 {
     struct pacer pacer;
-    struct pacer_settings settings = {100, 4 * MB, PACER_OFF, 2};
+    struct pacer_settings settings = {100, 4 * MB, PACER_OFF, 2, PACER_OFF};
     pacer_init(&pacer, 0);
     is(pacer_goal(&pacer, &settings), 4 * MB, "before the first cycle the goal is the least heap");
     pacer_base(&pacer, 1 * MB);
@@ -233,6 +283,7 @@ int main(void)
 {
     test_refused();
     test_goal();
+    test_limit();
     test_steady();
     test_doubling();
     test_oscillating();
