@@ -1,6 +1,7 @@
 /* What both variants share: statistics, trimming, operator new when memory is refused, and
  * jemalloc's memmove. */
 #include "base/fmt.h"
+#include "base/machine.h"
 #include "base/message.h"
 #include "malloc/jemalloc.h"
 #include "malloc/stats.h"
@@ -119,13 +120,21 @@ COLD void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alig
 
 /* What jemalloc moves are words: the addresses of the free blocks in a thread's cache (5.3.1
  * whenever it fills one), and a few numbers; what else a compiler may take it for is moved too.
- * libc's memmove would leave them in vector registers, which belong to the program: one of these
- * blocks, allocated and lost, would be reachable from there until something else is moved.  The
- * compiler must not make a call of memmove of the loops. */
-void *scalar_memmove(void *to, const void *from, size_t bytes);
+ * libc's memmove leaves them in vector registers, which belong to the program: one of these blocks,
+ * allocated and lost, would be reachable from there until something else is moved.  So they are
+ * cleared, as any call may do; of few words a loop is quicker, of which the compiler must not make
+ * a call of memmove. */
+#define LOOP_BYTES 64u
 
-void *scalar_memmove(void *to, const void *from, size_t bytes)
+void *cleared_memmove(void *to, const void *from, size_t bytes);
+
+void *cleared_memmove(void *to, const void *from, size_t bytes)
 {
+    if (bytes > LOOP_BYTES) {
+        memmove(to, from, bytes);
+        cpu_clear_vectors();
+        return to;
+    }
     uintptr_t *target = to;
     const uintptr_t *source = from;
     size_t words = bytes / sizeof *target;

@@ -62,7 +62,7 @@ for name in $public; do
 done >../rename
 echo "mmap heap_mmap" >>../rename
 echo "munmap heap_munmap" >>../rename
-echo "memmove scalar_memmove" >>../rename
+echo "memmove cleared_memmove" >>../rename
 for object in *.o; do
     "$objcopy" --redefine-syms ../rename "$object"
 done
