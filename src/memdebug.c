@@ -41,9 +41,6 @@
 
 extern void *__libc_stack_end;
 
-/* Below this rate a page for each live sample, which the plain variant pays, is too dear. */
-#define PLAIN_MIN_RATE (64u << 10)
-
 /* This process is watched: its malloc is ours, and neither `only` nor `follow` exclude it. */
 static bool active;
 /* The malloc is another's and a leak check was asked for: that it was not done is left to say. */
@@ -122,7 +119,7 @@ static bool wants_tracked(void)
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
     /* jemalloc fills what is freed, but for a block that realloc has moved: those this variant
      * moves by free. */
-    return gc_mode != GC_OFF || (rate > 0 && rate < PLAIN_MIN_RATE) ||
+    return gc_mode != GC_OFF || (rate > 0 && rate < PROF_PLAIN_MIN_RATE) ||
            option_number(OPTION_CLOBBERFREE);
 }
 
@@ -144,6 +141,8 @@ static void on_cycle(const struct md_cycle *cycle)
  * or a dump. */
 static void on_publish(void)
 {
+    if (UNLIKELY(service_asked_to_set()))
+        service_set_here();
     uint64_t in_use = segment_in_use();
     uint64_t allocated = __atomic_load_n(&segment_counters()->alloc_bytes, __ATOMIC_RELAXED);
     if (UNLIKELY((gc_mode == GC_OBSERVE && in_use >= gc_ask_bytes()) ||
@@ -277,8 +276,9 @@ void memdebug_boot(void)
                        active && option_number(OPTION_CLOBBERFREE));
     if (tracked && !jemalloc_learn_classes())
         no_tracing("this jemalloc does not tell its size classes: no tracing");
-    if (active && (counts_init() != 0 || !segment_init((tracked ? MD_FLAG_TRACKED : 0u) |
-                                                       (gc_mode != GC_OFF ? MD_FLAG_GC : 0u)))) {
+    if (active &&
+        (counts_init() != 0 || !segment_init(MD_FLAG_SETS | (tracked ? MD_FLAG_TRACKED : 0u) |
+                                             (gc_mode != GC_OFF ? MD_FLAG_GC : 0u)))) {
         /* jemalloc's profiler, if it was asked for, finds no samples due. */
         if (text && *text)
             message("no memory for the tables: the process is not watched");
@@ -291,10 +291,9 @@ void memdebug_boot(void)
         prof_init();
         segment_on_fork = on_copy;
         prof_on_sample = on_sample;
+        counts_on_publish = on_publish;
     }
     counts_on_thread_end = on_thread_end;
-    if (active && wants_service())
-        counts_on_publish = on_publish;
     if (tracked) {
         tracked_init();
 #ifdef HOSTILE_ALLOCATIONS

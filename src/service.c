@@ -16,6 +16,7 @@
 #include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "malloc/stats.h"
+#include "prof/prof.h"
 #include "prof/record.h"
 #include "scavtrace.h"
 #include "segment/segment.h"
@@ -147,16 +148,46 @@ static int run_job(enum service_job job, const char *path)
     return EINVAL;
 }
 
+/* In the plain variant each live sample takes up a page: whoever looks from outside cannot make
+ * that every block of the program. */
+static bool is_too_dear(enum option_id id, uint64_t value)
+{
+    return id == OPTION_MEMPROFILERATE && value > 0 && value < PROF_PLAIN_MIN_RATE &&
+           !(segment_identity()->flags & MD_FLAG_TRACKED);
+}
+
 static void set_option(struct md_control *control)
 {
     char text[sizeof control->set];
+    enum option_id id;
+    uint64_t number;
     memcpy(text, control->set, sizeof text);
     text[sizeof text - 1] = 0;
     char *value = strchr(text, '=');
     if (value)
         *value++ = 0;
-    control->result = value ? option_set(text, value) : EINVAL;
+    int result = value ? option_read(text, value, &id, &number) : EINVAL;
+    if (!result && is_too_dear(id, number))
+        result = ERANGE;
+    if (!result)
+        option_set(text, value);
     segment_publish_options();
+    control->set_result = result;
+    __atomic_fetch_add(&control->set_served, 1, __ATOMIC_RELEASE);
+    futex_wake(&control->set_served);
+}
+
+void service_set_here(void)
+{
+    int saved = errno;
+    /* A signal handler may have come in the middle of our own work: then at another publication. */
+    if (!service_runs() && !lock_held_here() && !prof_thread.busy && segment_check()) {
+        struct md_control *control = &segment_header()->control;
+        if (__atomic_fetch_and(&control->request, ~MD_REQUEST_SET, __ATOMIC_ACQUIRE) &
+            MD_REQUEST_SET)
+            set_option(control);
+    }
+    errno = saved;
 }
 
 static void answer(uint32_t bits)
@@ -178,7 +209,7 @@ static void answer(uint32_t bits)
         gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
-    if (bits & (MD_REQUEST_SET | MD_REQUEST_GC | MD_REQUEST_DUMP | MD_REQUEST_PURGE)) {
+    if (bits & (MD_REQUEST_GC | MD_REQUEST_DUMP | MD_REQUEST_PURGE)) {
         __atomic_fetch_add(&control->served, 1, __ATOMIC_RELEASE);
         futex_wake(&control->served);
     }

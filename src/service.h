@@ -8,6 +8,8 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "segment/segment.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +23,13 @@ extern bool service_paces;
 
 /* Wakes the thread; starts nothing.  Async-signal-safe. */
 void service_kick(uint32_t bits);
+/* On a thread of the program's, inside an allocation: whether a key is to be set, and sets it where
+ * there is no thread of ours to do it. */
+static inline bool service_asked_to_set(void)
+{
+    return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) & MD_REQUEST_SET;
+}
+void service_set_here(void);
 /* Starts it if there is none.  False: the system refused a thread. */
 bool service_start(void);
 

@@ -33,7 +33,7 @@ extern "C" {
 /* 2: md_cycle.unseen_threads.  Readers of version 1 read no other.
  * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap.
  * 4: md_bucket.label.
- * 5: MD_REQUEST_PURGE. */
+ * 5: MD_REQUEST_PURGE; md_control.set_served. */
 #define MD_SEGMENT_VERSION 5u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
@@ -68,6 +68,9 @@ struct md_section {
 #define MD_FLAG_THREAD 4u  /* a thread of ours answers the control word */
 #define MD_FLAG_FORKED 8u  /* made by a forked copy: early samples are inherited */
 #define MD_FLAG_EXITED 16u /* set at normal exit if the file could not be removed, or was kept */
+#define MD_FLAG_SETS                                                                               \
+    64u /* answers MD_REQUEST_SET, by set_served; without a thread of ours at the next             \
+           publication of any thread */
 #define MD_FLAG_REPORT 32u /* kept: leakcheck's report could be written nowhere */
 
 /* What the process counts: counters.def says what each is.  Bytes are usable sizes.  A thread adds
@@ -91,8 +94,13 @@ struct md_control {
     uint32_t served;   /* grows by one each time requests have been carried out */
     int32_t result;    /* of the last one: 0 or an errno value */
     uint32_t set_lock; /* 0 free, else the pid that is writing `set` */
-    char set[256];     /* "key=value", NUL-terminated, for MD_REQUEST_SET */
-    uint8_t reserved[240];
+    /* "key=value", NUL-terminated, for MD_REQUEST_SET: written by who holds set_lock, while that
+     * bit is clear.  Whoever takes the bit away reads it: the process to do it, or who asked to
+     * withdraw it. */
+    char set[256];
+    uint32_t set_served; /* grows by one each time that it has been done */
+    int32_t set_result;  /* of the last one: 0 or an errno value; ERANGE: not in this process */
+    uint8_t reserved[232];
 };
 
 /* Where a trace line has gone. */

@@ -507,21 +507,28 @@ enum gc_mode option_gc(void)
                : GC_OFF;
 }
 
-int option_set(const char *key, const char *value)
+int option_read(const char *key, const char *value, enum option_id *id, uint64_t *number)
 {
     char normalized[KEY_SIZE];
     normalize(normalized, key, strlen(key));
-    int id = find(normalized);
-    if (id < 0)
+    int found = find(normalized);
+    if (found < 0)
         return EINVAL;
-    if (list[id].when != RUNTIME)
-        return list[id].when == LATER ? ENOSYS : EPERM;
+    *id = (enum option_id)found;
+    if (list[found].when != RUNTIME)
+        return list[found].when == LATER ? ENOSYS : EPERM;
+    enum parsed parsed = parse_value(&list[found], value, number);
+    return parsed == PARSED ? 0 : parsed == PARSED_LATER ? ENOSYS : EINVAL;
+}
+
+int option_set(const char *key, const char *value)
+{
+    enum option_id id;
     uint64_t number;
-    enum parsed parsed = parse_value(&list[id], value, &number);
-    if (parsed != PARSED)
-        return parsed == PARSED_LATER ? ENOSYS : EINVAL;
-    __atomic_store_n(&numbers[id], number, __ATOMIC_RELAXED);
-    return 0;
+    int error = option_read(key, value, &id, &number);
+    if (!error)
+        __atomic_store_n(&numbers[id], number, __ATOMIC_RELAXED);
+    return error;
 }
 
 static void describe_number(struct fmt *f, const struct option *o, uint64_t number)

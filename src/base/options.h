@@ -67,6 +67,8 @@ bool option_given(enum option_id id);
 /* What gc= comes to, never GC_AUTO: that is decided by what else was asked for. */
 enum gc_mode option_gc(void);
 
+/* What option_set would set, and to what: with the same results; changes nothing. */
+int option_read(const char *key, const char *value, enum option_id *id, uint64_t *number);
 /* 0, EINVAL unknown key or value, EPERM not at run time, ENOSYS not in this version. */
 int option_set(const char *key, const char *value);
 

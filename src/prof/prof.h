@@ -30,6 +30,8 @@ struct prof_thread {
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
 
+/* The plain variant pays a page for each live sample, which is too dear below this rate. */
+#define PROF_PLAIN_MIN_RATE (64u << 10)
 /* With sampling off a gap is still drawn, so that a rate set later is seen: this many bytes. */
 #define PROF_IDLE_GAP (64u << 20)
 

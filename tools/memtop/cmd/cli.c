@@ -44,6 +44,25 @@ void cli_targets(const char *message, const struct targets *matches)
                                               : matches->target[i].name);
 }
 
+int cli_live_target(const char *name, struct target *target)
+{
+    struct targets matches;
+    char message[TARGET_MESSAGE_SIZE];
+    int status = target_resolve(name, target, message, &matches);
+    if (status != 0)
+        cli_targets(message, &matches);
+    targets_fini(&matches);
+    if (status != 0 || target->state == TARGET_LIVE)
+        return status;
+    cli_error("%d %s %s: nothing can be asked of it; memtop heap %s still works", (int)target->pid,
+              target->name,
+              target->state == TARGET_UNSEEN ? "lives in another PID namespace"
+              : target->successor[0]         ? "has ended by exec"
+                                             : "is dead",
+              name);
+    return EXIT_FAILED;
+}
+
 bool cli_batch(const struct options *options)
 {
     return options->batch || options->json || !isatty(STDOUT_FILENO) || !term_can_draw();

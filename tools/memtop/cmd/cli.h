@@ -40,6 +40,10 @@ void cli_missing_names(void);
 /* target_resolve's message on stderr, and below it the processes that an ambiguous name means. */
 struct targets;
 void cli_targets(const char *message, const struct targets *matches);
+/* Finds the process that is to be asked for something.  0, or the exit status; then it has been
+ * said why. */
+struct target;
+int cli_live_target(const char *name, struct target *target);
 /* Flushes standard output.  EXIT_DONE; EXIT_FAILED, said on stderr: it could not be written; -1:
  * its reader has gone, which is no error and the end of the work. */
 int cli_flush(void);

@@ -21,21 +21,7 @@ static int find_living(const struct options *options, const char *command, struc
         cli_error("%s: a TARGET is wanted; memtop ps lists them", command);
         return EXIT_USAGE;
     }
-    struct targets matches;
-    char message[TARGET_MESSAGE_SIZE];
-    int status = target_resolve(options->arguments[0], target, message, &matches);
-    if (status != 0)
-        cli_targets(message, &matches);
-    targets_fini(&matches);
-    if (status != 0 || target->state == TARGET_LIVE)
-        return status;
-    cli_error("%d %s %s: nothing can be asked of it; memtop heap %s still works", (int)target->pid,
-              target->name,
-              target->state == TARGET_UNSEEN ? "lives in another PID namespace"
-              : target->successor[0]         ? "has ended by exec"
-                                             : "is dead",
-              options->arguments[0]);
-    return EXIT_FAILED;
+    return cli_live_target(options->arguments[0], target);
 }
 
 static double wait_seconds(const struct options *options)

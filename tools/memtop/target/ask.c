@@ -1,8 +1,11 @@
 #include "ask.h"
 
+#include "base/options.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,23 +70,39 @@ static int check_control(const struct segment_file *control, const struct source
                : 0;
 }
 
+static void ask(struct md_control *control, uint32_t what)
+{
+    __atomic_fetch_or(&control->request, what, __ATOMIC_ACQ_REL);
+    syscall(SYS_futex, &control->request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* The control word of a process, to be written to. */
+static int open_control(struct segment_file *file, const struct source *source,
+                        struct md_control **control, char *error)
+{
+    int result = segment_file_open(file, source->target.path, true, error);
+    if (result)
+        return result;
+    if ((result = check_control(file, source, error))) {
+        segment_file_close(file);
+        return result;
+    }
+    *control = (void *)((char *)file->base + offsetof(struct md_header, control));
+    return 0;
+}
+
 /* Sets a bit of the control word and wakes whoever sleeps on it; 0, or an errno value with `error`.
  */
 static int post(const struct source *source, uint32_t bit, char *error)
 {
-    struct segment_file control;
-    int result = segment_file_open(&control, source->target.path, true, error);
+    struct segment_file file;
+    struct md_control *control;
+    int result = open_control(&file, source, &control, error);
     if (result)
         return result;
-    if ((result = check_control(&control, source, error)) == 0) {
-        uint32_t *request =
-            (uint32_t *)((char *)control.base + offsetof(struct md_header, control) +
-                         offsetof(struct md_control, request));
-        __atomic_fetch_or(request, bit, __ATOMIC_ACQ_REL);
-        syscall(SYS_futex, request, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    }
-    segment_file_close(&control);
-    return result;
+    ask(control, bit);
+    segment_file_close(&file);
+    return 0;
 }
 
 int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE])
@@ -166,4 +185,79 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
                  "has no thread to do it yet (a forked copy, little allocated since): the request "
                  "stands");
     return fail(error, ETIMEDOUT, source, text);
+}
+
+/* One memtop at a time writes a setting; one that has died in the middle of it is no hindrance. */
+static bool take_set_lock(struct md_control *control)
+{
+    uint32_t self = (uint32_t)getpid();
+    for (int i = 0; i < 500; i++, sleep_ms(2)) {
+        uint32_t holder = 0;
+        if (__atomic_compare_exchange_n(&control->set_lock, &holder, self, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            return true;
+        if (kill((pid_t)holder, 0) != 0 && errno == ESRCH &&
+            __atomic_compare_exchange_n(&control->set_lock, &holder, self, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            return true;
+    }
+    return false;
+}
+
+static const char *why_not_set(int result)
+{
+    switch (result) {
+    case EINVAL:
+        return "no such key, or not one of its values";
+    case EPERM:
+        return "that is read once, when the program starts";
+    case ENOSYS:
+        return "that is not in its version";
+    case ERANGE:
+        return "64KiB is the least here, as each live sample takes up a page of memory; less only "
+               "in "
+               "a program started with it";
+    default:
+        return strerror(result);
+    }
+}
+
+int ask_set(struct source *source, const char *setting, double seconds, bool *pending,
+            char error[VIEW_ERROR_SIZE])
+{
+    struct segment_file file;
+    struct md_control *control;
+    char text[200];
+    *pending = false;
+    if (!(source->snapshot.header.flags & MD_FLAG_SETS))
+        return fail(error, ENOTSUP, source, "runs on a memdebug that is older than memtop set");
+    if (strlen(setting) >= sizeof control->set)
+        return fail(error, EINVAL, source, "can be told no setting as long as that");
+    int result = open_control(&file, source, &control, error);
+    if (result)
+        return result;
+    if (!take_set_lock(control)) {
+        segment_file_close(&file);
+        return fail(error, EBUSY, source, "is being told something by another memtop");
+    }
+    __atomic_fetch_and(&control->request, ~MD_REQUEST_SET, __ATOMIC_ACQ_REL);
+    uint32_t served = __atomic_load_n(&control->set_served, __ATOMIC_ACQUIRE), now;
+    strcpy(control->set, setting);
+    ask(control, MD_REQUEST_SET);
+    int64_t end_ns = monotonic_ns() + (int64_t)(seconds * 1e9);
+    while ((now = __atomic_load_n(&control->set_served, __ATOMIC_ACQUIRE)) == served &&
+           monotonic_ns() < end_ns)
+        sleep_ms(2);
+    *pending = now == served;
+    if (!*pending && control->set_result) {
+        char complaint[200];
+        bool known =
+            control->set_result == EINVAL && !options_check(setting, complaint, sizeof complaint);
+        snprintf(text, sizeof text, "does not take %.40s: %.120s", setting,
+                 known ? complaint : why_not_set(control->set_result));
+        result = fail(error, control->set_result, source, text);
+    }
+    __atomic_store_n(&control->set_lock, 0, __ATOMIC_RELEASE);
+    segment_file_close(&file);
+    return result;
 }

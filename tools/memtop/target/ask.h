@@ -15,6 +15,13 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
  * or an errno value with one line in `error`; ENOTSUP: it has nobody to do it. */
 int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE]);
 
+/* Has the process set "key=value", and waits at most `seconds` until it has.  Without a thread of
+ * ours it does so when one of its own has allocated or freed 64 KiB: then *pending says that this
+ * has not come yet; the request stands.  One that stood before is withdrawn.  0, or an errno value
+ * with one line in `error`. */
+int ask_set(struct source *source, const char *setting, double seconds, bool *pending,
+            char error[VIEW_ERROR_SIZE]);
+
 /* Whether this target can be asked for cycles at all: 0, or an errno value with one line that says
  * why not. */
 int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE]);
