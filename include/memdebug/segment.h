@@ -77,10 +77,18 @@ struct md_section {
  * its share each 64 KiB it allocates or frees, so totals lag by at most that much a thread.  All
  * are 64-bit atomics. */
 struct md_counters {
-#define MD_COUNTER(name, kind, help) uint64_t name;
-#define MD_LOSS(name, what, remedy, help) uint64_t name;
+#define MD_COUNTER(name, since, kind, label, help) uint64_t name;
+#define MD_LOSS(name, since, what, remedy, help) uint64_t name;
 #include "counters.def"
     uint64_t reserved[15];
+};
+
+enum md_counter_kind {
+    MD_COUNTER_TOTAL,
+    MD_COUNTER_OWN,
+    MD_COUNTER_GAUGE,
+    MD_COUNTER_TIME,
+    MD_COUNTER_EXACT
 };
 
 /* Written by others (memtop), read by the process.  `request` is a futex word: change it by

@@ -358,7 +358,17 @@ void segment_publish_options(void)
     lock_release(&segment_lock);
 }
 
-/* A forked copy: everything of the parent's is forgotten, the counters go on. */
+/* Of what the copy itself has done there is nothing yet; the other counters go on. */
+static void counters_postfork_child(void)
+{
+#define MD_COUNTER(name, since, kind, label, help)                                                 \
+    if (MD_COUNTER_##kind == MD_COUNTER_OWN)                                                       \
+        counters.name = 0;
+#define MD_LOSS(name, since, what, remedy, help)
+#include <memdebug/counters.def>
+}
+
+/* A forked copy: everything of the parent's is forgotten, but for what it counted. */
 static void start_anew(void)
 {
     lock_postfork_child(&segment_lock);
@@ -382,8 +392,7 @@ static void start_anew(void)
         return;
     memcpy(tables.header, &identity, offsetof(struct md_header, section));
     options_to_header(tables.header);
-    counters.inherited_samples = 0;
-    counters.cycles = counters.skips = counters.dumps = 0;
+    counters_postfork_child();
     if (segment_on_fork)
         segment_on_fork(&inherited);
     tables_destroy(&inherited);

@@ -1,8 +1,10 @@
 #include "view/pprof.h"
 
+#include "view/counters.h"
 #include "view/plumbing.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -471,29 +473,32 @@ static bool add_samples(struct builder *b)
     return done && merge_samples(b->profile);
 }
 
+/* What is missing, as far as its writer has counted it; nothing where it is known that nothing is.
+ */
+static bool add_loss(struct builder *b, const char *name, bool known, uint64_t count)
+{
+    char text[64];
+    if (known && !count)
+        return true;
+    if (known)
+        snprintf(text, sizeof text, "memdebug %s=%" PRIu64, name, count);
+    else
+        snprintf(text, sizeof text, "memdebug %s=unknown", name);
+    return profile_add_comment(b->profile, text);
+}
+
 static bool add_comments(struct builder *b)
 {
-    const struct md_counters *c = &b->snap->header.counters;
-    const struct {
-        const char *what;
-        uint64_t count;
-    } losses[] = {
-        {"lost_samples", c->lost_samples},
-        {"lost_stacks", c->lost_stacks},
-        {"torn", b->snap->torn},
-    };
-    char text[64];
     if (!profile_add_comment(b->profile, "memdebug " MEMDEBUG_VERSION))
         return false;
-    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
-        if (!losses[i].count)
-            continue;
-        snprintf(text, sizeof text, "memdebug %s=%llu", losses[i].what,
-                 (unsigned long long)losses[i].count);
-        if (!profile_add_comment(b->profile, text))
+    for (size_t i = 0; i < COUNTERS; i++) {
+        const struct counter *counter = &counter_list[i];
+        uint64_t count;
+        bool known = counter_value(counter, &b->snap->header, &count);
+        if (counter->lost && !add_loss(b, counter->name, known, count))
             return false;
     }
-    return true;
+    return add_loss(b, "torn", true, b->snap->torn);
 }
 
 static bool add_types(struct builder *b)

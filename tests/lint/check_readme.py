@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The README's table of options is the one of src/base/options.def, its list of system calls that of
-src/base/system_calls.def.
+src/base/system_calls.def, and what is lost by counters.def has a row.
 
     check_readme.py            checks it
     check_readme.py --write    writes it between the markers
@@ -80,6 +80,8 @@ def main():
             if t.ok(parts is not None, f'README.md has the section of {source}', f'{begin}\n{end}'):
                 t.equal(parts[1].splitlines(), made.splitlines(),
                         f'it equals {source} (tests/lint/check_readme.py --write)')
+        lost = re.findall(rf'^MD_LOSS\(\w+, \d+, {STRING}', (ROOT / 'include/memdebug/counters.def').read_text(), re.M)
+        t.ok(lost and all(f'\n| {what} | ' in text for what in lost), 'README.md says of each loss what to do', lost)
         # What the README tells to run must be there.
         for command in sorted(set(re.findall(r'\b((?:tools|tests|bench)/[\w./-]+\.(?:sh|py))\b', text))):
             t.ok((ROOT / command).exists(), f'README.md: {command} exists')

@@ -340,11 +340,16 @@ def figures(t):
         last = objects(memtop(str(program.pid), '--json', '-n1'))[0]
         t.ok(last['cycles'] > before, 'and it is counted')
         # Each counter that the library has, with the sum that two of them make.
-        counters = dict(re.findall(r'^MD_(?:COUNTER|LOSS)\((\w+), ("|[A-Z]+)',
+        counters = dict(re.findall(r'^MD_(?:COUNTER|LOSS)\((\w+), \d+, ("|[A-Z]+)',
                                    (s.ROOT / 'include/memdebug/counters.def').read_text(), re.M))
         told = {name for name, kind in counters.items() if isinstance(last.get(name), (int, float))}
         t.equal((len(counters) > 10, set(counters) - told), (True, {'publish_ns'}), 'all counters but the time', last)
         t.equal(last['alloc_objects'] - last['free_objects'], last['live_objects'], 'the living: of those two', last)
+        text = memtop(str(program.pid), '-b', '-n1').out
+        labels = re.findall(r'^MD_COUNTER\(\w+, \d+, [A-Z]+, "([^"]+)"',
+                            (s.ROOT / 'include/memdebug/counters.def').read_text(), re.M)
+        t.ok(len(labels) > 3 and all(re.search(rf'  {label} [\d.]+', text) for label in labels),
+             'those without another place in text are there by their names', text)
     with s.running([*PYTHON, '5', '60', '0'], ready='ready', env=PYMALLOC_OFF) as program:
         result = memtop('gc', str(program.pid))
         t.equal((result.status, result.err),

@@ -3,6 +3,7 @@
 are known, and a living process whose segment says that it is newer."""
 
 import json
+import re
 import struct
 import sys
 import tarfile
@@ -12,6 +13,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
 
+# name: (the version of the format that it came with, its kind; a loss has none)
+COUNTERS = {name: (int(since), kind) for name, since, kind in
+            re.findall(r'^MD_(?:COUNTER|LOSS)\((\w+), (\d+), ([A-Z]*)',
+                       (s.ROOT / 'include/memdebug/counters.def').read_text(), re.M)}
 # include/memdebug/segment.h
 VERSION_AT, OLDEST_READER_AT, CONTROL_AT = 8, 620, 3056
 
@@ -31,7 +36,16 @@ def recorded(t, directory, name, cycle, counted):
     t.ok(result.status == 0 and (last.get('cycle'), last.get('unreachable_objects'), last.get('unreachable_bytes'))
          == cycle, f'{name}: its last cycle', result)
     t.ok('unseen_threads' not in lines[-1]['last_cycle'], f'{name}: without what its writer did not count', result)
+    counters = {name for name, (_, kind) in COUNTERS.items() if kind != 'TIME'}
+    unknown = {name for name in counters if COUNTERS[name][0] > 1}
+    t.equal({name for name in counters if lines[-1].get(name, '') is None}, unknown,
+            f'{name}: counters that came later are not known')
+    t.ok(unknown and all(isinstance(lines[-1].get(name), (int, float)) for name in counters - unknown),
+         f'{name}: all others are', lines[-1])
+    t.equal([loss['count'] for loss in lines[-1]['losses'] if loss['what'] == 'mappings'], [None],
+            f'{name}: so with what was lost')
     result = memtop('-b', '-n1', path)
+    t.ok('lost: mappings not known: ' in result.out and 'lost: samples' not in result.out, f'{name}: in text too', result)
     t.ok(result.status == 0 and 'sessions' in result.out and ('has not counted leaks' in result.out) != counted,
          f'{name}: as text; what its writer did not know is told as that', result)
     result = memtop('-b', '-n1', path, '--kind', 'mmap')

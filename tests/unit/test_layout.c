@@ -158,7 +158,7 @@ static void test_draws(void)
     struct history history;
     struct trace trace;
     struct sites sites;
-    struct md_header header = {0};
+    struct md_header header = {.version = MD_SEGMENT_VERSION};
     history_init(&history, 100);
     trace_init(&trace, 812, "redis-server");
     sites_init(&sites, MD_BUCKET_HEAP);

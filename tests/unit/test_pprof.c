@@ -283,6 +283,13 @@ static void test_model(void)
     is(p.comment_count, 2, "version and losses");
     ok(strcmp(p.comments[1], "memdebug lost_samples=7") == 0, "losses");
     profile_fini(&p);
+    snap.header.version = 2;
+    is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile of an older segment");
+    is(p.comment_count, 3, "version, losses");
+    ok(strcmp(p.comments[2], "memdebug lost_mappings=unknown") == 0,
+       "and what its writer did not count");
+    snap.header.version = MD_SEGMENT_VERSION;
+    profile_fini(&p);
 
     /* A writer between its two additions. */
     struct md_bucket *b = &snap.buckets[0];

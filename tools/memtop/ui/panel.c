@@ -1,6 +1,7 @@
 #include "panel.h"
 
 #include "keys.h"
+#include "series/counter_text.h"
 #include "series/losses.h"
 #include "series/units.h"
 #include "view/gctrace.h"
@@ -111,7 +112,12 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     snprintf(line, sizeof line, "%s%s/s", model->free_bound ? "<" : "",
              units_bytes(text, model->free_rate));
     figure(figures, STYLE_NORMAL, "free", isnan(model->free_rate) ? "-" : line);
-    figure(figures, STYLE_DIM, "own", units_bytes(text, (double)counters->own_bytes));
+    for (size_t i = 0; i < COUNTERS; i++) {
+        const struct counter *counter = &counter_list[i];
+        uint64_t value;
+        if (counter->label && (!counter_value(counter, model->header, &value) || value > 0))
+            figure(figures, STYLE_DIM, counter->label, counter_text(counter, model->header, text));
+    }
 }
 
 static void draw_losses(struct figures *figures, const struct loss losses[LOSSES])
@@ -119,7 +125,9 @@ static void draw_losses(struct figures *figures, const struct loss losses[LOSSES
     char count[UNITS_SIZE], name[32];
     for (int i = 0; i < LOSSES; i++) {
         snprintf(name, sizeof name, "lost %s", losses[i].what);
-        if (losses[i].count > 0)
+        if (!losses[i].known)
+            figure(figures, STYLE_DIM, name, "-");
+        else if (losses[i].count > 0)
             figure(figures, STYLE_WARN, name, units_count(count, (double)losses[i].count));
     }
 }
@@ -129,8 +137,8 @@ static void draw_reasons(struct figures *figures, const struct loss losses[LOSSE
     char name[32];
     for (int i = 0; i < LOSSES; i++) {
         snprintf(name, sizeof name, "%s:", losses[i].what);
-        if (losses[i].count > 0)
-            figure(figures, STYLE_WARN, name, losses[i].why);
+        if (loss_matters(&losses[i]))
+            figure(figures, losses[i].known ? STYLE_WARN : STYLE_DIM, name, losses[i].why);
     }
 }
 
@@ -183,7 +191,7 @@ static void draw_figures(struct screen *screen, struct rect area, const struct m
     figures.row = 1;
     figures.col = 0;
     struct loss losses[LOSSES];
-    losses_of(&model->header->counters, model->torn, losses);
+    losses_of(model->header, model->torn, losses);
     draw_losses(&figures, losses); /* first, as they say how far the rest can be trusted */
     draw_cycle_figures(&figures, model);
     draw_reasons(&figures, losses); /* last, as memtop -b has them too */

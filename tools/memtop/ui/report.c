@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include "series/counter_text.h"
 #include "series/losses.h"
 #include "series/site_text.h"
 #include "view/gctrace.h"
@@ -18,10 +19,23 @@ static double realtime_seconds(void)
     return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
 }
 
+/* All that the process counts, but the time, which is told as an age.  `header` NULL: it cannot be
+ * read. */
+static void add_counters(json_t *object, const struct md_header *header)
+{
+    for (size_t i = 0; i < COUNTERS; i++) {
+        const struct counter *counter = &counter_list[i];
+        uint64_t value;
+        bool known = header && counter_value(counter, header, &value);
+        if (counter->kind != MD_COUNTER_TIME)
+            json_object_set_new(object, counter->name,
+                                known ? ndjson_number((double)value) : json_null());
+    }
+}
+
 json_t *report_target_json(const struct target *target)
 {
     const struct md_header *header = &target->header;
-    const struct md_counters *counters = &header->counters;
     bool readable = target_readable(target);
     bool live = target->state == TARGET_LIVE;
     uint64_t rss;
@@ -44,13 +58,8 @@ json_t *report_target_json(const struct target *target)
                                  : json_null());
     json_object_set_new(object, "heap_bytes",
                         readable ? ndjson_number((double)header_inuse(header)) : json_null());
-    json_object_set_new(object, "peak_bytes",
-                        readable ? ndjson_number((double)counters->peak_bytes) : json_null());
     json_object_set_new(object, "rss_bytes", rss_known ? ndjson_number((double)rss) : json_null());
-    json_object_set_new(object, "cycles",
-                        readable ? ndjson_number((double)counters->cycles) : json_null());
-    json_object_set_new(object, "samples",
-                        readable ? ndjson_number((double)counters->samples) : json_null());
+    add_counters(object, readable ? header : NULL);
     static const char *const outputs[] = {[MD_TRACE_STDERR] = "stderr",
                                           [MD_TRACE_REPLACED] = "replaced stderr",
                                           [MD_TRACE_FILE] = "gctracefile",
@@ -163,40 +172,18 @@ static json_t *losses_json(const struct watch *watch)
 {
     struct loss losses[LOSSES];
     json_t *array = json_array();
-    losses_of(&watch->model.header->counters, watch->source.torn, losses);
+    losses_of(watch->model.header, watch->source.torn, losses);
     for (int i = 0; i < LOSSES; i++) {
-        if (losses[i].count == 0)
+        if (!loss_matters(&losses[i]))
             continue;
         json_t *object = json_object();
         json_object_set_new(object, "what", json_string(losses[i].what));
-        json_object_set_new(object, "count", ndjson_number((double)losses[i].count));
+        json_object_set_new(object, "count",
+                            losses[i].known ? ndjson_number((double)losses[i].count) : json_null());
         json_object_set_new(object, "reason", json_string(losses[i].why));
         json_array_append_new(array, object);
     }
     return array;
-}
-
-/* Adds all that the process counts but the time, of which the caller adds the age. */
-static void add_counters(json_t *object, const struct md_header *header)
-{
-    enum { TOTAL, GAUGE, EXACT, TIME };
-    static const struct {
-        const char *name;
-        size_t offset;
-        int kind;
-    } counters[] = {
-#define MD_COUNTER(name, kind, help) {#name, offsetof(struct md_counters, name), kind},
-#define MD_LOSS(name, what, remedy, help) {#name, offsetof(struct md_counters, name), TOTAL},
-#include <memdebug/counters.def>
-    };
-    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
-        uint64_t value;
-        memcpy(&value, (const char *)&header->counters + counters[i].offset, sizeof value);
-        bool known = counters[i].kind != EXACT || header->flags & MD_FLAG_TRACKED;
-        if (counters[i].kind != TIME)
-            json_object_set_new(object, counters[i].name,
-                                known ? ndjson_number((double)value) : json_null());
-    }
 }
 
 char *report_json_text(struct watch *watch, size_t sites)
@@ -263,11 +250,26 @@ char *report_json_text(struct watch *watch, size_t sites)
 void report_losses(FILE *out, const struct watch *watch, const char *indent)
 {
     struct loss losses[LOSSES];
-    losses_of(&watch->model.header->counters, watch->source.torn, losses);
-    for (int i = 0; i < LOSSES; i++)
-        if (losses[i].count > 0)
-            fprintf(out, "%slost: %" PRIu64 " %s: %s\n", indent, losses[i].count, losses[i].what,
-                    losses[i].why);
+    losses_of(watch->model.header, watch->source.torn, losses);
+    for (int i = 0; i < LOSSES; i++) {
+        const struct loss *loss = &losses[i];
+        if (!loss->known)
+            fprintf(out, "%slost: %s not known: %s\n", indent, loss->what, loss->why);
+        else if (loss->count > 0)
+            fprintf(out, "%slost: %" PRIu64 " %s: %s\n", indent, loss->count, loss->what,
+                    loss->why);
+    }
+}
+
+/* Those counters that have no other place in the text. */
+static void print_counters(FILE *out, const struct md_header *header)
+{
+    for (size_t i = 0; i < COUNTERS; i++) {
+        const struct counter *counter = &counter_list[i];
+        char text[UNITS_SIZE];
+        if (counter->label)
+            fprintf(out, "  %s %s", counter->label, counter_text(counter, header, text));
+    }
 }
 
 static void rate_text(double rate, bool bound, char text[UNITS_SIZE + 4])
@@ -319,15 +321,17 @@ void report_text(FILE *out, struct watch *watch, size_t count)
 {
     const struct model *model = &watch->model;
     const struct md_counters *counters = &model->header->counters;
-    char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE], f[UNITS_SIZE];
+    char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE];
     bool live = watch->source.state == SOURCE_LIVE;
     fprintf(out, "%s  %s  %s\n", model->identity, model->state, model->header->options);
-    fprintf(out, "heap %s  peak %s  rss %s  mapped %s  objects %s%s  samples %s\n",
+    fprintf(out, "heap %s  peak %s  rss %s  mapped %s  objects %s%s",
             units_bytes(a, (double)header_inuse(model->header)),
             units_bytes(b, (double)counters->peak_bytes),
             units_bytes(c, live && watch->source.rss_known ? (double)watch->source.rss_bytes : NAN),
-            units_bytes(f, model->mapped_bytes), model->objects_counted ? "" : "~",
-            units_count(d, model->live_objects), units_count(e, (double)counters->samples));
+            units_bytes(d, model->mapped_bytes), model->objects_counted ? "" : "~",
+            units_count(e, model->live_objects));
+    print_counters(out, model->header);
+    putc('\n', out);
     char allocating[UNITS_SIZE + 4], freeing[UNITS_SIZE + 4];
     rate_text(model->alloc_rate, model->alloc_bound, allocating);
     rate_text(model->free_rate, model->free_bound, freeing);
