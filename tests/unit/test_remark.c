@@ -276,7 +276,7 @@ static void test_born_between(void)
     is(remark.searched, block + size / 2, "no block up to here");
     *object_byte((void *)block) = (uint8_t)object_class_of(size);
     *(void **)(last + 4088) = target;
-    pagemap_each_dirty_anonymous(last, last + 4096, true, remark_pages, &remark);
+    pagemap_each_dirty_anonymous(last, last + 4096, true, remark_armed, remark_pages, &remark);
     remark_end(&remark);
     mark_finish(&mark);
     ok(!is_white(target),

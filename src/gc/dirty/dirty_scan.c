@@ -52,8 +52,6 @@ static void add_run(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct dirty_scan *scan = ctx;
     uint32_t n = scan->run_count;
-    if (start == end)
-        return;
     if (n < scan->most) {
         scan->runs[n] = (struct extent){start, end};
         __atomic_store_n(&scan->run_count, n + 1, __ATOMIC_RELEASE);
@@ -68,7 +66,7 @@ static void add_runs(void *ctx, struct extent extent, uintptr_t start, uintptr_t
 {
     struct dirty_scan *scan = ctx;
     (void)extent;
-    pagemap_each_dirty_anonymous(start, end, scan->rearm, add_run, scan);
+    pagemap_each_dirty_anonymous(start, end, scan->rearm, NULL, add_run, scan);
 }
 
 void dirty_scan_help(struct dirty_scan *scan, int64_t end_ns)
@@ -105,7 +103,7 @@ static void look_at(void *ctx, struct extent extent, uintptr_t start, uintptr_t 
 {
     struct own *own = ctx;
     remark_extent(own->remark, extent);
-    pagemap_each_dirty_anonymous(start, end, own->rearm, remark_pages, own->remark);
+    pagemap_each_dirty_anonymous(start, end, own->rearm, remark_armed, remark_pages, own->remark);
 }
 
 /* What the tracer has found since the last time: pages in an order of their own. */
@@ -124,7 +122,7 @@ static void look_at_found(struct dirty_scan *scan, struct found *found)
             if (++found->extent >= scan->count)
                 return;
         if (anew)
-            remark_pages(&found->remark, run.start, run.start);
+            remark_armed(&found->remark);
         remark_extent(&found->remark, scan->heap[found->extent]);
         remark_pages(&found->remark, run.start, run.end);
     }
@@ -162,7 +160,7 @@ static void finish_found(struct dirty_scan *scan, struct found *found, struct re
     look_at_found(scan, found);
     for (unsigned i = 0; i < scan->count && scan->missed.end; i++) {
         remark_extent(&found->remark, scan->heap[i]);
-        remark_pages(&found->remark, scan->heap[i].start, scan->heap[i].start);
+        remark_armed(&found->remark);
         if (scan->missed.start < scan->heap[i].end && scan->heap[i].start < scan->missed.end)
             remark_pages(&found->remark, scan->missed.start, scan->missed.end);
     }

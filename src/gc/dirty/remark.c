@@ -163,16 +163,18 @@ static void fetch_contents(uintptr_t page)
         __builtin_prefetch((const char *)page + i);
 }
 
+void remark_armed(void *ctx)
+{
+    struct remark *remark = ctx;
+    remark->searched = remark->extent.start;
+    remark->start_found = 0;
+}
+
 /* A page is looked at when its records, then its contents, have been fetched: what the program has
  * just written lies in other CPUs' caches. */
 void remark_pages(void *ctx, uintptr_t start, uintptr_t end)
 {
     struct remark *remark = ctx;
-    if (start == end) {
-        remark->searched = remark->extent.start;
-        remark->start_found = 0;
-        return;
-    }
     start = MAX(start, remark->extent.start);
     end = MIN(end, remark->extent.end);
     for (; start < end; start += 4096) {

@@ -30,10 +30,11 @@ struct remark {
 void remark_begin(struct remark *remark, struct mark *mark);
 /* Pages come in ascending order within an extent. */
 void remark_extent(struct remark *remark, struct extent extent);
-/* A run of pages of the extent, as pagemap.h tells them.  `ctx` is the struct remark.  An empty run
- * says that the kernel has just armed what follows.  Then starts of blocks that were found before
- * are looked for anew: a block may have been born, and filled, between the search and the arming.
- */
+/* The kernel has just armed what follows.  Starts of blocks that were found before are looked for
+ * anew: a block may have been born, and filled, between the search and the arming.  `ctx` is the
+ * struct remark. */
+void remark_armed(void *ctx);
+/* A run of pages of the extent, as pagemap.h tells them.  `ctx` is the struct remark. */
 void remark_pages(void *ctx, uintptr_t start, uintptr_t end);
 /* Follows what is left; everything reachable is reached after mark_finish. */
 void remark_end(struct remark *remark);

@@ -101,8 +101,8 @@ static void clean(void)
     struct counted roots = {mark, 0};
     dirty_scan_offer(&state->dirty_scan, extents, extent_count, !state->keeps);
     for (unsigned i = track.first_map; i < track.first_root; i++)
-        pagemap_each_dirty_anonymous(track.ranges[i].start, track.ranges[i].end, true, remark_map,
-                                     mark);
+        pagemap_each_dirty_anonymous(track.ranges[i].start, track.ranges[i].end, true, NULL,
+                                     remark_map, mark);
     for (unsigned i = track.first_root; i < track.count; i++)
         pagemap_each_dirty(track.ranges[i].start, track.ranges[i].end, !state->keeps, mark_counted,
                            &roots);
@@ -197,8 +197,8 @@ static void finish(void)
     const struct extent *heap = extents_live(&count);
     dirty_scan_offer(&state->dirty_scan, heap, count, false);
     for (unsigned i = track.first_map; i < track.first_root; i++)
-        pagemap_each_dirty_anonymous(track.ranges[i].start, track.ranges[i].end, false, remark_map,
-                                     mark);
+        pagemap_each_dirty_anonymous(track.ranges[i].start, track.ranges[i].end, false, NULL,
+                                     remark_map, mark);
     if (!roots_mark_rest(mark, &state->result.roots, tracked_roots())) {
         strcpy(state->result.reason, "/proc/self/maps cannot be read");
         state->failed = true;

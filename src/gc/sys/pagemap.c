@@ -38,29 +38,35 @@ int pagemap_way;
 static long pagemap_fd = -1;
 
 typedef void range_fn(void *ctx, uintptr_t start, uintptr_t end);
+typedef void armed_fn(void *ctx);
 
-/* Calls `fn` for each run of pages that have all of the categories `all`, none of `not`, and one of
- * `any` if that is not 0.  With SCAN_FLAG_REARM it calls `fn` first with an empty run, each time
- * that the kernel has armed a stretch (pagemap.h).  False: this kernel does not have it. */
-static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, uint64_t not,
-                 uint64_t any, range_fn *fn, void *ctx)
+/* Which pages: of these categories they have all, none, and any unless that is 0. */
+struct wanted {
+    uint64_t all, none, any;
+    bool rearm; /* they count as written no longer */
+};
+
+/* Calls `fn` for each run of such pages; before it `armed`, unless that is NULL, each time that the
+ * kernel has armed a stretch.  False: this kernel does not have it. */
+static bool scan(uintptr_t start, uintptr_t end, struct wanted wanted, armed_fn *armed,
+                 range_fn *fn, void *ctx)
 {
     /* What the kernel is to tell of each run: something that is the same on all its pages, so that
      * runs are not split, and nothing for which it would have to look at each page's own record,
      * which takes ten times as long. */
-    const uint64_t told = all == SCAN_WRITTEN ? SCAN_WRITTEN : SCAN_WPALLOWED;
+    const uint64_t told = wanted.all == SCAN_WRITTEN ? SCAN_WRITTEN : SCAN_WPALLOWED;
     struct scan_region regions[64];
     while (start < end) {
         struct scan_arg arg = {
             .size = sizeof arg,
-            .flags = flags,
+            .flags = wanted.rearm ? SCAN_FLAG_REARM : 0,
             .start = start,
             .end = end,
             .vec = (uintptr_t)regions,
             .vec_len = ARRAY_LENGTH(regions),
-            .category_inverted = not,
-            .category_mask = all | not,
-            .category_anyof_mask = any,
+            .category_inverted = wanted.none,
+            .category_mask = wanted.all | wanted.none,
+            .category_anyof_mask = wanted.any,
             .return_mask = told,
         };
         long n = RAW3(SYS_ioctl, pagemap_fd, SCAN_IOCTL, &arg);
@@ -68,8 +74,8 @@ static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, u
             continue;
         if (n < 0)
             return false;
-        if (flags & SCAN_FLAG_REARM)
-            fn(ctx, start, start);
+        if (wanted.rearm && armed)
+            armed(ctx);
         for (long i = 0; i < n; i++)
             fn(ctx, regions[i].start, regions[i].end); /* NOLINT: the kernel has filled them */
         if (arg.walk_end <= start)
@@ -79,10 +85,10 @@ static bool scan(uintptr_t start, uintptr_t end, uint64_t flags, uint64_t all, u
     return true;
 }
 
-static bool by_scan(uintptr_t start, uintptr_t end, uint64_t not, uint64_t any, range_fn *fn,
+static bool by_scan(uintptr_t start, uintptr_t end, uint64_t none, uint64_t any, range_fn *fn,
                     void *ctx)
 {
-    return scan(start, end, 0, 0, not, any, fn, ctx);
+    return scan(start, end, (struct wanted){.none = none, .any = any}, NULL, fn, ctx);
 }
 
 /* Collects single pages into runs. */
@@ -216,6 +222,7 @@ bool pagemap_all_tracked(uintptr_t start, uintptr_t end)
 #define FEW_PAGES ((uintptr_t)16 * OS_PAGE)
 
 struct with_contents {
+    armed_fn *armed;
     range_fn *fn;
     void *ctx;
     bool anonymous;
@@ -227,30 +234,37 @@ static void those_with_contents(void *ctx, uintptr_t start, uintptr_t end)
     if (then->anonymous && end - start <= FEW_PAGES)
         then->fn(then->ctx, start, end);
     else
-        scan(start, end, 0, 0, 0, SCAN_PRESENT | SCAN_SWAPPED, then->fn, then->ctx);
+        by_scan(start, end, 0, SCAN_PRESENT | SCAN_SWAPPED, then->fn, then->ctx);
+}
+
+static void pass_armed(void *ctx)
+{
+    const struct with_contents *then = ctx;
+    then->armed(then->ctx);
 }
 
 static bool each_dirty(uintptr_t start, uintptr_t end, bool rearm, struct with_contents then)
 {
     /* Asked for written pages and nothing else the kernel is twice as fast (0.7 ms a GB).  But then
      * pages that are not there count as written too, so what it finds is asked about again. */
-    return pagemap_way == 0 && scan(start, end, rearm ? SCAN_FLAG_REARM : 0, SCAN_WRITTEN, 0, 0,
-                                    those_with_contents, &then);
+    return pagemap_way == 0 &&
+           scan(start, end, (struct wanted){.all = SCAN_WRITTEN, .rearm = rearm},
+                then.armed ? pass_armed : NULL, those_with_contents, &then);
 }
 
 bool pagemap_each_dirty(uintptr_t start, uintptr_t end, bool rearm, range_fn *fn, void *ctx)
 {
-    return each_dirty(start, end, rearm, (struct with_contents){fn, ctx, false});
+    return each_dirty(start, end, rearm, (struct with_contents){NULL, fn, ctx, false});
 }
 
-bool pagemap_each_dirty_anonymous(uintptr_t start, uintptr_t end, bool rearm, range_fn *fn,
-                                  void *ctx)
+bool pagemap_each_dirty_anonymous(uintptr_t start, uintptr_t end, bool rearm, armed_fn *armed,
+                                  range_fn *fn, void *ctx)
 {
-    return each_dirty(start, end, rearm, (struct with_contents){fn, ctx, true});
+    return each_dirty(start, end, rearm, (struct with_contents){armed, fn, ctx, true});
 }
 
 bool pagemap_each_untracked(uintptr_t start, uintptr_t end, range_fn *fn, void *ctx)
 {
-    return pagemap_way == 0 && scan(start, end, 0, 0, SCAN_WPALLOWED | SCAN_FILE | SCAN_PFNZERO,
-                                    SCAN_PRESENT | SCAN_SWAPPED, fn, ctx);
+    return pagemap_way == 0 && by_scan(start, end, SCAN_WPALLOWED | SCAN_FILE | SCAN_PFNZERO,
+                                       SCAN_PRESENT | SCAN_SWAPPED, fn, ctx);
 }

@@ -40,10 +40,11 @@ bool pagemap_all_tracked(uintptr_t start, uintptr_t end);
  * registered are left out.  False: the kernel cannot tell. */
 bool pagemap_each_dirty(uintptr_t start, uintptr_t end, bool rearm,
                         void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
-/* The same of anonymous memory; a short run may have pages that are not there.  With `rearm` an
- * empty run (start == end) is a signal, given each time that the kernel has armed a stretch: the
- * runs up to the next empty one are of that stretch, and what lies behind it is not armed yet. */
+/* The same of anonymous memory; a short run may have pages that are not there.  The kernel arms a
+ * stretch at a time: with `rearm`, `armed` (unless it is NULL) is called when it has, before `fn`
+ * for the runs of that stretch.  What lies behind it is not armed yet. */
 bool pagemap_each_dirty_anonymous(uintptr_t start, uintptr_t end, bool rearm,
+                                  void (*armed)(void *ctx),
                                   void (*fn)(void *ctx, uintptr_t start, uintptr_t end), void *ctx);
 /* As pagemap_each_written, of mappings that are not registered. */
 bool pagemap_each_untracked(uintptr_t start, uintptr_t end,
