@@ -386,6 +386,41 @@ static void test_two_at_once(void)
         tap_skip("what the other has found", "one CPU");
 }
 
+/* Threads that have called the stop off change the table of extents while it is read: none of it
+ * holds what was found any more.  Nothing lies behind this one. */
+static void test_changed_extents(void)
+{
+    size_t size = (size_t)256 << 20;
+    const char *reason = track_open();
+    dirty_scan_prepare(&scan, &bell);
+    if (reason || !scan.helped) {
+        tap_skip("extents that change under a search", reason ? reason : "one CPU");
+        return;
+    }
+    char *large = th_alloc(size);
+    char *table = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(table + 4096, 4096, PROT_NONE);
+    extents_pin();
+    begin();
+    track_arm();
+    large[size / 2] = 1;
+    unsigned count = extent_count;
+    struct extent *heap = (struct extent *)(table + 4096) - count;
+    memcpy(heap, extents, count * sizeof *heap);
+    struct remark remark;
+    remark_begin(&remark, &mark);
+    dirty_scan_offer(&scan, heap, count, false);
+    dirty_scan_help(&scan, INT64_MAX);
+    memset(heap, 0, count * sizeof *heap);
+    dirty_scan_look(&scan, &remark);
+    ok(scan.run_count > 0 && remark.bytes == 0, "extents that change under a search end it");
+    track_disarm();
+    end();
+    extents_unpin();
+    munmap(table, 8192);
+    th_free(large);
+}
+
 int main(void)
 {
     if (!th_init(NULL) || !proc_open(false))
@@ -409,5 +444,6 @@ int main(void)
     test_tracking();
     test_born_between();
     test_two_at_once();
+    test_changed_extents();
     return tap_done();
 }

@@ -118,9 +118,10 @@ static void look_at_found(struct dirty_scan *scan, struct found *found)
     bool anew = true; /* all of these have been armed by now */
     for (; found->runs < count; found->runs++, anew = false) {
         struct extent run = scan->runs[found->runs];
-        while (scan->heap[found->extent].end <= run.start)
-            if (++found->extent >= scan->count)
-                return;
+        while (found->extent < scan->count && scan->heap[found->extent].end <= run.start)
+            found->extent++;
+        if (found->extent == scan->count) /* changed, as in search_slice */
+            return;
         if (anew)
             remark_armed(&found->remark);
         remark_extent(&found->remark, scan->heap[found->extent]);
