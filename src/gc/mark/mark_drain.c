@@ -40,7 +40,7 @@ static ALWAYS_INLINE void set_grey(uint64_t *grey, uint64_t bit, bool alone)
 
 static ALWAYS_INLINE uint64_t take_grey(uint64_t *grey, bool alone)
 {
-    uint64_t bits = __atomic_load_n(grey, __ATOMIC_RELAXED);
+    uint64_t bits = __atomic_load_n(grey, alone ? __ATOMIC_RELAXED : __ATOMIC_SEQ_CST);
     if (!bits)
         return 0;
     if (!alone)
@@ -53,12 +53,13 @@ static ALWAYS_INLINE uint64_t take_grey(uint64_t *grey, bool alone)
  *
  * No grey bit is forgotten: whoever sets one looks at this mark after it, and whoever looks at the
  * page takes the mark off before it takes the bits.  So if the first still finds the mark, the
- * second finds the bit.  Both orders must hold for all CPUs: on x86-64 each atomic
- * read-modify-write is a full fence.  A machine on which it is not needs one before the load here,
- * and before that in take_grey. */
+ * second finds the bit.  That holds as all four are SEQ_CST, the load here and that in take_grey
+ * too: these operations have one order for all CPUs, and a relaxed load could go before the write
+ * that precedes it.  It costs x86-64 nothing, where each atomic read-modify-write is a full fence
+ * and every load alike; on aarch64 such a load is LDAR, which waits for the write. */
 static ALWAYS_INLINE bool set_queued(uint8_t *queued, bool alone)
 {
-    if (__atomic_load_n(queued, __ATOMIC_RELAXED))
+    if (__atomic_load_n(queued, alone ? __ATOMIC_RELAXED : __ATOMIC_SEQ_CST))
         return false;
     if (!alone)
         return !__atomic_exchange_n(queued, PAGE_QUEUED, __ATOMIC_SEQ_CST);
