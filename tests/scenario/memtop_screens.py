@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -321,6 +322,27 @@ def endings(t):
              'even when its file is gone', view.text())
 
 
+def closed(t):
+    """Who has a program on memdebug, and may not look at root's."""
+    if os.geteuid() != 0 or not shutil.which('setpriv'):
+        t.skip('the list of one who may not see all', 'needs root and setpriv')
+        return
+    nobody = ['/usr/bin/setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    roots = Path('/dev/shm/memdebug-0')
+    with tempfile.TemporaryDirectory(prefix='mdbin-') as place:
+        os.chmod(place, 0o755)
+        program = shutil.copy(s.MEMTOP, place)
+        with s.running([*nobody, shutil.copy(FAKE, place)], preload=False, ready='ready') as own, \
+                screen(shlex.join([*nobody, program])) as view:
+            roots.mkdir(0o700, exist_ok=True)
+            t.ok(view.until(rf'(?s)^what (root|\S+ and others) may have on memdebug is not to be seen: run memtop as root.*'
+                            rf'^ *{own.pid}  live '), 'the list says that it may lack something', view.text())
+            view.key('q')
+        with screen(memtop()) as view:
+            t.ok(view.until('on memdebug') and 'not to be seen' not in view.text(), 'to root it lacks nothing', view.text())
+            view.key('q')
+
+
 def lists(t):
     with s.running([FAKE, '--name', 'listed'], preload=False, ready='ready') as fake:
         with screen(memtop(), 80, 24) as view:
@@ -333,6 +355,7 @@ def lists(t):
             t.ok(view.until('on memdebug'), 'q leads back to the list', view.text())
             view.key('q')
             t.ok(view.until('STATUS=0'), 'and out')
+    closed(t)
     with s.running([FAKE, '--empty', '--name', 'fresh'], preload=False, ready='ready') as fake, \
             screen(memtop(fake.pid)) as view:
         t.ok(view.until('No samples yet'), 'an empty view says what to do', view.text())

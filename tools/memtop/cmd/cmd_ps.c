@@ -147,22 +147,9 @@ int command_ps(const struct options *options)
                   "memtop ps --all says why the others do not%s",
                   root ? "" : " of yours", root ? "" : "; for other users' run memtop as root");
     }
-    if (targets.count > 0 && targets.closed > 0) {
-        char user[64], advice[100];
-        proc_user(targets.closed_uid, user, sizeof user);
-        target_run_as(targets.closed_uid, advice, sizeof advice);
-        cli_error("what %s%s may have on memdebug is not to be seen: %s", user,
-                  targets.closed > 1 ? " and others" : "",
-                  targets.closed > 1 && geteuid() != 0 ? "run memtop as root" : advice);
-    }
-    if (proc_is_hidden(1))
-        cli_error("/proc hides other users' processes (hidepid): run memtop as root to see all");
-    if (targets.passed_over) {
-        char user[64];
-        proc_user(targets.passed_over_uid, user, sizeof user);
-        cli_error("%zu files were not looked at: over %d of one user in a directory (%s)",
-                  targets.passed_over, TARGETS_OF_USER_MAX, user);
-    }
+    char lacks[TARGETS_LACKS][TARGETS_LACK_SIZE];
+    for (size_t i = 0, n = targets_lacks(&targets, lacks); i < n; i++)
+        cli_error("%s", lacks[i]);
     targets_fini(&targets);
     return EXIT_DONE;
 }

@@ -446,6 +446,31 @@ int targets_scan(struct targets *targets)
     return scan.out_of_memory ? ENOMEM : 0;
 }
 
+size_t targets_lacks(const struct targets *targets, char lacks[TARGETS_LACKS][TARGETS_LACK_SIZE])
+{
+    char user[64], advice[100];
+    size_t n = 0;
+    if (targets->count > 0 && targets->closed > 0) {
+        bool others = targets->closed > 1;
+        proc_user(targets->closed_uid, user, sizeof user);
+        target_run_as(targets->closed_uid, advice, sizeof advice);
+        snprintf(lacks[n++], TARGETS_LACK_SIZE,
+                 "what %s%s may have on memdebug is not to be seen: %s", user,
+                 others ? " and others" : "",
+                 others && geteuid() != 0 ? "run memtop as root" : advice);
+    }
+    if (proc_is_hidden(1))
+        snprintf(lacks[n++], TARGETS_LACK_SIZE,
+                 "/proc hides other users' processes (hidepid): run memtop as root to see all");
+    if (targets->passed_over) {
+        proc_user(targets->passed_over_uid, user, sizeof user);
+        snprintf(lacks[n++], TARGETS_LACK_SIZE,
+                 "%zu files were not looked at: over %d of one user in a directory (%s)",
+                 targets->passed_over, TARGETS_OF_USER_MAX, user);
+    }
+    return n;
+}
+
 void targets_fini(struct targets *targets)
 {
     free(targets->target);

@@ -68,6 +68,13 @@ struct targets {
 int targets_scan(struct targets *targets);
 void targets_fini(struct targets *targets);
 
+/* What the list may lack, and what to do about it: a phrase for each reason; returns how many there
+ * are.  That other users' programs are closed to us is none where the list is empty: whoever shows
+ * that says so. */
+#define TARGETS_LACKS 3
+#define TARGETS_LACK_SIZE 256
+size_t targets_lacks(const struct targets *targets, char lacks[TARGETS_LACKS][TARGETS_LACK_SIZE]);
+
 /* Whether a plain file begins as segments do. */
 bool target_is_segment(const char *path);
 /* Finds the target that `text` means: a pid, a process's name or title, or the path of a segment

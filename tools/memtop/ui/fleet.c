@@ -16,6 +16,8 @@ struct fleet {
     pid_t cursor_pid; /* the target under the cursor, which follows it in the list */
     ino_t cursor_ino;
     size_t cursor, first; /* rows: under the cursor, and the first that is shown */
+    char lacks[TARGETS_LACKS][TARGETS_LACK_SIZE]; /* of the list */
+    size_t lack_count;
     char message[VIEW_ERROR_SIZE];
 };
 
@@ -60,6 +62,9 @@ static void draw(struct fleet *fleet)
     int col = screen_text(screen, all, 0, 0, STYLE_TITLE, "memtop  ");
     screen_printf(screen, all, 0, col, STYLE_NORMAL, "%zu program%s on memdebug",
                   fleet->targets.count, fleet->targets.count == 1 ? "" : "s");
+    col = 0;
+    for (size_t i = 0; i < fleet->lack_count; i++)
+        col = screen_text_cut(screen, all, 1, col, STYLE_WARN, fleet->lacks[i]) + 2;
     screen_printf(screen, all, 2, 0, STYLE_DIM, "%7s  %-7s %7s %6s %6s  COMMAND", "PID", "STATE",
                   "UP", "HEAP", "RSS");
     size_t shown = list.rows > 0 ? (size_t)list.rows : 1;
@@ -97,6 +102,7 @@ static void rescan(struct fleet *fleet)
 {
     targets_fini(&fleet->targets);
     targets_scan(&fleet->targets);
+    fleet->lack_count = targets_lacks(&fleet->targets, fleet->lacks);
     for (size_t i = 0; i < fleet->targets.count; i++)
         if (fleet->targets.target[i].pid == fleet->cursor_pid &&
             fleet->targets.target[i].ino == fleet->cursor_ino)
