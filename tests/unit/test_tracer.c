@@ -6,7 +6,9 @@
 #include "gc/stop/tracer.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #define REQUESTS 2000
 
@@ -96,6 +98,8 @@ static void test_end(void)
     tracer_end();
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d", tid);
+    for (int i = 0; i < STUCK_SECONDS * 1000 && access(path, F_OK) == 0; i++)
+        usleep(1000); /* its last moments in the kernel */
     ok(access(path, F_OK) != 0 && errno == ENOENT, "the thread ends when it is told to");
     tracer_end();
     ok(!tracer_run(note, &seen) && seen.times == 2, "and is there again for the next request");
@@ -122,6 +126,88 @@ static void test_fork(void)
     tracer_end();
 }
 
+/* ---- the id of a thread that has ended ---- */
+
+#define NOT_HERE 77
+
+struct reuse {
+    int tid;                /* the tracer's */
+    int last_pid;           /* /proc/sys/kernel/ns_last_pid */
+    uint32_t got, returned; /* another thread has the id; tracer_end is done */
+    bool in_vain;           /* nothing came of waiting for that */
+};
+
+/* Has the id, and lives until tracer_end has returned. */
+static void *have_id(void *ctx)
+{
+    struct reuse *reuse = ctx;
+    __atomic_store_n(&reuse->got, os_gettid() == reuse->tid, __ATOMIC_RELEASE);
+    for (int i = 0; i < 20000 && !__atomic_load_n(&reuse->returned, __ATOMIC_ACQUIRE); i++)
+        usleep(1000);
+    reuse->in_vain = !__atomic_load_n(&reuse->returned, __ATOMIC_ACQUIRE);
+    return NULL;
+}
+
+/* Gives the id to another thread as soon as it is free. */
+static void *reuse_id(void *ctx)
+{
+    struct reuse *reuse = ctx;
+    char text[16];
+    pthread_t other;
+    while (syscall(SYS_tgkill, getpid(), reuse->tid, 0) == 0)
+        ;
+    int length = snprintf(text, sizeof text, "%d", reuse->tid - 1);
+    if (pwrite(reuse->last_pid, text, (size_t)length, 0) == length &&
+        pthread_create(&other, NULL, have_id, reuse) == 0)
+        pthread_join(other, NULL);
+    return NULL;
+}
+
+/* The first process of a PID namespace, so that nobody else takes the id. */
+static int in_namespace(void *unused)
+{
+    (void)unused;
+    struct seen seen = {0};
+    struct reuse reuse = {0};
+    if (mount("proc", "/proc", "proc", 0, NULL) != 0 ||
+        (reuse.last_pid = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC)) < 0)
+        return NOT_HERE;
+    tracer_postfork_child();
+    unsigned got = 0;
+    for (unsigned i = 0; i < 20 && !reuse.in_vain; i++) {
+        pthread_t helper;
+        if (tracer_run(note, &seen))
+            return 2;
+        reuse.tid = seen.tid;
+        reuse.got = reuse.returned = 0;
+        if (pthread_create(&helper, NULL, reuse_id, &reuse) != 0)
+            return 2;
+        tracer_end();
+        __atomic_store_n(&reuse.returned, 1, __ATOMIC_RELEASE);
+        pthread_join(helper, NULL);
+        got += reuse.got;
+    }
+    return got == 0 ? NOT_HERE : reuse.in_vain;
+}
+
+static int beside_namespace(void *unused)
+{
+    return unshare(CLONE_NEWPID | CLONE_NEWNS) != 0 ||
+                   mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0
+               ? NOT_HERE
+               : in_copy(in_namespace, unused);
+}
+
+static void test_reused_id(void)
+{
+    static const char name[] = "tracer_end does not wait for who has been given the thread's id";
+    int status = in_copy(beside_namespace, NULL);
+    if (status == NOT_HERE)
+        tap_skip(name, "needs root, and a kernel with ns_last_pid");
+    else
+        is(status, 0, "%s", name);
+}
+
 int main(void)
 {
     ok(th_init(NULL), "set up");
@@ -129,5 +215,6 @@ int main(void)
     test_descriptors();
     test_end();
     test_fork();
+    test_reused_id();
     return tap_done();
 }

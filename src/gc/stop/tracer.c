@@ -23,6 +23,7 @@
 enum { RUN = 1, END };
 static struct handover requests;
 static bool started;
+static pthread_t thread;
 static int tid;
 static char *stack;
 static size_t stack_size;
@@ -70,10 +71,8 @@ static void *tracer_main(void *ctx)
 static int create(void *memory, size_t size)
 {
     pthread_attr_t attr;
-    pthread_t thread;
     pthread_attr_init(&attr);
     pthread_attr_setstack(&attr, memory, size);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     uint64_t blocked = ~(UINT64_C(3) << 31), before;
     raw_sigmask(SIG_BLOCK, &blocked, &before);
     bool own_before = own_thread;
@@ -140,9 +139,12 @@ void tracer_end(void)
     if (!started)
         return;
     ask(END);
-    /* Gone by the kernel's word: only then may the stack be used again. */
-    while (RAW3(SYS_tgkill, RAW3(SYS_getpid, 0, 0, 0), tid, 0) == 0)
-        raw_sleep_ns(100000);
+    /* Gone by the kernel's word, which libc waits for: only then may the stack be used again.  That
+     * nobody has its id would not tell, as a thread of the program's may have been given it. */
+    bool own_before = own_thread;
+    own_thread = true; /* what libc has allocated for the thread goes */
+    pthread_join(thread, NULL);
+    own_thread = own_before;
     own_thread_leave(tid);
     started = false;
 }
