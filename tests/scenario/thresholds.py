@@ -4,6 +4,7 @@
 import os
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -136,6 +137,35 @@ def near_cgroup(t, directory):
                  re.fullmatch(rf'memory\.(max|limit_in_bytes) of {group}', match[3]), 'which names the cgroup', process.said())
 
 
+def stuck_disk(t, directory):
+    """A profile whose write does not come back holds nobody up: the program allocates, takes samples, is read by memtop."""
+    for memdebug, what in (('memprofilerate=65536', 'the plain variant'), ('memprofilerate=4096', 'the tracked one')):
+        prefix, state = directory / f'stuck{memdebug[-4:]}', directory / f'state{memdebug[-4:]}'
+        state.touch()
+        settings = f'only=levels,heapprofile={prefix},heapprofileinterval=off,heapprofilealloc=32MB,{memdebug}'
+        with levels(settings, command=[s.PROGRAMS / 'stuck', state]) as (process, tell):
+            if tell('churn 1') != 'churned' and process.wait() == 77:
+                t.skip(f'a profile that cannot be written, {what}', 'seccomp does not stop calls here')
+                return
+            tell('churn 40')
+            t.ok(s.wait_for(state.read_text, 60, process), f'{what}: a profile whose write stands')
+            answers = []
+            for line in (300, 'churn 2000', 10, 'trim', 400, 'churn 500', 20):
+                answers.append(tell(line))
+                if answers[-1] is None:
+                    break
+            t.equal(answers, ['300', 'churned', '10', 'trimmed', '400', 'churned', '20'], 'the program goes on')
+            t.ok(causes(prefix) == [] and state.read_text() == 'held\n', 'all the while', (causes(prefix), state.read_text()))
+            with open(f'/proc/{process.pid}/task/{process.pid}/children', encoding='ascii') as children:
+                child = children.read().strip()
+            result = s.run([s.MEMTOP, 'heap', child, '-b'], preload=False)
+            t.ok(result.status == 0 and 'raise_to' in result.out, 'memtop reads it', result)
+            os.kill(process.pid, signal.SIGUSR1)
+            t.ok(comes(process, prefix, 'alloc', 2), 'let go it is written, and one for all that has come since',
+                 causes(prefix))
+            t.equal(process.said(), [], 'nothing is said')
+
+
 def collector_limit(t, directory):
     """gcmemlimit: a cycle in time, and no spiral."""
     start = time.monotonic()
@@ -158,5 +188,5 @@ def collector_limit(t, directory):
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     if t.missing('profiles', 'go'):
         sys.exit()
-    for part in (by_allocation, by_peak, near_size, near_address_space, near_cgroup, collector_limit):
+    for part in (by_allocation, by_peak, near_size, near_address_space, near_cgroup, stuck_disk, collector_limit):
         part(t, Path(temporary))
