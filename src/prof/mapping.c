@@ -145,6 +145,39 @@ static void cut_locked(uintptr_t start, uintptr_t limit, uint64_t moment)
     }
 }
 
+/* What has been unmapped while records were put aside, the newest in the place of the oldest.  One
+ * of a mapping may come after that of its end, from another thread: it ends as soon as it is there.
+ * It does no harm to do one of these again: what is not younger than that call is gone by it. */
+#define REMOVED_MAX 1024u
+static struct removed {
+    uintptr_t start, limit;
+    uint64_t moment;
+} removed[REMOVED_MAX];
+static uint32_t removed_count;
+static uint64_t removed_latest;  /* the greatest moment of them */
+static uint64_t removed_unknown; /* up to that moment there were more */
+
+static void note_removed_locked(uintptr_t start, uintptr_t limit, uint64_t moment)
+{
+    struct removed *r = &removed[removed_count++ % REMOVED_MAX];
+    if (removed_count > REMOVED_MAX)
+        removed_unknown = MAX(removed_unknown, r->moment);
+    *r = (struct removed){start, limit, moment};
+    removed_latest = MAX(removed_latest, moment);
+}
+
+static void remove_again_locked(uintptr_t start, uintptr_t limit, uint64_t moment)
+{
+    if (removed_latest < moment) /* as a rule */
+        return;
+    for (uint32_t i = 0; i < MIN(removed_count, REMOVED_MAX); i++) {
+        const struct removed *r = &removed[i];
+        if (r->moment >= moment && r->start < limit && start < r->limit)
+            cut_locked(MAX(start, r->start), MIN(limit, r->limit), r->moment);
+    }
+    COUNT_ADD(lost_mappings, removed_unknown >= moment);
+}
+
 /* Whether this thread may record now; PUT_ASIDE: not now, as it is in the middle of a record. */
 enum entered { NO, YES, PUT_ASIDE };
 
@@ -216,8 +249,12 @@ static void deferred_locked(const struct ring_record *record, uint32_t stack)
 {
     const uint64_t *value = record->value;
     cut_locked(value[START], value[LIMIT], value[MOMENT]);
-    if (record->operation == ADD &&
-        !add_locked(value[START], value[LIMIT], value[MOMENT], (enum md_label)value[WHAT], stack))
+    if (record->operation == REMOVE)
+        note_removed_locked(value[START], value[LIMIT], value[MOMENT]);
+    else if (add_locked(value[START], value[LIMIT], value[MOMENT], (enum md_label)value[WHAT],
+                        stack))
+        remove_again_locked(value[START], value[LIMIT], value[MOMENT]);
+    else
         COUNT_ADD(lost_mappings, 1);
 }
 
@@ -267,6 +304,8 @@ void mapping_remove(uintptr_t start, size_t size, uint64_t moment)
     } else if (entered) {
         tables_take();
         cut_locked(start, limit, moment);
+        if (UNLIKELY(ring_pending()))
+            note_removed_locked(start, limit, moment);
         tables_give();
         leave();
     }
@@ -328,6 +367,8 @@ void mapping_inherit_locked(const struct tables *parent,
         own_unmap(order, room * sizeof *order);
     order = NULL;
     room = count = used = stacks = made = 0;
+    removed_count = 0;
+    removed_latest = removed_unknown = 0;
     const struct md_mapping *mappings = parent->table[MD_SECTION_MAPPINGS];
     const struct md_bucket *buckets = parent->table[MD_SECTION_BUCKETS];
     for (uint64_t i = 0; parent->header && i < parent->count[MD_SECTION_MAPPINGS]; i++) {

@@ -146,6 +146,11 @@ bool ring_any(void)
     return __atomic_load_n(&any, __ATOMIC_RELAXED);
 }
 
+bool ring_pending(void)
+{
+    return __atomic_load_n(&any, __ATOMIC_ACQUIRE) || __atomic_load_n(&drainer, __ATOMIC_ACQUIRE);
+}
+
 /* What was there when it began: the thread may go on as fast. */
 static void drain(struct ring *ring, void (*fn)(const struct ring_record *record))
 {
@@ -176,7 +181,7 @@ void ring_drain(void (*fn)(const struct ring_record *record))
         if (!__atomic_compare_exchange_n(&drainer, &none, &writing, false, __ATOMIC_SEQ_CST,
                                          __ATOMIC_SEQ_CST))
             return;
-        (void)__atomic_exchange_n(&any, false, __ATOMIC_SEQ_CST);
+        (void)__atomic_exchange_n(&any, false, __ATOMIC_SEQ_CST); /* after `drainer`: pending */
         for (struct ring *ring = __atomic_load_n(&rings, __ATOMIC_ACQUIRE); ring; ring = ring->next)
             drain(ring, fn);
         __atomic_store_n(&drainer, NULL, __ATOMIC_SEQ_CST);

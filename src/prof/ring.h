@@ -25,6 +25,8 @@ struct ring_record {
 bool ring_put(const struct ring_record *record, const uint64_t *pcs);
 /* Whether something may have been put since the last drain began. */
 bool ring_any(void);
+/* Whether one that was put before may not have been drained yet. */
+bool ring_pending(void);
 /* Calls `fn` for each record put before, of each thread's in the order in which it has put them,
  * then forgets them.  While another thread is at it that one does it, as a rule before it returns:
  * what it leaves is told by ring_any. */

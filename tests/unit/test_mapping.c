@@ -168,6 +168,47 @@ static void test_put_aside(void)
     is(recorded_pages(), 0, "and all of it goes");
 }
 
+static void *put_removals(void *count)
+{
+    prof_thread.busy = true;
+    for (uintptr_t i = 0; i < (uintptr_t)count; i++)
+        mapping_remove(AT(1), 4 * OS_PAGE, mapping_moment());
+    return NULL;
+}
+
+/* The rings of other threads are looked at before that of this one, whose is the oldest. */
+static void remove_elsewhere(unsigned threads, uintptr_t count)
+{
+    prof_thread.busy = true;
+    mapping_add(AT(1), 4 * OS_PAGE, MD_LABEL_MMAP_FILE);
+    while (threads--) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, put_removals, (void *)count);
+        pthread_join(thread, NULL);
+    }
+    prof_thread.busy = false;
+    record_deferred();
+}
+
+/* What one thread's handler maps another's unmaps, and is put aside behind it. */
+static void test_put_aside_by_two(void)
+{
+    uint64_t before = sum_of(MD_MMAP_BYTES), lost = segment_counters()->lost_mappings;
+    remove_elsewhere(1, 1);
+    ok(sum_of(MD_MMAP_BYTES) == before + 4 * OS_PAGE && recorded_pages() == 0 &&
+           segment_counters()->lost_mappings == lost,
+       "what has been unmapped before its record came is gone with that");
+    mapping_add(AT(1), OS_PAGE, MD_LABEL_MMAP_FILE);
+    mapped[1] = 1;
+    record_deferred();
+    is(recorded_pages(), 1, "what comes later stays");
+    mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment());
+    remove_elsewhere(3, 500);
+    is(segment_counters()->lost_mappings, lost + 1, "of too many that is counted");
+    mapping_remove(AT(0), PAGES * OS_PAGE, mapping_moment());
+    mapped[1] = 0;
+}
+
 static bool closing, closed; /* atomic */
 
 /* As in dlclose. */
@@ -338,6 +379,7 @@ int main(void)
     test_order();
     test_not_recorded();
     test_put_aside();
+    test_put_aside_by_two();
     test_put_aside_beside_dlclose();
     test_handler();
     test_stacks();
