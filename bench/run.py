@@ -381,9 +381,32 @@ def bench_startup(report, quick):
                    1.0 if name == 'MEMDEBUG unset' else None, spread(again), f'{base * 1e3:.2f} ms')
 
 
+def latency(program, seconds, variables):
+    """ns that all but a thousandth of its pairs of free and malloc take at most."""
+    done = subprocess.run([program, str(seconds)], env=environment(variables), capture_output=True, text=True, check=True)
+    return float(re.search(r'p99\.9 (\d+)', done.stdout)[1])
+
+
+def bench_dumps(report, quick):
+    """One malloc while profiles are written one after the other, against the same process with none."""
+    count, seconds = (3, 2) if quick else (9, 5)
+    program = compile_program('latency')
+    with tempfile.TemporaryDirectory() as directory:
+        # The thread is there in both, and samples come at the same rate.
+        idle = f'heapprofile={directory}/x,heapprofileexit=0,memprofilerate=64KiB,heapprofileinterval='
+        table = {'idle': idle + 'off', 'idle again': idle + 'off', 'dumps': idle + '10ms,heapprofilekeep=2'}
+        found = rounds({name: lambda memdebug=memdebug: latency(program, seconds, ours(memdebug))
+                        for name, memdebug in table.items()}, count)
+    floor = [(a + b) / 2 for a, b in zip(found['idle'], found['idle again'])]
+    middle, low, high = spread([dump / base for dump, base in zip(found['dumps'], floor)])
+    report.row('dumps', 'p99.9 of free and malloc while profiles are written', middle, 'x', low, high, count, 2.0,
+               spread([b / a for a, b in zip(found['idle'], found['idle again'])]),
+               f'{statistics.median(found["dumps"]) / 1e3:.2f} of {statistics.median(floor) / 1e3:.2f} us')
+
+
 BENCHES = {'instructions': bench_instructions, 'programs': bench_programs, 'rate4096': bench_rate4096,
            'rate1': bench_rate1, 'gctrace': bench_gctrace, 'pause': bench_pause, 'mark': bench_mark,
-           'leakcheck': bench_leakcheck, 'startup': bench_startup}
+           'leakcheck': bench_leakcheck, 'startup': bench_startup, 'dumps': bench_dumps}
 
 
 def main():
