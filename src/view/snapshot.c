@@ -275,13 +275,15 @@ static int take_mappings(struct snapshot *snap, const struct segment_file *file)
         const struct md_mapping *live = entry_at(&span, i);
         struct md_mapping *m = &snap->mappings[snap->mapping_count];
         uint64_t start = __atomic_load_n(&live->start, __ATOMIC_ACQUIRE);
+        uint64_t serial = __atomic_load_n(&live->serial, __ATOMIC_ACQUIRE);
         if (!start)
             continue;
         copy_known(m, sizeof *m, live, span.entry_size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (m->start == start && m->start < m->limit &&
+        /* The same slot may have been used again for the same address: the serial tells. */
+        if (m->start == start && m->serial == serial && m->start < m->limit &&
             __atomic_load_n(&live->start, __ATOMIC_RELAXED) == start &&
-            __atomic_load_n(&live->serial, __ATOMIC_RELAXED) == m->serial)
+            __atomic_load_n(&live->serial, __ATOMIC_RELAXED) == serial)
             snap->mapping_count++;
         else
             snap->torn++;
@@ -304,14 +306,17 @@ static int take_samples(struct snapshot *snap, const struct segment_file *file)
         bool whole = false, free_slot = false;
         for (unsigned try = 0; try < SEQ_TRIES && !whole && !free_slot; try++) {
             uint64_t addr = __atomic_load_n(&live->addr, __ATOMIC_ACQUIRE);
+            uint32_t generation = __atomic_load_n(&live->generation, __ATOMIC_ACQUIRE);
             if (!addr) {
                 free_slot = true;
                 break;
             }
             copy_known(s, sizeof *s, live, span.entry_size);
             __atomic_thread_fence(__ATOMIC_ACQUIRE);
-            whole = s->addr == addr && __atomic_load_n(&live->addr, __ATOMIC_RELAXED) == addr &&
-                    __atomic_load_n(&live->generation, __ATOMIC_RELAXED) == s->generation;
+            /* The same slot may have been used again for the same address. */
+            whole = s->addr == addr && s->generation == generation &&
+                    __atomic_load_n(&live->addr, __ATOMIC_RELAXED) == addr &&
+                    __atomic_load_n(&live->generation, __ATOMIC_RELAXED) == generation;
         }
         if (whole)
             snap->sample_count +=
