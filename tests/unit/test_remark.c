@@ -252,6 +252,37 @@ static void test_tracking(void)
     extents_unpin();
 }
 
+/* Whether a mapping that begins right behind one without access is tracked. */
+static bool tracked_behind(int flags)
+{
+    size_t size = 1 << 20;
+    char *map = mmap(NULL, 2 * size, PROT_NONE, flags | MAP_ANONYMOUS, -1, 0);
+    char *behind = mmap(map + size, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    memset(behind, 1, size);
+    extents_pin();
+    bool tracked = false, armed = !track_arm();
+    for (unsigned i = track.first_root; i < track.count; i++)
+        tracked |= track.ranges[i].start <= (uintptr_t)behind &&
+                   (uintptr_t)behind + size <= track.ranges[i].end;
+    track_disarm();
+    extents_unpin();
+    munmap(map, 2 * size);
+    return armed && tracked;
+}
+
+static void test_guards(void)
+{
+    const char *reason = track_open();
+    if (reason) {
+        tap_print("ok %d - what lies behind a guard # SKIP %s", ++tap_count, reason);
+        return;
+    }
+    ok(!tracked_behind(MAP_PRIVATE),
+       "what lies behind a guard is left to the stop: it may be a stack");
+    ok(tracked_behind(MAP_SHARED), "no stack has shared memory for a guard");
+}
+
 /* A block that is born, and filled, after the search for the start of one has gone by its place. */
 static void test_born_between(void)
 {
@@ -442,6 +473,7 @@ int main(void)
     test_noted(65536);
     test_resized();
     test_tracking();
+    test_guards();
     test_born_between();
     test_two_at_once();
     test_changed_extents();

@@ -469,11 +469,20 @@ static void scan_parts(struct scan *scan, const struct proc_mapping *m)
     scan_part(scan, m, &rest);
 }
 
+/* A mapping that cannot be read: may be the guard of a stack, which is private memory as that is.
+ * The segment's tables, reserved and shared, are none: what the program has mapped behind them is
+ * no stack, and may be large. */
+static void note_guard(struct scan *scan, const struct proc_mapping *m)
+{
+    if (!m->shared)
+        scan->guard_end = m->end;
+}
+
 static void scan_mapping(void *ctx, const struct proc_mapping *m)
 {
     struct scan *scan = ctx;
     if (!m->readable) {
-        scan->guard_end = m->end;
+        note_guard(scan, m);
         return;
     }
     if (is_no_root(m))
@@ -575,7 +584,7 @@ static void scan_lasting(void *ctx, const struct proc_mapping *m)
     struct scan *scan = ctx;
     scan->from = m->start;
     if (!m->readable)
-        scan->guard_end = m->end;
+        note_guard(scan, m);
     else if (m->writable && !is_no_root(m) && scan->guard_end != m->start &&
              strcmp(m->path, "[stack]") != 0)
         scan_without_holes(scan, m->start, m->end);
