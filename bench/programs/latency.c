@@ -1,5 +1,5 @@
-/* How long one malloc takes, and how long in the worst thousandth: replaces blocks of 16 to 1024 bytes,
- * from 32 stacks, in a heap of 100,000 and times each pair of free and malloc.
+/* How long one malloc takes, and how long in the worst thousandth: replaces blocks of 16 to 1024
+ * bytes, from 32 stacks, in a heap of 100,000 and times each pair of free and malloc.
  *
  *   latency SECONDS      prints "p50 NS p99.9 NS pairs N" */
 #include <stdint.h>
