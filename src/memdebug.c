@@ -169,6 +169,7 @@ static void on_thread_end(void)
 /* In a forked child our thread is started again by the first sample: a child that only execs never
  * gets there. */
 static bool in_child;
+static pid_t renewed_pid; /* the copy that after_fork has been called in last */
 
 static void on_sample(void)
 {
@@ -182,6 +183,7 @@ static void after_fork(void)
     segment_postfork_child();
     unchecked = false;
     in_child = true;
+    renewed_pid = getpid();
     prof_postfork_child();
     message_release();
     startup_postfork_child();
@@ -200,7 +202,7 @@ static void after_fork(void)
 /* The segment has found out that this is a copy: it may have been made past the fork handlers. */
 static void on_copy(const struct tables *parent)
 {
-    if (!in_child)
+    if (renewed_pid != getpid())
         after_fork();
     prof_inherit(parent);
 }

@@ -245,6 +245,19 @@ static bool add_locked(uintptr_t start, uintptr_t limit, uint64_t number, enum m
 }
 
 /* What another thread has recorded since stays as it is; where it is in the way, that is a loss. */
+/* A younger mapping lies where this one was: it came and went.  (Or there is no room for it.) */
+static void replaced_locked(uintptr_t start, uintptr_t limit, enum md_label what, uint32_t stack)
+{
+    uint32_t bucket;
+    if (find(start) == count || entry(order[find(start)])->start >= limit ||
+        !bucket_intern_locked((struct bucket_id){MD_BUCKET_MMAP, stack, 0, what}, &bucket)) {
+        COUNT_ADD(lost_mappings, 1);
+        return;
+    }
+    charge_locked(bucket, MD_MMAP_CALLS, 1, limit - start);
+    charge_locked(bucket, MD_MMAP_GONE_CALLS, 1, limit - start);
+}
+
 static void deferred_locked(const struct ring_record *record, uint32_t stack)
 {
     const uint64_t *value = record->value;
@@ -255,7 +268,7 @@ static void deferred_locked(const struct ring_record *record, uint32_t stack)
                         stack))
         remove_again_locked(value[START], value[LIMIT], value[MOMENT]);
     else
-        COUNT_ADD(lost_mappings, 1);
+        replaced_locked(value[START], value[LIMIT], (enum md_label)value[WHAT], stack);
 }
 
 void mapping_begin(void)

@@ -1,6 +1,7 @@
 #include "prof/prof.h"
 
 #include "base/compiler.h"
+#include "base/lock.h"
 #include "base/machine.h"
 #include "base/options.h"
 #include "base/os.h"
@@ -102,6 +103,10 @@ uint64_t prof_alloc(const void *ptr, size_t size)
 {
     if (own_thread || prof_thread.busy)
         return 0;
+    if (UNLIKELY(lock_held_here())) { /* a signal handler, in the middle of our own work */
+        COUNT_ADD(lost_samples, 1);
+        return 0;
+    }
     int saved = errno;
     prof_thread.busy = true;
     uint64_t handle = record_sample(ptr, size);
@@ -134,7 +139,7 @@ static void forget(uint64_t what)
     struct prof_thread *t = &prof_thread;
     if (!segment_check())
         return;
-    if (LIKELY(!t->busy)) {
+    if (LIKELY(!t->busy && !lock_held_here())) {
         t->busy = true;
         tables_take();
         remove_locked(what);

@@ -106,7 +106,11 @@ static struct entry *reserve(struct ring *ring, uint32_t bytes)
     do {
         uint32_t left = RING_BYTES - head % RING_BYTES;
         filler = left < bytes ? left : 0;
-        if (head + filler + bytes - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > RING_BYTES)
+        uint32_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+        /* More than there is: a handler has put since, and that is drained.  Then it is tried
+         * again.
+         */
+        if (used <= RING_BYTES && used + filler + bytes > RING_BYTES)
             return NULL;
     } while (!__atomic_compare_exchange_n(&ring->head, &head, head + filler + bytes, false,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED));

@@ -47,7 +47,9 @@ static void print_labels(const struct top *top, const struct profile *profile, i
                 continue;
             if (at == count)
                 sums[count++] = (struct label_sum){label, 0};
-            sums[at].sum += profile->values[i * profile->type_count + (size_t)index];
+            int64_t value = profile->values[i * profile->type_count + (size_t)index];
+            if (__builtin_add_overflow(sums[at].sum, value, &sums[at].sum))
+                sums[at].sum = INT64_MAX;
         }
     }
     char text[TOP_TEXT_SIZE];
