@@ -160,15 +160,6 @@ def arrivals(t, engine):
             group.rmdir()
 
 
-CROWDED = 'the machine is too busy for one of them to be done in time'
-
-
-def crowded(done, skips):
-    """None of the cycles has been done, each because it got too little of the CPUs."""
-    return (os.getloadavg()[0] > 4 * os.cpu_count() and not done and skips and
-            all('took too long' in skip['reason'] for skip in skips))
-
-
 def pause(t, engine, megabytes):
     """The longest stop on the line, and the longest gap that a thread saw and slept in.  Where others
     run too, part of the gap is the thread's waiting for a CPU, and part of the line that of the thread
@@ -264,24 +255,16 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
         looked_at = [c['globals_bytes'] >> 20 for c in cycles]
         # All that has pointers is in an eighth of it: 25 MB.  A skipped cycle begins anew.
         # (In the hostile build other cycles have looked before.)
-        name = f'wp: what has not changed is not looked at again: {looked_at} MB, {len(skips)} skipped'
-        if crowded(looked_at, skips):
-            t.skip(name, CROWDED)
-        else:
-            t.ok(looked_at and (looked_at[0] >= 200 or s.HOSTILE) and
-                 (min(looked_at) < 60 or s.HOSTILE or len(skips) > 4), name, skips)
+        t.ok(looked_at and (looked_at[0] >= 200 or s.HOSTILE) and (min(looked_at) < 60 or s.HOSTILE or len(skips) > 4),
+             f'wp: what has not changed is not looked at again: {looked_at} MB, {len(skips)} skipped', skips)
         t.ok(all(c['unreachable_objects'] == 40 for c in cycles), 'wp: and all that is lost is found', cycles)
     # What is not heap counts: a clone copies the page tables of all of it.
     for megabytes, expected in ((16, 'clone'), (200, 'wp' if wp else 'clone')):
         result = s.run([POOL, 'beside', megabytes, '8'], JSON + 'auto')
-        cycles, skips = records(result)
-        chosen = [c['engine'] for c in cycles]
-        name = f'auto beside {megabytes} MB that are not heap: {chosen}, expected {expected}'
+        chosen = [c['engine'] for c in records(result)[0]]
         # On a busy machine wp may not get done in time, and be left alone for a while.
-        if expected == 'wp' and crowded([engine for engine in chosen if engine == 'wp'], skips):
-            t.skip(name, CROWDED)
-        else:
-            t.ok(expected in chosen and (expected != 'clone' or set(chosen) == {'clone'} or s.HOSTILE), name, result)
+        t.ok(expected in chosen and (expected != 'clone' or set(chosen) == {'clone'} or s.HOSTILE),
+             f'auto beside {megabytes} MB that are not heap: {chosen}, expected {expected}', result)
     result = s.run([SEEK, 'gap', '1', '1'], 'gcengine=fork')
     t.ok("gcengine" in result.err and 'auto|clone|wp|stop' in result.err, 'another word is refused',
          result.err)
