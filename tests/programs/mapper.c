@@ -6,6 +6,8 @@
  * - vanish N: N threads, each of which unmaps at once where its own pthread_t lies
  * - signals: a timer's handler maps and unmaps while the program does; prints how often
  * - fork: a child unmaps what its parent has mapped, and maps */
+#include "noinline.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,39 +20,38 @@
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
-#define SITE __attribute__((noinline, noclone))
 
 static volatile int keep_frame;
 
-SITE static void *site_mmap(size_t size)
+NOINLINE static void *site_mmap(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     keep_frame++;
     return p;
 }
 
-SITE static void *site_mmap64(size_t size)
+NOINLINE static void *site_mmap64(size_t size)
 {
     void *p = mmap64(NULL, size, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     keep_frame++;
     return p;
 }
 
-SITE static void *site_fixed(void *at, size_t size)
+NOINLINE static void *site_fixed(void *at, size_t size)
 {
     void *p = mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     keep_frame++;
     return p;
 }
 
-SITE static void *site_mremap(void *old, size_t old_size, size_t size)
+NOINLINE static void *site_mremap(void *old, size_t old_size, size_t size)
 {
     void *p = mremap(old, old_size, size, MREMAP_MAYMOVE);
     keep_frame++;
     return p;
 }
 
-SITE static void *site_sbrk(intptr_t increment)
+NOINLINE static void *site_sbrk(intptr_t increment)
 {
     void *p = sbrk(increment);
     keep_frame++;
@@ -100,7 +101,7 @@ static void *worker(void *stays)
     return NULL;
 }
 
-SITE static int site_thread(pthread_t *thread, void *stays)
+NOINLINE static int site_thread(pthread_t *thread, void *stays)
 {
     int error = pthread_create(thread, NULL, worker, stays);
     keep_frame++;
