@@ -336,6 +336,8 @@ static void test_threads(void)
 
 static void test_fork(void)
 {
+    if (tap_emulated("a forked copy has its parent's", "MADV_WIPEONFORK"))
+        return;
     mapping_add(AT(1), 3 * OS_PAGE, MD_LABEL_MMAP_ANONYMOUS);
     mapping_add(AT(8), 2 * OS_PAGE, MD_LABEL_MMAP_STACK);
     memset(mapped + 1, 1, 3);

@@ -78,8 +78,8 @@ static void add_file(const char *name, int flags, bool is_root)
     close(fd);
 }
 
-extern uintptr_t global, past_the_end; /* for all that the compiler knows others read them */
-uintptr_t global, past_the_end;
+/* For all that the compiler knows others read them, also where it sees the whole program. */
+static uintptr_t global __attribute__((used)), past_the_end __attribute__((used));
 
 static void add_places(void)
 {
