@@ -26,8 +26,8 @@ static int said_error; /* the errno that was complained about last */
 /* A dump by bytes: by all that has been allocated, and by what is in use. */
 struct by_bytes {
     uint64_t step; /* the option that `next` was reckoned from; 0: none yet */
-    uint64_t
-        next; /* bytes at which it is due; UINT64_MAX: never.  Atomic, as publications read it */
+    /* Bytes at which it is due; UINT64_MAX: never.  Atomic, as publications read it. */
+    uint64_t next;
 };
 static struct by_bytes by_allocated = {0, UINT64_MAX}, by_peak = {0, UINT64_MAX};
 /* Cause of each dump, by sequence number: what the old ones are called. */
@@ -40,7 +40,7 @@ static void take_step(struct by_bytes *by, uint64_t step, uint64_t from)
     if (step == by->step)
         return;
     by->step = step;
-    bool off = step == OPTION_OFF || step == 0;
+    bool off = step == OPTION_OFF || step == 0 || step > UINT64_MAX - from;
     __atomic_store_n(&by->next, off ? UINT64_MAX : from + step, __ATOMIC_RELAXED);
 }
 
