@@ -8,7 +8,8 @@
  *
  * These figures cost some 50 us of our thread, and are looked at when the heap has taken half of
  * the room that there was, and by time: as soon as what is left could be written to, but at most a
- * hundredth of the time, and at least each second.  */
+ * hundredth of the time, and at least each second.  Where there is no limit, a share of it is
+ * never reached, and nobody is told: it may be set yet. */
 #ifndef LIMIT_H
 #define LIMIT_H
 

@@ -244,7 +244,6 @@ static bool add_locked(uintptr_t start, uintptr_t limit, uint64_t number, enum m
     return true;
 }
 
-/* What another thread has recorded since stays as it is; where it is in the way, that is a loss. */
 /* A younger mapping lies where this one was: it came and went.  (Or there is no room for it.) */
 static void replaced_locked(uintptr_t start, uintptr_t limit, enum md_label what, uint32_t stack)
 {

@@ -308,7 +308,7 @@ static void do_deferred(const struct ring_record *record)
 
 void record_deferred(void)
 {
-    if (LIKELY(!ring_any()) || prof_thread.busy)
+    if (LIKELY(!ring_any()) || prof_thread.busy || lock_held_here())
         return;
     int saved = errno;
     prof_thread.busy = true;

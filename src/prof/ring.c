@@ -107,9 +107,7 @@ static struct entry *reserve(struct ring *ring, uint32_t bytes)
         uint32_t left = RING_BYTES - head % RING_BYTES;
         filler = left < bytes ? left : 0;
         uint32_t used = head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-        /* More than there is: a handler has put since, and that is drained.  Then it is tried
-         * again.
-         */
+        /* More than there is: a handler has put since, and that is drained.  It is tried again. */
         if (used <= RING_BYTES && used + filler + bytes > RING_BYTES)
             return NULL;
     } while (!__atomic_compare_exchange_n(&ring->head, &head, head + filler + bytes, false,

@@ -22,9 +22,8 @@
 struct dirty_scan {
     uint32_t *bell; /* futex that the tracer sleeps on, rung when there is something to do */
     struct handover requests;
-    uint32_t
-        request; /* the last one; 0: none since dirty_scan_prepare, or it has been dealt with */
-    bool helped; /* there is a list to fill, and a CPU to do it on */
+    uint32_t request; /* the last one; 0: none, or it has been dealt with */
+    bool helped;      /* there is a list to fill, and a CPU to do it on */
     bool rearm;
     const struct extent *heap; /* at work */
     unsigned count;
