@@ -4,22 +4,13 @@
 #include "base/compiler.h"
 #include "base/fmt.h"
 #include "base/message.h"
+#include "base/option_values.h"
 #include "base/os.h"
 #include "base/spelling.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
-
-enum type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, LIMIT, SIGNAL, TEXT };
-enum when { START, RUNTIME, LATER };
-
-struct option {
-    const char *key, *initial, *accepts, *meaning;
-    enum type type;
-    enum when when;
-};
 
 static const struct option list[OPTION_COUNT] = {
 #define OPTION(id, key, type, initial, when, accepts, meaning)                                     \
@@ -72,194 +63,6 @@ static const char *nearest(const char *normalized)
     return list[best].key;
 }
 
-/* Digits at the start of `text`; false on none or overflow.  `end` is set behind them. */
-static bool parse_digits(const char *text, uint64_t *number, const char **end)
-{
-    uint64_t n = 0;
-    const char *p = text;
-    for (; ascii_is_digit(*p); p++)
-        if (__builtin_mul_overflow(n, 10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
-            return false;
-    *number = n;
-    *end = p;
-    return p > text;
-}
-
-static bool parse_size(const char *text, uint64_t *number)
-{
-    const char *unit;
-    if (!parse_digits(text, number, &unit))
-        return false;
-    while (*unit == ' ')
-        unit++;
-    unsigned shift = 0;
-    if (*unit) {
-        const char *units = "kmgt", *u = strchr(units, ascii_lower(*unit));
-        if (u && *u) {
-            shift = 10 * (unsigned)(u - units + 1);
-            unit++;
-        }
-        if (!ascii_same(unit, "") && !ascii_same(unit, "b") && !(shift && ascii_same(unit, "ib")))
-            return false;
-    }
-    if (*number >> (62 - shift))
-        return false;
-    *number <<= shift;
-    return true;
-}
-
-static bool parse_duration(const char *text, uint64_t *number)
-{
-    static const struct {
-        const char *name;
-        uint64_t ns;
-    } units[] = {{"", 1000000000},   {"s", 1000000000},    {"ms", 1000000},
-                 {"m", 60000000000}, {"h", 3600000000000}, {"us", 1000}};
-    const char *unit;
-    if (!parse_digits(text, number, &unit))
-        return false;
-    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
-        if (ascii_same(unit, units[i].name))
-            return !__builtin_mul_overflow(*number, units[i].ns, number) && *number < INT64_MAX;
-    return false;
-}
-
-static bool parse_signal(const char *text, uint64_t *number)
-{
-    const char *end;
-    if (parse_digits(text, number, &end)) {
-        if (*end || *number == 0 || *number >= (uint64_t)SIGRTMAX)
-            return false;
-    } else {
-        if (ascii_begins_same(text, "SIG", 3))
-            text += 3;
-        *number = 0;
-        for (int s = 1; s < 32; s++) {
-            const char *name = sigabbrev_np(s);
-            if (name && ascii_same(name, text))
-                *number = (uint64_t)s;
-        }
-        if (*number == 0)
-            return false;
-    }
-    switch (*number) {
-    /* Cannot be caught; glibc's own. */
-    case SIGKILL:
-    case SIGSTOP:
-    case 32:
-    case 33:
-    /* Of an instruction that faults: after a handler that does nothing about it, it faults again.
-     */
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGILL:
-    case SIGFPE:
-        return false;
-    }
-    return true;
-}
-
-enum parsed { PARSED, PARSED_BAD, PARSED_LATER, PARSED_LONG };
-
-/* Index of `text` among the words of `accepts`. */
-static enum parsed parse_word(const char *accepts, const char *text, uint64_t *number)
-{
-    uint64_t index = 0;
-    for (const char *word = accepts; *word; index++) {
-        size_t length = strcspn(word, "|");
-        bool later = *word == '~';
-        if (strlen(text) == length - later &&
-            ascii_begins_same(word + later, text, length - later)) {
-            *number = index;
-            return later ? PARSED_LATER : PARSED;
-        }
-        word += length;
-        word += *word == '|';
-    }
-    return PARSED_BAD;
-}
-
-/* A switch takes what the contract writes for it (0|1, on|off) and the other pair. */
-static bool parse_switch(const char *text, uint64_t *number)
-{
-    static const char *const words[] = {"0", "1", "off", "on", "no", "yes", "false", "true"};
-    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
-        if (ascii_same(words[i], text)) {
-            *number = i & 1;
-            return true;
-        }
-    return false;
-}
-
-static bool within_range(const char *accepts, uint64_t number)
-{
-    const char *to = strstr(accepts, " to ");
-    uint64_t low, high;
-    const char *end;
-    if (!to || !parse_digits(accepts, &low, &end) || !parse_digits(to + 4, &high, &end))
-        return true;
-    return number >= low && number <= high;
-}
-
-/* "90%" or a size, not 0. */
-static bool parse_limit(const char *text, uint64_t *number)
-{
-    const char *end;
-    if (parse_digits(text, number, &end) && !strcmp(end, "%")) {
-        bool ok = *number >= 1 && *number <= 100;
-        *number |= OPTION_SHARE;
-        return ok;
-    }
-    return parse_size(text, number) && *number != 0;
-}
-
-static enum parsed parse_value(const struct option *o, const char *text, uint64_t *number)
-{
-    const char *end;
-    bool ok = false;
-    *number = 0;
-    if (o->type == WORD)
-        return parse_word(o->accepts, text, number);
-    if (o->type == TEXT)
-        return *text || !*o->initial ? PARSED : PARSED_BAD;
-    if (o->type != SWITCH && ascii_same(text, "off") && strstr(o->accepts, "off")) {
-        *number = OPTION_OFF;
-        return PARSED;
-    }
-    if (ascii_same(text, "auto") && strstr(o->accepts, "auto")) {
-        *number = OPTION_AUTO;
-        return PARSED;
-    }
-    switch (o->type) {
-    case SWITCH:
-        ok = parse_switch(text, number);
-        break;
-    case COUNT:
-    case PERCENT:
-        ok = parse_digits(text, number, &end) &&
-             (!*end || (o->type == PERCENT && !strcmp(end, "%"))) && *number < 1000000000 &&
-             within_range(o->accepts, *number);
-        break;
-    case SIZE:
-        ok = parse_size(text, number);
-        break;
-    case DURATION:
-        ok = parse_duration(text, number);
-        break;
-    case LIMIT:
-        ok = parse_limit(text, number);
-        break;
-    case SIGNAL:
-        ok = parse_signal(text, number);
-        break;
-    case WORD:
-    case TEXT:
-        break;
-    }
-    return ok ? PARSED : PARSED_BAD;
-}
-
 static const char *keep_text(const char *text)
 {
     size_t size = strlen(text) + 1;
@@ -284,7 +87,7 @@ struct item {
     char *key, *value; /* NULL: a lone key */
     int id;            /* -1: unknown */
     uint64_t number;
-    enum parsed parsed;
+    enum option_parsed parsed;
 };
 
 /* Of a terminated and trimmed text, which is cut up; `whole`: it is all that was given. */
@@ -304,7 +107,7 @@ static struct item read_item(char *text, bool whole)
     if (o)
         item.parsed = o->when == LATER
                           ? PARSED_LATER
-                          : parse_value(o, item.value ? item.value : "1", &item.number);
+                          : option_value_read(o, item.value ? item.value : "1", &item.number);
     if (!whole)
         item.parsed = PARSED_LONG;
     return item;
@@ -404,8 +207,8 @@ static void read_mark(const char *mark)
 {
     uint64_t pid = 0, start = 0;
     const char *end;
-    bool whole = parse_digits(mark + 1, &pid, &end) && *end == '.' &&
-                 parse_digits(end + 1, &start, &end) && !*end;
+    bool whole = option_value_digits(mark + 1, &pid, &end) && *end == '.' &&
+                 option_value_digits(end + 1, &start, &end) && !*end;
     given_to = whole && pid == (uint64_t)getpid() && start == os_start_ticks() ? GIVEN_HERE
                                                                                : GIVEN_TO_PARENT;
 }
@@ -421,7 +224,7 @@ bool options_parse(char *text)
     given_to = GIVEN_FIRST;
     for (int i = 0; i < OPTION_COUNT; i++) {
         texts[i] = list[i].initial;
-        parse_value(&list[i], list[i].initial, &numbers[i]);
+        option_value_read(&list[i], list[i].initial, &numbers[i]);
         given[i] = false;
     }
     pool_used = 0;
@@ -517,7 +320,7 @@ int option_read(const char *key, const char *value, enum option_id *id, uint64_t
     *id = (enum option_id)found;
     if (list[found].when != RUNTIME)
         return list[found].when == LATER ? ENOSYS : EPERM;
-    enum parsed parsed = parse_value(&list[found], value, number);
+    enum option_parsed parsed = option_value_read(&list[found], value, number);
     return parsed == PARSED ? 0 : parsed == PARSED_LATER ? ENOSYS : EINVAL;
 }
 
@@ -531,35 +334,12 @@ int option_set(const char *key, const char *value)
     return error;
 }
 
-static void describe_number(struct fmt *f, const struct option *o, uint64_t number)
-{
-    if (number == OPTION_OFF) {
-        fmt_text(f, "off");
-    } else if (number == OPTION_AUTO) {
-        fmt_text(f, "auto");
-    } else if (o->type == WORD) {
-        const char *word = o->accepts;
-        for (; number && *word; number--)
-            word += strcspn(word, "|") + 1;
-        fmt_bytes(f, word, strcspn(word, "|"));
-    } else if (o->type == DURATION) {
-        bool whole = number % 1000000 == 0;
-        fmt_u64(f, number / (whole ? 1000000 : 1000));
-        fmt_text(f, whole ? "ms" : "us");
-    } else if (o->type == LIMIT && number & OPTION_SHARE) {
-        fmt_u64(f, number & ~OPTION_SHARE);
-        fmt_char(f, '%');
-    } else {
-        fmt_u64(f, number);
-    }
-}
-
 void options_describe(char *buf, size_t size)
 {
     struct fmt f = fmt_on(buf, size);
     for (int i = 0; i < OPTION_COUNT; i++) {
         uint64_t initial, number = option_number((enum option_id)i);
-        parse_value(&list[i], list[i].initial, &initial);
+        option_value_read(&list[i], list[i].initial, &initial);
         if (list[i].type == TEXT ? !*option_text((enum option_id)i) : number == initial)
             continue;
         if (f.length)
@@ -567,7 +347,7 @@ void options_describe(char *buf, size_t size)
         fmt_text(&f, list[i].key);
         fmt_char(&f, '=');
         if (list[i].type != TEXT) {
-            describe_number(&f, &list[i], number);
+            option_value_write(&f, &list[i], number);
             continue;
         }
         for (const char *c = option_text((enum option_id)i); *c; c++) {
