@@ -16,6 +16,7 @@
 #include "malloc/entry.h"
 #include "malloc/foreign.h"
 #include "malloc/jemalloc.h"
+#include "malloc/metadata.h"
 #include "malloc/mmap.h"
 #include "malloc/passed.h"
 #include "malloc/startup.h"
@@ -119,8 +120,9 @@ static bool wants_tracked(void)
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
     /* jemalloc fills what is freed, but for a block that realloc has moved: those this variant
      * moves by free. */
-    return gc_mode != GC_OFF || (rate > 0 && rate < PROF_PLAIN_MIN_RATE) ||
-           option_number(OPTION_CLOBBERFREE);
+    return (gc_mode != GC_OFF &&
+            !(metadata_is_known() && option_number(OPTION_GCENGINE) == GCENGINE_CLONE)) ||
+           (rate > 0 && rate < PROF_PLAIN_MIN_RATE) || option_number(OPTION_CLOBBERFREE);
 }
 
 static void on_cycle(const struct md_cycle *cycle)
@@ -189,6 +191,7 @@ static void after_fork(void)
     startup_postfork_child();
     extents_postfork_child();
     gc_postfork_child();
+    metadata_postfork_child();
     service_postfork_child();
     dump_postfork_child();
     limit_postfork_child();
@@ -272,6 +275,8 @@ void memdebug_boot(void)
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))
         no_tracing(reason ? reason
                           : "no tracing: the page of malloc could not be replaced (mremap)");
+    if (tracked || gc_mode != GC_OFF)
+        extents_adopt_all();
     jemalloc_configure(tracked  ? JEMALLOC_TRACKED
                        : active ? JEMALLOC_SAMPLED
                                 : JEMALLOC_UNWATCHED,
@@ -302,6 +307,8 @@ void memdebug_boot(void)
         tracked_hostile = on_hostile;
 #endif
         entry_choose(true);
+    } else if (gc_mode != GC_OFF) {
+        metadata_be_exact();
     }
     pthread_atfork(prof_before_fork, prof_after_fork, after_fork);
     errno = saved;
@@ -422,8 +429,12 @@ static __attribute__((constructor(101))) void boot_first(void)
 
 static __attribute__((constructor)) void at_load(void)
 {
-    static const struct gc_hooks hooks = {segment_in_use, on_cycle, jep_malloc_usable_size,
-                                          prof_moment, prof_flag};
+    const struct gc_hooks hooks = {.in_use_bytes = segment_in_use,
+                                   .on_cycle = on_cycle,
+                                   .block_size = jep_malloc_usable_size,
+                                   .allocated = metadata_is_known() ? metadata_enter : NULL,
+                                   .sample_moment = prof_moment,
+                                   .on_samples = prof_flag};
     sigset_t all, before;
     passed_init();
     mmap_init();
@@ -451,6 +462,9 @@ static __attribute__((constructor)) void at_load(void)
     leakcheck_init();
     install_dump_signal();
     register_exit();
+    const char *reason = gc_mode != GC_OFF && !tracked ? metadata_init() : NULL;
+    if (reason)
+        no_tracing(reason);
     if (gc_mode != GC_OFF)
         gc_init(&hooks);
     service_paces = gc_mode == GC_OBSERVE;

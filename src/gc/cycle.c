@@ -14,6 +14,7 @@
 #include "gc/sys/raw.h"
 #include "gc/sys/seccomp.h"
 #include "heap/extents.h"
+#include "heap/object_map.h"
 
 #include <signal.h>
 
@@ -166,7 +167,8 @@ static const char *run_engines(struct cycle *cycle)
                                                [GCENGINE_WP] = MD_ENGINE_WP,
                                                [GCENGINE_STOP] = MD_ENGINE_STOP};
     enum md_engine only =
-        engine_only(asked_for[option_number(OPTION_GCENGINE)], memory_is_locked());
+        object_map ? engine_only(asked_for[option_number(OPTION_GCENGINE)], memory_is_locked())
+                   : MD_ENGINE_CLONE;
     enum md_engine first = engine_choose(only, work->at_exit, work->private_bytes);
     const char *reason = NULL;
     for (enum md_engine engine = first; engine;) {
@@ -203,6 +205,7 @@ void cycle_run(void *ctx)
         return;
     work->at_exit = record->flags & MD_CYCLE_AT_EXIT;
     work->block_size = cycle->hooks->block_size;
+    work->allocated = cycle->hooks->allocated;
     work->private_bytes = MAX(proc_private_bytes(), cycle->hooks->in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
     cycle->reason = run_engines(cycle);

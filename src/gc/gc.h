@@ -2,10 +2,13 @@
  * what is reachable from registers, stacks, TLS, modules' data and other private memory, and tells
  * what is not.  It frees nothing and writes nothing into the program.
  *
- * Needs the object map.  The work is done on a thread of its own with a descriptor table of its own
- * (tracer.h), started at the first cycle. */
+ * Which blocks are allocated is told by the object map, or where there is none by
+ * gc_hooks.allocated, in the clone engine alone.  The work is done on a thread of its own with a
+ * descriptor table of its own (tracer.h), started at the first cycle. */
 #ifndef GC_GC_H
 #define GC_GC_H
+
+#include "heap/allocated.h"
 
 #include <memdebug/segment.h>
 #include <stdbool.h>
@@ -22,6 +25,8 @@ struct gc_hooks {
     /* usable bytes of a block of OBJECT_CLASS_HUGE.  Called in the snapshot child, where locks may
      * be held for ever.  May be NULL: such blocks are then taken for empty. */
     size_t (*block_size)(const void *block);
+    /* Where there is no object map; may be NULL where there is one. */
+    allocated_enter *allocated;
     /* A name for this moment, by which samples taken later are told from those before.  Called
      * while the program's threads are parked, as in_use_bytes.  May be NULL. */
     uint64_t (*sample_moment)(void);

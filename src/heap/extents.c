@@ -286,9 +286,16 @@ static bool add_adopted_locked(uintptr_t start, uintptr_t end)
     return true;
 }
 
+static bool adopts; /* written at boot */
+
+void extents_adopt_all(void)
+{
+    adopts = true;
+}
+
 bool extents_adopt(uintptr_t start, uintptr_t end)
 {
-    if (!object_map)
+    if (!adopts)
         return true;
     lock_take(&extents_lock);
     unsigned i = find(&live, end);

@@ -38,10 +38,13 @@ void extents_postfork_child(void);
  * and there can be no cycle in this process. */
 bool extents_torn(void);
 
-/* Memory that jemalloc has from elsewhere: extent hooks of the program's, sbrk.  Nothing where
- * there is no object map.  Called before any block is in it.  What is listed already stays what it
- * is; where the table is full the memory is not listed: blocks in it are never found, and what they
- * hold counts as roots.  False: the object map cannot be had, so jemalloc must not use it. */
+/* At boot: what is adopted is listed from now on; else it is no heap, and what it holds counts as
+ * roots.  It costs a look at the table for each slab. */
+void extents_adopt_all(void);
+/* Memory that jemalloc has from elsewhere: extent hooks of the program's, sbrk.  Called before any
+ * block is in it.  What is listed already stays what it is; where the table is full the memory is
+ * not listed: blocks in it are never found, and what they hold counts as roots.  False: the object
+ * map cannot be had, so jemalloc must not use it. */
 bool extents_adopt(uintptr_t start, uintptr_t end);
 /* Called when no block is in it any more, before it is given back to where it is from.  Only what
  * has been adopted is taken off. */

@@ -11,14 +11,33 @@ static unsigned create(void)
     return jep_mallctl("arenas.create", &index, &size, NULL, 0) == 0 ? index : 0;
 }
 
+/* Written by our thread; 0: none yet. */
+static unsigned own;
+static uintptr_t own_pointer;
+
 void arena_use_own(void)
 {
-    static unsigned arena;
-    if (!arena)
-        arena = create();
-    if (!arena)
+    own_pointer = (uintptr_t)__builtin_thread_pointer();
+    if (!own)
+        own = create();
+    if (!own)
         return;
-    jep_mallctl("thread.arena", NULL, NULL, &arena, sizeof arena);
+    jep_mallctl("thread.arena", NULL, NULL, &own, sizeof own);
+}
+
+unsigned arena_own_index(void)
+{
+    return own;
+}
+
+uintptr_t arena_own_thread(void)
+{
+    return own_pointer;
+}
+
+void arena_postfork_child(void)
+{
+    own_pointer = 0;
 }
 
 jemalloc_arena *arena_of_samples(void)

@@ -8,8 +8,16 @@
 #ifndef MALLOC_ARENA_H
 #define MALLOC_ARENA_H
 
+#include <stdint.h>
+
 /* Moves the calling thread to it.  Where jemalloc refuses an arena it stays where it is. */
 void arena_use_own(void);
+/* Its index; 0: there is none yet. */
+unsigned arena_own_index(void);
+/* The thread pointer of the one that was moved last; 0: none was. */
+uintptr_t arena_own_thread(void);
+/* In a forked copy: that thread is not there. */
+void arena_postfork_child(void);
 
 struct jemalloc_arena;
 /* The arena of the sampled blocks of the plain variant, made at the first call; NULL: jemalloc

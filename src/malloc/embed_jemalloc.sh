@@ -10,7 +10,7 @@
 #   - the C++ operators left out: they are ours, and libstdc++ is not needed.
 # Leaves DIRECTORY/jemalloc.o, and DIRECTORY/entries.S where COPY_ENTRIES knows the form of malloc and free.
 # Prints, a line each: the version; the binary logarithm of its page; why there is no entries.S, empty if there is
-# one.  An archive that does not do is told on stderr, in one line.
+# one; why its records of blocks cannot be read (metadata.c), empty if they can.  An archive that does not do is told on stderr, in one line.
 set -eu
 archive=$1 dir=$2 copy_entries=$3
 shift 3
@@ -94,7 +94,7 @@ replace() {
     "$objcopy" --weaken-symbol "je_$2" "$1.pic.o"
 }
 stand_in prof prof_malloc_sample_object prof_free_sampled_object prof_tctx_create
-stand_in arena arena_palloc arena_ralloc arena_reset
+stand_in arena arena_palloc arena_ralloc arena_reset arena_postfork_child
 stand_in emap emap_register_boundary emap_deregister_boundary
 stand_in base base_new base_alloc base_alloc_edata base_delete
 stand_in pa pa_dalloc
@@ -123,7 +123,28 @@ x86_64*)
 *) why="only those of x86-64 are" ;;
 esac
 [ -z "$why" ] || rm -f ../entries.S
+
+# Where the roots of its profiler's own blocks lie is named, and what metadata.c takes to be so is looked at: the
+# tree of pages depends on the bits of an address that the machine had on which the archive was made.
+"$objcopy" --redefine-sym tdatas=je_tdatas --redefine-sym bt2gctx=je_bt2gctx prof_data.pic.o
+"$objcopy" --globalize-symbol=je_tdatas --globalize-symbol=je_bt2gctx prof_data.pic.o
+unread=
+has() {
+    "$nm" -S "$1.pic.o" | grep -q "^[0-9a-f]* 0*$3 . je_$2\$" || unread="its je_$2 is not of 0x$3 bytes"
+}
+case $version/$lg_page in
+5.3.0-*/12)
+    has arena arena_emap_global 200078
+    has jemalloc arenas 7ff8
+    has bin_info bin_infos 5a0
+    has sz sz_index2size_tab 740
+    has tsd tsd_tls a48
+    has prof_data tdatas 8
+    has prof_data bt2gctx 30
+    ;;
+*) unread="they are known of 5.3.0 with pages of 4096 bytes" ;;
+esac
 # The compiler's own helpers (popcount) come along, so that they lie where they are used and not behind
 # code that rarely runs: what lies together is resident together.
 "$ld" -r -o ../jemalloc.o ./*.o "$libgcc"
-printf '%s\n%s\n%s\n' "$version" "$lg_page" "$why"
+printf '%s\n%s\n%s\n%s\n' "$version" "$lg_page" "$why" "$unread"

@@ -72,7 +72,7 @@ static const struct jemalloc_base_block *blocks_of(const jemalloc_base *base)
 /* The newest block; those before it have been. */
 static void adopt_block(const jemalloc_base *base)
 {
-    const struct jemalloc_base_block *block = object_map ? blocks_of(base) : NULL;
+    const struct jemalloc_base_block *block = blocks_of(base);
     if (block)
         extents_adopt((uintptr_t)block, (uintptr_t)block + block->size);
 }

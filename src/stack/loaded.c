@@ -34,6 +34,11 @@ void loaded_init(void)
     *(void **)&find_object = dlsym(RTLD_NEXT, "_dl_find_object");
 }
 
+bool loaded_is_lock_free(void)
+{
+    return find_object;
+}
+
 struct search {
     uintptr_t address;
     struct loaded *object;

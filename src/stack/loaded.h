@@ -29,6 +29,8 @@ void loaded_init(void);
 /* False: none.  What it points to stays as long as the object: a return address on the caller's
  * stack keeps that loaded.  Async-signal-safe. */
 bool loaded_at(uintptr_t address, struct loaded *object);
+/* Whether loaded_at takes no lock: then it may be asked in a copy of the process too. */
+bool loaded_is_lock_free(void);
 /* Whether the program was started with it: then it is never unloaded. */
 bool loaded_for_ever(const struct loaded *object);
 /* Its program headers; NULL: they do not lie in memory where the ELF header says. */

@@ -183,6 +183,7 @@ static int adopt(void *argument)
     (void)argument;
     if (!object_map_init(&reason))
         return 77;
+    extents_adopt_all();
     unsigned wrong = !reserve() || !extents_adopt((uintptr_t)arena, (uintptr_t)arena + PAGE);
     extents_release((uintptr_t)arena, (uintptr_t)arena + PAGE);
     for (int i = 0; i < ROUNDS / 4 && !wrong; i++) {

@@ -2,6 +2,7 @@
 #include "gc/mark/mark_pace.h"
 
 #include "base/os.h"
+#include "gc/engine/allocated.h"
 #include "gc/engine/dontfork.h"
 #include "gc/engine/headroom.h"
 #include "gc/engine/thp.h"
@@ -10,6 +11,7 @@
 #include "gc/sys/raw.h"
 #include "gc/sys/seccomp.h"
 #include "heap/extents.h"
+#include "heap/object_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +107,7 @@ static void stand_back(uint32_t parent)
     RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
 }
 
-static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const void *block))
+static _Noreturn void child_main(uint32_t parent, const struct engine_cycle *cycle)
 {
     own_thread = true;
     stand_back(parent);
@@ -115,7 +117,12 @@ static _Noreturn void child_main(uint32_t parent, size_t (*block_size)(const voi
      * linked into a program our static data are roots. */
     struct trace *trace = own_map(sizeof *trace);
     dontfork_copied();
-    child_exit(trace ? trace_frozen(trace, shared, block_size) : "no memory to mark in");
+    const char *reason = trace ? NULL : "no memory to mark in";
+    if (!reason && !object_map)
+        reason = allocated_fill(cycle->allocated);
+    else if (!reason && ALLOCATED_CHECKED && cycle->allocated)
+        reason = allocated_check(cycle->allocated);
+    child_exit(reason ? reason : trace_frozen(trace, shared, cycle->block_size));
 }
 
 /* ---- in the process ---- */
@@ -160,7 +167,7 @@ static const char *clone_in_stop(struct engine_cycle *cycle)
     int64_t cpu = os_thread_cpu_ns();
     long pid = raw6(SYS_clone, CLONE_UNTRACED, 0, 0, 0, 0, 0);
     if (pid == 0)
-        child_main(self, cycle->block_size);
+        child_main(self, cycle);
     if (pid > 0) {
         child = (int)pid;
         /* Of few pages most is what any clone costs, which the stop has time for. */

@@ -8,6 +8,7 @@
 #define GC_ENGINE_ENGINE_H
 
 #include "gc/engine/trace.h"
+#include "heap/allocated.h"
 
 #include <memdebug/segment.h>
 #include <stdbool.h>
@@ -23,6 +24,7 @@ struct engine_cycle {
     /* In use by the counters: at the snapshot, where one stop takes it; else at the start. */
     uint64_t in_use_bytes;
     size_t (*block_size)(const void *block); /* as heap_index_build's */
+    allocated_enter *allocated;              /* where there is no object map */
 
     /* Written by the engine. */
     int64_t stop_ns;  /* what it may take in a stop */

@@ -53,6 +53,7 @@ void thp_collapse(void)
         uintptr_t map_end = (uintptr_t)object_byte((void *)extent.end) & ~(uintptr_t)4095;
         if (!pagemap_each_small(extent.start, extent.end, collapse, NULL))
             return;
-        pagemap_each_small(map_start, map_end, collapse, NULL);
+        if (object_map)
+            pagemap_each_small(map_start, map_end, collapse, NULL);
     }
 }

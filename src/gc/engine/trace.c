@@ -1,6 +1,7 @@
 #include "gc/engine/trace.h"
 
 #include "base/os.h"
+#include "gc/engine/allocated.h"
 #include "gc/mark/mark_check.h"
 
 #include <string.h>
@@ -35,6 +36,7 @@ const char *trace_frozen(struct trace *trace, struct trace_result *result,
         return reason;
     if (MARK_CHECKED && !mark_check_begin(&trace->mark, block_size))
         return "no memory to check the mark in";
+    allocated_mark(&trace->mark);
     int64_t t1 = os_now_ns();
     trace->mark.hurry = &result->hurry;
     if (!roots_mark(&trace->mark, &result->roots))

@@ -41,6 +41,11 @@ static uintptr_t waits_below(const struct world_thread *thread)
     return wait - thread->sp < WAIT_MAX ? above : 0;
 }
 
+bool parked_waits(const struct world_thread *thread)
+{
+    return waits_below(thread);
+}
+
 uintptr_t parked_point(const struct world_thread *thread)
 {
     uintptr_t above = waits_below(thread);

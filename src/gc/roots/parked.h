@@ -8,6 +8,7 @@
 
 #include "gc/stop/world.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Before the first stop. */
@@ -15,6 +16,9 @@ void parked_init(void);
 
 /* gc_note_wait (gc.h). */
 void parked_note_wait(uintptr_t above, uintptr_t wait);
+
+/* Whether it waits for us (gc_note_wait). */
+bool parked_waits(const struct world_thread *thread);
 
 /* The lowest word in use of the stack that a PARKED or BLOCKED thread is on; also when it runs
  * again: as it was in the stop. */

@@ -1,0 +1,98 @@
+#include "gc/engine/allocated.h"
+
+#include "base/os.h"
+#include "gc/roots/inside.h"
+#include "gc/stop/world.h"
+#include "heap/extents.h"
+#include "heap/object_map.h"
+
+#include <sys/mman.h>
+
+/* A block that something was told of; the note in its low bits. */
+#define NOTES_MAX ((size_t)1 << 24)
+static uintptr_t *notes;
+static size_t note_count;
+
+static void note(void *ctx, uintptr_t block, enum allocated_note what)
+{
+    (void)ctx;
+    if (note_count < NOTES_MAX)
+        notes[note_count] = block | what;
+    note_count++;
+}
+
+/* The threads of the stop. */
+static unsigned list_threads(struct allocated_thread *threads)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < world.count; i++) {
+        const struct world_thread *thread = &world.threads[i];
+        enum world_state state = world_state_of(thread);
+        if (state == WORLD_PARKED || state == WORLD_BLOCKED)
+            threads[count++] = (struct allocated_thread){thread->pointer, inside_allocator(thread)};
+    }
+    return count;
+}
+
+const char *allocated_fill(allocated_enter *enter)
+{
+    static const char no_memory[] = "no memory to mark in";
+    const char *reason = no_memory;
+    size_t bytes = ((world.count + 1) * sizeof(struct allocated_thread) + OS_PAGE - 1) &
+                   ~(size_t)(OS_PAGE - 1);
+    struct allocated_thread *threads = own_map(bytes);
+    notes = own_map_as(NOTES_MAX * sizeof *notes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_NORESERVE, 0);
+    if (!threads || !notes || !object_map_init(&reason))
+        return reason;
+    for (unsigned i = 0; i < extent_count; i++)
+        if (!object_map_open((const void *)extents[i].start, extents[i].end - extents[i].start))
+            return no_memory;
+    reason = enter(threads, list_threads(threads), note, NULL);
+    if (!reason && note_count > NOTES_MAX)
+        reason = "too many blocks are just being allocated or freed";
+    return reason;
+}
+
+void allocated_mark(struct mark *mark)
+{
+    size_t size, count = 0;
+    /* All before any is followed, so that each is met unreached, and once. */
+    for (size_t i = 0; i < note_count; i++) {
+        uintptr_t block = notes[i] & ~(uintptr_t)15;
+        if (!heap_index_resolve(mark->index, block, &size) || !mark_reach(mark, block))
+            continue;
+        if ((notes[i] & 15) == ALLOCATED_OURS) {
+            mark->index->objects--;
+            mark->index->bytes -= size;
+        }
+        notes[count++] = block;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (heap_index_resolve(mark->index, notes[i], &size))
+            mark_from(mark, notes[i], notes[i] + size);
+    note_count = 0;
+}
+
+#define IN_DOUBT 0xff
+
+const char *allocated_check(allocated_enter *enter)
+{
+    const uint8_t *map = object_map;
+    const char *reason = allocated_fill(enter);
+    uint8_t *records = object_map;
+    object_map = (uint8_t *)map;
+    for (size_t i = 0; i < note_count && !reason; i++)
+        records[notes[i] >> GRANULE_SHIFT] = (notes[i] & 15) == ALLOCATED_OURS ? 0 : IN_DOUBT;
+    note_count = 0;
+    for (unsigned i = 0; i < extent_count && !reason; i++)
+        for (size_t at = extents[i].start >> GRANULE_SHIFT; at < extents[i].end >> GRANULE_SHIFT;
+             at++) {
+            unsigned class = map[at] & OBJECT_CLASS;
+            if (class && records[at] != IN_DOUBT && class != (records[at] & OBJECT_CLASS))
+                reason = records[at] ? "jemalloc's records have a block of another size"
+                                     : "jemalloc's records miss a block";
+        }
+    own_unmap(records, OBJECT_MAP_BYTES);
+    return reason;
+}

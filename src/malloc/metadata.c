@@ -1,0 +1,522 @@
+#include "malloc/metadata.h"
+
+#include "base/compiler.h"
+#include "heap/extents.h"
+#include "heap/object_map.h"
+#include "malloc/arena.h"
+#include "malloc/jemalloc.h"
+
+#include <string.h>
+
+#ifdef JEMALLOC_RECORDS
+
+/* The layout is that of 5.3.0 with 48 bits of address and pages of 4096 bytes (edata.h, rtree.h,
+ * bin_info.h, cache_bin.h, tcache_structs.h, arena_structs.h); embed_jemalloc.sh looks whether the
+ * archive's tables have these sizes, and metadata_init whether what is in them agrees. */
+
+/* ---- which extent a page belongs to: a tree of two levels ---- */
+
+#define TREE_ROOT 120 /* of emap_t */
+#define TREE_BITS 18
+#define TREE_MASK ((UINT64_C(1) << TREE_BITS) - 1)
+
+extern char je_arena_emap_global[] __attribute__((visibility("hidden")));
+
+static const struct jemalloc_edata *extent_at(uintptr_t page)
+{
+    uint64_t *const *root = (uint64_t *const *)(je_arena_emap_global + TREE_ROOT);
+    const uint64_t *leaf = root[page >> (JEMALLOC_LG_PAGE + TREE_BITS) & TREE_MASK];
+    if (!leaf)
+        return NULL;
+    /* The record's address, aligned to 128, between other bits. */
+    int64_t bits = (int64_t)(leaf[page >> JEMALLOC_LG_PAGE & TREE_MASK] << 16) >> 16;
+    return (const void *)((uintptr_t)bits & ~(uintptr_t)127);
+}
+
+static uintptr_t extent_start(const struct jemalloc_edata *extent)
+{
+    return (uintptr_t)extent->addr & JEMALLOC_EXTENT_SIZE;
+}
+
+static size_t extent_size(const struct jemalloc_edata *extent)
+{
+    return extent->size_and_serial & JEMALLOC_EXTENT_SIZE;
+}
+
+/* ---- slabs ---- */
+
+struct bin_info {
+    size_t region_bytes, slab_bytes;
+    uint32_t regions, shards;
+    size_t bitmap[2];
+};
+extern const struct bin_info je_bin_infos[] __attribute__((visibility("hidden")));
+#define BINS 36u     /* classes that have slabs */
+#define CLASSES 232u /* of all sizes; this one: handed out to nobody yet, or no longer */
+#define REGIONS_MAX 512u
+
+#define EXTENT_ARENA(bits) ((bits)&0xfff)
+#define EXTENT_ACTIVE(bits) (((bits) >> 17 & 7) == 0)
+
+/* A set bit is a free region.  Behind what all extents have. */
+static const uint64_t *free_regions(const struct jemalloc_edata *extent)
+{
+    return (const uint64_t *)extent + 8;
+}
+
+struct fill {
+    allocated_tell *tell;
+    void *ctx;
+    const struct allocated_thread *threads;
+    unsigned count;
+    unsigned own_arena;
+    unsigned inside;    /* threads that stand in the allocator */
+    bool inside_unseen; /* one of them has a cache that is not known to be its */
+    unsigned in_motion; /* slabs in the middle of a change */
+};
+
+static uint8_t *byte_of(uintptr_t block)
+{
+    return object_byte((const void *)block);
+}
+
+/* Blocks of 8 bytes are of the class of 16 there: two that share a granule are one block, and lost
+ * only together.  Of these, both are allocated: */
+#define BOTH OBJECT_SAMPLED
+
+static void enter_region(uintptr_t block, unsigned class)
+{
+    uint8_t *byte = byte_of(block);
+    *byte = (uint8_t)(*byte ? *byte | BOTH : MAX(class, 1u));
+}
+
+static unsigned taken_regions(const struct jemalloc_edata *extent, unsigned regions)
+{
+    const uint64_t *free = free_regions(extent);
+    unsigned taken = 0;
+    for (unsigned word = 0; word * 64 < regions; word++) {
+        unsigned left = regions - word * 64;
+        uint64_t all = left < 64 ? (UINT64_C(1) << left) - 1 : ~UINT64_C(0);
+        taken += (unsigned)__builtin_popcountll(~free[word] & all);
+    }
+    return taken;
+}
+
+/* Where the bits and the count of free regions differ somebody is changing them: then each region
+ * may be a block. */
+static void enter_slab(struct fill *fill, const struct jemalloc_edata *extent, unsigned class)
+{
+    const struct bin_info *info = &je_bin_infos[class];
+    const uint64_t *free = free_regions(extent);
+    uintptr_t block = extent_start(extent);
+    bool moves =
+        taken_regions(extent, info->regions) + JEMALLOC_FREE_IN_SLAB(extent->bits) != info->regions;
+    fill->in_motion += moves;
+    for (unsigned i = 0; i < info->regions; i++, block += info->region_bytes) {
+        if (!moves && free[i / 64] >> i % 64 & 1)
+            continue;
+        enter_region(block, class);
+        if (moves)
+            fill->tell(fill->ctx, block & ~(uintptr_t)15, ALLOCATED_DOUBTED);
+    }
+}
+
+static void enter_extent(struct fill *fill, const struct jemalloc_edata *extent)
+{
+    uint64_t bits = extent->bits;
+    unsigned class = JEMALLOC_CLASS(bits);
+    if (!EXTENT_ACTIVE(bits) || class >= CLASSES ||
+        (fill->own_arena && EXTENT_ARENA(bits) == fill->own_arena))
+        return;
+    if (JEMALLOC_IS_SLAB(bits)) {
+        if (class < BINS && je_bin_infos[class].slab_bytes == extent_size(extent))
+            enter_slab(fill, extent, class);
+        return;
+    }
+    /* A small one alone in its extent is sampled: how large it is jemalloc is asked. */
+    *byte_of((uintptr_t)extent->addr) =
+        (uint8_t)(class < BINS ? OBJECT_CLASS_HUGE | OBJECT_SAMPLED
+                               : object_class_of(je_sz_index2size_tab[class]));
+}
+
+static void enter_range(struct fill *fill, struct extent range)
+{
+    for (uintptr_t page = range.start; page < range.end;) {
+        const struct jemalloc_edata *extent = extent_at(page);
+        /* What was there before is named by leaves that nobody has cleared. */
+        if (!extent || extent_start(extent) != page || !extent_size(extent)) {
+            page += JEMALLOC_PAGE;
+            continue;
+        }
+        enter_extent(fill, extent);
+        page += extent_size(extent);
+    }
+}
+
+/* ---- threads' caches ---- */
+
+#define ARENA_CACHES 10392
+#define ARENAS_MAX 4096u
+#define CACHES_MAX 1000000u
+#define CACHE_BINS 73u
+#define TSD_BYTES 0xa48u
+
+struct cache_bin {
+    uintptr_t *head;
+    uint64_t requests;
+    /* The low bits of addresses: the array of the bin is [full, empty), what it caches [head,
+     * empty). */
+    uint16_t low_water, full, empty, unused;
+};
+struct cache_slow;
+struct cache {
+    struct cache_slow *slow;
+    struct cache_bin bins[CACHE_BINS];
+};
+struct cache_slow {
+    struct cache_slow *next, *before;
+    uint64_t other[18];
+    uintptr_t arrays; /* of the bins: a block */
+    struct cache *cache;
+};
+_Static_assert(offsetof(struct cache_slow, arrays) == 160, "tcache_slow_t of 5.3.0");
+
+static bool on_heap(uintptr_t address)
+{
+    unsigned low = 0, high = extent_count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (extents[middle].end > address)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < extent_count && extents[low].start <= address;
+}
+
+/* The block that is entered at this address; 0: none. */
+static uintptr_t entered(uintptr_t block)
+{
+    return on_heap(block) && *byte_of(block) ? block : 0;
+}
+
+/* NULL: all is seen. */
+static const char *each_cache(struct fill *fill,
+                              const char *(*fn)(struct fill *fill, const struct cache_slow *slow))
+{
+    for (unsigned i = 0; i < ARENAS_MAX; i++) {
+        const char *arena = (const char *)je_arenas[i];
+        if (!arena)
+            continue;
+        const struct cache_slow *first = *(struct cache_slow *const *)(arena + ARENA_CACHES);
+        unsigned seen = 0;
+        for (const struct cache_slow *at = first; at; at = at->next == first ? NULL : at->next) {
+            if (at->cache->slow != at || ++seen > CACHES_MAX)
+                return "jemalloc's list of caches is not as expected";
+            const char *reason = fn(fill, at);
+            if (reason)
+                return reason;
+        }
+    }
+    return NULL;
+}
+
+static bool is_inside(const struct fill *fill, const struct cache_slow *slow)
+{
+    uintptr_t offset = (uintptr_t)je_tsd_tls - (uintptr_t)__builtin_thread_pointer();
+    for (unsigned i = 0; i < fill->count; i++) {
+        uintptr_t pointer = fill->threads[i].pointer;
+        if (pointer && (uintptr_t)slow - (pointer + offset) < TSD_BYTES)
+            return fill->threads[i].inside;
+    }
+    return fill->inside_unseen; /* whose it is is not known */
+}
+
+/* Calls `fn` for the cached blocks of a cache; with `all` for whatever lies in its arrays. */
+static void each_slot(struct fill *fill, const struct cache *cache, bool all,
+                      void (*fn)(struct fill *fill, uintptr_t block, unsigned class))
+{
+    for (unsigned i = 0; i < CACHE_BINS; i++) {
+        const struct cache_bin *bin = &cache->bins[i];
+        uint16_t head = (uint16_t)(uintptr_t)bin->head;
+        if (!bin->head)
+            continue;
+        const uintptr_t *end = bin->head + (uint16_t)(bin->empty - head) / sizeof(uintptr_t);
+        const uintptr_t *first =
+            all ? bin->head - (uint16_t)(head - bin->full) / sizeof(uintptr_t) : bin->head;
+        for (; first < end; first++)
+            fn(fill, *first, i);
+    }
+}
+
+static void doubt(struct fill *fill, uintptr_t block, unsigned class)
+{
+    (void)class;
+    if (entered(block))
+        fill->tell(fill->ctx, block & ~(uintptr_t)15, ALLOCATED_DOUBTED);
+}
+
+static void take_out(struct fill *fill, uintptr_t block, unsigned class)
+{
+    (void)fill;
+    if (!entered(block))
+        return;
+    uint8_t *byte = byte_of(block);
+    *byte = (uint8_t)(class == 0 && *byte & BOTH ? *byte & ~BOTH : 0);
+}
+
+static const char *take_out_cached(struct fill *fill, const struct cache_slow *slow)
+{
+    if (!is_inside(fill, slow))
+        each_slot(fill, slow->cache, false, take_out);
+    if (entered(slow->arrays))
+        *byte_of(slow->arrays) = 0;
+    return on_heap((uintptr_t)slow) ? "the program has caches of its own (tcache.create)" : NULL;
+}
+
+/* After all that is certain is out: what one thread has just flushed may be another's already, and
+ * still lie in the first one's array. */
+static const char *doubt_cached(struct fill *fill, const struct cache_slow *slow)
+{
+    if (is_inside(fill, slow))
+        each_slot(fill, slow->cache, true, doubt);
+    return NULL;
+}
+
+/* ---- what is not the program's ---- */
+
+/* jemalloc's tables of threads and stacks: a red-black tree and a hash table, from which all that
+ * its profiler has hangs.  All of it lies in the first arena. */
+extern uintptr_t je_tdatas[1] __attribute__((visibility("hidden")));
+extern uintptr_t je_bt2gctx[6] __attribute__((visibility("hidden")));
+
+/* Found, and taken out of the map meanwhile.  More are left in it. */
+#define PROFILER_MAX 65536u
+static struct {
+    uintptr_t block;
+    uint8_t byte;
+} profilers[PROFILER_MAX];
+static unsigned profiler_count;
+
+static void find_profilers(const uintptr_t *words, size_t count)
+{
+    for (size_t i = 0; i < count && profiler_count < PROFILER_MAX; i++) {
+        uintptr_t block = words[i] & ~(uintptr_t)1; /* the colour of a node */
+        if (block % 16 || !entered(block))
+            continue;
+        const struct jemalloc_edata *extent = extent_at(block & JEMALLOC_EXTENT_SIZE);
+        if (!extent || EXTENT_ARENA(extent->bits) != 0)
+            continue;
+        profilers[profiler_count].block = block;
+        profilers[profiler_count++].byte = *byte_of(block);
+        *byte_of(block) = 0;
+    }
+}
+
+/* A word that was left where such a block lies may be any block of the first arena.  So they are
+ * told as what nobody reports, not left out: what they lead to is not lost. */
+static void tell_profilers(struct fill *fill)
+{
+    profiler_count = 0;
+    find_profilers(je_tdatas, ARRAY_LENGTH(je_tdatas));
+    find_profilers(je_bt2gctx, ARRAY_LENGTH(je_bt2gctx));
+    for (unsigned i = 0; i < profiler_count; i++) {
+        const uintptr_t *block = (const uintptr_t *)profilers[i].block;
+        find_profilers(block, jep_malloc_usable_size(block) / sizeof *block);
+    }
+    for (unsigned i = 0; i < profiler_count; i++) {
+        *byte_of(profilers[i].block) = profilers[i].byte;
+        fill->tell(fill->ctx, profilers[i].block, ALLOCATED_OURS);
+    }
+}
+
+/* What libc has allocated for our thread on the one that started it: its table of thread-local
+ * storage, 16 bytes before where the thread's data name it.  0: there is none. */
+static uintptr_t own_thread_table(void)
+{
+    uintptr_t pointer = arena_own_thread();
+    return pointer ? ((const uintptr_t *)pointer)[1] - 16 : 0;
+}
+
+/* What our threads have left in the processes that this one was forked by: nobody frees it. */
+#define LEFT_MAX 64u
+static uintptr_t left[LEFT_MAX];
+static unsigned left_count;
+
+static void note_left(uintptr_t block)
+{
+    if (left_count < LEFT_MAX)
+        left[left_count] = block;
+    left_count++;
+}
+
+static void tell_own_threads(struct fill *fill)
+{
+    uintptr_t table = own_thread_table();
+    if (entered(table))
+        fill->tell(fill->ctx, table, ALLOCATED_OURS);
+    for (unsigned i = 0; i < left_count; i++)
+        if (entered(left[i]))
+            fill->tell(fill->ctx, left[i], ALLOCATED_OURS);
+}
+
+/* ---- */
+
+static bool forked_beside_threads; /* and what they had cached is lost for good */
+
+const char *metadata_enter(const struct allocated_thread *threads, unsigned count,
+                           allocated_tell *tell, void *ctx)
+{
+    struct fill fill = {.tell = tell,
+                        .ctx = ctx,
+                        .threads = threads,
+                        .count = count,
+                        .own_arena = arena_own_index()};
+    for (unsigned i = 0; i < count; i++) {
+        fill.inside += threads[i].inside;
+        fill.inside_unseen |= threads[i].inside && !threads[i].pointer;
+    }
+    for (unsigned i = 0; i < extent_count; i++)
+        enter_range(&fill, extents[i]);
+    /* One thread changes one slab at a time, under a lock of it. */
+    if (fill.in_motion > fill.inside)
+        return "jemalloc's records contradict each other";
+    const char *reason = each_cache(&fill, take_out_cached);
+    if (reason)
+        return reason;
+    tell_profilers(&fill);
+    tell_own_threads(&fill);
+    return each_cache(&fill, doubt_cached);
+}
+
+/* Blocks of known sizes are where the records say. */
+static bool agrees(size_t size)
+{
+    void *block = jep_malloc(size);
+    const struct jemalloc_edata *extent =
+        block ? extent_at((uintptr_t)block & JEMALLOC_EXTENT_SIZE) : NULL;
+    bool agrees = false;
+    if (extent) {
+        unsigned class = JEMALLOC_CLASS(extent->bits);
+        uintptr_t within = (uintptr_t)block - extent_start(extent);
+        agrees = class < CLASSES && EXTENT_ACTIVE(extent->bits) &&
+                 je_sz_index2size_tab[class] == jep_malloc_usable_size(block) &&
+                 within < extent_size(extent);
+        if (agrees && JEMALLOC_IS_SLAB(extent->bits)) {
+            const struct bin_info *info = &je_bin_infos[class];
+            size_t number = within / info->region_bytes;
+            agrees = info->region_bytes == je_sz_index2size_tab[class] &&
+                     info->slab_bytes == extent_size(extent) &&
+                     info->regions * info->region_bytes == info->slab_bytes &&
+                     within % info->region_bytes == 0 && info->regions <= REGIONS_MAX &&
+                     !(free_regions(extent)[number / 64] >> number % 64 & 1);
+        }
+    }
+    jep_free(block);
+    return agrees;
+}
+
+bool metadata_is_known(void)
+{
+    return true;
+}
+
+extern uint8_t je_sz_size2index_tab[] __attribute__((visibility("hidden"))); /* by (size + 7) / 8 */
+
+void metadata_be_exact(void)
+{
+    je_sz_size2index_tab[0] = je_sz_size2index_tab[1] = 1;
+}
+
+const char *metadata_init(void)
+{
+    static const size_t sizes[] = {8, 24, 100, 2048, 10000, 50000, 3 << 20};
+    if (forked_beside_threads)
+        return "this process was forked by one with threads: what they had cached looks allocated";
+    if (left_count > LEFT_MAX)
+        return "this process has too many forebears";
+    if (!jemalloc_learn_classes())
+        return "this jemalloc does not tell its size classes";
+    for (unsigned i = 0; i < ARRAY_LENGTH(sizes); i++)
+        if (!agrees(sizes[i]))
+            return "jemalloc's records are not as expected";
+    return NULL;
+}
+
+/* ---- fork ---- */
+
+/* jemalloc forgets here the caches of threads that a copy does not have; what lies in them is not
+ * given back. */
+void jep_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
+void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
+
+static const struct cache_slow *first_cache(const jemalloc_arena *arena)
+{
+    return *(struct cache_slow *const *)((const char *)arena + ARENA_CACHES);
+}
+
+/* Of an arena of the program's. */
+static void note_caches(const jemalloc_arena *arena)
+{
+    const struct cache_slow *first = first_cache(arena);
+    if (first && (first->next != first || (uintptr_t)first - (uintptr_t)je_tsd_tls >= TSD_BYTES))
+        forked_beside_threads = true;
+}
+
+void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena)
+{
+    unsigned own = arena_own_index();
+    if (!own || je_arenas[own] != arena)
+        note_caches(arena);
+    else if (first_cache(arena))
+        note_left(first_cache(arena)->arrays);
+    jep_arena_postfork_child(tsdn, arena);
+}
+
+void metadata_postfork_child(void)
+{
+    unsigned own = arena_own_index();
+    for (unsigned i = 0; i < ARENAS_MAX; i++)
+        if (je_arenas[i] && !(own && i == own))
+            note_caches(je_arenas[i]);
+    if (own_thread_table())
+        note_left(own_thread_table());
+    arena_postfork_child();
+}
+
+#else
+
+void jep_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
+void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
+
+void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena)
+{
+    jep_arena_postfork_child(tsdn, arena);
+}
+
+const char *metadata_enter(const struct allocated_thread *threads, unsigned count,
+                           allocated_tell *tell, void *ctx)
+{
+    (void)threads, (void)count, (void)tell, (void)ctx;
+    return metadata_init();
+}
+
+bool metadata_is_known(void)
+{
+    return false;
+}
+
+void metadata_be_exact(void)
+{
+}
+
+const char *metadata_init(void)
+{
+    return "this build cannot read its jemalloc's records";
+}
+
+void metadata_postfork_child(void)
+{
+}
+
+#endif
