@@ -90,8 +90,8 @@ const char *allocated_check(allocated_enter *enter)
              at++) {
             unsigned class = map[at] & OBJECT_CLASS;
             if (class && records[at] != IN_DOUBT && class != (records[at] & OBJECT_CLASS))
-                reason = records[at] ? "jemalloc's records have a block of another size"
-                                     : "jemalloc's records miss a block";
+                reason = records[at] ? ALLOCATED_DIFFERS " have a block of another size"
+                                     : ALLOCATED_DIFFERS " miss a block";
         }
     own_unmap(records, OBJECT_MAP_BYTES);
     return reason;

@@ -14,7 +14,8 @@ void allocated_mark(struct mark *mark);
 
 /* Where there is an object map: whether it and the allocator's records tell the same blocks, but
  * for those in doubt, and for blocks that it does not have yet.  Builds for tests look at it in
- * each copy.  NULL: they do; else what not. */
+ * each copy.  NULL: they do; else what not, which begins with ALLOCATED_DIFFERS. */
+#define ALLOCATED_DIFFERS "jemalloc's records"
 const char *allocated_check(allocated_enter *enter);
 #if defined(MARK_CHECK) || defined(HOSTILE_ALLOCATIONS)
 #define ALLOCATED_CHECKED true
