@@ -166,9 +166,10 @@ static const char *run_engines(struct cycle *cycle)
                                                [GCENGINE_CLONE] = MD_ENGINE_CLONE,
                                                [GCENGINE_WP] = MD_ENGINE_WP,
                                                [GCENGINE_STOP] = MD_ENGINE_STOP};
-    enum md_engine only =
-        object_map ? engine_only(asked_for[option_number(OPTION_GCENGINE)], memory_is_locked())
-                   : MD_ENGINE_CLONE;
+    enum md_engine asked = asked_for[option_number(OPTION_GCENGINE)];
+    if (!object_map && asked != MD_ENGINE_NONE && asked != MD_ENGINE_CLONE)
+        return "only gcengine=clone can do it in this process: it was not started for another";
+    enum md_engine only = object_map ? engine_only(asked, memory_is_locked()) : MD_ENGINE_CLONE;
     enum md_engine first = engine_choose(only, work->at_exit, work->private_bytes);
     const char *reason = NULL;
     for (enum md_engine engine = first; engine;) {
