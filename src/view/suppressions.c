@@ -4,12 +4,9 @@
 #include "view/snapshot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_MAX (1u << 20)
 #define TYPE "leak:"
@@ -65,90 +62,37 @@ uint32_t suppressions_find(const struct suppressions *s, const char *text)
     return SUPPRESSIONS_NONE;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
 /* False: no memory. */
-static bool take_line(struct suppressions *s, char *line, size_t number)
+static bool take_entry(struct suppressions *s, const char *entry, size_t line)
 {
-    while (is_blank(*line))
-        line++;
-    for (size_t n = strlen(line); n && is_blank(line[n - 1]);)
-        line[--n] = 0;
-    if (!*line || *line == '#')
-        return true;
-    if (strncmp(line, TYPE, sizeof TYPE - 1) != 0 || !line[sizeof TYPE - 1]) {
+    if (strncmp(entry, TYPE, sizeof TYPE - 1) != 0 || !entry[sizeof TYPE - 1]) {
         if (!s->bad_lines++)
-            s->first_bad = number;
+            s->first_bad = line;
         return true;
     }
     if (!array_reserve(&s->rules, &s->room, s->count + 1, sizeof *s->rules))
         return false;
-    s->rules[s->count++] = (struct suppression){.pattern = line + sizeof TYPE - 1};
+    s->rules[s->count++] = (struct suppression){.pattern = entry + sizeof TYPE - 1};
     return true;
-}
-
-static int fail(char *error, int code, const char *path, const char *what)
-{
-    snprintf(error, VIEW_ERROR_SIZE, "%.160s: %s", path, what);
-    return code;
-}
-
-/* Reads at most one byte more than there may be, which tells a file that is too long. */
-static ssize_t read_whole(int fd, char *text)
-{
-    size_t length = 0;
-    while (length <= FILE_MAX) {
-        ssize_t n = read(fd, text + length, FILE_MAX + 1 - length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        length += (size_t)n;
-    }
-    return (ssize_t)length;
 }
 
 int suppressions_read(struct suppressions *s, const char *path, char *error)
 {
-    struct stat st;
     *s = (struct suppressions){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return fail(error, errno, path, strerrordesc_np(errno));
-    int result = fstat(fd, &st) != 0 ? errno : 0;
-    ssize_t length = 0;
-    if (!result && !S_ISREG(st.st_mode))
-        result = fail(error, EINVAL, path, "not a regular file");
-    else if (!result && !(s->text = malloc(FILE_MAX + 2)))
-        result = fail(error, ENOMEM, path, "no memory");
-    else if (!result && (length = read_whole(fd, s->text)) < 0)
-        result = fail(error, errno, path, strerrordesc_np(errno));
-    else if (!result && length > (ssize_t)FILE_MAX)
-        result = fail(error, EFBIG, path, "more than 1 MiB is no list of suppressions");
-    close(fd);
-    if (result)
-        return result;
-    s->text[length] = 0;
-    size_t number = 0;
-    for (char *at = s->text, *end = s->text + length; at < end;) {
-        char *stop = memchr(at, '\n', (size_t)(end - at));
-        if (stop)
-            *stop = 0;
-        if (!take_line(s, at, ++number))
-            return fail(error, ENOMEM, path, "no memory");
-        at = stop ? stop + 1 : end;
-    }
-    return 0;
+    int result = list_file_read(&s->file, path, FILE_MAX, "suppressions", error);
+    size_t length;
+    const char *entry;
+    while (!result && (entry = list_file_next(&s->file, &length)) != NULL)
+        if (!take_entry(s, entry, s->file.line)) {
+            snprintf(error, VIEW_ERROR_SIZE, "%.160s: no memory", path);
+            result = ENOMEM;
+        }
+    return result;
 }
 
 void suppressions_fini(struct suppressions *s)
 {
     free(s->rules);
-    free(s->text);
+    list_file_fini(&s->file);
     *s = (struct suppressions){0};
 }

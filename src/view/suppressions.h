@@ -1,8 +1,7 @@
 /* Leaks that are known and not to be reported: a file in LeakSanitizer's format, so that a
- * project's own can be used as it is.  Lines are `leak:PATTERN`; blank lines and those that begin
- * with # are passed over.  A pattern matches any part of a function's name, a source file's path or
- * a module's path, of any frame of a stack.  In it * is any text; ^ at the start and $ at the end
- * anchor it.
+ * project's own can be used as it is.  Entries (list_file.h) are `leak:PATTERN`.  A pattern matches
+ * any part of a function's name, a source file's path or a module's path, of any frame of a stack.
+ * In it * is any text; ^ at the start and $ at the end anchor it.
  *
  * The file is the user's, but the library reads it in processes of all kinds.  Whatever is in it,
  * reading ends and takes bounded memory; lines that are not understood are counted.
@@ -10,12 +9,14 @@
 #ifndef VIEW_SUPPRESSIONS_H
 #define VIEW_SUPPRESSIONS_H
 
+#include "view/list_file.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct suppression {
-    const char *pattern;   /* in suppressions.text */
+    const char *pattern;   /* in the file's text */
     double objects, bytes; /* suppressed by it so far */
     uint64_t uses;         /* how many struct leak it has suppressed */
 };
@@ -25,7 +26,7 @@ struct suppressions {
     size_t count, room;
     size_t bad_lines; /* not understood and passed over */
     size_t first_bad; /* the number of the first such line, from 1 */
-    char *text;
+    struct list_file file;
 };
 #define SUPPRESSIONS_NONE UINT32_MAX
 
