@@ -181,13 +181,12 @@ static bool leave_out(struct leaks *l, struct suppressions *rules)
 
 /* ---- groups ---- */
 
-/* The frame that a leak is charged to when it is not grouped by stack.  NULL: there is none. */
-static const struct leak_frame *site_of(const struct leak_frame *frames, size_t count)
+size_t leaks_looked_through(const struct leak_frame *frames, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (!plumbing_is_function(plumbing_base_name(frames[i].module), frames[i].function))
-            return &frames[i];
-    return count ? frames : NULL;
+            return i;
+    return 0;
 }
 
 /* Writes std::string where the compiler has its template.  Returns the new length. */
@@ -244,7 +243,7 @@ static const char *name_of(struct leaks *l, uint32_t stack, uint64_t size)
     size_t count;
     bool recursive;
     const struct leak_frame *frames = leaks_frames(l, stack, &count, &recursive);
-    const struct leak_frame *f = frames ? site_of(frames, count) : NULL;
+    const struct leak_frame *f = count ? &frames[leaks_looked_through(frames, count)] : NULL;
     struct string_pool *pool = &l->stacks.strings;
     char text[600];
     if (!frames)

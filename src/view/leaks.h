@@ -126,6 +126,9 @@ struct leak_sum leaks_unsampled_sum(const struct leaks *l);
 const struct leak_frame *leaks_frames(struct leaks *l, uint32_t stack, size_t *count,
                                       bool *recursive);
 
+/* How many frames stand before the one that a leak is charged to (plumbing.h); 0 if all would. */
+size_t leaks_looked_through(const struct leak_frame *frames, size_t count);
+
 /* Takes off what `base` had, before groups are made.  False: no memory.  (leaks_diff.c) */
 bool leaks_subtract(struct leaks *l, const struct profile *base);
 

@@ -99,6 +99,13 @@ static void print_blocks(struct leaks *l, const struct leaks_text *how, size_t s
     }
 }
 
+/* As everywhere, ~ marks what is estimated from samples. */
+static void mark_bytes(bool exact, double bytes, char text[LEAKS_BYTES_SIZE + 1])
+{
+    text[0] = '~';
+    leaks_bytes(bytes, exact ? text : text + 1);
+}
+
 static void print_table(const struct leaks *l, size_t shown, FILE *out)
 {
     static const char *const headings[] = {"", "FUNCTION", "TYPE", "MODULE", "SIZE"};
@@ -107,15 +114,15 @@ static void print_table(const struct leaks *l, size_t shown, FILE *out)
     for (size_t i = 0; i < shown; i++) {
         const struct leak_group *g = &l->groups[i];
         struct leak_sum sum = leak_sum_of(&g->sum[LEAK_DIRECT], &g->sum[LEAK_INDIRECT]);
-        char bytes[LEAKS_BYTES_SIZE], error[LEAKS_BYTES_SIZE], direct[LEAKS_BYTES_SIZE];
+        bool exact = !(sum.objects_variance > 0);
+        char bytes[LEAKS_BYTES_SIZE + 1], error[LEAKS_BYTES_SIZE], direct[LEAKS_BYTES_SIZE + 1];
         char objects[LEAKS_BYTES_SIZE];
-        leaks_bytes(sum.bytes, bytes);
+        mark_bytes(exact, sum.bytes, bytes);
         leaks_bytes(sqrt(sum.bytes_variance), error);
-        leaks_bytes(g->sum[LEAK_DIRECT].bytes, direct);
-        snprintf(objects, sizeof objects, "%s%.0f", sum.objects_variance > 0 ? "~" : "",
-                 fmin(sum.objects, 1e18));
-        fprintf(out, "%9s %8s %9s %10s %7" PRIu32 "  ", bytes, sum.bytes_variance > 0 ? error : "-",
-                direct, objects, g->stacks);
+        mark_bytes(exact, g->sum[LEAK_DIRECT].bytes, direct);
+        snprintf(objects, sizeof objects, "%s%.0f", exact ? "" : "~", fmin(sum.objects, 1e18));
+        fprintf(out, "%9s %8s %9s %10s %7" PRIu32 "  ", bytes, exact ? "-" : error, direct, objects,
+                g->stacks);
         if (l->by == LEAKS_BY_SIZE)
             fprintf(out, "%" PRIu64, g->size);
         else

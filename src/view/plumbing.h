@@ -1,6 +1,6 @@
-/* Which frames are plumbing: allocators, the C library and the containers of C++ and Rust, which
- * allocate on behalf of their callers, and a JVM's functions that map on behalf of theirs.  The
- * frame to blame for a block or a mapping is the innermost that is not.  Pure functions. */
+/* Which frames are plumbing: the C library, the standard library of C++ and, in any module,
+ * wrappers (wrappers.h), all of which allocate or map on behalf of their callers.  The frame to
+ * blame for a block or a mapping is the innermost that is not. */
 #ifndef VIEW_PLUMBING_H
 #define VIEW_PLUMBING_H
 

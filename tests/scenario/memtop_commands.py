@@ -394,7 +394,7 @@ def estimates(t):
              after[:1])
     with s.running([FAKE], preload=False, ready='ready') as fake:
         result = memtop(str(fake.pid), '-b', '-n', '1')
-        t.ok(re.search(r'cache_insert fake_segment.c:\d+ \(2\) \S parse_request', result.out)
+        t.ok(re.search(r'cache_insert fake_segment.c:\d+ \(2\) via xmalloc \S parse_request', result.out)
              and '(N): N stacks' in result.out, 'a row of several stacks says so', result)
 
 

@@ -432,6 +432,62 @@ GO = ('gc {n} @{t:.3f}s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005
       '{n}->{n}->{n} MB, {g} MB goal, 0 MB stacks, 0 MB globals, 2 P\n')
 
 
+def rows_of(text):
+    """What stands in the column of names."""
+    lines = [] if text is None else text.split('CALL SITE')[-1].splitlines()[1:]
+    return [line[34:].strip() for line in lines if re.match(r' *~\+?[\d-]', line)]
+
+
+def wrapped(t):
+    """A cache and a leak through one wrapper are two rows, the leak first; a user's list of wrappers looks further;
+    a name that does not fit is cut before its line."""
+    memdebug = 'gctrace=1,gcinterval=200ms,memprofilerate=32KiB'
+    with tempfile.TemporaryDirectory() as config, s.running([s.PROGRAMS / 'wrapped'], memdebug, ready='ready') as program:
+        nothing, own = {'XDG_CONFIG_HOME': '/nonexistent'}, {'XDG_CONFIG_HOME': config}
+        path = Path(config) / 'memtop' / 'wrappers'
+        path.parent.mkdir()
+        path.write_text('# ours\ntake_buffer\n')
+        with screen(memtop(program.pid), env=nothing) as view:
+            rows = rows_of(view.until(r'(?s)~0  take_buffer wrapped\.c.*\nq quit', 60))
+            t.ok(len(rows) == 2 and all(row.startswith('take_buffer wrapped.c:') for row in rows) and
+                 rows[0].find('\u2190 lose_the') > 0 and rows[1].find('\u2190 cache_p') > 0,
+                 '80x24: through a usual wrapper, what leaks of its caller is a row of its own', view.text())
+        with screen(memtop(program.pid), env=own) as view:
+            text = view.until(r'(?s)LEAKS.*lose_the_message.*~0  cache_put.*\nq quit', 60)
+            rows = rows_of(text)
+            t.ok(len(rows) == 2 and re.match(r'lose_the_message_of_a_session wrapped\.c:\d+', rows[0]) and
+                 re.match(r'cache_put wrapped\.c:\d+', rows[1]), '80x24: two callers are two rows, the leak first', view.text())
+            figures = [re.findall(r'~\+?([\d.]+)M?', line) for line in (text or '').splitlines() if 'wrapped.c' in line]
+            t.ok(len(figures) == 2 and figures[1][2] == '0' and
+                 0.9 * float(figures[0][1]) < float(figures[0][2]) <= float(figures[0][1]),
+                 'with what leaks of each', view.text())
+            t.ok(not re.search(' via ', text or ' via '), 'the wrapper leaves room for callers', view.text())
+            view.resize(72, 24)
+            t.ok(view.until('lose_the_message\\w*\u2026 wrapped\\.c:\\d+$', 20),
+                 '72 columns: a name is cut before its line', view.text())
+            view.resize(140, 24)
+            t.ok(view.until(r'lose_the_message_of_a_session wrapped\.c:\d+ \(\d\) via take_buffer \u2190 main', 20),
+                 '140: the wrapper is told', view.text())
+            view.key('Enter')
+            t.ok(view.until(r'~[\d.]+M \(error \d+%\) leaks', 20), 'enter: the error of what leaks', view.text())
+        path.write_text('take_buffer\n!mem_alloc\n!\n')
+        result = s.run([s.MEMTOP, '--json', '-n1', program.pid], preload=False, env=own)
+        site = json.loads(result.out)['sites'][0]
+        t.ok(result.err == f'memtop: {path}: line 3 is no pattern; the rest holds\n' and
+             re.match(r'mem_alloc wrapped\.c:\d+ ', site['site']) and site['via'] is None,
+             'a line that is no pattern is told once, and the rest holds', result)
+        path.write_text('take_buffer\n')
+        result = s.run([s.MEMTOP, '--json', '-n1', program.pid], preload=False, env=own)
+        site = json.loads(result.out)['sites'][0]
+        t.equal([frame['function'] for frame in site['stack'] if frame['looked_through']], ['mem_alloc', 'take_buffer'],
+                'JSON: frames that are looked through')
+        t.ok(site['via'] == 'take_buffer' and site['leak_bytes'] > 6e6 and site['leak_bytes_error'] > 0 and
+             site['alloc_objects_error'] > 0, 'the wrapper, and errors', site)
+        result = s.run([s.MEMTOP, 'leaks', '--by=function', program.pid], preload=False, env=own)
+        t.ok(re.search(r'^ *~[\d.]+ MB +[\d.]+ kB +~[\d.]+ MB +~\d+ +\d  lose_the_message_of_a_session$', result.out, re.M),
+             'leaks: charged to the same, marked as estimates', result)
+
+
 def tails(t):
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / 'log'
@@ -495,5 +551,6 @@ with s.Tap() as t:
         replaced(t)
         titled(t)
         kinds(t)
+        wrapped(t)
         tails(t)
         live_run(t)

@@ -7,12 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct stack_names described(const struct name_frame *frames, size_t count)
+{
+    struct stack_names stack = {.frames = (struct name_frame *)frames, .frame_count = count};
+    names_describe(&stack);
+    return stack;
+}
+
 static void label_is(const struct name_frame *frames, size_t count, const char *expected)
 {
-    char *label = names_label(frames, count, NULL);
-    if (!ok(label && strcmp(label, expected) == 0, "%s", expected))
-        tap_print("# got %s", label ? label : "(null)");
-    free(label);
+    struct stack_names stack = described(frames, count);
+    if (!ok(stack.label && strcmp(stack.label, expected) == 0, "%s", expected))
+        tap_print("# got %s", stack.label ? stack.label : "(null)");
+    free(stack.label);
+    free(stack.via);
+}
+
+/* What was called to allocate; "": malloc itself. */
+static void via_is(const struct name_frame *frames, size_t count, size_t first, const char *via)
+{
+    struct stack_names stack = described(frames, count);
+    is(stack.first, first, "so many frames are looked through");
+    if (!ok(strcmp(stack.via ? stack.via : "", via) == 0, "via '%s'", via))
+        tap_print("# got %s", stack.via ? stack.via : "(none)");
+    free(stack.label);
+    free(stack.via);
 }
 
 #define FRAME(function, file, module, line)                                                        \
@@ -54,9 +73,39 @@ static void test_labels(void)
     long_name[sizeof long_name - 1] = '\0';
     for (int i = 0; i < 200; i++)
         deep[i] = (struct name_frame)FRAME(long_name, long_name, long_name, 77);
-    char *label = names_label(deep, 200, NULL);
-    ok(label && strlen(label) < 512, "a deep stack of long names stays short");
-    free(label);
+    struct stack_names stack = described(deep, 200);
+    ok(stack.label && strlen(stack.label) < 512, "a deep stack of long names stays short");
+    ok(stack.label && strncmp(stack.label + stack.function, " nnnn", 5) == 0 &&
+           strncmp(stack.label + stack.function - 3, "\xe2\x80\xa6", 3) == 0,
+       "a name that is cut ends in an ellipsis, before its position");
+    ok(stack.label && strncmp(stack.label + stack.head - 4, "n:77", 4) == 0, "and that is whole");
+    ok(stack.label && strcmp(stack.label + strlen(stack.label) - 3, "\xe2\x80\xa6") == 0,
+       "and so do callers");
+    free(stack.label);
+    free(stack.via);
+}
+
+/* Two stacks through one wrapper have a name each, and say through which. */
+static void test_wrappers(void)
+{
+    const struct name_frame leak[] = {
+        FRAME("malloc", "", "libmemdebug.so.0", 0), FRAME("ngx_alloc", "ngx_alloc.c", "nginx", 25),
+        FRAME("ngx_palloc_block", "ngx_palloc.c", "nginx", 191),
+        FRAME("renew_session", "sessions.c", "nginx", 154), FRAME("main", "main.c", "nginx", 7)};
+    label_is(leak, 5, "renew_session sessions.c:154 \xe2\x86\x90 main:7");
+    via_is(leak, 5, 3, "ngx_palloc_block");
+    via_is(leak + 2, 3, 1, "ngx_palloc_block");
+    via_is(leak + 3, 2, 0, "");
+    const struct name_frame direct[] = {FRAME("malloc", "", "libmemdebug.so.0", 0),
+                                        FRAME("main", "main.c", "prog", 7)};
+    via_is(direct, 2, 1, "");
+    const struct name_frame duplicate[] = {FRAME("strdup", "", "libc.so.6", 0),
+                                           FRAME("main", "main.c", "prog", 7)};
+    via_is(duplicate, 2, 1, "strdup");
+    const struct name_frame all[] = {FRAME("ngx_alloc", "ngx_alloc.c", "nginx", 25)};
+    label_is(all, 1, "ngx_alloc ngx_alloc.c:25");
+    via_is(all, 1, 0, "");
+    via_is(NULL, 0, 0, "");
 }
 
 /* A snapshot with one stack: an address in a module whose file is gone, two that no module holds;
@@ -108,6 +157,7 @@ static void test_thread(void)
 int main(void)
 {
     test_labels();
+    test_wrappers();
     test_thread();
     return tap_done();
 }

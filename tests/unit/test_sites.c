@@ -268,6 +268,55 @@ static void test_bounds(void)
     sites_fini(&sites);
 }
 
+/* Stacks 8 and 20 have one call site, and 20 leaks. */
+static void test_leaking(void)
+{
+    struct sites sites;
+    uint64_t key = 77;
+    uint32_t order[4];
+    struct md_cycle cycle = {.number = 2, .flags = MD_CYCLE_LEAKS, .leaked_bytes = 1 << 20};
+    sites_init(&sites, MD_BUCKET_HEAP);
+    set(1000, 1, 2, 1);
+    snapshot.header.start_ns = 800 * SECOND;
+    samples[0] =
+        (struct md_sample){.addr = 16, .weight = MD_WEIGHT_ONE, .bucket = 0, .born_ds = 1950};
+    samples[1] = (struct md_sample){.addr = 32,
+                                    .weight = 4 * MD_WEIGHT_ONE,
+                                    .bucket = 2,
+                                    .born_ds = 1950,
+                                    .flags = MD_SAMPLE_UNREACHED | MD_SAMPLE_LEAK};
+    snapshot.samples = samples;
+    snapshot.sample_count = 2;
+    sites_update(&sites, &snapshot);
+    sites_group(&sites, all_one, &key, SITES_BY_GROWTH);
+    is(sites.group_count, 1, "until it is known what leaks, a call site is one row");
+    snapshot.cycles = &cycle;
+    snapshot.cycle_count = 1;
+    sites_update(&sites, &snapshot);
+    sites_group(&sites, all_one, &key, SITES_BY_LEAKS);
+    is(sites_sort(&sites, SITES_BY_LEAKS, order, 4), 2, "then its stacks that leak are one apart");
+    const struct site *leaking = &sites.group[order[0]], *other = &sites.group[order[1]];
+    ok(leaking->stack == 20 && leaking->members == 1 && leaking->leak_bytes == 4096,
+       "with what leaks");
+    is(leaking->inuse_bytes, MIB, "of what it has in use");
+    ok(other->stack == 8 && other->leak_bytes == 0, "the others leak nothing");
+    ok(leaking->key != other->key, "the two are told apart");
+    is(sites_members(&sites, leaking->key, SITES_BY_LEAKS, order, 4), 1, "and so their stacks");
+    is(sites.site[order[0]].stack, 20, "by that key");
+    ok(sites_variance(&sites, leaking, SITES_BY_LEAKS) == 4 * 3 * 1024.0 * 1024.0,
+       "the error of what leaks");
+    cycle.leaked_bytes = 1024;
+    sites_update(&sites, &snapshot);
+    sites_group(&sites, all_one, &key, SITES_BY_LEAKS);
+    sites_sort(&sites, SITES_BY_LEAKS, order, 4);
+    leaking = &sites.group[order[0]];
+    is(leaking->leak_bytes, 1024, "no more leaks than was counted");
+    ok(leaking->inuse_bytes == MIB - 3 * 1024,
+       "and what its samples stand for beyond that is not in use");
+    sites_fini(&sites);
+    snapshot = (struct snapshot){0};
+}
+
 /* Mappings of stacks 8 and 20 beside a block of the heap of stack 8. */
 static void mapped(int64_t seconds, double a_mib, double a_gone_mib, double b_mib)
 {
@@ -395,6 +444,7 @@ int main(void)
     test_ages();
     test_errors();
     test_bounds();
+    test_leaking();
     test_mmap();
     test_many();
     return tap_done();

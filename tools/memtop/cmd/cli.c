@@ -4,12 +4,15 @@
 #include "ui/term.h"
 #include "view/plain_text.h"
 #include "view/symbolize.h"
+#include "view/wrappers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,6 +36,26 @@ void cli_missing_names(void)
     if (missing && !said)
         cli_error("%s", missing);
     said = true;
+}
+
+void cli_wrappers(void)
+{
+    static bool done;
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    char path[PATH_MAX], error[VIEW_ERROR_SIZE];
+    int length = -1;
+    if (done)
+        return;
+    done = true;
+    if (config && config[0] == '/') /* a relative one is to be ignored, says XDG */
+        length = snprintf(path, sizeof path, "%s/memtop/wrappers", config);
+    else if (home && home[0] == '/')
+        length = snprintf(path, sizeof path, "%s/.config/memtop/wrappers", home);
+    /* Where it may not even be looked for, as in another user's home, there is none either. */
+    if (length <= 0 || (size_t)length >= sizeof path || access(path, F_OK) != 0)
+        return;
+    if (!wrappers_read(path, error))
+        cli_error("%s", error);
 }
 
 void cli_targets(const char *message, const struct targets *matches)

@@ -37,6 +37,10 @@ struct options {
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* If there will be no names of functions, says so on stderr, once. */
 void cli_missing_names(void);
+/* Takes in the user's list of wrappers (view/wrappers.h), $XDG_CONFIG_HOME/memtop/wrappers or
+ * ~/.config/memtop/wrappers, if there is one; what is wrong with it is said on stderr.  Once,
+ * before other threads run. */
+void cli_wrappers(void);
 /* target_resolve's message on stderr, and below it the processes that an ambiguous name means. */
 struct targets;
 void cli_targets(const char *message, const struct targets *matches);

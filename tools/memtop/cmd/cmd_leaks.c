@@ -76,6 +76,7 @@ static json_t *frames_json(struct leaks *leaks, uint32_t stack, bool *recursive)
 {
     size_t count;
     const struct leak_frame *frames = leaks_frames(leaks, stack, &count, recursive);
+    size_t looked_through = leaks_looked_through(frames, count);
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
         json_t *frame = json_object();
@@ -87,6 +88,7 @@ static json_t *frames_json(struct leaks *leaks, uint32_t stack, bool *recursive)
                             frames[i].line ? json_integer(frames[i].line) : json_null());
         json_object_set_new(frame, "module", text_or_null(frames[i].module));
         json_object_set_new(frame, "module_address", json_string(address));
+        json_object_set_new(frame, "looked_through", json_boolean(i < looked_through));
         json_array_append_new(array, frame);
     }
     return array;
@@ -331,6 +333,7 @@ int command_leaks(const struct options *options)
         cli_error("leaks: a TARGET is wanted; memtop ps lists them");
         return EXIT_USAGE;
     }
+    cli_wrappers();
     struct target target;
     struct targets matches;
     struct inputs in;

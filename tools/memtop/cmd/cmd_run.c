@@ -148,6 +148,7 @@ int command_run(const struct options *options)
                                  .settings = options->settings,
                                  .setting_count = options->setting_count}};
     char error[VIEW_ERROR_SIZE], output[64] = "";
+    cli_wrappers();
     int status = launch_prepare(&run.launch, error);
     if (status != 0) {
         cli_error("%s", error);

@@ -97,6 +97,7 @@ int command_watch(const struct options *options)
 {
     if (options->argument_count == 0)
         return command_list(options);
+    cli_wrappers();
     struct target target;
     struct targets matches;
     char message[TARGET_MESSAGE_SIZE];
@@ -121,6 +122,7 @@ int command_watch(const struct options *options)
 int command_list(const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
+    cli_wrappers();
     if (!in_batch(options)) {
         if (!term_open(options->view.color, error)) {
             cli_error("%s", error);

@@ -55,7 +55,7 @@ static atomic_uint running_threads;
  * not known yet. */
 enum address_kind { ADDRESS_OWN, ADDRESS_UNNAMED, ADDRESS_PLUMBING, ADDRESS_NAMELESS };
 
-enum { LABEL_SIZE = 512, JOB_FRAMES = 256 };
+enum { LABEL_SIZE = 512, FUNCTION_SIZE = 204, JOB_FRAMES = 256 };
 
 unsigned names_running(void)
 {
@@ -99,48 +99,67 @@ static size_t name_length(const char *function)
     return strlen(function);
 }
 
-/* A function without its arguments, as a label names many. */
-static void short_function(const struct name_frame *frame, char *buffer, size_t size)
+/* A function without its arguments, as a label names many; what is too long ends in an ellipsis. */
+static void short_function(const struct name_frame *frame, char buffer[FUNCTION_SIZE])
 {
+    static const char ellipsis[] = "\xe2\x80\xa6";
     if (frame->function[0] == '\0') {
-        snprintf(buffer, size, "%s+0x%" PRIx64, frame->module[0] ? frame->module : "?",
+        snprintf(buffer, FUNCTION_SIZE, "%.180s+0x%" PRIx64, frame->module[0] ? frame->module : "?",
                  frame->address);
         return;
     }
-    size_t length = name_length(frame->function);
-    snprintf(buffer, size, "%.*s", (int)(length < 200 ? length : 200), frame->function);
+    size_t length = name_length(frame->function), room = FUNCTION_SIZE - sizeof ellipsis;
+    if (length > room)
+        for (length = room; length > 0 && (frame->function[length] & 0xc0) == 0x80;)
+            length--; /* not inside a character */
+    memcpy(buffer, frame->function, length);
+    strcpy(buffer + length, name_length(frame->function) > length ? ellipsis : "");
 }
 
-char *names_label(const struct name_frame *frames, size_t count, size_t *head)
+/* The innermost frame that is the program's own; if none is, the innermost of all. */
+static size_t find_first(const struct name_frame *frames, size_t count)
 {
-    char label[LABEL_SIZE], function[256];
     size_t first = 0;
     while (first < count && is_plumbing(&frames[first]))
         first++;
-    if (first == count)
-        first = 0;
+    return first < count ? first : 0;
+}
+
+void names_describe(struct stack_names *stack)
+{
+    static const char unknown[] = "(stack not known)";
+    char label[LABEL_SIZE], function[FUNCTION_SIZE];
+    const struct name_frame *frames = stack->frames;
+    size_t count = stack->frame_count;
     if (count == 0) {
-        static const char unknown[] = "(stack not known)";
-        if (head)
-            *head = sizeof unknown - 1;
-        return clean_copy(unknown);
+        stack->label = clean_copy(unknown);
+        stack->head = stack->function = sizeof unknown - 1;
+        return;
     }
-    short_function(&frames[first], function, sizeof function);
+    size_t first = stack->first = find_first(frames, count);
+    short_function(&frames[first], function);
     int n = snprintf(label, sizeof label, "%s", function);
+    stack->function = (size_t)n;
     if (frames[first].line > 0)
         n += snprintf(label + n, sizeof label - (size_t)n, " %.120s:%" PRIu32,
                       plumbing_base_name(frames[first].file), frames[first].line);
-    if (head)
-        *head = (size_t)n;
-    for (size_t i = first + 1; i < count && n + 270 < (int)sizeof label; i++) {
-        if (is_beginning(&frames[i]))
+    stack->head = (size_t)n;
+    for (size_t i = first + 1; i < count && !is_beginning(&frames[i]); i++) {
+        if (n + FUNCTION_SIZE + 16 >= (int)sizeof label) {
+            snprintf(label + n, sizeof label - (size_t)n, " \xe2\x80\xa6");
             break;
-        short_function(&frames[i], function, sizeof function);
+        }
+        short_function(&frames[i], function);
         n += snprintf(label + n, sizeof label - (size_t)n, " \xe2\x86\x90 %s", function);
         if (frames[i].line > 0) /* tells apart two calls from one function */
             n += snprintf(label + n, sizeof label - (size_t)n, ":%" PRIu32, frames[i].line);
     }
-    return clean_copy(label);
+    stack->label = clean_copy(label);
+    /* That malloc itself was called goes without saying. */
+    if (first > 0 && frames[first - 1].function[0] && !plumbing_is_own(frames[first - 1].module)) {
+        short_function(&frames[first - 1], function);
+        stack->via = clean_copy(function);
+    }
 }
 
 static void free_frames(struct stack_names *stack)
@@ -152,6 +171,7 @@ static void free_frames(struct stack_names *stack)
     }
     free(stack->frames);
     free(stack->label);
+    free(stack->via);
     *stack = (struct stack_names){.stack = stack->stack};
 }
 
@@ -206,7 +226,7 @@ static void resolve(struct symbolizer *symbolizer, struct job *job)
         for (size_t k = 0; k < found; k++)
             add_frame(result, &frames[k], module, address, k + 1 < found);
     }
-    result->label = names_label(result->frames, result->frame_count, &result->head);
+    names_describe(result);
     result->resolved = symbolizer != NULL;
 }
 

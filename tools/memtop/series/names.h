@@ -26,8 +26,12 @@ struct stack_names {
     bool resolved;             /* its frames have been looked up; else they are addresses */
     struct name_frame *frames; /* the innermost first */
     size_t frame_count;
-    char *label; /* one line: the innermost frame that is the program's own, then its callers */
-    size_t head; /* bytes of `label` that name that frame */
+    size_t first; /* the innermost frame that is the program's own; those before are looked through
+                     (plumbing.h) */
+    char *label;  /* one line: that frame, then its callers */
+    size_t head;  /* bytes of `label` that name that frame: "function file.c:12" */
+    size_t function; /* of these, bytes that name its function */
+    char *via;       /* what it called to allocate, if that is a wrapper; NULL: none, or malloc */
 };
 
 struct names;
@@ -47,7 +51,7 @@ int names_fd(const struct names *names);
 /* What is known of a stack; NULL before names_want. */
 const struct stack_names *names_find(const struct names *names, uint32_t stack);
 /* The address of a stack's call site: that of the innermost frame that is the program's own, and no
- * allocator's (libc, operator new, xmalloc, …).  A frame's module decides at first, its function
+ * wrapper (plumbing.h).  A frame's module decides at first, its function
  * once the name is known, so the answer may change after names_want and names_take.  All code
  * without module and name is one call site. */
 #define NAMES_SITE_NAMELESS 1 /* an address where no code can lie */
@@ -57,8 +61,7 @@ uint64_t names_learned(const struct names *names);
 /* How many threads still run.  If any does, end the process by _exit. */
 unsigned names_running(void);
 
-/* The label of some frames, malloc'ed; NULL: no memory.  *head as in stack_names; `head` may be
- * NULL. */
-char *names_label(const struct name_frame *frames, size_t count, size_t *head);
+/* Sets first, label, head, function and via from the frames.  `label` NULL: no memory. */
+void names_describe(struct stack_names *stack);
 
 #endif

@@ -6,20 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
-size_t site_name_text(const struct names *names, const struct site *site, char text[SITE_NAME_SIZE])
+void site_name_text(const struct names *names, const struct site *site, bool via,
+                    struct site_name *name)
 {
     const struct stack_names *found = names_find(names, site->stack);
     if (!found || !found->label) {
-        snprintf(text, SITE_NAME_SIZE, "...");
-        return 3;
+        snprintf(name->text, sizeof name->text, "...");
+        name->function = name->head = name->callers = 3;
+        return;
     }
-    const char *callers = found->label + found->head;
+    int n = snprintf(name->text, sizeof name->text, "%.*s", (int)found->head, found->label);
     if (site->members > 1)
-        snprintf(text, SITE_NAME_SIZE, "%.*s (%" PRIu32 ")%s", (int)found->head, found->label,
-                 site->members, callers);
-    else
-        snprintf(text, SITE_NAME_SIZE, "%s", found->label);
-    return found->head;
+        n += snprintf(name->text + n, sizeof name->text - (size_t)n, " (%" PRIu32 ")",
+                      site->members);
+    if (via && found->via)
+        n += snprintf(name->text + n, sizeof name->text - (size_t)n, " via %s", found->via);
+    name->function = found->function;
+    name->head = found->head;
+    name->callers = (size_t)n;
+    snprintf(name->text + n, sizeof name->text - (size_t)n, "%s", found->label + found->head);
 }
 
 char *site_figure_text(const struct sites *sites, const struct site *site,
@@ -30,14 +35,15 @@ char *site_figure_text(const struct sites *sites, const struct site *site,
     return text;
 }
 
-char *site_error_text(const struct sites *sites, const struct site *site, char text[UNITS_SIZE])
+char *site_error_text(const struct sites *sites, const struct site *site, enum site_order column,
+                      char text[UNITS_SIZE])
 {
-    double error = sites_error(sites, site, site->inuse_variance);
-    if (isnan(error) || (error > 0 && site->inuse_bytes <= 0))
+    double error = sites_error(sites, site, sites_variance(sites, site, column));
+    double figure = fabs(sites_key(sites, site, column));
+    if (isnan(error) || (error > 0 && figure <= 0))
         snprintf(text, UNITS_SIZE, "-");
     else
-        snprintf(text, UNITS_SIZE, "%.0f%%",
-                 error > 0 ? fmin(100 * error / site->inuse_bytes, 999) : 0);
+        snprintf(text, UNITS_SIZE, "%.0f%%", error > 0 ? fmin(100 * error / figure, 999) : 0);
     return text;
 }
 
@@ -122,13 +128,13 @@ char *site_column_text(const struct sites *sites, const struct site *site, unsig
         units_bytes(figure, sites->leaks_known ? site->leak_bytes : NAN);
         break;
     case SITE_ERROR:
-        site_error_text(sites, site, figure);
+        site_error_text(sites, site, SITES_BY_INUSE, figure);
         snprintf(text, SITE_FIGURE_SIZE, "%s", figure);
         return text;
     case SITE_SHARE:
         text[0] = '\0';
         if (sites->inuse_bytes > 0)
-            snprintf(text, SITE_FIGURE_SIZE, "%.0f%%",
+            snprintf(text, SITE_FIGURE_SIZE, "%s%.0f%%", sites_exact(sites, site) ? "" : "~",
                      100 * site->inuse_bytes / sites->inuse_bytes);
         return text;
     default:

@@ -1,5 +1,5 @@
 /* A call site as text, the same on the screen and in batch output.  Pure.  Functions return `text`,
- * unless they say otherwise. */
+ * if they return anything. */
 #ifndef MEMTOP_SITE_TEXT_H
 #define MEMTOP_SITE_TEXT_H
 
@@ -7,11 +7,16 @@
 #include "sites.h"
 #include "units.h"
 
-/* Its label (names.h), "..." while that is not known.  If N stacks lead there, "(N)" follows the
- * head, and the callers behind are those of the greatest.  Returns the length of the head. */
-#define SITE_NAME_SIZE 560
-size_t site_name_text(const struct names *names, const struct site *site,
-                      char text[SITE_NAME_SIZE]);
+/* Its label (names.h), "..." while that is not known, in parts: "function file.c:12", then "(N)" if
+ * N stacks lead there, then the wrapper it called ("via ngx_alloc"), if `via`, then the callers,
+ * which are those of the greatest stack. */
+#define SITE_NAME_SIZE 800
+struct site_name {
+    char text[SITE_NAME_SIZE];
+    size_t function, head, callers; /* bytes before " file.c:12", "(N)", the callers */
+};
+void site_name_text(const struct names *names, const struct site *site, bool via,
+                    struct site_name *name);
 #define SITE_MERGED_NOTE "(N): N stacks lead there; the callers are those of the greatest"
 
 /* One of its figures, as units.h has written it, with "~" before it if it is not exact. */
@@ -36,7 +41,9 @@ char *site_inuse_text(const struct sites *sites, char text[SITE_HEADING_SIZE]);
 /* The heading of the names, "HEAP CALL SITE". */
 char *site_title_text(const struct sites *sites, char text[SITE_HEADING_SIZE]);
 
-/* The relative standard error of what it has in use, "35%"; "-": no sample says. */
-char *site_error_text(const struct sites *sites, const struct site *site, char text[UNITS_SIZE]);
+/* The relative standard error of the figure in a column of enum site_order, "35%"; "-": no sample
+ * says. */
+char *site_error_text(const struct sites *sites, const struct site *site, enum site_order column,
+                      char text[UNITS_SIZE]);
 
 #endif

@@ -129,7 +129,7 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
             site->young_bytes = site->young_objects = site->leak_bytes = 0;
             site->born_bytes = site->born_variance = 0;
             site->inuse_variance = site->objects_variance = site->alloc_variance = 0;
-            site->young_variance = site->leak_variance = 0;
+            site->alloc_objects_variance = site->young_variance = site->leak_variance = 0;
             site->live_samples = 0;
             site->seen = sites->tick;
         }
@@ -147,6 +147,7 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
         site->objects_variance += inuse * each;
         site->inuse_variance += inuse * each * size * size;
         site->alloc_variance += alloc * each * size * size;
+        site->alloc_objects_variance += alloc * each;
     }
     return complete;
 }
@@ -236,9 +237,12 @@ static void bound(const struct sites *sites, struct site *site)
 {
     if (sites_exact(sites, site))
         return;
-    if (site->inuse_bytes > sites->inuse_max) {
-        site->inuse_objects *= sites->inuse_max / site->inuse_bytes;
-        site->inuse_bytes = sites->inuse_max;
+    /* What leaked samples stand for beyond what has leaked is not in use either. */
+    double beyond = sites->leaks_known ? fmax(site->leak_bytes - sites->leak_max, 0) : 0;
+    double inuse = fmin(fmax(site->inuse_bytes - beyond, 0), sites->inuse_max);
+    if (site->inuse_bytes > inuse) {
+        site->inuse_objects *= inuse / site->inuse_bytes;
+        site->inuse_bytes = inuse;
     }
     site->growth_bytes = fmin(site->growth_bytes, site->inuse_bytes);
     site->young_bytes = fmin(site->young_bytes, site->inuse_bytes);
@@ -342,6 +346,24 @@ double sites_key(const struct sites *sites, const struct site *site, enum site_o
     return site->alloc_bytes;
 }
 
+double sites_variance(const struct sites *sites, const struct site *site, enum site_order order)
+{
+    switch (order) {
+    case SITES_BY_GROWTH:
+        return sites_too_early(sites) ? site->young_variance : site->growth_variance;
+    case SITES_BY_INUSE:
+        return site->inuse_variance;
+    case SITES_BY_OBJECTS:
+        return site->objects_variance;
+    case SITES_BY_LEAKS:
+        return site->leak_variance;
+    case SITES_BY_ALLOC:
+    case SITES_ORDERS:
+        break;
+    }
+    return site->alloc_variance;
+}
+
 struct ranked {
     double key, inuse;
     uint32_t place;
@@ -425,6 +447,7 @@ static void add_member(const struct sites *sites, struct site *group, const stru
     group->inuse_variance += site->inuse_variance;
     group->objects_variance += site->objects_variance;
     group->alloc_variance += site->alloc_variance;
+    group->alloc_objects_variance += site->alloc_objects_variance;
     group->growth_variance += site->growth_variance;
     group->young_variance += site->young_variance;
     group->leak_variance += site->leak_variance;
@@ -445,6 +468,8 @@ bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum 
     for (size_t i = 0; i < sites->count; i++) {
         struct site *site = &sites->site[i];
         site->key = key_of(context, site->stack);
+        if (sites->leaks_known && site->leak_bytes > 0)
+            site->key |= SITES_LEAKING;
         uint32_t *place = pair_map_put(&sites->group_index, site->key, 0);
         if (!place) {
             complete = false;

@@ -42,9 +42,9 @@ struct site {
     double leak_bytes;                /* alive, and not reached in the last two cycles */
     double raw_bytes;                 /* in use before it is bounded */
     double born_bytes, born_variance; /* alive and born in the time of growth */
-    double inuse_variance, objects_variance, alloc_variance, growth_variance, young_variance,
-        leak_variance;                /* for sites_error */
-    uint32_t live_samples;            /* sampled objects that are alive */
+    double inuse_variance, objects_variance, alloc_variance, alloc_objects_variance,
+        growth_variance, young_variance, leak_variance; /* for sites_error */
+    uint32_t live_samples;                              /* sampled objects that are alive */
     uint32_t oldest_ds, newest_ds;    /* birth of the oldest and newest live sample */
     double before[SITES_SLOTS];       /* raw_bytes at slot times */
     double alloc_before[SITES_SLOTS]; /* alloc_bytes */
@@ -104,10 +104,13 @@ bool sites_growth_known(const struct sites *sites);
 bool sites_exact(const struct sites *sites, const struct site *site);
 /* The standard error of a figure with this variance; NAN: no sample says. */
 double sites_error(const struct sites *sites, const struct site *site, double variance);
-/* The figure by which an order sorts. */
+/* The figure by which an order sorts, and its variance. */
 double sites_key(const struct sites *sites, const struct site *site, enum site_order order);
-/* Makes `group` anew: one for each key that key_of gives.  The member that is greatest by `by`
- * stands for its group.  False: no memory, some are left out. */
+double sites_variance(const struct sites *sites, const struct site *site, enum site_order order);
+/* Makes `group` anew: one for each key that key_of gives, which is below SITES_LEAKING.  The stacks
+ * of a key that leak, where that is known, are a group apart, whose key has that bit.  The member
+ * that is greatest by `by` stands for its group.  False: no memory, some are left out. */
+#define SITES_LEAKING (UINT64_C(1) << 63)
 typedef uint64_t sites_key_of(void *context, uint32_t stack);
 bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum site_order by);
 /* Fills `order` with up to `count` indexes of `group`, the greatest first.  Returns how many. */

@@ -8,21 +8,28 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Shown in panels at least so wide, or when sorted by; in this order. */
+/* Shown in panels at least so wide, or when sorted by; in this order.  Once it is known what leaks,
+ * that is worth more than how many objects there are. */
 static const struct column {
     unsigned column;
-    int from_width;
+    int from_width, from_width_leaks; /* and with leaks known */
 } columns[] = {
-    {SITES_BY_GROWTH, 0},   {SITES_BY_INUSE, 0},  {SITE_ERROR, 72},      {SITE_SHARE, 96},
-    {SITES_BY_OBJECTS, 56}, {SITES_BY_ALLOC, 90}, {SITES_BY_LEAKS, 120},
+    {SITES_BY_GROWTH, 0, 0},   {SITES_BY_INUSE, 0, 0},     {SITE_ERROR, 72, 72},
+    {SITE_SHARE, 96, 104},     {SITES_BY_OBJECTS, 56, 96}, {SITES_BY_ALLOC, 90, 112},
+    {SITES_BY_LEAKS, 120, 56},
 };
+/* Columns that a wrapper's name leaves to the callers. */
+#define CALLERS_COLS 20
+/* Of a function that is cut so that its position is whole, at least so much is shown. */
+#define FUNCTION_COLS 12
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 static bool is_shown(const struct sites *sites, const struct column *column,
                      const struct rect *area, const struct view_state *state)
 {
+    int from = sites->leaks_known ? column->from_width_leaks : column->from_width;
     return site_has_column(sites, column->column) &&
-           (area->cols >= column->from_width || column->column == state->order);
+           (area->cols >= from || column->column == state->order);
 }
 
 static enum style style_of(const struct sites *sites, const struct site *site, unsigned column)
@@ -40,11 +47,66 @@ static enum style style_of(const struct sites *sites, const struct site *site, u
     return column == SITE_ERROR ? STYLE_DIM : STYLE_NORMAL;
 }
 
+/* "function file.c:12".  If there is not enough room, the function is cut; if hardly anything of it
+ * were left, the position is left out.  Returns the column behind it. */
+static int draw_place(struct screen *screen, struct rect area, int row, int col,
+                      const char *function, enum style style, const char *place,
+                      enum style place_style)
+{
+    int wanted = screen_width(screen, function);
+    int left = area.cols - col - 1 - screen_width(screen, place);
+    if (place[0] == '\0')
+        return screen_text_cut(screen, area, row, col, style, function);
+    if (left < wanted && left < FUNCTION_COLS) {
+        char whole[SITE_NAME_SIZE];
+        snprintf(whole, sizeof whole, "%s %s", function, place);
+        return screen_text_cut(screen, area, row, col, style, whole);
+    }
+    struct rect part = {area.row, area.col, area.rows, col + (left < wanted ? left : wanted)};
+    col = screen_text_cut(screen, part, row, col, style, function);
+    return screen_text(screen, area, row, col + 1, place_style, place);
+}
+
+/* The width of the first bytes of a name. */
+static int width_of(const struct screen *screen, const struct site_name *name, size_t bytes)
+{
+    char part[SITE_NAME_SIZE];
+    snprintf(part, sizeof part, "%.*s", (int)bytes, name->text);
+    return screen_width(screen, part);
+}
+
+/* A site's name: which wrapper it went through is said where that leaves room for its callers. */
+static void draw_name(struct screen *screen, struct rect area, int row, int col,
+                      const struct model *model, const struct site *site)
+{
+    struct site_name name;
+    int room = area.cols - col;
+    site_name_text(model->names, site, true, &name);
+    int callers = screen_width(screen, name.text + name.callers);
+    int kept = callers < CALLERS_COLS ? callers : CALLERS_COLS;
+    if (width_of(screen, &name, name.callers) + kept > room)
+        site_name_text(model->names, site, false, &name);
+    int head = width_of(screen, &name, name.head);
+    if (head > room) {
+        char place[SITE_NAME_SIZE];
+        snprintf(place, sizeof place, "%.*s", (int)(name.head - name.function),
+                 name.text + name.function);
+        name.text[name.function] = '\0';
+        draw_place(screen, area, row, col, name.text, STYLE_NORMAL, place + (place[0] == ' '),
+                   STYLE_NORMAL);
+        return;
+    }
+    int end = screen_text_cut(screen, area, row, col, STYLE_NORMAL, name.text), behind = col + head;
+    if (site->members > 1 && behind < end) /* the callers that follow are of the greatest of them */
+        screen_restyle(screen, (struct rect){area.row + row, area.col + behind, 1, end - behind}, 0,
+                       STYLE_DIM);
+}
+
 static void draw_row(struct screen *screen, struct rect area, int row, const struct model *model,
                      const struct view_state *state, const struct site *site)
 {
     int col = 0;
-    char text[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
+    char text[SITE_FIGURE_SIZE];
     for (size_t i = 0; i < COLUMNS; i++) {
         unsigned column = columns[i].column;
         if (!is_shown(model->sites, &columns[i], &area, state))
@@ -54,17 +116,7 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
         screen_right(screen, area, row, col, style_of(model->sites, site, column), text);
         col++;
     }
-    col++;
-    size_t head = site_name_text(model->names, site, name);
-    int end = screen_text_cut(screen, area, row, col, STYLE_NORMAL, name);
-    if (site->members > 1) { /* the callers that follow are of the greatest of them */
-        name[head] = '\0';
-        int behind = col + screen_width(screen, name);
-        if (behind < end)
-            screen_restyle(screen,
-                           (struct rect){area.row + row, area.col + behind, 1, end - behind}, 0,
-                           STYLE_DIM);
-    }
+    draw_name(screen, area, row, col + 1, model, site);
 }
 
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
@@ -109,7 +161,8 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
     }
 }
 
-/* "~1.50M (error 12%) in use, ~8.20M in all, 1.0K/s; 12 live samples, 2s to 3m12s old" */
+/* "~1.50M (error 12%) in use, ~300K (error 30%) leaks, ~8.20M in all, ~1.0K/s; 12 live samples, 2s
+ * to 3m12s old" */
 static void draw_ages(struct screen *screen, struct rect area, const struct model *model,
                       const struct view_state *state, const struct site *site)
 {
@@ -124,9 +177,13 @@ static void draw_ages(struct screen *screen, struct rect area, const struct mode
                       site_column_text(sites, site, SITES_BY_INUSE, text));
         if (site_has_column(sites, SITE_ERROR))
             n += snprintf(line + n, sizeof line - (size_t)n, "(error %s) ",
-                          site_error_text(sites, site, figure));
+                          site_error_text(sites, site, SITES_BY_INUSE, figure));
         n += snprintf(line + n, sizeof line - (size_t)n, "%s, ", site_inuse_text(sites, word));
     }
+    if (sites->leaks_known && site->leak_bytes > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s (error %s) leaks, ",
+                      site_column_text(sites, site, SITES_BY_LEAKS, text),
+                      site_error_text(sites, site, SITES_BY_LEAKS, figure));
     n += snprintf(line + n, sizeof line - (size_t)n, "%s in all",
                   site_column_text(sites, site, SITES_BY_ALLOC, text));
     if (!isnan(site->alloc_rate)) {
@@ -145,10 +202,9 @@ static void draw_ages(struct screen *screen, struct rect area, const struct mode
     screen_text_cut(screen, area, 0, 0, STYLE_BOLD, line);
 }
 
-/* "  3 function dir/file.c:12 (inlined)".  If that is too long, the folder is left out, then the
- * function is cut, then the position is left out. */
+/* "  3 function dir/file.c:12 (inlined)".  If that is too long, the folder is left out first. */
 static void draw_frame(struct screen *screen, struct rect area, int row, size_t number,
-                       const struct name_frame *frame)
+                       const struct name_frame *frame, enum style style)
 {
     char function[64], place[600] = "";
     const char *name = frame->function, *slash = strrchr(frame->file, '/');
@@ -166,14 +222,8 @@ static void draw_frame(struct screen *screen, struct rect area, int row, size_t 
     } else if (frame->function[0] != '\0') {
         snprintf(place, sizeof place, "%.500s", frame->module);
     }
-    int left = room - 1 - screen_width(screen, place);
-    if (place[0] == '\0' || (left < wanted && left < 12)) {
-        screen_text_cut(screen, area, row, col, STYLE_NORMAL, name);
-        return;
-    }
-    struct rect part = {area.row, area.col, area.rows, col + (left < wanted ? left : wanted)};
-    col = screen_text_cut(screen, part, row, col, STYLE_NORMAL, name);
-    col = screen_text(screen, area, row, col + 1, frame->line > 0 ? STYLE_TITLE : STYLE_DIM, place);
+    col = draw_place(screen, area, row, col, name, style, place,
+                     frame->line > 0 && style != STYLE_DIM ? STYLE_TITLE : STYLE_DIM);
     if (frame->inlined && col + 10 <= area.cols)
         screen_text(screen, area, row, col + 1, STYLE_DIM, "(inlined)");
 }
@@ -197,7 +247,8 @@ void panel_draw_stack(struct screen *screen, struct rect area, const struct mode
         struct rect line = area;
         if (goes_on && names->resolved && row == area.rows - 1)
             line.cols -= (int)sizeof more - 1;
-        draw_frame(screen, line, row, i, &names->frames[i]);
+        draw_frame(screen, line, row, i, &names->frames[i],
+                   i < names->first ? STYLE_DIM : STYLE_NORMAL);
     }
     if (!names->resolved)
         screen_right(screen, area, 0, area.cols, STYLE_DIM, reading);

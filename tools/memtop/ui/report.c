@@ -92,6 +92,7 @@ static json_t *stack_json(const struct stack_names *names)
                             frame->module[0] ? ndjson_string(frame->module) : json_null());
         json_object_set_new(object, "module_address", json_string(address));
         json_object_set_new(object, "inlined", json_boolean(frame->inlined));
+        json_object_set_new(object, "looked_through", json_boolean(i < names->first));
         json_array_append_new(frames, object);
     }
     return frames;
@@ -103,6 +104,8 @@ static json_t *site_json(struct watch *watch, const struct site *site)
     const struct stack_names *names = names_find(watch->names, site->stack);
     bool growth = sites->growth_seconds > 0;
     bool objects = sites_has(sites, SITES_BY_OBJECTS), sampled = sites->sampled;
+    /* The variance that each byte allocated adds. */
+    double each = site->alloc_bytes > 0 ? site->alloc_variance / site->alloc_bytes : 0;
     const struct {
         const char *key, *error_key;
         bool known;
@@ -120,9 +123,15 @@ static json_t *site_json(struct watch *watch, const struct site *site)
          site->objects_variance},
         {"alloc_bytes", "alloc_bytes_error", sites_has(sites, SITES_BY_ALLOC), site->alloc_bytes,
          site->alloc_variance},
+        {"alloc_objects", "alloc_objects_error", objects, round(site->alloc_objects),
+         site->alloc_objects_variance},
+        {"alloc_bytes_per_second", "alloc_bytes_per_second_error", growth, site->alloc_rate,
+         site->alloc_rate * each / sites->growth_seconds},
     };
     json_t *object = json_object();
     json_object_set_new(object, "site", ndjson_string(names && names->label ? names->label : "?"));
+    json_object_set_new(object, "via",
+                        names && names->via ? ndjson_string(names->via) : json_null());
     json_object_set_new(object, "exact", json_boolean(sites_exact(sites, site)));
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
         double error = sites_error(sites, site, figures[i].variance);
@@ -131,9 +140,6 @@ static json_t *site_json(struct watch *watch, const struct site *site)
         json_object_set_new(object, figures[i].error_key,
                             ndjson_number(figures[i].known ? round(error) : NAN));
     }
-    json_object_set_new(object, "alloc_objects",
-                        ndjson_number(objects ? round(site->alloc_objects) : NAN));
-    json_object_set_new(object, "alloc_bytes_per_second", ndjson_number(site->alloc_rate));
     json_object_set_new(object, "samples", ndjson_number(sampled ? (double)site->samples : NAN));
     json_object_set_new(object, "stacks", json_integer(site->members));
     json_object_set_new(object, "stack", stack_json(names));
@@ -288,7 +294,8 @@ static void report_sites(FILE *out, struct watch *watch, size_t count)
     const size_t column_count = sizeof columns / sizeof columns[0];
     const struct model *model = &watch->model;
     const struct sites *sites = model->sites;
-    char heading[SITE_HEADING_SIZE], figure[SITE_FIGURE_SIZE], name[SITE_NAME_SIZE];
+    char heading[SITE_HEADING_SIZE], figure[SITE_FIGURE_SIZE];
+    struct site_name name;
     uint32_t *order = malloc((count + 1) * sizeof order[0]);
     size_t found = order ? watch_sites(watch, SITES_BY_GROWTH, order, count, count) : 0;
     bool merged = false;
@@ -306,8 +313,8 @@ static void report_sites(FILE *out, struct watch *watch, size_t count)
             if (site_has_column(sites, columns[k]))
                 fprintf(out, "%*s ", site_column_width(columns[k]),
                         site_column_text(sites, site, columns[k], figure));
-        site_name_text(watch->names, site, name);
-        fprintf(out, " %s\n", name);
+        site_name_text(watch->names, site, true, &name);
+        fprintf(out, " %s\n", name.text);
         merged = merged || site->members > 1;
     }
     if (merged)

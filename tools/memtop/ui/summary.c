@@ -61,18 +61,19 @@ static void print_growth(struct watch *watch, FILE *out)
     bool merged = false;
     for (size_t i = 0; i < found; i++) {
         const struct site *site = &sites->group[order[i]];
-        char held[SITE_FIGURE_SIZE], grown[SITE_FIGURE_SIZE], error[UNITS_SIZE],
-            name[SITE_NAME_SIZE];
+        char held[SITE_FIGURE_SIZE], grown[SITE_FIGURE_SIZE], error[UNITS_SIZE];
+        struct site_name name;
         if (site->inuse_bytes <= 0)
             break;
-        site_name_text(watch->names, site, name);
+        site_name_text(watch->names, site, true, &name);
         units_bytes(inuse, site->inuse_bytes);
         units_growth(growth, site->growth_bytes);
         site_figure_text(sites, site, inuse, held);
         site_figure_text(sites, site, growth, grown);
         fprintf(out, "  %-14s %s (error %s; %s in the last %.0fs)  %s\n",
-                i == 0 ? "held at the end" : "", held, site_error_text(sites, site, error), grown,
-                sites->growth_seconds, name);
+                i == 0 ? "held at the end" : "", held,
+                site_error_text(sites, site, SITES_BY_INUSE, error), grown, sites->growth_seconds,
+                name.text);
         merged = merged || site->members > 1;
     }
     if (merged)
