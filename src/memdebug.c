@@ -115,14 +115,22 @@ static void no_tracing(const char *reason)
     no_gc = reason;
 }
 
+/* Of the ways to look at a heap only wp does, which Linux has since 6.7 (0: it does not say). */
+#define LINUX_6_7 0x60700u
+static bool needs_object_map(void)
+{
+    uint64_t engine = option_number(OPTION_GCENGINE);
+    return !metadata_is_known() || engine == GCENGINE_WP ||
+           (engine == GCENGINE_AUTO && os_linux_version() - 1 >= LINUX_6_7 - 1);
+}
+
 static bool wants_tracked(void)
 {
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
     /* jemalloc fills what is freed, but for a block that realloc has moved: those this variant
      * moves by free. */
-    return (gc_mode != GC_OFF &&
-            !(metadata_is_known() && option_number(OPTION_GCENGINE) == GCENGINE_CLONE)) ||
-           (rate > 0 && rate < PROF_PLAIN_MIN_RATE) || option_number(OPTION_CLOBBERFREE);
+    return (gc_mode != GC_OFF && needs_object_map()) || (rate > 0 && rate < PROF_PLAIN_MIN_RATE) ||
+           option_number(OPTION_CLOBBERFREE);
 }
 
 static void on_cycle(const struct md_cycle *cycle)
@@ -431,7 +439,7 @@ static __attribute__((constructor)) void at_load(void)
 {
     const struct gc_hooks hooks = {.in_use_bytes = segment_in_use,
                                    .on_cycle = on_cycle,
-                                   .block_size = jep_malloc_usable_size,
+                                   .block_size = metadata_block_size,
                                    .allocated = metadata_is_known() ? metadata_enter : NULL,
                                    .sample_moment = prof_moment,
                                    .on_samples = prof_flag};

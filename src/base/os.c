@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -106,6 +107,26 @@ int64_t os_thread_cpu_ns(void)
 int os_gettid(void)
 {
     return (int)syscall(SYS_gettid);
+}
+
+unsigned os_linux_version(void)
+{
+    const ElfW(Ehdr) *file = (const void *)getauxval(AT_SYSINFO_EHDR);
+    const ElfW(Phdr) *segment = (const void *)((uintptr_t)file + (file ? file->e_phoff : 0));
+    for (unsigned i = 0; file && i < file->e_phnum; i++) {
+        const char *note = (const char *)file + segment[i].p_offset;
+        const char *end = note + segment[i].p_filesz;
+        while (segment[i].p_type == PT_NOTE && end - note >= (long)sizeof(ElfW(Nhdr))) {
+            const ElfW(Nhdr) *header = (const void *)note;
+            const char *name = note + sizeof *header,
+                       *value = name + ((header->n_namesz + 3) & ~3u);
+            if (header->n_type == 0 && header->n_namesz == sizeof "Linux" &&
+                memcmp(name, "Linux", sizeof "Linux") == 0 && header->n_descsz == sizeof(unsigned))
+                return *(const unsigned *)value;
+            note = value + ((header->n_descsz + 3) & ~3u);
+        }
+    }
+    return 0;
 }
 
 unsigned os_cpu_count(void)

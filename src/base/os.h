@@ -19,6 +19,9 @@ int64_t os_realtime_ns(void);
 /* CPU time of the calling thread. */
 int64_t os_thread_cpu_ns(void);
 
+/* The kernel's version as LINUX_VERSION_CODE has it, of the note in its vDSO: no call is made.  0:
+ * it is not told. */
+unsigned os_linux_version(void);
 int os_gettid(void);
 /* CPUs that this process may run on, at least 1. */
 unsigned os_cpu_count(void);

@@ -167,10 +167,11 @@ static const char *run_engines(struct cycle *cycle)
                                                [GCENGINE_WP] = MD_ENGINE_WP,
                                                [GCENGINE_STOP] = MD_ENGINE_STOP};
     enum md_engine asked = asked_for[option_number(OPTION_GCENGINE)];
-    if (!object_map && asked != MD_ENGINE_NONE && asked != MD_ENGINE_CLONE)
-        return "only gcengine=clone can do it in this process: it was not started for another";
-    enum md_engine only = object_map ? engine_only(asked, memory_is_locked()) : MD_ENGINE_CLONE;
-    enum md_engine first = engine_choose(only, work->at_exit, work->private_bytes);
+    bool plain = !object_map;
+    if (plain && asked == MD_ENGINE_WP)
+        return "gcengine=wp needs what this process was not started with";
+    enum md_engine only = engine_only(asked, memory_is_locked());
+    enum md_engine first = engine_choose(only, work->at_exit || plain, work->private_bytes);
     const char *reason = NULL;
     for (enum md_engine engine = first; engine;) {
         uint64_t stops_ns = record->stop1_ns + record->stop2_ns;
@@ -185,6 +186,8 @@ static const char *run_engines(struct cycle *cycle)
         engine_note_failure(engine);
         bool (*available)(void) = engine_of(engine)->available;
         engine = engine_after(only, first, engine, work->private_bytes, !available || available());
+        if (plain && engine == MD_ENGINE_WP)
+            engine = MD_ENGINE_STOP;
     }
     return reason;
 }

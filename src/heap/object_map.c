@@ -32,6 +32,14 @@ bool object_map_init(const char **reason)
     return true;
 }
 
+void object_map_end(void)
+{
+    uint8_t *map = object_map;
+    object_map = NULL;
+    if (map)
+        own_unmap(map, OBJECT_MAP_BYTES);
+}
+
 void object_map_set_classes(const size_t *sizes, unsigned count, const size_t *slab_sizes,
                             unsigned small)
 {

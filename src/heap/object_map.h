@@ -10,8 +10,9 @@
  * nothing under mlockall and nothing under vm.overcommit_memory=2.
  *
  * Invariant: an address that lies in no block reads 0; a stopped thread may be between the block
- * and its byte, which hides a block that nobody but its registers knows.  Exists only in the
- * tracked variant: object_map is NULL otherwise. */
+ * and its byte, which hides a block that nobody but its registers knows.  Exists in the tracked
+ * variant, and during a mark of the plain one, where it is filled from the allocator's own records
+ * (gc/engine/allocated.h): object_map is NULL otherwise. */
 #ifndef HEAP_OBJECT_MAP_H
 #define HEAP_OBJECT_MAP_H
 
@@ -41,6 +42,8 @@ extern size_t object_slab_size[128];
 
 /* Reserves the map.  False with a reason if the address space is not to be had. */
 bool object_map_init(const char **reason);
+/* Gives it back: nobody uses it any more. */
+void object_map_end(void);
 /* Learns the size classes: `sizes`, ascending, `count` of them, the first `small` with slabs of
  * `slab_sizes`. */
 void object_map_set_classes(const size_t *sizes, unsigned count, const size_t *slab_sizes,

@@ -322,7 +322,7 @@ static void tell_profilers(struct fill *fill)
     find_profilers(je_bt2gctx, ARRAY_LENGTH(je_bt2gctx));
     for (unsigned i = 0; i < profiler_count; i++) {
         const uintptr_t *block = (const uintptr_t *)profilers[i].block;
-        find_profilers(block, jep_malloc_usable_size(block) / sizeof *block);
+        find_profilers(block, metadata_block_size(block) / sizeof *block);
     }
     for (unsigned i = 0; i < profiler_count; i++) {
         *byte_of(profilers[i].block) = profilers[i].byte;
@@ -387,6 +387,13 @@ const char *metadata_enter(const struct allocated_thread *threads, unsigned coun
     tell_profilers(&fill);
     tell_own_threads(&fill);
     return each_cache(&fill, doubt_cached);
+}
+
+size_t metadata_block_size(const void *block)
+{
+    const struct jemalloc_edata *extent = extent_at((uintptr_t)block & JEMALLOC_EXTENT_SIZE);
+    unsigned class = extent ? JEMALLOC_CLASS(extent->bits) : CLASSES;
+    return class < CLASSES ? je_sz_index2size_tab[class] : 0;
 }
 
 /* Blocks of known sizes are where the records say. */
@@ -508,6 +515,11 @@ bool metadata_is_known(void)
 
 void metadata_be_exact(void)
 {
+}
+
+size_t metadata_block_size(const void *block)
+{
+    return jep_malloc_usable_size(block);
 }
 
 const char *metadata_init(void)

@@ -11,6 +11,8 @@
 
 #include "heap/allocated.h"
 
+#include <stddef.h>
+
 /* Whether this build knows the records of its jemalloc. */
 bool metadata_is_known(void);
 /* At boot, when jemalloc is up and before the first block, where cycles are asked for from the
@@ -24,6 +26,9 @@ const char *metadata_init(void);
 
 /* Enters them (gc_hooks.allocated). */
 allocated_enter metadata_enter;
+
+/* Usable bytes of a block, read in the same way (gc_hooks.block_size). */
+size_t metadata_block_size(const void *block);
 
 /* In a forked copy: what other threads had in their caches is nobody's from now on, and cannot be
  * told from what is allocated; then metadata_init refuses. */

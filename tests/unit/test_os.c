@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -46,6 +47,11 @@ static void test_process(void)
     cpu_set_t all, one;
     sched_getaffinity(0, sizeof all, &all);
     is(os_cpu_count(), CPU_COUNT(&all), "CPUs that this process may use");
+    struct utsname system;
+    unsigned major = 0, minor = 0;
+    uname(&system);
+    sscanf(system.release, "%u.%u", &major, &minor);
+    is(os_linux_version() >> 8, major << 8 | minor, "the kernel's version, without a call");
     CPU_ZERO(&one);
     for (int i = 0; i < CPU_SETSIZE; i++)
         if (CPU_ISSET(i, &all) && CPU_COUNT(&one) == 0)

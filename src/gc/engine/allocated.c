@@ -12,6 +12,8 @@
 #define NOTES_MAX ((size_t)1 << 24)
 static uintptr_t *notes;
 static size_t note_count;
+static struct allocated_thread *threads;
+static size_t threads_bytes;
 
 static void note(void *ctx, uintptr_t block, enum allocated_note what)
 {
@@ -22,7 +24,7 @@ static void note(void *ctx, uintptr_t block, enum allocated_note what)
 }
 
 /* The threads of the stop. */
-static unsigned list_threads(struct allocated_thread *threads)
+static unsigned list_threads(void)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < world.count; i++) {
@@ -38,9 +40,8 @@ const char *allocated_fill(allocated_enter *enter)
 {
     static const char no_memory[] = "no memory to mark in";
     const char *reason = no_memory;
-    size_t bytes = ((world.count + 1) * sizeof(struct allocated_thread) + OS_PAGE - 1) &
-                   ~(size_t)(OS_PAGE - 1);
-    struct allocated_thread *threads = own_map(bytes);
+    threads_bytes = ((world.count + 1) * sizeof *threads + OS_PAGE - 1) & ~(size_t)(OS_PAGE - 1);
+    threads = own_map(threads_bytes);
     notes = own_map_as(NOTES_MAX * sizeof *notes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_NORESERVE, 0);
     if (!threads || !notes || !object_map_init(&reason))
@@ -48,7 +49,7 @@ const char *allocated_fill(allocated_enter *enter)
     for (unsigned i = 0; i < extent_count; i++)
         if (!object_map_open((const void *)extents[i].start, extents[i].end - extents[i].start))
             return no_memory;
-    reason = enter(threads, list_threads(threads), note, NULL);
+    reason = enter(threads, list_threads(), note, NULL);
     if (!reason && note_count > NOTES_MAX)
         reason = "too many blocks are just being allocated or freed";
     return reason;
@@ -72,6 +73,20 @@ void allocated_mark(struct mark *mark)
         if (heap_index_resolve(mark->index, notes[i], &size))
             mark_from(mark, notes[i], notes[i] + size);
     note_count = 0;
+}
+
+void allocated_free(void)
+{
+    if (notes) {
+        own_forget(notes, NOTES_MAX * sizeof *notes);
+        os_munmap(notes, NOTES_MAX * sizeof *notes);
+    }
+    if (threads)
+        own_unmap(threads, threads_bytes);
+    notes = NULL;
+    threads = NULL;
+    note_count = 0;
+    object_map_end();
 }
 
 #define IN_DOUBT 0xff

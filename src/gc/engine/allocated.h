@@ -1,16 +1,18 @@
-/* The object map of the snapshot child, where the process has none: filled from the allocator's own
- * records, in the child's own memory. */
+/* The object map of one mark, where the process has none: filled from the allocator's own records,
+ * where nothing changes meanwhile, in a frozen copy or while the program stands still. */
 #ifndef GC_ENGINE_ALLOCATED_H
 #define GC_ENGINE_ALLOCATED_H
 
 #include "gc/mark/mark.h"
 #include "heap/allocated.h"
 
-/* In the child, before the index is built.  NULL, or why not. */
+/* Where the mark runs, before the index is built.  NULL, or why not. */
 const char *allocated_fill(allocated_enter *enter);
 /* After that: takes what was told of single blocks for reached, follows them, and leaves those that
  * are ours out of what the index has counted.  Nothing where allocated_fill was not called. */
 void allocated_mark(struct mark *mark);
+/* Where the process goes on: in the stop still, when nobody marks any more. */
+void allocated_free(void);
 
 /* Where there is an object map: whether it and the allocator's records tell the same blocks, but
  * for those in doubt, and for blocks that it does not have yet.  Builds for tests look at it in

@@ -1,8 +1,10 @@
 #include "gc/engine/stopped.h"
 
 #include "base/os.h"
+#include "gc/engine/allocated.h"
 #include "gc/sys/fault.h"
 #include "gc/sys/task.h"
+#include "heap/object_map.h"
 
 #include <string.h>
 
@@ -32,9 +34,12 @@ static size_t size_of_oversized(const void *block)
 
 static void mark_all(void *ctx)
 {
-    (void)ctx;
+    const struct engine_cycle *cycle = ctx;
     fault_handle(give_up);
-    state->reason = trace_frozen(&state->trace, &state->result, size_of_oversized);
+    state->reason = object_map ? NULL : allocated_fill(cycle->allocated);
+    if (!state->reason)
+        state->reason = trace_frozen(&state->trace, &state->result,
+                                     cycle->allocated ? cycle->block_size : size_of_oversized);
     if (!state->reason && state->oversized)
         state->reason = "a block of more than 64 GiB";
 }
@@ -73,11 +78,16 @@ static const char *before_attempt(struct engine_cycle *cycle, bool *needless)
 
 static const char *mark_in_stop(struct engine_cycle *cycle)
 {
-    const char *reason = task_start(&state->task, mark_all, NULL, 0);
+    bool filled = !object_map;
+    const char *reason = task_start(&state->task, mark_all, cycle, 0);
     if (!reason)
         reason = task_wait(&state->task, cycle->stop_ns);
     if (!reason)
         reason = state->reason;
+    if (filled) {
+        task_cancel(&state->task);
+        allocated_free();
+    }
     cycle->result = state->result;
     cycle->result.stop_cpu_ns = state->task.cpu_ns + state->result.helper_cpu_ns;
     return reason;
