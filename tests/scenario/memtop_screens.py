@@ -526,6 +526,19 @@ OURS = ('gc 1 @0.480s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 m
         'pid 812 redis-server\n')
 
 
+def verdict(t):
+    with s.running([s.PROGRAMS / 'growing', 'leak'], 'gctrace=1,gcinterval=2s', ready='growing') as leak:
+        s.wait_for(lambda: s.segments(leak.pid), 60, leak)
+        with screen(memtop(leak.pid)) as view:
+            text = view.until(r'^\+\d\S* MB in \d+ s: \d+ % leaked, nearly all by renew_session', 90)
+            t.ok(text and text.splitlines()[1].startswith('+'), 'the verdict is below the title', view.text())
+    with s.running([s.PROGRAMS / 'growing', 'churn'], 'gctrace=1,gcinterval=2s', ready='growing') as churn:
+        s.wait_for(lambda: s.segments(churn.pid), 60, churn)
+        with screen(memtop(churn.pid)) as view:
+            text = view.until(r'^heap \S+  grew ', 30)
+            t.ok(text and text.splitlines()[1].startswith('heap '), 'without one there is no room for it', view.text())
+
+
 def live_run(t):
     program = ['/usr/bin/python3', '-c',
                'import time\nk=[]\nfor i in range(40): k.append([bytearray(1000) for _ in range(1000)]); '
@@ -554,5 +567,6 @@ with s.Tap() as t:
         titled(t)
         kinds(t)
         wrapped(t)
+        verdict(t)
         tails(t)
         live_run(t)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANELS = 9 };
+enum { PANELS = 10 };
 
 static void rects(const struct layout *layout, struct rect out[PANELS])
 {
@@ -22,6 +22,7 @@ static void rects(const struct layout *layout, struct rect out[PANELS])
     out[6] = layout->detail;
     out[7] = layout->lines;
     out[8] = layout->footer;
+    out[9] = layout->verdict;
 }
 
 static bool there(struct rect r)
@@ -41,8 +42,8 @@ static void test_all_sizes(void)
          edges = true;
     for (int rows = 1; rows <= 70; rows++)
         for (int cols = 1; cols <= 200; cols++)
-            for (int bits = 0; bits < 16; bits++) {
-                struct layout_parts parts = {bits & 1, bits & 2, bits & 4, bits & 8};
+            for (int bits = 0; bits < 32; bits++) {
+                struct layout_parts parts = {bits & 1, bits & 2, bits & 4, bits & 8, bits & 16};
                 struct layout layout = layout_make(rows, cols, parts);
                 bool too_small = rows < LAYOUT_MIN_ROWS || cols < LAYOUT_MIN_COLS;
                 small = small && layout.too_small == too_small;
@@ -58,7 +59,8 @@ static void test_all_sizes(void)
                     for (int k = 0; k < i; k++)
                         disjoint = disjoint && apart(all[i], all[k]);
                 }
-                named = named && there(layout.title) && there(layout.footer);
+                named = named && there(layout.title) && there(layout.footer) &&
+                        there(layout.verdict) == parts.verdict;
                 edges = edges && layout.title.row == 0 && layout.footer.row == rows - 1;
                 if (parts.sites && !parts.detail)
                     sites_shown = sites_shown && layout.sites.rows >= 4;
@@ -69,7 +71,7 @@ static void test_all_sizes(void)
             }
     ok(inside, "no panel leaves the screen");
     ok(disjoint, "no two overlap");
-    ok(named, "title and keys are always there");
+    ok(named, "title and keys are always there, the verdict if there is one");
     ok(edges, "at the top and the bottom");
     ok(sites_shown, "a heading and three call sites, or a log's chart, are always there");
     ok(small, "below 40x10 it says so");

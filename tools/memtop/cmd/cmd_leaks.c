@@ -2,6 +2,7 @@
  * first, as a leak is what two did not reach; of a dead one it reports what the last two saw. */
 #include "cli.h"
 #include "commands.h"
+#include "series/evidence.h"
 #include "series/units.h"
 #include "target/ask.h"
 #include "target/discover.h"
@@ -142,7 +143,7 @@ static json_t *unsampled_json(const struct leaks *leaks)
 }
 
 static void print_json(const struct source *source, struct leaks *leaks, size_t count,
-                       double now_ds, FILE *out)
+                       double now_ds, const char *verdict, FILE *out)
 {
     for (size_t i = 0; i < leaks->group_count && (!count || i < count); i++)
         ndjson_line(out, group_json(source, leaks, &leaks->groups[i], now_ds));
@@ -150,6 +151,7 @@ static void print_json(const struct source *source, struct leaks *leaks, size_t 
     json_t *object = new_object(source, "leaks");
     const struct md_cycle *cycle = &leaks->cycle;
     set_sum(object, &sum);
+    json_object_set_new(object, "verdict", text_or_null(verdict));
     json_object_set_new(object, "direct_bytes",
                         ndjson_number(round(leaks->total[LEAK_DIRECT].bytes)));
     json_object_set_new(object, "direct_objects",
@@ -222,6 +224,21 @@ static bool read_inputs(struct inputs *in, const struct options *options)
     return false;
 }
 
+/* Of all leaks; "" if some are left out. */
+static void verdict_of(const struct source *source, const struct leaks *leaks,
+                       char text[VERDICT_TEXT_SIZE])
+{
+    char root[SOURCE_ROOT_SIZE];
+    struct symbolizer_options symbols = source_symbols(source, root);
+    struct names *names = leaks->filtered ? NULL : names_create(&symbols, false);
+    text[0] = '\0';
+    if (!names)
+        return;
+    struct verdict verdict = evidence_of_leaks(&source->snapshot, names);
+    verdict_line(&verdict, evidence_cycles(&verdict, &source->snapshot), names, text);
+    names_destroy(names);
+}
+
 static int print_to(const char *path, struct leaks *leaks, const struct source *source,
                     const struct options *options, const struct inputs *in, double now_ds)
 {
@@ -237,10 +254,15 @@ static int print_to(const char *path, struct leaks *leaks, const struct source *
                              .name = source->target.name,
                              .count = count,
                              .suppressions = &in->suppressions};
+    char verdict[VERDICT_TEXT_SIZE];
+    verdict_of(source, leaks, verdict);
     if (options->json)
-        print_json(source, leaks, options->count ? count : 0, now_ds, out);
-    else
+        print_json(source, leaks, options->count ? count : 0, now_ds, verdict, out);
+    else {
+        if (*verdict)
+            fprintf(out, "%s\n", verdict);
         leaks_print(leaks, &how, out);
+    }
     if (!path)
         return cli_flush() == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
     if (fclose(out) != 0 || !bytes) {

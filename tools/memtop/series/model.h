@@ -4,6 +4,7 @@
 #define MEMTOP_MODEL_H
 
 #include "cycles.h"
+#include "evidence.h"
 #include "history.h"
 #include "names.h"
 #include "sites.h"
@@ -29,8 +30,10 @@ struct model {
     double live_objects;
     double mapped_bytes;                 /* of the mmap kind; NAN: not known */
     double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
-    bool objects_counted;   /* by the process, up to its last publication; else an estimate */
-    uint64_t torn;          /* records that could not be read whole, so far */
+    bool objects_counted; /* by the process, up to its last publication; else an estimate */
+    uint64_t torn;        /* records that could not be read whole, so far */
+    struct verdict verdict;
+    enum evidence_cycles verdict_cycles;
     const char *hint;       /* what to do if there is nothing to show; or NULL */
     const char *leaks_hint; /* what to do to know of leaks; NULL: they are known */
     size_t logs, log;       /* a log's programs: how many, and which one is shown */

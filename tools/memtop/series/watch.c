@@ -176,6 +176,21 @@ static void update_model(struct watch *watch)
     describe_sites(watch);
 }
 
+/* Of a process that lives: the dead say nothing new. */
+static void judge(struct watch *watch)
+{
+    struct snapshot *snapshot = &watch->source.snapshot;
+    if (watch->source.state == SOURCE_LIVE) {
+        if (watch->ticks == 0)
+            evidence_begin(&watch->evidence, snapshot);
+        evidence_tick(&watch->evidence, snapshot,
+                      watch->source.rss_known ? (double)watch->source.rss_bytes : NAN, watch->sites,
+                      watch->names);
+    }
+    watch->model.verdict = watch->evidence.verdict;
+    watch->model.verdict_cycles = evidence_cycles(&watch->model.verdict, snapshot);
+}
+
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
     unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
@@ -198,6 +213,7 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
         for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
             sites_update(&watch->sites[kind], snapshot);
         update_model(watch);
+        judge(watch);
     }
     if (alive || watch->ticks == 0)
         push_point(watch, watch->ticks == 0 ? 0 : added);

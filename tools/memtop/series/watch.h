@@ -10,6 +10,7 @@
 struct watch {
     struct source source;
     struct history history;
+    struct evidence evidence;
     struct sites sites[MD_BUCKET_KINDS]; /* by kind */
     enum md_bucket_kind kind;            /* the kind that is shown: the model's sites */
     struct trace trace;

@@ -48,6 +48,8 @@ struct layout layout_make(int rows, int cols, struct layout_parts parts)
         return layout;
     }
     layout.title = cut(&rest, 1);
+    if (parts.verdict)
+        layout.verdict = cut(&rest, 1);
     layout.footer = cut_bottom(&rest, 1);
     layout.figures = cut(&rest, rows >= 18 ? 2 : 1);
 

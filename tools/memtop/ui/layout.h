@@ -12,15 +12,17 @@
 #define LAYOUT_MIN_COLS 40
 
 struct layout_parts {
-    bool sites;  /* call sites: not of a log */
-    bool rate;   /* the allocation rate */
-    bool cycles; /* pauses and trace lines */
-    bool detail; /* the stack of the site under the cursor */
+    bool sites;   /* call sites: not of a log */
+    bool rate;    /* the allocation rate */
+    bool cycles;  /* pauses and trace lines */
+    bool verdict; /* one line */
+    bool detail;  /* the stack of the site under the cursor */
 };
 
 struct layout {
     bool too_small; /* only a sentence fits, and all rectangles are empty */
     struct rect title;
+    struct rect verdict;
     struct rect figures;
     struct rect heap, pauses, rate; /* charts, with captions and axes */
     struct rect sites;

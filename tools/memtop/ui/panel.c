@@ -59,6 +59,16 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
     }
 }
 
+static void draw_verdict(struct screen *screen, struct rect area, const struct model *model,
+                         const struct view_state *state)
+{
+    char text[VERDICT_TEXT_SIZE];
+    (void)state;
+    verdict_line(&model->verdict, model->verdict_cycles, model->names, text);
+    screen_text_cut(screen, area, 0, 0,
+                    model->verdict.kind == VERDICT_LEAK ? STYLE_BAD : STYLE_WARN, text);
+}
+
 /* A row of "name value" pairs, as many as fit, and where the next goes. */
 struct figures {
     struct screen *screen;
@@ -264,6 +274,7 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
         return layout->field;                                                                      \
     }
 PLACE(title)
+PLACE(verdict)
 PLACE(figures)
 PLACE(heap)
 PLACE(rate)
@@ -274,11 +285,11 @@ PLACE(lines)
 PLACE(footer)
 
 const struct panel panels[] = {
-    {"title", place_title, draw_title},          {"figures", place_figures, draw_figures},
-    {"heap", place_heap, panel_draw_heap},       {"rate", place_rate, panel_draw_rate},
-    {"pauses", place_pauses, panel_draw_pauses}, {"sites", place_sites, panel_draw_sites},
-    {"stack", place_detail, panel_draw_stack},   {"lines", place_lines, draw_lines},
-    {"footer", place_footer, draw_footer},
+    {"title", place_title, draw_title},       {"verdict", place_verdict, draw_verdict},
+    {"figures", place_figures, draw_figures}, {"heap", place_heap, panel_draw_heap},
+    {"rate", place_rate, panel_draw_rate},    {"pauses", place_pauses, panel_draw_pauses},
+    {"sites", place_sites, panel_draw_sites}, {"stack", place_detail, panel_draw_stack},
+    {"lines", place_lines, draw_lines},       {"footer", place_footer, draw_footer},
 };
 const size_t panel_count = sizeof panels / sizeof panels[0];
 
@@ -289,6 +300,7 @@ struct layout panels_layout(int rows, int cols, const struct model *model,
                        (struct layout_parts){.sites = model->sites != NULL,
                                              .cycles = model->trace->kept_count > 0,
                                              .rate = model->sites != NULL,
+                                             .verdict = model->verdict.kind != VERDICT_NONE,
                                              .detail = state->pane == PANE_STACK});
 }
 

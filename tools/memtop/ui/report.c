@@ -174,6 +174,36 @@ static json_t *last_cycle_json(const struct trace *trace)
     return json_null();
 }
 
+static json_t *verdict_json(const struct model *model)
+{
+    const struct verdict *verdict = &model->verdict;
+    char text[VERDICT_TEXT_SIZE];
+    if (verdict->kind == VERDICT_NONE)
+        return json_null();
+    bool resident = verdict->kind == VERDICT_KEPT || verdict->kind == VERDICT_OUTSIDE;
+    bool told = verdict->kind == VERDICT_LEAK || verdict->kind == VERDICT_HELD;
+    const char *part = verdict_part_name(verdict);
+    json_t *object = json_object(), *sites = json_array();
+    verdict_line(verdict, model->verdict_cycles, model->names, text);
+    json_object_set_new(object, "text", ndjson_string(text));
+    json_object_set_new(object, "kind", json_string(verdict_kind_name(verdict)));
+    json_object_set_new(object, "seconds", ndjson_number(verdict->seconds));
+    json_object_set_new(object, "growth_bytes", ndjson_number(verdict->growth_bytes));
+    json_object_set_new(object, "leaked_bytes", ndjson_number(told ? verdict->leaked_bytes : NAN));
+    json_object_set_new(object, "part", part ? json_string(part) : json_null());
+    json_object_set_new(object, "part_bytes", ndjson_number(resident ? verdict->part_bytes : NAN));
+    for (size_t i = 0; i < verdict->name_count; i++) {
+        const struct stack_names *names = names_find(model->names, verdict->name[i].stack);
+        json_t *site = json_object();
+        json_object_set_new(site, "site",
+                            ndjson_string(names && names->label ? names->label : "?"));
+        json_object_set_new(site, "share", ndjson_number(verdict->name[i].share));
+        json_array_append_new(sites, site);
+    }
+    json_object_set_new(object, "sites", sites);
+    return object;
+}
+
 static json_t *losses_json(const struct watch *watch)
 {
     struct loss losses[LOSSES];
@@ -242,6 +272,7 @@ char *report_json_text(struct watch *watch, size_t sites)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(object, numbers[i].key, ndjson_number(numbers[i].value));
     add_counters(object, header);
+    json_object_set_new(object, "verdict", verdict_json(model));
     json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
     json_object_set_new(object, "losses", losses_json(watch));
     json_object_set_new(object, "sites_kind", json_string(profile_kind(model->sites->kind)->name));
@@ -330,7 +361,11 @@ void report_text(FILE *out, struct watch *watch, size_t count)
     const struct md_counters *counters = &model->header->counters;
     char a[UNITS_SIZE], b[UNITS_SIZE], c[UNITS_SIZE], d[UNITS_SIZE], e[UNITS_SIZE];
     bool live = watch->source.state == SOURCE_LIVE;
+    char verdict[VERDICT_TEXT_SIZE];
     fprintf(out, "%s  %s  %s\n", model->identity, model->state, model->header->options);
+    if (model->verdict.kind != VERDICT_NONE)
+        fprintf(out, "%s\n",
+                verdict_line(&model->verdict, model->verdict_cycles, model->names, verdict));
     fprintf(out, "heap %s  peak %s  rss %s  mapped %s  objects %s%s",
             units_bytes(a, (double)header_inuse(model->header)),
             units_bytes(b, (double)counters->peak_bytes),
