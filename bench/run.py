@@ -131,8 +131,6 @@ def bench_instructions(report, quick):
     noise = again[0] / base[0]
     slope_noise = (again[0] - again[1]) / (base[0] - base[1])
     for name, extra, limit in (('MEMDEBUG unset', ours(), 1.01),
-                               ('gc=ready,gcengine=clone', ours('gc=ready,gcengine=clone'), 1.01),
-                               ('gc=ready', ours('gc=ready'), None),
                                ('memprofilerate=4096', ours('memprofilerate=4096'), None),
                                ('jemalloc lg_prof_sample:19', jemalloc('prof:true,lg_prof_sample:19'), None),
                                ('jemalloc lg_prof_sample:12', jemalloc('prof:true,lg_prof_sample:12'), None)):
