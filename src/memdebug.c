@@ -12,6 +12,8 @@
 #include "heap/object_map.h"
 #include "leakcheck.h"
 #include "limit.h"
+#include "malloc/account.h"
+#include "malloc/bases.h"
 #include "malloc/counts.h"
 #include "malloc/entry.h"
 #include "malloc/foreign.h"
@@ -151,8 +153,8 @@ static void on_cycle(const struct md_cycle *cycle)
  * or a dump. */
 static void on_publish(void)
 {
-    if (UNLIKELY(service_asked_to_set()))
-        service_set_here();
+    if (UNLIKELY(service_asked()))
+        service_answer_here();
     uint64_t in_use = segment_in_use();
     uint64_t allocated = __atomic_load_n(&segment_counters()->alloc_bytes, __ATOMIC_RELAXED);
     if (UNLIKELY((gc_mode == GC_OBSERVE && in_use >= gc_ask_bytes()) ||
@@ -198,6 +200,8 @@ static void after_fork(void)
     message_release();
     startup_postfork_child();
     extents_postfork_child();
+    bases_postfork_child();
+    account_postfork_child();
     gc_postfork_child();
     metadata_postfork_child();
     service_postfork_child();
@@ -303,6 +307,7 @@ void memdebug_boot(void)
         gc_mode = GC_OFF;
     }
     if (active) {
+        bases_init();
         prof_init();
         segment_on_fork = on_copy;
         prof_on_sample = on_sample;

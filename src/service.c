@@ -13,6 +13,7 @@
 #include "gc/sys/proc.h"
 #include "leakcheck.h"
 #include "limit.h"
+#include "malloc/account.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "malloc/stats.h"
@@ -177,15 +178,17 @@ static void set_option(struct md_control *control)
     futex_wake(&control->set_served);
 }
 
-void service_set_here(void)
+void service_answer_here(void)
 {
     int saved = errno;
     /* A signal handler may have come in the middle of our own work: then at another publication. */
     if (!service_runs() && !lock_held_here() && !prof_thread.busy && segment_check()) {
         struct md_control *control = &segment_header()->control;
-        if (__atomic_fetch_and(&control->request, ~MD_REQUEST_SET, __ATOMIC_ACQUIRE) &
-            MD_REQUEST_SET)
+        uint32_t bits = __atomic_fetch_and(&control->request, ~SERVICE_HERE, __ATOMIC_ACQUIRE);
+        if (bits & MD_REQUEST_SET)
             set_option(control);
+        if (bits & MD_REQUEST_ALLOCATOR)
+            account_write(false);
     }
     errno = saved;
 }
@@ -205,6 +208,8 @@ static void answer(uint32_t bits)
         stats_give_back();
         control->result = 0;
     }
+    if (bits & MD_REQUEST_ALLOCATOR)
+        account_write(true);
     if (cycles && bits & SERVICE_CYCLE)
         gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)

@@ -23,13 +23,15 @@ extern bool service_paces;
 
 /* Wakes the thread; starts nothing.  Async-signal-safe. */
 void service_kick(uint32_t bits);
-/* On a thread of the program's, inside an allocation: whether a key is to be set, and sets it where
- * there is no thread of ours to do it. */
-static inline bool service_asked_to_set(void)
+/* On a thread of the program's, inside an allocation: whether something is asked for that such a
+ * thread can do (a key to be set, what the allocator has), and does it where there is no thread of
+ * ours. */
+#define SERVICE_HERE (MD_REQUEST_SET | MD_REQUEST_ALLOCATOR)
+static inline bool service_asked(void)
 {
-    return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) & MD_REQUEST_SET;
+    return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) & SERVICE_HERE;
 }
-void service_set_here(void);
+void service_answer_here(void);
 /* Starts it if there is none.  False: the system refused a thread. */
 bool service_start(void);
 

@@ -33,8 +33,9 @@ extern "C" {
 /* 2: md_cycle.unseen_threads.  Readers of version 1 read no other.
  * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap.
  * 4: md_bucket.label.
- * 5: MD_REQUEST_PURGE; md_control.set_served. */
-#define MD_SEGMENT_VERSION 5u
+ * 5: MD_REQUEST_PURGE; md_control.set_served.
+ * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES. */
+#define MD_SEGMENT_VERSION 6u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
@@ -50,6 +51,7 @@ enum md_section_id {
     MD_SECTION_SAMPLES,   /* struct md_sample */
     MD_SECTION_UNSAMPLED, /* struct md_unsampled, at the place of its size class: some are unused */
     MD_SECTION_MAPPINGS,  /* struct md_mapping */
+    MD_SECTION_RANGES,    /* struct md_range, as of md_header.allocator */
     MD_SECTION_COUNT
 };
 
@@ -97,6 +99,9 @@ enum md_counter_kind {
 #define MD_REQUEST_DUMP 2u
 #define MD_REQUEST_SET 4u
 #define MD_REQUEST_PURGE 8u /* give free pages back to the system */
+/* Write md_header.allocator anew.  Without a thread of ours at the next publication of any thread,
+ * which reads what needs no lock of the allocator's. */
+#define MD_REQUEST_ALLOCATOR 16u
 struct md_control {
     uint32_t request;
     uint32_t served;   /* grows by one each time requests have been carried out */
@@ -118,6 +123,23 @@ enum md_trace_output {
     MD_TRACE_REPLACED, /* what the program has put there since */
     MD_TRACE_FILE,     /* gctracefile */
     MD_TRACE_SEGMENT   /* nowhere but into the ring of cycles: MD_SECTION_CYCLES */
+};
+
+/* What the allocator had when it was last asked for (MD_REQUEST_ALLOCATOR).  The plain variant's
+ * sampled blocks lie apart, each on pages of its own: these are only in sampled_dirty_bytes. */
+#define MD_ALLOCATOR_RANGES 1u /* MD_SECTION_RANGES has all ranges */
+#define MD_ALLOCATOR_BLOCKS 2u /* allocated_bytes and cached_bytes are known */
+struct md_allocator {
+    uint32_t seq;                 /* odd while it is being written, with the ranges */
+    uint32_t flags;               /* MD_ALLOCATOR_* */
+    uint64_t read_ns;             /* CLOCK_MONOTONIC; 0: never */
+    uint64_t active_bytes;        /* pages in which some block lies */
+    uint64_t dirty_bytes;         /* free pages that have memory */
+    uint64_t muzzy_bytes;         /* and such that the system may take at any time */
+    uint64_t own_bytes;           /* pages in which blocks of our own threads lie */
+    uint64_t allocated_bytes;     /* blocks, those in threads' caches among them */
+    uint64_t cached_bytes;        /* those */
+    uint64_t sampled_dirty_bytes; /* free pages that sampled blocks lay on; most have no memory */
 };
 
 /* First page of the file. */
@@ -151,6 +173,7 @@ struct md_header {
     char options[1024]; /* "key=value,key=value" of everything that differs from its default */
     struct md_counters counters;
     struct md_control control;
+    struct md_allocator allocator;
 };
 
 /* One cycle of the tracing layer, or one that could not be done. */
@@ -303,6 +326,20 @@ struct md_mapping {
     uint32_t flags;  /* MD_MAPPING_* */
 };
 
+/* A range of address space that is not the program's own.  Those of one kind do not overlap;
+ * metadata lies in the heap. */
+enum md_range_kind {
+    MD_RANGE_NONE,
+    MD_RANGE_HEAP,     /* the allocator's */
+    MD_RANGE_METADATA, /* what the allocator keeps of its blocks */
+    MD_RANGE_OWN       /* memdebug's */
+};
+struct md_range {
+    uint64_t start;
+    uint64_t limit; /* first byte behind */
+    uint64_t kind;  /* enum md_range_kind; NONE: an unused entry */
+};
+
 /* Leaked objects of one size class that no sample names, by the cycle with this number; where that
  * is another than the last one's, there are none. */
 struct md_unsampled {
@@ -321,6 +358,7 @@ struct md_unsampled {
         [MD_SECTION_SAMPLES] = sizeof(struct md_sample),                                           \
         [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),                                      \
         [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),                                         \
+        [MD_SECTION_RANGES] = sizeof(struct md_range),                                             \
     }
 
 #ifdef __cplusplus
@@ -331,7 +369,8 @@ struct md_unsampled {
 MD_SEGMENT_ASSERT(sizeof(struct md_section) == 32, "section");
 MD_SEGMENT_ASSERT(sizeof(struct md_counters) == 256, "counters");
 MD_SEGMENT_ASSERT(sizeof(struct md_control) == 512, "control");
-MD_SEGMENT_ASSERT(sizeof(struct md_header) == 3568, "header");
+MD_SEGMENT_ASSERT(sizeof(struct md_allocator) == 72, "allocator");
+MD_SEGMENT_ASSERT(sizeof(struct md_header) == 3640, "header");
 MD_SEGMENT_ASSERT(sizeof(struct md_header) <= 4096, "the header fits the first page");
 MD_SEGMENT_ASSERT(sizeof(struct md_cycle) == 344, "cycle");
 MD_SEGMENT_ASSERT(sizeof(struct md_module) == 520, "module");
@@ -340,6 +379,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_bucket) == 64, "bucket");
 MD_SEGMENT_ASSERT(sizeof(struct md_sample) == 32, "sample");
 MD_SEGMENT_ASSERT(sizeof(struct md_unsampled) == 32, "unsampled");
 MD_SEGMENT_ASSERT(sizeof(struct md_mapping) == 32, "mapping");
+MD_SEGMENT_ASSERT(sizeof(struct md_range) == 24, "range");
 
 #ifdef __cplusplus
 }

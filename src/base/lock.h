@@ -14,6 +14,7 @@ enum lock_rank {
     LOCK_SEGMENT, /* which memory the segment's tables lie in (segment.c) */
     LOCK_MODULES, /* the module table (modules.c) */
     LOCK_TABLES,  /* stacks, buckets, samples, mappings, and their indexes (record.c) */
+    LOCK_BASES,   /* which arenas jemalloc has (bases.c) */
     LOCK_EXTENTS, /* where jemalloc has memory (extents.c) */
 };
 

@@ -12,14 +12,15 @@ static unsigned create(void)
 }
 
 /* Written by our thread; 0: none yet. */
-static unsigned own;
+static unsigned own; /* atomic */
 static uintptr_t own_pointer;
+static jemalloc_arena *of_samples; /* atomic */
 
 void arena_use_own(void)
 {
     own_pointer = (uintptr_t)__builtin_thread_pointer();
     if (!own)
-        own = create();
+        __atomic_store_n(&own, create(), __ATOMIC_RELEASE);
     if (!own)
         return;
     jep_mallctl("thread.arena", NULL, NULL, &own, sizeof own);
@@ -27,7 +28,7 @@ void arena_use_own(void)
 
 unsigned arena_own_index(void)
 {
-    return own;
+    return __atomic_load_n(&own, __ATOMIC_ACQUIRE);
 }
 
 uintptr_t arena_own_thread(void)
@@ -42,15 +43,22 @@ void arena_postfork_child(void)
 
 jemalloc_arena *arena_of_samples(void)
 {
-    static jemalloc_arena *arena;
     static bool asked;
-    jemalloc_arena *known = __atomic_load_n(&arena, __ATOMIC_ACQUIRE);
+    jemalloc_arena *known = __atomic_load_n(&of_samples, __ATOMIC_ACQUIRE);
     if (LIKELY(known) || __atomic_exchange_n(&asked, true, __ATOMIC_RELAXED))
         return known;
     int saved = errno;
     unsigned index = create();
     errno = saved;
     known = index ? __atomic_load_n(&je_arenas[index], __ATOMIC_ACQUIRE) : NULL;
-    __atomic_store_n(&arena, known, __ATOMIC_RELEASE);
+    __atomic_store_n(&of_samples, known, __ATOMIC_RELEASE);
     return known;
+}
+
+enum arena_use arena_used_for(unsigned index)
+{
+    const jemalloc_arena *arena = __atomic_load_n(&je_arenas[index], __ATOMIC_ACQUIRE);
+    return index && index == arena_own_index()                       ? ARENA_OF_OURS
+           : arena == __atomic_load_n(&of_samples, __ATOMIC_ACQUIRE) ? ARENA_OF_SAMPLES
+                                                                     : ARENA_OF_PROGRAM;
 }

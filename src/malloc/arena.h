@@ -25,4 +25,7 @@ struct jemalloc_arena;
  */
 struct jemalloc_arena *arena_of_samples(void);
 
+enum arena_use { ARENA_OF_PROGRAM, ARENA_OF_OURS, ARENA_OF_SAMPLES };
+enum arena_use arena_used_for(unsigned index);
+
 #endif

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "heap/extents.h"
 #include "heap/object_map.h"
+#include "malloc/bases.h"
 #include "malloc/counts.h"
 #include "malloc/jemalloc.h"
 #include "malloc/variants.h"
@@ -48,31 +49,10 @@ void *je_base_alloc(jemalloc_tsdn *tsdn, jemalloc_base *base, size_t size, size_
 struct jemalloc_edata *je_base_alloc_edata(jemalloc_tsdn *tsdn, jemalloc_base *base);
 void je_base_delete(jemalloc_tsdn *tsdn, jemalloc_base *base);
 
-static unsigned blocks_at; /* words into a base: its newest block; 0: not known */
-
-/* A new base has one block, at whose beginning it lies itself. */
-static void learn_blocks(const jemalloc_base *base)
-{
-    const uintptr_t *words = (const uintptr_t *)base;
-    uintptr_t block = (uintptr_t)base & ~(JEMALLOC_BASE_ALIGNMENT - 1);
-    for (unsigned i = 1; i < 64; i++)
-        if (words[i] == block) {
-            __atomic_store_n(&blocks_at, i, __ATOMIC_RELAXED);
-            return;
-        }
-}
-
-static const struct jemalloc_base_block *blocks_of(const jemalloc_base *base)
-{
-    unsigned at = __atomic_load_n(&blocks_at, __ATOMIC_RELAXED);
-    return at ? __atomic_load_n((struct jemalloc_base_block *const *)base + at, __ATOMIC_ACQUIRE)
-              : NULL;
-}
-
 /* The newest block; those before it have been. */
 static void adopt_block(const jemalloc_base *base)
 {
-    const struct jemalloc_base_block *block = blocks_of(base);
+    const struct jemalloc_base_block *block = bases_blocks(base);
     if (block)
         extents_adopt((uintptr_t)block, (uintptr_t)block + block->size);
 }
@@ -82,7 +62,7 @@ jemalloc_base *je_base_new(jemalloc_tsdn *tsdn, unsigned index, const void *hook
 {
     jemalloc_base *base = jep_base_new(tsdn, index, hooks, metadata_use_hooks);
     if (base) {
-        learn_blocks(base);
+        bases_add(index, base);
         adopt_block(base);
     }
     return base;
@@ -104,7 +84,8 @@ struct jemalloc_edata *je_base_alloc_edata(jemalloc_tsdn *tsdn, jemalloc_base *b
 
 void je_base_delete(jemalloc_tsdn *tsdn, jemalloc_base *base)
 {
-    for (const struct jemalloc_base_block *block = blocks_of(base); block; block = block->next)
+    bases_remove(base);
+    for (const struct jemalloc_base_block *block = bases_blocks(base); block; block = block->next)
         extents_release((uintptr_t)block, (uintptr_t)block + block->size);
     jep_base_delete(tsdn, base);
 }

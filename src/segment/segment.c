@@ -227,6 +227,7 @@ static bool move_locked(void)
     header->flags = tables.header->flags | identity.flags;
     header->heap_goal_bytes = tables.header->heap_goal_bytes;
     header->counters = counters;
+    header->allocator = tables.header->allocator;
     if (!tables_copy(&draft.tables, &tables) || place_publish(&draft.place) != 0)
         return false;
     /* Of the tables before, only the header may still be in somebody's hands. */

@@ -18,16 +18,17 @@
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
 
-/* Cycles, modules, size classes and mappings have fixed room (of mappings, what the kernel lets a
- * process have); the rest is shared out by what each costs per sample: a live sample 32 bytes, a
- * bucket 64, a stack some 20 words. */
+/* Cycles, modules, size classes, mappings and ranges have fixed room (of mappings, what the kernel
+ * lets a process have); the rest is shared out by what each costs per sample: a live sample 32
+ * bytes, a bucket 64, a stack some 20 words. */
 static void lay_out(struct tables *t, void *base, size_t size)
 {
     bool small = size < (8u << 20);
     const uint64_t count[MD_SECTION_COUNT] = {[MD_SECTION_CYCLES] = CYCLES,
                                               [MD_SECTION_MODULES] = small ? 128 : 1024,
                                               [MD_SECTION_UNSAMPLED] = CLASSES,
-                                              [MD_SECTION_MAPPINGS] = small ? 256 : 65536};
+                                              [MD_SECTION_MAPPINGS] = small ? 256 : 65536,
+                                              [MD_SECTION_RANGES] = small ? 256 : 4096};
     const uint64_t tenths[MD_SECTION_COUNT] = {
         [MD_SECTION_STACKS] = 3, [MD_SECTION_BUCKETS] = 2, [MD_SECTION_SAMPLES] = 5};
     uint64_t at = OS_PAGE, rest = size - OS_PAGE;

@@ -39,6 +39,7 @@ static const uint32_t entry_size_min[MD_SECTION_COUNT] = {
     [MD_SECTION_SAMPLES] = sizeof(struct md_sample),
     [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
     [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),
+    [MD_SECTION_RANGES] = sizeof(struct md_range),
 };
 #define HEADER_SIZE_MIN (offsetof(struct md_header, control) + sizeof(struct md_control))
 #define ENTRY_SIZE_MAX 65536
@@ -292,6 +293,51 @@ static int take_mappings(struct snapshot *snap, const struct segment_file *file)
     return 0;
 }
 
+/* A range that is none is left out. */
+static void keep_range(struct snapshot *snap, struct md_range range)
+{
+    if (range.start < range.limit &&
+        (range.kind == MD_RANGE_HEAP || range.kind == MD_RANGE_METADATA ||
+         range.kind == MD_RANGE_OWN))
+        snap->ranges[snap->range_count++] = range;
+}
+
+/* A seqlock read, of the ranges with what the header says beside them.  What cannot be read whole,
+ * as its writer has ended within it, is as if it had never been written. */
+static int take_ranges(struct snapshot *snap, const struct segment_file *file)
+{
+    struct md_allocator *allocator = &snap->header.allocator;
+    const struct md_allocator *live = &((const struct md_header *)file->base)->allocator;
+    *allocator = (struct md_allocator){0};
+    if (snap->header.header_size < offsetof(struct md_header, allocator) + sizeof *live)
+        return 0;
+    for (unsigned try = 0; try < SEQ_TRIES; try++) {
+        uint32_t seq = __atomic_load_n(&live->seq, __ATOMIC_ACQUIRE);
+        if (seq & 1)
+            continue;
+        struct span span = section_extent(&snap->header, file, MD_SECTION_RANGES);
+        if (!readable(span.base, span.count * span.entry_size))
+            return 0;
+        free(snap->ranges);
+        snap->range_count = 0;
+        snap->ranges = calloc(span.count + 1, sizeof *snap->ranges);
+        if (!snap->ranges)
+            return ENOMEM;
+        for (uint64_t i = 0; i < span.count; i++) {
+            struct md_range range;
+            copy_known(&range, sizeof range, entry_at(&span, i), span.entry_size);
+            keep_range(snap, range);
+        }
+        copy_words(allocator, live, sizeof *allocator);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&live->seq, __ATOMIC_RELAXED) == seq)
+            return 0;
+    }
+    *allocator = (struct md_allocator){0};
+    snap->range_count = 0;
+    return 0;
+}
+
 static int take_samples(struct snapshot *snap, const struct segment_file *file)
 {
     struct span span = section_span(snap, file, MD_SECTION_SAMPLES);
@@ -404,6 +450,8 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
      * subtracted twice. */
     if (result == 0 && what & SNAPSHOT_MAPPINGS)
         result = take_mappings(snap, file);
+    if (result == 0 && what & SNAPSHOT_RANGES)
+        result = take_ranges(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_stacks(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
@@ -485,6 +533,7 @@ void snapshot_fini(struct snapshot *snap)
     free(snap->samples);
     free(snap->unsampled);
     free(snap->mappings);
+    free(snap->ranges);
     *snap = (struct snapshot){0};
 }
 

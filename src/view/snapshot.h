@@ -46,6 +46,7 @@ void segment_file_close(struct segment_file *file);
 /* Of the samples those that the last cycle did not reach, and counts of unsampled leaks. */
 #define SNAPSHOT_LEAKS 8u
 #define SNAPSHOT_MAPPINGS 16u
+#define SNAPSHOT_RANGES 32u /* and header.allocator as of them */
 
 struct snapshot {
     unsigned what; /* SNAPSHOT_* that it was asked for */
@@ -66,6 +67,8 @@ struct snapshot {
     size_t unsampled_count;
     struct md_mapping *mappings; /* by address; none without SNAPSHOT_PROFILE */
     size_t mapping_count;
+    struct md_range *ranges; /* in no order */
+    size_t range_count;
     uint64_t torn;    /* records that could not be read whole */
     int64_t taken_ns; /* CLOCK_MONOTONIC */
 };

@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!aligned)
         return 0;
     memcpy(aligned, bytes, size);
-    if (snapshot_take(&snap, aligned, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS, error) == 0) {
+    if (snapshot_take(&snap, aligned, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES,
+                      error) == 0) {
         for (size_t i = 0; i < snap.cycle_count; i++) {
             gctrace_format(&snap.cycles[i], snap.header.pid, snap.header.name, line,
                            GCTRACE_LINE_SIZE);

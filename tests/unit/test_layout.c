@@ -42,8 +42,9 @@ static void test_all_sizes(void)
          edges = true;
     for (int rows = 1; rows <= 70; rows++)
         for (int cols = 1; cols <= 200; cols++)
-            for (int bits = 0; bits < 32; bits++) {
-                struct layout_parts parts = {bits & 1, bits & 2, bits & 4, bits & 8, bits & 16};
+            for (int bits = 0; bits < 64; bits++) {
+                struct layout_parts parts = {bits & 1, bits & 2,  bits & 4,
+                                             bits & 8, bits & 16, bits & 32};
                 struct layout layout = layout_make(rows, cols, parts);
                 bool too_small = rows < LAYOUT_MIN_ROWS || cols < LAYOUT_MIN_COLS;
                 small = small && layout.too_small == too_small;
@@ -79,12 +80,14 @@ static void test_all_sizes(void)
 
 static void test_known_sizes(void)
 {
-    struct layout_parts parts = {.sites = true, .cycles = true, .rate = true};
+    struct layout_parts parts = {.sites = true, .cycles = true, .rate = true, .resident = true};
     struct layout layout = layout_make(24, 80, parts);
     ok(there(layout.heap) && there(layout.pauses) && there(layout.rate) && there(layout.lines) &&
            layout.sites.rows >= 6,
        "80x24 has everything");
     layout = layout_make(15, 60, parts);
+    ok(layout_make(24, 80, parts).figures.rows == 3 && layout.figures.rows == 1,
+       "what is resident has a row where there is room");
     ok(there(layout.heap) && !there(layout.pauses) && layout.sites.rows >= 4, "60x15 drops panes");
 }
 

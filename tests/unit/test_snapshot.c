@@ -151,7 +151,8 @@ static void test_versions(void)
     ok(snap.cycle_count == 0 && snap.torn == 4, "are left out, and counted");
     snapshot_fini(&snap);
     for (unsigned i = 0; i < 3; i++) {
-        other.header->header_size = (const uint32_t[]){sizeof *s.header - 8, 8192, 3571}[i];
+        other.header->header_size =
+            (const uint32_t[]){offsetof(struct md_header, allocator) - 8, 8192, 3571}[i];
         is(snapshot_take(&snap, other.bytes, other.size, SNAPSHOT_ALL, error), EINVAL,
            "a header of %u bytes: %s", other.header->header_size, error);
     }
@@ -165,7 +166,8 @@ static bool use(const void *bytes, size_t size)
     struct snapshot snap;
     struct profile profile;
     char error[VIEW_ERROR_SIZE];
-    if (snapshot_take(&snap, bytes, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS, error) != 0)
+    if (snapshot_take(&snap, bytes, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES,
+                      error) != 0)
         return error[0] != 0;
     bool done = true;
     for (int kind = MD_BUCKET_HEAP; kind < MD_BUCKET_KINDS; kind++) {

@@ -7,6 +7,7 @@
 #include "evidence.h"
 #include "history.h"
 #include "names.h"
+#include "resident.h"
 #include "sites.h"
 
 #define MODEL_HISTORY 7200 /* points; two hours at one a second */
@@ -28,6 +29,7 @@ struct model {
     bool alloc_bound, free_bound; /* the rate is at most that: nothing was published for a while */
     double alloc_objects_rate;    /* objects a second; NAN: not known */
     double live_objects;
+    const struct resident *resident;     /* NULL: a log */
     double mapped_bytes;                 /* of the mmap kind; NAN: not known */
     double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
     bool objects_counted; /* by the process, up to its last publication; else an estimate */

@@ -151,6 +151,9 @@ static void update_model(struct watch *watch)
     watch->shown = snapshot->header;
     watch->shown_trace = watch->trace;
     watch->shown_trace.pauses = NULL;
+    watch->shown_resident = watch->resident;
+    if (watch->resident.anonymous_bytes)
+        names_want(watch->names, snapshot, watch->resident.anonymous_stack);
     model->objects_counted = (snapshot->header.flags & MD_FLAG_TRACKED) != 0;
     model->live_objects = !model->objects_counted ? heap->inuse_objects
                           : counters->alloc_objects > counters->free_objects
@@ -194,11 +197,15 @@ static void judge(struct watch *watch)
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
     unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
-    what |= frozen ? 0 : SNAPSHOT_SAMPLES;
+    what |= frozen ? 0 : SNAPSHOT_SAMPLES | SNAPSHOT_RANGES;
+    if (!frozen)
+        resident_ask(&watch->resident, &watch->source);
     struct snapshot *snapshot = &watch->source.snapshot;
     int result = source_poll(&watch->source, what, error);
     if (result)
         return result;
+    if (!frozen)
+        resident_read(&watch->resident, &watch->source);
     mapped_correct(&watch->source);
     bool alive = watch->source.state == SOURCE_LIVE;
     /* A dead process's time stands still where it last wrote. */
@@ -235,6 +242,7 @@ void watch_moved(struct watch *watch)
     model->names = watch->names;
     model->history = &watch->history;
     model->trace = &watch->shown_trace;
+    model->resident = &watch->shown_resident;
 }
 
 void watch_show(struct watch *watch, enum md_bucket_kind kind)

@@ -14,12 +14,14 @@ struct watch {
     struct sites sites[MD_BUCKET_KINDS]; /* by kind */
     enum md_bucket_kind kind;            /* the kind that is shown: the model's sites */
     struct trace trace;
+    struct resident resident;
     struct names *names;
     struct rate alloc_rate, free_rate, objects_rate;
     /* Copies for the model, which stay as they are while the view is frozen. */
     struct md_header shown;
     struct trace shown_trace; /* without pauses */
-    struct model model;       /* borrows from the rest */
+    struct resident shown_resident;
+    struct model model; /* borrows from the rest */
     uint64_t ticks;
 };
 

@@ -15,7 +15,9 @@
 
 /* How long a process without a thread of ours is waited for. */
 #define UNTHREADED_SECONDS 1
-#define PURGE_VERSION 5 /* of the first segment whose writer knows MD_REQUEST_PURGE */
+/* Of the first segments whose writers know MD_REQUEST_PURGE, and MD_REQUEST_ALLOCATOR. */
+#define PURGE_VERSION 5
+#define ALLOCATOR_VERSION 6
 
 static void sleep_ms(long ms)
 {
@@ -134,6 +136,14 @@ int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE]
         sleep_ms(2);
     }
     return result;
+}
+
+int ask_allocator(const struct source *source)
+{
+    char error[VIEW_ERROR_SIZE];
+    return source->snapshot.header.version < ALLOCATOR_VERSION
+               ? EPROTO
+               : post(source, MD_REQUEST_ALLOCATOR, error);
 }
 
 int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,

@@ -22,6 +22,10 @@ int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE]
 int ask_set(struct source *source, const char *setting, double seconds, bool *pending,
             char error[VIEW_ERROR_SIZE]);
 
+/* Has the process write down what its allocator has (md_header.allocator); waits for nothing.  0,
+ * or an errno value: it cannot be asked, or not by this user. */
+int ask_allocator(const struct source *source);
+
 /* Whether this target can be asked for cycles at all: 0, or an errno value with one line that says
  * why not. */
 int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE]);

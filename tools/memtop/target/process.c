@@ -19,12 +19,10 @@
 #define PF_EXITING 0x00000004u
 #define PF_KTHREAD 0x00200000u
 
-/* The path of a file of /proc/PID that describes memory.  Once the main thread has ended its own
- * are empty, and another thread's are used. */
-static void memory_path(pid_t pid, const char *name, char *path, size_t size)
+void proc_memory_directory(pid_t pid, char *path, size_t size)
 {
     struct proc_stat stat;
-    snprintf(path, size, "/proc/%d/%s", (int)pid, name);
+    snprintf(path, size, "/proc/%d", (int)pid);
     if (proc_stat(pid, &stat) != 0 || stat.state != 'Z' || stat.threads <= 1)
         return;
     char tasks[64];
@@ -32,9 +30,17 @@ static void memory_path(pid_t pid, const char *name, char *path, size_t size)
     DIR *dir = opendir(tasks);
     for (struct dirent *entry; dir && (entry = readdir(dir));)
         if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)pid)
-            snprintf(path, size, "/proc/%d/task/%.16s/%s", (int)pid, entry->d_name, name);
+            snprintf(path, size, "/proc/%d/task/%.16s", (int)pid, entry->d_name);
     if (dir)
         closedir(dir);
+}
+
+/* The path of a file of /proc/PID that describes memory. */
+static void memory_path(pid_t pid, const char *name, char *path, size_t size)
+{
+    char directory[48];
+    proc_memory_directory(pid, directory, sizeof directory);
+    snprintf(path, size, "%s/%s", directory, name);
 }
 
 /* Reads up to `size` - 1 bytes and terminates them.  The length, or -1 with errno. */

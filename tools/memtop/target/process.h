@@ -1,5 +1,5 @@
-/* What the kernel says of a process.  Only this file of memtop reads texts of /proc/PID; others
- * open its executable and descriptors, and files below its root.  Nothing here touches the process
+/* What the kernel says of a process.  Only this file of memtop reads texts of /proc/PID, but for
+ * smaps (view/rss.h); others open its executable and descriptors, and files below its root.  Nothing here touches the process
  * itself; a call is one or two reads of procfs.  One thread: proc_user asks getpwuid. */
 #ifndef MEMTOP_PROCESS_H
 #define MEMTOP_PROCESS_H
@@ -34,6 +34,9 @@ bool proc_is_kernel(const struct proc_stat *stat);
 uid_t proc_uid(pid_t pid);
 /* Resident bytes; false if the process is gone. */
 bool proc_rss(pid_t pid, uint64_t *bytes);
+/* The directory of /proc whose files describe its memory: that of another thread once the main
+ * thread has ended. */
+void proc_memory_directory(pid_t pid, char *path, size_t size);
 /* Arguments separated by blanks, or the title that the process has written over them, cleaned
  * (plain_text.h).  False: it has none (a kernel thread, a process that ends); `buffer` is
  * unchanged. */

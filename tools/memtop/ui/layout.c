@@ -51,7 +51,7 @@ struct layout layout_make(int rows, int cols, struct layout_parts parts)
     if (parts.verdict)
         layout.verdict = cut(&rest, 1);
     layout.footer = cut_bottom(&rest, 1);
-    layout.figures = cut(&rest, rows >= 18 ? 2 : 1);
+    layout.figures = cut(&rest, rows < 18 ? 1 : parts.resident && rows >= 22 ? 3 : 2);
 
     if (parts.cycles && rows >= 18)
         layout.lines = cut_bottom(&rest, rows >= 50 ? 9 : rows >= 30 ? 6 : rows >= 22 ? 4 : 2);

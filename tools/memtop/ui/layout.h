@@ -12,11 +12,12 @@
 #define LAYOUT_MIN_COLS 40
 
 struct layout_parts {
-    bool sites;   /* call sites: not of a log */
-    bool rate;    /* the allocation rate */
-    bool cycles;  /* pauses and trace lines */
-    bool verdict; /* one line */
-    bool detail;  /* the stack of the site under the cursor */
+    bool sites;    /* call sites: not of a log */
+    bool rate;     /* the allocation rate */
+    bool cycles;   /* pauses and trace lines */
+    bool verdict;  /* one line */
+    bool detail;   /* the stack of the site under the cursor */
+    bool resident; /* what the resident memory is made of: a third row of figures */
 };
 
 struct layout {

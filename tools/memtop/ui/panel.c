@@ -187,6 +187,32 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
         figure(figures, STYLE_WARN, "skipped", units_count(text, (double)trace->skips));
 }
 
+/* The parts of the resident memory, the greatest first, as many as fit. */
+static void draw_resident(struct figures *figures, const struct resident *resident)
+{
+    char bytes[UNITS_SIZE], value[UNITS_SIZE + 16];
+    const struct rss_parts *parts = &resident->parts;
+    enum rss_part order[RSS_PARTS];
+    for (int i = 0; i < RSS_PARTS; i++) {
+        int at = i;
+        for (; at > 0 &&
+               rss_part_bytes(parts, order[at - 1]) < rss_part_bytes(parts, (enum rss_part)i);
+             at--)
+            order[at] = order[at - 1];
+        order[at] = (enum rss_part)i;
+    }
+    figure(figures, STYLE_NORMAL, "rss of", units_bytes(bytes, (double)parts->rss));
+    for (int i = 0; i < RSS_PARTS && rss_part_bytes(parts, order[i]) > 0; i++) {
+        bool pymalloc = order[i] == RSS_anonymous && resident->anonymous_pymalloc;
+        snprintf(value, sizeof value, "%s%s",
+                 units_bytes(bytes, (double)rss_part_bytes(parts, order[i])),
+                 pymalloc ? " (pymalloc)" : "");
+        if (!figure(figures, order[i] == RSS_unexplained ? STYLE_WARN : STYLE_NORMAL,
+                    rss_part_names[order[i]].text, value))
+            break;
+    }
+}
+
 static void draw_figures(struct screen *screen, struct rect area, const struct model *model,
                          const struct view_state *state)
 {
@@ -205,6 +231,10 @@ static void draw_figures(struct screen *screen, struct rect area, const struct m
     draw_losses(&figures, losses); /* first, as they say how far the rest can be trusted */
     draw_cycle_figures(&figures, model);
     draw_reasons(&figures, losses); /* last, as memtop -b has them too */
+    figures.row = 2;
+    figures.col = 0;
+    if (area.rows > 2)
+        draw_resident(&figures, model->resident);
 }
 
 static void draw_lines(struct screen *screen, struct rect area, const struct model *model,
@@ -296,12 +326,14 @@ const size_t panel_count = sizeof panels / sizeof panels[0];
 struct layout panels_layout(int rows, int cols, const struct model *model,
                             const struct view_state *state)
 {
-    return layout_make(rows, cols,
-                       (struct layout_parts){.sites = model->sites != NULL,
-                                             .cycles = model->trace->kept_count > 0,
-                                             .rate = model->sites != NULL,
-                                             .verdict = model->verdict.kind != VERDICT_NONE,
-                                             .detail = state->pane == PANE_STACK});
+    return layout_make(
+        rows, cols,
+        (struct layout_parts){.sites = model->sites != NULL,
+                              .cycles = model->trace->kept_count > 0,
+                              .rate = model->sites != NULL,
+                              .verdict = model->verdict.kind != VERDICT_NONE,
+                              .detail = state->pane == PANE_STACK,
+                              .resident = model->resident && model->resident->parts.taken_ns != 0});
 }
 
 void panel_draw_too_small(struct screen *screen)

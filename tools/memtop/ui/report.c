@@ -222,6 +222,39 @@ static json_t *losses_json(const struct watch *watch)
     return array;
 }
 
+/* Bytes of each part, null what is not known. */
+static json_t *rss_parts_json(const struct rss_parts *parts)
+{
+    if (!parts->taken_ns)
+        return json_null();
+    json_t *object = json_object();
+    json_object_set_new(object, "rss", ndjson_number((double)parts->rss));
+    for (int i = 0; i < RSS_PARTS; i++) {
+        enum rss_part part = (enum rss_part)i;
+        json_object_set_new(
+            object, rss_part_names[i].name,
+            ndjson_number(rss_knows(parts, part) ? (double)rss_part_bytes(parts, part) : NAN));
+    }
+    return object;
+}
+
+/* Who has mapped most of the anonymous part. */
+static json_t *rss_anonymous_json(const struct watch *watch)
+{
+    const struct resident *resident = watch->model.resident;
+    if (!resident->anonymous_bytes)
+        return json_null();
+    const struct stack_names *names = names_find(watch->names, resident->anonymous_stack);
+    json_t *object = json_object();
+    json_object_set_new(object, "bytes", ndjson_number((double)resident->anonymous_bytes));
+    json_object_set_new(object, "site", ndjson_string(names && names->label ? names->label : "?"));
+    json_object_set_new(object, "stack", stack_json(names));
+    json_object_set_new(object, "hint",
+                        resident->anonymous_pymalloc ? json_string(RESIDENT_PYMALLOC_HINT)
+                                                     : json_null());
+    return object;
+}
+
 char *report_json_text(struct watch *watch, size_t sites)
 {
     const struct model *model = &watch->model;
@@ -271,6 +304,9 @@ char *report_json_text(struct watch *watch, size_t sites)
     json_object_set_new(object, "live_objects_counted", json_boolean(model->objects_counted));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(object, numbers[i].key, ndjson_number(numbers[i].value));
+    json_object_set_new(object, "rss_parts", rss_parts_json(&model->resident->parts));
+    json_object_set_new(object, "rss_anonymous", rss_anonymous_json(watch));
+    json_object_set_new(object, "rss_pending", json_boolean(model->resident->pending));
     add_counters(object, header);
     json_object_set_new(object, "verdict", verdict_json(model));
     json_object_set_new(object, "last_cycle", last_cycle_json(&watch->trace));
@@ -307,6 +343,31 @@ static void print_counters(FILE *out, const struct md_header *header)
         if (counter->label)
             fprintf(out, "  %s %s", counter->label, counter_text(counter, header, text));
     }
+}
+
+/* What the resident memory is made of, and who has mapped most of what is not the heap's. */
+static void report_resident(FILE *out, const struct watch *watch)
+{
+    const struct resident *resident = watch->model.resident;
+    const struct rss_parts *parts = &resident->parts;
+    char bytes[UNITS_SIZE];
+    if (!parts->taken_ns)
+        return;
+    fprintf(out, "rss %s:", units_bytes(bytes, (double)parts->rss));
+    for (int i = 0; i < RSS_PARTS; i++) {
+        int64_t value = rss_part_bytes(parts, (enum rss_part)i);
+        if (!rss_knows(parts, (enum rss_part)i))
+            fprintf(out, " %s -", rss_part_names[i].text);
+        else if (value != 0)
+            fprintf(out, " %s %s", rss_part_names[i].text, units_bytes(bytes, (double)value));
+    }
+    fprintf(out, "%s\n", resident->pending ? "; more at its next 64 KiB" : "");
+    const struct stack_names *names = names_find(watch->names, resident->anonymous_stack);
+    if (resident->anonymous_bytes && names && names->label)
+        fprintf(out, "anonymous: %s by %s%s%s\n",
+                units_bytes(bytes, (double)resident->anonymous_bytes), names->label,
+                resident->anonymous_pymalloc ? "; " : "",
+                resident->anonymous_pymalloc ? RESIDENT_PYMALLOC_HINT : "");
 }
 
 static void rate_text(double rate, bool bound, char text[UNITS_SIZE + 4])
@@ -380,6 +441,7 @@ void report_text(FILE *out, struct watch *watch, size_t count)
     fprintf(out, "allocated %s  freed %s  now %s and %s\n",
             units_bytes(a, (double)counters->alloc_bytes),
             units_bytes(b, (double)counters->free_bytes), allocating, freeing);
+    report_resident(out, watch);
     report_losses(out, watch, "");
     const struct md_cycle *cycle = trace_recent(&watch->trace, 0);
     if (cycle) {
