@@ -84,7 +84,8 @@ static void divide_heap(struct rss_parts *parts, int64_t resident, const struct 
         know(parts, RSS_dirty);
         know(parts, RSS_muzzy);
     }
-    int64_t ours = figure(a->own_bytes) + sampled.pages - sampled.used;
+    int64_t ours =
+        rss_knows(parts, RSS_own) ? figure(a->own_bytes) + sampled.pages - sampled.used : 0;
     int64_t excess = parts->in_use + parts->slab_slack + parts->thread_caches + parts->dirty +
                      parts->muzzy + ours - resident;
     if (excess < 0) {

@@ -212,7 +212,10 @@ static void test_unasked(void)
     k.by[RSS_BY_FILES] = 10 * MIB;
     snap.header.allocator = (struct md_allocator){0};
     snap.header.counters.alloc_bytes = 30 * (uint64_t)MIB;
+    snap.samples = samples;
+    snap.sample_count = 2;
     rss_parts_make(&parts, &k, &snap);
+    ok(parts.own == 0 && sum_of(&parts) == parts.rss, "what is not known is 0");
     ok(parts.in_use == 30 * MIB && parts.unexplained == 20 * MIB && rss_knows(&parts, RSS_in_use) &&
            !rss_knows(&parts, RSS_slab_slack) && !rss_knows(&parts, RSS_dirty) &&
            !rss_knows(&parts, RSS_metadata) && !rss_knows(&parts, RSS_own),
