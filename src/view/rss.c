@@ -12,6 +12,10 @@ const struct rss_part_name rss_part_names[RSS_PARTS] = {
  * plain variant): jemalloc's smallest large class. */
 #define SAMPLED_ALONE_PAGES 4u
 
+/* An arena fills one slab of each size, up to 676 KiB in all, of which as a rule half has not been
+ * touched yet. */
+#define FRESH_SLABS_BYTES (INT64_C(338) << 10)
+
 /* Of such blocks: their bytes, and those of the pages. */
 struct sampled {
     int64_t used, pages;
@@ -92,6 +96,9 @@ static void divide_heap(struct rss_parts *parts, int64_t resident, const struct 
         int64_t more = figure(a->sampled_dirty_bytes);
         parts->dirty += more < -excess ? more : -excess;
     } else {
+        int64_t fresh = excess < FRESH_SLABS_BYTES ? excess : FRESH_SLABS_BYTES, rest = fresh;
+        take_off(&parts->slab_slack, &rest);
+        excess -= fresh - rest;
         take_off(&parts->in_use, &excess);
         take_off(&parts->dirty, &excess);
         take_off(&parts->slab_slack, &excess);

@@ -194,7 +194,8 @@ static void test_parts(void)
     k.by[RSS_BY_HEAP] -= 50 * MIB;
     k.rss -= 50 * MIB;
     rss_parts_make(&parts, &k, &snap);
-    ok(parts.in_use < 60 * MIB && parts.slab_slack == 25 * MIB && parts.unexplained == 0,
+    ok(parts.in_use < 60 * MIB && parts.slab_slack < 25 * MIB && parts.slab_slack > 24 * MIB &&
+           parts.unexplained == 0,
        "what is not resident was never touched");
     is(sum_of(&parts), parts.rss, "the sum");
 
