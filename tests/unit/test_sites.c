@@ -274,7 +274,8 @@ static void test_leaking(void)
     struct sites sites;
     uint64_t key = 77;
     uint32_t order[4];
-    struct md_cycle cycle = {.number = 2, .flags = MD_CYCLE_LEAKS, .leaked_bytes = 1 << 20};
+    struct md_cycle cycle = {
+        .number = 2, .flags = MD_CYCLE_LEAKS, .leaked_bytes = 1 << 20, .start_ns = 196 * SECOND};
     sites_init(&sites, MD_BUCKET_HEAP);
     set(1000, 1, 2, 1);
     snapshot.header.start_ns = 800 * SECOND;
@@ -305,6 +306,22 @@ static void test_leaking(void)
     is(sites.site[order[0]].stack, 20, "by that key");
     ok(sites_variance(&sites, leaking, SITES_BY_LEAKS) == 4 * 3 * 1024.0 * 1024.0,
        "the error of what leaks");
+    /* Born after the last cycle, or met by one for the first time. */
+    for (int late = 0; late < 2; late++) {
+        samples[0].born_ds = late ? 1950 : 1960;
+        samples[0].flags = late ? MD_SAMPLE_UNREACHED : 0;
+        sites_update(&sites, &snapshot);
+        sites_group(&sites, all_one, &key, SITES_BY_LEAKS);
+        is(sites.group_count, 1, "what is new goes with what leaks of its call site");
+        sites_group(&sites, by_stack, NULL, SITES_BY_LEAKS);
+        is(sites.group_count, 2, "but of no other");
+    }
+    samples[0].flags = 0;
+    snapshot.sample_count = 1;
+    sites_update(&sites, &snapshot);
+    sites_group(&sites, all_one, &key, SITES_BY_LEAKS);
+    is(sites.group_count, 1, "where nothing leaks there is one row");
+    snapshot.sample_count = 2;
     cycle.leaked_bytes = 1024;
     sites_update(&sites, &snapshot);
     sites_group(&sites, all_one, &key, SITES_BY_LEAKS);

@@ -131,6 +131,7 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
             site->inuse_variance = site->objects_variance = site->alloc_variance = 0;
             site->alloc_objects_variance = site->young_variance = site->leak_variance = 0;
             site->live_samples = 0;
+            site->reached = false;
             site->seen = sites->tick;
         }
         double inuse = amount(values->inuse_objects, bucket);
@@ -176,6 +177,8 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
             site->newest_ds = sample->born_ds;
         double objects = (double)sample->weight / MD_WEIGHT_ONE, size = (double)bucket->key;
         double variance = objects > 1 ? objects * (objects - 1) * size * size : 0;
+        site->reached = site->reached || (sample->born_ds < sites->cycle_ds &&
+                                          !(sample->flags & MD_SAMPLE_UNREACHED));
         if (sample->flags & sites->values.leak_flags) {
             site->leak_bytes += objects * size;
             site->leak_variance += variance;
@@ -220,6 +223,7 @@ static void take_counts(struct sites *sites, const struct snapshot *snapshot)
     sites->lossy = losses_of_kind(counters, sites->kind) > 0;
     sites->leaks_known = false;
     sites->leak_max = INFINITY;
+    sites->cycle_ds = 0;
     for (size_t i = sites_has(sites, SITES_BY_LEAKS) ? snapshot->cycle_count : 0; i > 0; i--) {
         const struct md_cycle *cycle = &snapshot->cycles[i - 1];
         if (!leaks_tell(cycle))
@@ -227,6 +231,7 @@ static void take_counts(struct sites *sites, const struct snapshot *snapshot)
         bool two = (cycle->flags & MD_CYCLE_LEAKS) != 0;
         sites->leaks_known = two || cycle->unreachable_objects == 0;
         sites->leak_max = two ? (double)cycle->leaked_bytes : 0;
+        sites->cycle_ds = (uint32_t)(cycle->start_ns / 100000000);
         break;
     }
 }
@@ -454,6 +459,21 @@ static void add_member(const struct sites *sites, struct site *group, const stru
     group->live_samples += site->live_samples;
 }
 
+/* False: no memory. */
+static bool add_to_group(struct sites *sites, const struct site *site, enum site_order by,
+                         struct ranked *greatest)
+{
+    uint32_t *place = pair_map_put(&sites->group_index, site->key, 0);
+    if (!place)
+        return false;
+    if (*place == PAIR_MAP_NONE) {
+        *place = (uint32_t)sites->group_count;
+        sites->group[sites->group_count++] = (struct site){.key = site->key};
+    }
+    add_member(sites, &sites->group[*place], site, by, &greatest[*place]);
+    return true;
+}
+
 bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum site_order by)
 {
     struct ranked *greatest = calloc(sites->count + 1, sizeof greatest[0]); /* of each group */
@@ -465,22 +485,20 @@ bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum 
     }
     pair_map_clear(&sites->group_index);
     bool complete = true;
-    for (size_t i = 0; i < sites->count; i++) {
-        struct site *site = &sites->site[i];
-        site->key = key_of(context, site->stack);
-        if (sites->leaks_known && site->leak_bytes > 0)
-            site->key |= SITES_LEAKING;
-        uint32_t *place = pair_map_put(&sites->group_index, site->key, 0);
-        if (!place) {
-            complete = false;
-            continue;
+    for (int late = 0; late < 2; late++)
+        for (size_t i = 0; i < sites->count; i++) {
+            struct site *site = &sites->site[i];
+            bool leaks = sites->leaks_known && site->leak_bytes > 0;
+            bool is_new = sites->leaks_known && !leaks && !site->reached && site->live_samples > 0;
+            if (is_new != (late > 0))
+                continue;
+            site->key = key_of(context, site->stack);
+            /* Of what is new it is not known yet: it goes with what leaks of its call site. */
+            if (leaks || (is_new && pair_map_get(&sites->group_index, site->key | SITES_LEAKING,
+                                                 0) != PAIR_MAP_NONE))
+                site->key |= SITES_LEAKING;
+            complete = add_to_group(sites, site, by, greatest) && complete;
         }
-        if (*place == PAIR_MAP_NONE) {
-            *place = (uint32_t)sites->group_count;
-            sites->group[sites->group_count++] = (struct site){.key = site->key};
-        }
-        add_member(sites, &sites->group[*place], site, by, &greatest[*place]);
-    }
     for (size_t i = 0; i < sites->group_count; i++)
         bound(sites, &sites->group[i]);
     free(greatest);

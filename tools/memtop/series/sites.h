@@ -44,7 +44,8 @@ struct site {
     double born_bytes, born_variance; /* alive and born in the time of growth */
     double inuse_variance, objects_variance, alloc_variance, alloc_objects_variance,
         growth_variance, young_variance, leak_variance; /* for sites_error */
-    uint32_t live_samples;                              /* sampled objects that are alive */
+    bool reached;                     /* the last cycle reached one of its samples */
+    uint32_t live_samples;            /* sampled objects that are alive */
     uint32_t oldest_ds, newest_ds;    /* birth of the oldest and newest live sample */
     double before[SITES_SLOTS];       /* raw_bytes at slot times */
     double alloc_before[SITES_SLOTS]; /* alloc_bytes */
@@ -84,6 +85,7 @@ struct sites {
     bool leaks_known;   /* after two cycles, after one at exit, or if one has reached everything */
     bool lossy;         /* something of the kind was not recorded: nothing is exact */
     double growth_seconds;
+    uint32_t cycle_ds; /* start of the last cycle that tells of leaks; 0: none */
     double inuse_max, alloc_max, leak_max; /* bounds: bytes counted; INFINITY: none are known */
     double inuse_bytes, inuse_objects, alloc_objects; /* sums */
 };
@@ -107,9 +109,10 @@ double sites_error(const struct sites *sites, const struct site *site, double va
 /* The figure by which an order sorts, and its variance. */
 double sites_key(const struct sites *sites, const struct site *site, enum site_order order);
 double sites_variance(const struct sites *sites, const struct site *site, enum site_order order);
-/* Makes `group` anew: one for each key that key_of gives, which is below SITES_LEAKING.  The stacks
- * of a key that leak, where that is known, are a group apart, whose key has that bit.  The member
- * that is greatest by `by` stands for its group.  False: no memory, some are left out. */
+/* Makes `group` anew: one for each key that key_of gives, which is below SITES_LEAKING.  Where
+ * it is known what leaks, the stacks of a key that leak are a group apart, whose key has that bit;
+ * new ones, of which the last cycle has reached nothing, go with them.  The member that is greatest
+ * by `by` stands for its group.  False: no memory, some are left out. */
 #define SITES_LEAKING (UINT64_C(1) << 63)
 typedef uint64_t sites_key_of(void *context, uint32_t stack);
 bool sites_group(struct sites *sites, sites_key_of *key_of, void *context, enum site_order by);
