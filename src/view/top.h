@@ -4,6 +4,10 @@
  * flat: the sum of the samples whose leaf is the function; cum: of those that have it anywhere in
  * the stack, each counted once.  Functions are told apart by name, as pprof does by default.
  *
+ * Of a profile of the heap the period says how it was sampled: an allocation of S bytes with the
+ * probability p = 1 - exp(-S/period), to stand for w = 1/p objects.  So N objects add N(w-1) to the
+ * variance, and S^2 times that in bytes (Horvitz-Thompson).
+ *
  * Memory: malloc.  Each object is used by one thread at a time. */
 #ifndef VIEW_TOP_H
 #define VIEW_TOP_H
@@ -17,6 +21,7 @@ enum top_inline { TOP_NOT_INLINED, TOP_PARTLY_INLINED, TOP_INLINED };
 struct top_row {
     const char *name; /* the profile's string, or "[module]" where there is no symbol */
     int64_t flat, cum;
+    double flat_variance, cum_variance; /* 0: exact, or not an estimate that we know of */
     enum top_inline inlined;
 };
 
@@ -25,8 +30,9 @@ struct top_options {
     double edge_fraction; /* likewise of calls, which only say what is inlined; pprof: 0.001 */
     size_t count;         /* rows at most, 0: all */
     bool cum;             /* sort by cum */
+    bool errors;          /* with standard errors, which pprof does not have */
 };
-#define TOP_OPTIONS_PPROF ((struct top_options){0.005, 0.001, 0, false})
+#define TOP_OPTIONS_PPROF ((struct top_options){0.005, 0.001, 0, false, false})
 
 struct top {
     struct top_row *rows;
@@ -35,6 +41,7 @@ struct top {
     size_t dropped;      /* functions below node_fraction */
     int64_t dropped_cum; /* node_fraction of `total`, which pprof shows as their bound */
     int64_t total;
+    bool errors;             /* rows have errors: asked for, and the values are estimates */
     const char *type, *unit; /* of the sample type: the profile's strings */
     const char *output_unit; /* the unit that values are shown in: static, or `unit` */
     struct string_pool names;
@@ -52,8 +59,8 @@ void top_value_text(const struct top *top, int64_t value, char text[TOP_TEXT_SIZ
 /* "  100%", "12.34%", " 0.05%": six characters or more. */
 void top_percent_text(int64_t value, int64_t total, char text[TOP_TEXT_SIZE]);
 
-/* What `go tool pprof -top` prints, from "Showing nodes" on; with `header` also what comes before
- * it (file, comments, type, time). */
+/* What `go tool pprof -top` prints, and the relative standard errors if there are any, from
+ * "Showing nodes" on; with `header` also what comes before it (file, comments, type, time). */
 void top_print(const struct top *top, const struct profile *p, bool header, FILE *out);
 
 /* Chooses output_unit, as pprof's unit "minimum" does; for top_build.  (top_text.c) */

@@ -218,6 +218,16 @@ static void print_header(const struct top *top, const struct profile *p, FILE *o
     }
 }
 
+/* "   35%", a relative standard error; "     -" of nothing. */
+static void error_text(int64_t value, double variance, char text[TOP_TEXT_SIZE])
+{
+    if (value)
+        snprintf(text, TOP_TEXT_SIZE, " %4.0f%%",
+                 fmin(100 * sqrt(variance) / fabs((double)value), 999));
+    else
+        snprintf(text, TOP_TEXT_SIZE, " %5s", "-");
+}
+
 void top_print(const struct top *top, const struct profile *p, bool header, FILE *out)
 {
     char value[TOP_TEXT_SIZE], cum[TOP_TEXT_SIZE], percent[3][TOP_TEXT_SIZE];
@@ -238,18 +248,26 @@ void top_print(const struct top *top, const struct profile *p, bool header, FILE
     }
     if (top->total && top->row_count && top->row_count < top->node_count)
         fprintf(out, "Showing top %zu nodes out of %zu\n", top->row_count, top->node_count);
-    fprintf(out, "%10s %5s%% %5s%% %10s %5s%%\n", "flat", "flat", "sum", "cum", "cum");
+    const char *heading = top->errors ? " error" : "";
+    fprintf(out, "%10s%s %5s%% %5s%% %10s%s %5s%%\n", "flat", heading, "flat", "sum", "cum",
+            heading, "cum");
     sum = 0;
     for (size_t i = 0; i < top->row_count; i++) {
         static const char *const inlined[] = {"", " (partial-inline)", " (inline)"};
         const struct top_row *row = &top->rows[i];
+        char flat_error[TOP_TEXT_SIZE] = "", cum_error[TOP_TEXT_SIZE] = "";
         sum = (int64_t)((uint64_t)sum + (uint64_t)row->flat);
         top_value_text(top, row->flat, value);
         top_value_text(top, row->cum, cum);
         top_percent_text(row->flat, top->total, percent[0]);
         top_percent_text(sum, top->total, percent[1]);
         top_percent_text(row->cum, top->total, percent[2]);
-        fprintf(out, "%10s %s %s %10s %s  ", value, percent[0], percent[1], cum, percent[2]);
+        if (top->errors) {
+            error_text(row->flat, row->flat_variance, flat_error);
+            error_text(row->cum, row->cum_variance, cum_error);
+        }
+        fprintf(out, "%10s%s %s %s %10s%s %s  ", value, flat_error, percent[0], percent[1], cum,
+                cum_error, percent[2]);
         plain_print(row->name, out);
         fprintf(out, "%s\n", inlined[row->inlined]);
     }

@@ -509,6 +509,71 @@ static void test_round_trip(void)
     free(bytes);
 }
 
+/* The table of the type with its errors, where they are asked for. */
+static char *table_of(const struct profile *p, const char *type, bool errors)
+{
+    struct top top;
+    struct top_options how = TOP_OPTIONS_PPROF;
+    char *text = NULL;
+    size_t size;
+    how.errors = errors;
+    top_build(&top, p, profile_sample_index(p, type), &how);
+    FILE *out = open_memstream(&text, &size);
+    top_print(&top, p, false, out);
+    fclose(out);
+    top_fini(&top);
+    return text;
+}
+
+static void table_has(const struct profile *p, const char *type, bool errors, const char *row)
+{
+    char *text = table_of(p, type, errors);
+    if (!ok(strstr(text, row) != NULL, "%s: %s", type, row))
+        tap_print("# in:\n%.900s", text);
+    free(text);
+}
+
+/* 8192 objects of 1 KiB, of which every 512th was sampled: 16 samples, an error of a quarter.  And
+ * one of 64 MiB, which is sampled for certain. */
+static void test_top_errors(void)
+{
+    struct profile p;
+    profile_init(&p);
+    profile_add_type(&p, (struct profile_value_type){"inuse_objects", "count"});
+    profile_add_type(&p, (struct profile_value_type){"inuse_space", "bytes"});
+    profile_add_type(&p, (struct profile_value_type){"lone_space", "bytes"});
+    p.period_type = (struct profile_value_type){"space", "bytes"};
+    p.period = 524288;
+    for (uint32_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"small", "large", "main"};
+        struct profile_location l = {
+            .mapping = PROFILE_NONE, .address = 16 + i, .line_first = i, .line_count = 1};
+        profile_add_line(&p, add_function(&p, names[i], ""), 1);
+        profile_add_location(&p, &l);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        struct profile_sample s = {.location_first = i * 2, .location_count = 2};
+        const int64_t values[2][3] = {{8192, 8192 * 1024, 5}, {1, 64 << 20, 5}};
+        profile_add_location_id(&p, i);
+        profile_add_location_id(&p, 2);
+        profile_add_sample(&p, &s, values[i]);
+    }
+    table_has(&p, "inuse_space", true, "      flat error  flat%   sum%        cum error   cum%\n");
+    table_has(&p, "inuse_space", true,
+              "       8MB   25% 11.11%   100%        8MB   25% 11.11%  small\n");
+    table_has(&p, "inuse_space", true,
+              "      64MB    0% 88.89% 88.89%       64MB    0% 88.89%  large\n");
+    table_has(&p, "inuse_space", true,
+              "         0     -     0%   100%       72MB    3%   100%  main\n");
+    table_has(&p, "inuse_objects", true,
+              "      8192   25%   100%   100%       8192   25%   100%  small\n");
+    table_has(&p, "inuse_space", false, "       8MB 11.11%   100%        8MB 11.11%  small\n");
+    table_has(&p, "lone_space", true, "cum   cum%\n        5B");
+    p.period = 1;
+    table_has(&p, "inuse_space", true, "       8MB 11.11%   100%        8MB 11.11%  small\n");
+    profile_fini(&p);
+}
+
 /* 256 MiB of nothing in 260 kB, and messages that are much larger in memory than on the wire. */
 static void test_bombs(void)
 {
@@ -576,6 +641,7 @@ int main(void)
     setenv("TZ", "UTC", 1);
     test_model();
     test_round_trip();
+    test_top_errors();
     test_bombs();
     char *help = run("go tool pprof -h 2>&1; true");
     have_pprof = strstr(help, "pprof <format>") != NULL;

@@ -70,6 +70,7 @@ static int print_table(const struct profile *profile, const char *type)
     struct top top;
     struct top_options how = TOP_OPTIONS_PPROF;
     how.count = 40;
+    how.errors = true;
     int status = EXIT_DONE;
     if (index < 0) {
         cli_error("the profile has no %s%s", type ? type : "sample type",
