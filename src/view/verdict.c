@@ -149,6 +149,25 @@ static double change(const struct verdict_history *history, enum verdict_series 
     return last - first;
 }
 
+/* How much of RSS's growth is a part's: its share from the first time to the last at which it is
+ * known, if RSS has grown by half of that between those.  NAN: it is not known. */
+static double part_of(const struct verdict_history *history, enum verdict_series part,
+                      const struct growth *growth)
+{
+    double of[2] = {NAN, NAN}, all[2] = {NAN, NAN};
+    for (size_t i = 0; i < history->count; i++) {
+        const struct verdict_reading *reading = &history->reading[i];
+        if (reading->time_ns < growth->from_ns || reading->time_ns > growth->to_ns ||
+            !known(reading, part) || !known(reading, VERDICT_PARTED))
+            continue;
+        int place = isnan(of[0]) ? 0 : 1;
+        of[place] = reading->value[part];
+        all[place] = reading->value[VERDICT_PARTED];
+    }
+    double grown = all[1] - all[0];
+    return grown >= growth->bytes / 2 ? (of[1] - of[0]) / grown * growth->bytes : NAN;
+}
+
 /* ---- the rules ---- */
 
 /* What cycles tell of a time. */
@@ -268,7 +287,7 @@ static bool find_resident(const struct verdict_evidence *e, int64_t window_ns, d
     double bytes = 0;
     bool parts = false;
     for (enum verdict_series part = VERDICT_SLACK; part < VERDICT_SERIES; part++) {
-        double by = change(e->history, part, growth.from_ns, growth.to_ns);
+        double by = part_of(e->history, part, &growth);
         parts = parts || !isnan(by);
         if (by > bytes) {
             greatest = part;

@@ -21,6 +21,7 @@ enum verdict_series {
     VERDICT_HEAP,      /* in use, as the process counts it */
     VERDICT_RSS,       /* resident */
     VERDICT_MAPPED,    /* anonymous address space that the program has mapped itself */
+    VERDICT_PARTED,    /* resident when its parts were taken, which is somewhat earlier */
     VERDICT_SLACK,     /* unused space of partly used slabs */
     VERDICT_CACHES,    /* of the program's threads */
     VERDICT_FREE,      /* free pages that the allocator keeps: dirty and muzzy */

@@ -2,6 +2,9 @@
  * it is killed.
  *
  *   leak    each session's token is forgotten when the next comes
+ *   blocks  a block of 1.5 MB is forgotten each 6 s, beside blocks that come and go
+ *   pool    each third request that a pool of threads handles is lost what was made of it
+ *   wrapper three callers allocate by one function, and one forgets
  *   queue   jobs are put into a queue that nobody takes them from
  *   holes   blocks of which one of each page outlives the others: slabs that stay partly used
  *   maps    mappings of the program's own
@@ -9,6 +12,7 @@
  *   warm    a table is filled for some seconds, and then used
  *   saw     a heap that fills up and is emptied, each few seconds
  */
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,6 +43,97 @@ static void *volatile keep;
 __attribute__((noinline)) static void renew_session(size_t size)
 {
     keep = filled(malloc(size), size);
+}
+
+/* ---- blocks ---- */
+
+__attribute__((noinline)) static void load_frame(unsigned step)
+{
+    size_t size = 1500000;
+    if (step % (6 * STEPS) == 0)
+        keep = filled(malloc(size), size);
+}
+
+/* ---- pool ---- */
+
+struct request {
+    struct request *next;
+    char body[700];
+};
+static struct request *requests;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t come = PTHREAD_COND_INITIALIZER;
+
+__attribute__((noinline)) static char *parse(const struct request *request)
+{
+    return use(strndup(request->body, sizeof request->body));
+}
+
+static void *work(void *unused)
+{
+    for (unsigned n = 0;; n++) {
+        pthread_mutex_lock(&lock);
+        while (!requests)
+            pthread_cond_wait(&come, &lock);
+        struct request *request = requests;
+        requests = request->next;
+        pthread_mutex_unlock(&lock);
+        char *parsed = parse(request);
+        if (n % 3 != 0) /* the way of an error forgets it */
+            free(parsed);
+        free(request);
+    }
+    return unused;
+}
+
+static void send_requests(unsigned step)
+{
+    pthread_t thread;
+    for (int i = 0; step == 0 && i < 8; i++)
+        if (pthread_create(&thread, NULL, work, NULL) != 0)
+            abort();
+    for (int i = 0; i < 60; i++) {
+        struct request *request = filled(malloc(sizeof *request), sizeof *request);
+        pthread_mutex_lock(&lock);
+        request->next = requests;
+        requests = request;
+        pthread_cond_signal(&come);
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+/* ---- wrapper ---- */
+
+static void *shelf[4096];
+
+__attribute__((noinline)) static void *get_memory(size_t size)
+{
+    return filled(malloc(size), size);
+}
+
+__attribute__((noinline)) static void replace_page(unsigned n)
+{
+    free(shelf[n % 4096]);
+    shelf[n % 4096] = get_memory(2000);
+}
+
+__attribute__((noinline)) static void log_line(void)
+{
+    free(get_memory(300));
+}
+
+__attribute__((noinline)) static void set_cookie(void)
+{
+    keep = get_memory(450);
+}
+
+static void serve_pages(unsigned step)
+{
+    for (unsigned i = 0; i < 30; i++) {
+        replace_page(step * 30 + i);
+        log_line();
+        set_cookie();
+    }
 }
 
 /* ---- queue ---- */
@@ -144,6 +239,12 @@ int main(int argc, char **argv)
         if (strcmp(kind, "leak") == 0)
             for (int i = 0; i < 32; i++)
                 renew_session(1280);
+        else if (strcmp(kind, "blocks") == 0)
+            load_frame(step), replace_some();
+        else if (strcmp(kind, "pool") == 0)
+            send_requests(step);
+        else if (strcmp(kind, "wrapper") == 0)
+            serve_pages(step);
         else if (strcmp(kind, "queue") == 0)
             for (int i = 0; i < 40; i++)
                 push_job();

@@ -243,6 +243,7 @@ static struct verdict resident(double heap_rate, double mapped_rate, enum verdic
             for (enum verdict_series s = VERDICT_SLACK; s < VERDICT_SERIES; s++)
                 r->value[s] = (5 + other_rate * i) * MIB;
             r->value[part] = (5 + rate * i) * MIB;
+            r->value[VERDICT_PARTED] = (80 + 2 * i) * MIB;
         }
         verdict_add(&process.history, r);
     }
@@ -255,6 +256,11 @@ static void test_resident(void)
     ok(v.kind == VERDICT_KEPT && v.part == VERDICT_SLACK && near(v.growth_bytes, 120 * MIB) &&
            near(v.part_bytes, 108 * MIB) && near(v.heap_bytes, 6 * MIB),
        "RSS grows, the heap does not: fragmentation, and its share");
+    for (size_t i = 0; i < process.history.count / 3; i++)
+        process.history.reading[i].value[VERDICT_SLACK] = NAN;
+    v = find();
+    ok(v.part == VERDICT_SLACK && near(v.part_bytes, 108 * MIB),
+       "a part that was not known at first has its share of what it is known for");
     v = resident(0.1, 2, VERDICT_ANONYMOUS, 1.9, 0);
     ok(v.kind == VERDICT_OUTSIDE && v.part == VERDICT_ANONYMOUS, "outside the heap: what it maps");
     v = resident(0.02, 0, VERDICT_ANONYMOUS, 1.9, 0);

@@ -46,6 +46,28 @@ static double anonymous_bytes(const struct snapshot *snapshot)
     return snapshot_has(snapshot, MD_SECTION_MAPPINGS) ? bytes : NAN;
 }
 
+/* Parts are older than a tick, by some seconds: the kernel is not asked each time. */
+static void add_parts(struct verdict_reading *reading, const struct rss_parts *parts)
+{
+    const struct {
+        enum verdict_series series;
+        enum rss_part part;
+        int64_t bytes;
+    } each[] = {{VERDICT_SLACK, RSS_slab_slack, parts->slab_slack},
+                {VERDICT_CACHES, RSS_thread_caches, parts->thread_caches},
+                {VERDICT_FREE, RSS_dirty, parts->dirty + parts->muzzy},
+                {VERDICT_METADATA, RSS_metadata, parts->metadata},
+                {VERDICT_STACKS, RSS_stacks, parts->stacks},
+                {VERDICT_ANONYMOUS, RSS_anonymous, parts->anonymous},
+                {VERDICT_FILES, RSS_files, parts->files},
+                {VERDICT_SHARED, RSS_shared, parts->shared}};
+    if (parts->taken_ns)
+        reading->value[VERDICT_PARTED] = (double)parts->rss;
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++)
+        if (parts->taken_ns && rss_knows(parts, each[i].part))
+            reading->value[each[i].series] = (double)each[i].bytes;
+}
+
 size_t evidence_points(const struct snapshot *snapshot,
                        struct verdict_point points[EVIDENCE_POINTS])
 {
@@ -252,7 +274,8 @@ static void name_sites(struct verdict *verdict, const struct snapshot *snapshot,
 }
 
 void evidence_tick(struct evidence *evidence, const struct snapshot *snapshot, double rss_bytes,
-                   const struct sites sites[MD_BUCKET_KINDS], struct names *names)
+                   const struct rss_parts *parts, const struct sites sites[MD_BUCKET_KINDS],
+                   struct names *names)
 {
     const struct md_counters *counters = &snapshot->header.counters;
     struct verdict_reading reading = verdict_blank(snapshot->taken_ns);
@@ -260,6 +283,7 @@ void evidence_tick(struct evidence *evidence, const struct snapshot *snapshot, d
                                       ? (double)(counters->alloc_bytes - counters->free_bytes)
                                       : 0;
     reading.value[VERDICT_RSS] = rss_bytes;
+    add_parts(&reading, parts);
     reading.value[VERDICT_MAPPED] = anonymous_bytes(snapshot);
     verdict_add(&evidence->history, &reading);
     struct verdict_point points[EVIDENCE_POINTS];

@@ -4,6 +4,7 @@
 
 #include "names.h"
 #include "sites.h"
+#include "view/rss.h"
 #include "view/verdict.h"
 
 /* A process as it is watched: readings so far, and what has been found. */
@@ -15,10 +16,11 @@ struct evidence {
 /* Adds the first readings, before those of ticks: what the cycles done before have found in use. */
 void evidence_begin(struct evidence *evidence, const struct snapshot *snapshot);
 /* Takes in a tick: its snapshot, with SNAPSHOT_CYCLES and SNAPSHOT_SAMPLES, resident memory (NAN:
- * not known), and call sites, by kind, that have been updated with it; finds the verdict, and asks
- * for the names of what it names. */
+ * not known) and its parts, and call sites, by kind, that have been updated with it.  Finds the
+ * verdict, and asks for the names of what it names. */
 void evidence_tick(struct evidence *evidence, const struct snapshot *snapshot, double rss_bytes,
-                   const struct sites sites[MD_BUCKET_KINDS], struct names *names);
+                   const struct rss_parts *parts, const struct sites sites[MD_BUCKET_KINDS],
+                   struct names *names);
 
 /* The verdict of one look at a process, with SNAPSHOT_CYCLES and SNAPSHOT_LEAKS, alive or dead: of
  * all that it has in use, what it has lost.  Asks for names, as above. */

@@ -187,8 +187,8 @@ static void judge(struct watch *watch)
         if (watch->ticks == 0)
             evidence_begin(&watch->evidence, snapshot);
         evidence_tick(&watch->evidence, snapshot,
-                      watch->source.rss_known ? (double)watch->source.rss_bytes : NAN, watch->sites,
-                      watch->names);
+                      watch->source.rss_known ? (double)watch->source.rss_bytes : NAN,
+                      &watch->resident.parts, watch->sites, watch->names);
     }
     watch->model.verdict = watch->evidence.verdict;
     watch->model.verdict_cycles = evidence_cycles(&watch->model.verdict, snapshot);
