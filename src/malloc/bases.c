@@ -49,12 +49,17 @@ void bases_init(void)
 
 void bases_add(unsigned index, const jemalloc_base *base)
 {
-    lock_take(&lock);
+    /* A signal handler may come while its own thread holds the lock, for reading: an arena more
+     * does no harm there. */
+    bool held = lock_held_here();
+    if (!held)
+        lock_take(&lock);
     if (index < BASES_MAX) {
         bases[index] = base;
         count = MAX(count, index + 1);
     }
-    lock_release(&lock);
+    if (!held)
+        lock_release(&lock);
 }
 
 void bases_remove(const jemalloc_base *base)
