@@ -309,6 +309,7 @@ void memdebug_boot(void)
     if (active) {
         bases_init();
         prof_init();
+        rate_init(tracked);
         segment_on_fork = on_copy;
         prof_on_sample = on_sample;
         counts_on_publish = on_publish;
@@ -447,7 +448,8 @@ static __attribute__((constructor)) void at_load(void)
                                    .block_size = metadata_block_size,
                                    .allocated = metadata_is_known() ? metadata_enter : NULL,
                                    .sample_moment = prof_moment,
-                                   .on_samples = prof_flag};
+                                   .on_samples = prof_flag,
+                                   .on_unsampled = prof_unsampled};
     sigset_t all, before;
     passed_init();
     mmap_init();
@@ -502,6 +504,7 @@ EXPORT int md_set(const char *key, const char *value)
     if (error || !active || !segment_check())
         return error;
     segment_publish_options();
+    rate_renew();
     if (tracked)
         tracked_redraw();
     else

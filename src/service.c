@@ -173,6 +173,7 @@ static void set_option(struct md_control *control)
     if (!result)
         option_set(text, value);
     segment_publish_options();
+    rate_renew();
     control->set_result = result;
     __atomic_fetch_add(&control->set_served, 1, __ATOMIC_RELEASE);
     futex_wake(&control->set_served);

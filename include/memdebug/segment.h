@@ -34,7 +34,8 @@ extern "C" {
  * 3: MD_SECTION_MAPPINGS, and buckets of more kinds than the heap.
  * 4: md_bucket.label.
  * 5: MD_REQUEST_PURGE; md_control.set_served.
- * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES. */
+ * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES; counters of what
+ *    samples cost. */
 #define MD_SEGMENT_VERSION 6u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
@@ -82,7 +83,7 @@ struct md_counters {
 #define MD_COUNTER(name, since, kind, label, help) uint64_t name;
 #define MD_LOSS(name, since, what, remedy, help) uint64_t name;
 #include "counters.def"
-    uint64_t reserved[15];
+    uint64_t reserved[12];
 };
 
 enum md_counter_kind {

@@ -148,6 +148,26 @@ static bool parse_limit(const char *text, uint64_t *number)
     return parse_size(text, number) && *number != 0;
 }
 
+/* "0.5" or "0.5%" of a CPU, in millionths; not 0. */
+static bool parse_cpu(const char *text, uint64_t *number)
+{
+    const char *end, *fraction_end;
+    uint64_t fraction = 0;
+    if (!option_value_digits(text, number, &end) || *number > 100)
+        return false;
+    *number *= 10000;
+    if (*end == '.') {
+        const char *digits = end + 1;
+        if (!option_value_digits(digits, &fraction, &fraction_end) || fraction_end - digits > 4)
+            return false;
+        for (long given = fraction_end - digits; given < 4; given++)
+            fraction *= 10;
+        *number += fraction;
+        end = fraction_end;
+    }
+    return (!*end || !strcmp(end, "%")) && *number > 0 && *number <= 1000000;
+}
+
 enum option_parsed option_value_read(const struct option *o, const char *text, uint64_t *number)
 {
     const char *end;
@@ -181,6 +201,9 @@ enum option_parsed option_value_read(const struct option *o, const char *text, u
     case DURATION:
         ok = parse_duration(text, number);
         break;
+    case CPU:
+        ok = parse_cpu(text, number);
+        break;
     case LIMIT:
         ok = parse_limit(text, number);
         break;
@@ -192,6 +215,19 @@ enum option_parsed option_value_read(const struct option *o, const char *text, u
         break;
     }
     return ok ? PARSED : PARSED_BAD;
+}
+
+static void write_cpu(struct fmt *f, uint64_t number)
+{
+    uint64_t fraction = number % 10000;
+    unsigned digits = 4;
+    fmt_u64(f, number / 10000);
+    if (!fraction)
+        return;
+    for (; fraction % 10 == 0; digits--)
+        fraction /= 10;
+    fmt_char(f, '.');
+    fmt_padded(f, fraction, digits);
 }
 
 void option_value_write(struct fmt *f, const struct option *o, uint64_t number)
@@ -209,6 +245,8 @@ void option_value_write(struct fmt *f, const struct option *o, uint64_t number)
         bool whole = number % 1000000 == 0;
         fmt_u64(f, number / (whole ? 1000000 : 1000));
         fmt_text(f, whole ? "ms" : "us");
+    } else if (o->type == CPU) {
+        write_cpu(f, number);
     } else if (o->type == LIMIT && number & OPTION_SHARE) {
         fmt_u64(f, number & ~OPTION_SHARE);
         fmt_char(f, '%');

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* As options.def has it. */
-enum option_type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, LIMIT, SIGNAL, TEXT };
+enum option_type { SWITCH, COUNT, SIZE, DURATION, WORD, PERCENT, CPU, LIMIT, SIGNAL, TEXT };
 enum option_when { START, RUNTIME, LATER };
 struct option {
     const char *key, *initial, *accepts, *meaning;

@@ -104,6 +104,11 @@ int64_t os_thread_cpu_ns(void)
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+int64_t os_process_cpu_ns(void)
+{
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 int os_gettid(void)
 {
     return (int)syscall(SYS_gettid);

@@ -16,8 +16,9 @@ int64_t os_now_ns(void);
 /* As os_now_ns, to the last timer tick (1-10 ms), in a few nanoseconds. */
 int64_t os_coarse_ns(void);
 int64_t os_realtime_ns(void);
-/* CPU time of the calling thread. */
+/* CPU time of the calling thread; of the process. */
 int64_t os_thread_cpu_ns(void);
+int64_t os_process_cpu_ns(void);
 
 /* The kernel's version as LINUX_VERSION_CODE has it, of the note in its vDSO: no call is made.  0:
  * it is not told. */

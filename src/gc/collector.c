@@ -134,9 +134,8 @@ static void fill_heap(struct md_cycle *record, const struct cycle *cycle)
 
 /* Writes down which leaks no sample names.  Before the cycle's own record, so that whoever sees
  * that finds these.  A record's number is 0 while it is written (segment.h). */
-static void tell_unsampled(const struct md_cycle *record)
+static void tell_unsampled(const struct unreached_class *leaks)
 {
-    const struct unreached_class *leaks = unreached_unsampled(!(record->flags & MD_CYCLE_FINAL));
     uint64_t number = segment_counters()->cycles + 1;
     segment_hold(true);
     for (unsigned class = 1; class <= OBJECT_CLASS_HUGE; class ++) {
@@ -172,8 +171,15 @@ static void settle_leaks(struct md_cycle *record, const struct cycle *cycle)
         return;
     }
     record->flags |= MD_CYCLE_LEAKS;
+    const struct unreached_class *leaks = unreached_unsampled(!(record->flags & MD_CYCLE_FINAL));
     if (segment_check())
-        tell_unsampled(record);
+        tell_unsampled(leaks);
+    if (!hooks.on_unsampled)
+        return;
+    uint64_t objects[OBJECT_CLASS_HUGE + 1];
+    for (unsigned class = 0; class <= OBJECT_CLASS_HUGE; class ++)
+        objects[class] = leaks[class].objects;
+    hooks.on_unsampled(objects);
 }
 
 void gc_hurry(void)

@@ -9,6 +9,7 @@
 #define GC_GC_H
 
 #include "heap/allocated.h"
+#include "heap/object_map.h"
 
 #include <memdebug/segment.h>
 #include <stdbool.h>
@@ -35,6 +36,9 @@ struct gc_hooks {
      * record says from now on; MD_SAMPLE_LEAK instead means that it stays as it is.  Samples taken
      * after `moment` are left alone.  Returns how many are leaks.  NULL if sample_moment is. */
     uint64_t (*on_samples)(const uint8_t *flags, uint64_t count, uint64_t moment);
+    /* After that, where leaks are known: how many of each size class (object_map.h) are no sampled
+     * block.  NULL if on_samples is. */
+    void (*on_unsampled)(const uint64_t objects[OBJECT_CLASS_HUGE + 1]);
 };
 
 /* NULL, or why there are no cycles on this machine, in one line; then nothing else here is called

@@ -41,17 +41,17 @@ void tracked_redraw(void)
     draw_gap();
 }
 
-/* Counts and samples a block whose byte is set.  `usable` > gap_left. */
-static COLD void gap_ended(void *ptr, size_t usable)
+/* Counts and samples a block whose byte is set.  `toll` > gap_left. */
+static COLD void gap_ended(void *ptr, size_t usable, uint64_t toll)
 {
     if (!gap_drawn) {
         draw_gap();
-        if (usable <= gap_left) {
-            gap_left -= usable;
+        if (toll <= gap_left) {
+            gap_left -= toll;
             return;
         }
     }
-    if (prof_wanted() && prof_alloc_at(ptr, usable))
+    if (prof_wanted() && prof_alloc_at(ptr, usable, toll))
         *object_byte(ptr) |= OBJECT_SAMPLED;
     draw_gap();
 }
@@ -73,24 +73,40 @@ static void be_hostile(void)
 }
 #endif
 
-static ALWAYS_INLINE void account(void *ptr, unsigned class, size_t usable)
+static ALWAYS_INLINE uint64_t toll_of(unsigned class)
+{
+    return __atomic_load_n(&rate_toll[class], __ATOMIC_RELAXED);
+}
+
+/* Of a block of any class. */
+static uint64_t toll_for(unsigned class, size_t usable)
+{
+    uint64_t toll = toll_of(class);
+    return toll ? toll : usable;
+}
+
+static ALWAYS_INLINE void account(void *ptr, unsigned class, size_t usable, uint64_t toll)
 {
     *object_byte(ptr) = (uint8_t) class;
     thread_counts.alloc_objects++;
     be_hostile();
-    if (LIKELY(usable <= gap_left))
-        gap_left -= usable;
+    if (LIKELY(toll <= gap_left))
+        gap_left -= toll;
     else
-        gap_ended(ptr, usable);
+        gap_ended(ptr, usable, toll);
+}
+
+static void account_any(void *ptr, size_t usable)
+{
+    unsigned class = object_class_of(usable);
+    account(ptr, class, usable, toll_for(class, usable));
 }
 
 /* For blocks whose class is not known from the request. */
 static NOINLINE void *track(void *ptr)
 {
-    if (ptr && !own_thread) {
-        size_t usable = jep_malloc_usable_size(ptr);
-        account(ptr, object_class_of(usable), usable);
-    }
+    if (ptr && !own_thread)
+        account_any(ptr, jep_malloc_usable_size(ptr));
     return ptr;
 }
 
@@ -117,7 +133,7 @@ HOT void *tracked_malloc(size_t size)
     size_t usable = object_class_size[class];
     void *ptr = jep_malloc(usable);
     if (LIKELY(ptr))
-        account(ptr, class, usable);
+        account(ptr, class, usable, toll_of(class));
     return ptr;
 }
 
@@ -142,7 +158,7 @@ void *tracked_calloc(size_t count, size_t size)
     size_t usable = object_class_size[class];
     void *ptr = jep_calloc(1, usable);
     if (LIKELY(ptr))
-        account(ptr, class, usable);
+        account(ptr, class, usable, toll_of(class));
     return ptr;
 }
 
@@ -159,7 +175,7 @@ static size_t resize_in_place(void *ptr, size_t old, size_t size, size_t extra, 
     if (UNLIKELY(*byte & OBJECT_SAMPLED))
         prof_free_at(ptr);
     thread_counts.free_objects++;
-    account(ptr, object_class_of(now), now);
+    account_any(ptr, now);
     return now;
 }
 
@@ -187,7 +203,7 @@ static void *resize(void *ptr, size_t size, int flags)
     void *fresh = jep_mallocx(size, flags);
     if (!fresh)
         return NULL;
-    account(fresh, object_class_of(want), want);
+    account_any(fresh, want);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     memcpy(fresh, ptr, MIN(old, size));
     untrack(ptr);

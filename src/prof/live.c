@@ -12,10 +12,21 @@ static uint32_t free_head = NO_SLOT;
 static struct index by_address;
 /* Generation of the newest sample; in a forked copy it goes on.  Read without the lock too. */
 static uint32_t serial;
+static uint64_t count_live; /* read without the lock too */
 
 static struct md_sample *record(uint32_t slot)
 {
     return (struct md_sample *)segment_table(MD_SECTION_SAMPLES) + slot;
+}
+
+static void count_by(int64_t by)
+{
+    __atomic_store_n(&count_live, count_live + (uint64_t)by, __ATOMIC_RELAXED);
+}
+
+uint64_t live_count(void)
+{
+    return __atomic_load_n(&count_live, __ATOMIC_RELAXED);
 }
 
 static uint32_t hash_address(uint64_t addr)
@@ -56,6 +67,7 @@ uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32
     s->flags = 0;
     s->generation = ++serial;
     __atomic_store_n(&s->addr, addr, __ATOMIC_RELEASE);
+    count_by(1);
     if (indexed)
         index_put(&by_address, hash_address(addr), slot);
     return (uint64_t)s->generation << 32 | (slot + 1u);
@@ -68,6 +80,7 @@ static void take_out(uint32_t slot, struct md_sample *out)
     __atomic_store_n(&s->addr, 0, __ATOMIC_RELEASE);
     s->weight = free_head;
     free_head = slot;
+    count_by(-1);
 }
 
 bool live_remove_locked(uint64_t handle, struct md_sample *out)
@@ -131,6 +144,7 @@ void live_postfork_child(void)
 {
     index_drop(&by_address);
     free_head = NO_SLOT;
+    count_by(-(int64_t)count_live);
 }
 
 bool live_at_fork(const struct md_sample *sample)
@@ -144,6 +158,7 @@ bool live_inherit_locked(uint32_t slot, const struct md_sample *sample, bool ind
         return false;
     struct md_sample *s = record(slot);
     *s = *sample;
+    count_by(sample->addr != 0);
     if (segment_count(MD_SECTION_SAMPLES) <= slot)
         segment_set_count(MD_SECTION_SAMPLES, slot + 1ull);
     if (indexed && sample->addr)

@@ -12,6 +12,8 @@
 /* 0: no room.  `indexed`: it will be looked up by address. */
 uint64_t live_add_locked(uint64_t addr, uint32_t bucket, uint64_t weight, uint32_t born_ds,
                          bool indexed);
+/* How many there are.  Takes no lock. */
+uint64_t live_count(void);
 /* Takes the record out and copies it to `out`; false: there is none. */
 bool live_remove_locked(uint64_t handle, struct md_sample *out);
 bool live_remove_at_locked(uint64_t addr, struct md_sample *out);

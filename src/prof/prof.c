@@ -3,7 +3,6 @@
 #include "base/compiler.h"
 #include "base/lock.h"
 #include "base/machine.h"
-#include "base/options.h"
 #include "base/os.h"
 #include "memdebug/segment.h"
 #include "prof/live.h"
@@ -11,6 +10,7 @@
 #include "prof/pending.h"
 #include "prof/record.h"
 #include "prof/table.h"
+#include "prof/unnamed.h"
 #include "segment/segment.h"
 #include "segment/tables.h"
 #include "stack/modules.h"
@@ -43,16 +43,16 @@ uint64_t prof_draw_gap(void)
         rng_seed(&t->rng, (uint64_t)os_now_ns() ^ (uintptr_t)t << 16);
         t->seeded = true;
     }
-    uint64_t rate = option_number(OPTION_MEMPROFILERATE);
+    uint64_t rate = rate_now();
     t->gap_rate = rate;
     return rate ? rng_exponential(&t->rng, rate) : PROF_IDLE_GAP;
 }
 
-uint64_t prof_weight(size_t size, uint64_t rate)
+uint64_t prof_weight(uint64_t toll, uint64_t rate)
 {
     if (rate <= 1)
         return MD_WEIGHT_ONE;
-    double x = (double)size / (double)rate;
+    double x = (double)toll / (double)rate;
     double weight = MD_WEIGHT_ONE / rng_one_minus_exp(x) + 0.5;
     return weight < 0x1p62 ? (uint64_t)weight : (uint64_t)1 << 62;
 }
@@ -75,13 +75,14 @@ static uint32_t now_ds(void)
     return ns > 0 ? (uint32_t)(ns / 100000000) : 0;
 }
 
-static uint64_t record_sample(const void *ptr, size_t size)
+static uint64_t record_sample(const void *ptr, size_t size, uint64_t toll)
 {
     if (!segment_check())
         return 0;
+    int64_t begun = rate_begin(RATE_SAMPLE);
     struct record record;
     uint32_t stack = record_begin(&record), bucket;
-    uint64_t weight = prof_weight(size, prof_thread.gap_rate), handle = 0;
+    uint64_t weight = prof_weight(toll, prof_thread.gap_rate), handle = 0;
     if (bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, stack, size, MD_LABEL_NONE},
                              &bucket)) {
         handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(),
@@ -96,10 +97,13 @@ static uint64_t record_sample(const void *ptr, size_t size)
         COUNT_ADD(samples, 1);
     else
         COUNT_ADD(lost_samples, 1);
+    rate_end(RATE_SAMPLE, begun);
+    if (toll > size)
+        rate_paid_more();
     return handle;
 }
 
-uint64_t prof_alloc(const void *ptr, size_t size)
+static uint64_t sample(const void *ptr, size_t size, uint64_t toll)
 {
     if (own_thread || prof_thread.busy)
         return 0;
@@ -109,9 +113,10 @@ uint64_t prof_alloc(const void *ptr, size_t size)
     }
     int saved = errno;
     prof_thread.busy = true;
-    uint64_t handle = record_sample(ptr, size);
+    uint64_t handle = record_sample(ptr, size, toll);
     prof_thread.busy = false;
     record_deferred();
+    rate_look();
     if (prof_on_sample)
         prof_on_sample();
     errno = saved;
@@ -119,10 +124,15 @@ uint64_t prof_alloc(const void *ptr, size_t size)
     return handle;
 }
 
-bool prof_alloc_at(const void *ptr, size_t size)
+uint64_t prof_alloc(const void *ptr, size_t size)
+{
+    return sample(ptr, size, size);
+}
+
+bool prof_alloc_at(const void *ptr, size_t size, uint64_t toll)
 {
     __atomic_store_n(&by_address, true, __ATOMIC_RELAXED);
-    return prof_alloc(ptr, size) != 0;
+    return sample(ptr, size, toll) != 0;
 }
 
 static void remove_locked(uint64_t what)
@@ -140,11 +150,13 @@ static void forget(uint64_t what)
     if (!segment_check())
         return;
     if (LIKELY(!t->busy && !lock_held_here())) {
+        int64_t begun = rate_begin(RATE_END);
         t->busy = true;
         tables_take();
         remove_locked(what);
         tables_give();
         t->busy = false;
+        rate_end(RATE_END, begun);
         record_deferred();
     } else if (pending_add(what)) {
         /* A signal handler frees while its thread is in here, perhaps with the lock. */
@@ -176,22 +188,52 @@ uint64_t prof_moment(void)
  * meanwhile waits for a microsecond. */
 #define FLAG_BATCH 128u
 
+/* On the thread that runs cycles. */
+static uint64_t leaked_samples[RATE_CLASSES]; /* of the last cycle, by size class */
+static struct unnamed unnamed[RATE_CLASSES];
+
+static void count_leak_locked(uint32_t slot)
+{
+    const struct md_sample *s = (const struct md_sample *)segment_table(MD_SECTION_SAMPLES) + slot;
+    const struct md_bucket *b = segment_table(MD_SECTION_BUCKETS);
+    uint32_t bucket = __atomic_load_n(&s->bucket, __ATOMIC_RELAXED);
+    if (bucket < segment_count(MD_SECTION_BUCKETS))
+        leaked_samples[object_class_of(b[bucket].key)]++;
+}
+
 uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment)
 {
     struct prof_thread *t = &prof_thread;
     uint64_t leaks = 0;
     if (t->busy || !segment_check())
         return 0;
+    memset(leaked_samples, 0, sizeof leaked_samples);
     for (uint64_t from = 0; from < count; from += FLAG_BATCH) {
         t->busy = true; /* a handler that frees here does not wait for us */
         tables_take();
         uint64_t end = MIN(MIN(from + FLAG_BATCH, count), segment_count(MD_SECTION_SAMPLES));
         for (uint64_t slot = from; slot < end; slot++)
-            leaks += live_flag_locked((uint32_t)slot, flags[slot], moment);
+            if (live_flag_locked((uint32_t)slot, flags[slot], moment)) {
+                count_leak_locked((uint32_t)slot);
+                leaks++;
+            }
         tables_give();
         t->busy = false;
     }
     return leaks;
+}
+
+void prof_unsampled(const uint64_t objects[RATE_CLASSES])
+{
+    bool wanted[RATE_CLASSES];
+    uint64_t lost_bytes = 0;
+    for (unsigned class = 0; class < RATE_CLASSES; class ++) {
+        uint64_t samples = leaked_samples[class];
+        wanted[class] = unnamed_cycle(&unnamed[class], objects[class] + samples, samples);
+        if (wanted[class])
+            lost_bytes += unnamed[class].fresh * object_class_size[class];
+    }
+    rate_want(wanted, lost_bytes);
 }
 
 /* The stack of a bucket of the parent's, into our table; 0: unknown. */
@@ -255,6 +297,8 @@ void prof_inherit(const struct tables *parent)
     record_postfork_child();
     table_postfork_child();
     live_postfork_child();
+    memset(unnamed, 0, sizeof unnamed);
+    rate_postfork_child();
     modules_inherit(parent->table[MD_SECTION_MODULES], parent->count[MD_SECTION_MODULES]);
     if (parent->header)
         inherit_samples(parent);

@@ -1,6 +1,6 @@
 /* The sampled heap profile.  Allocations are sampled by bytes: a gap is drawn from an exponential
- * distribution with mean memprofilerate, and the allocation in which it ends is a sample.  An
- * allocation of S bytes is then sampled with probability p = 1 - exp(-S / rate), independent of
+ * distribution with mean memprofilerate (rate.h), and the allocation in which it ends is a sample.
+ * An allocation of S bytes is then sampled with probability p = 1 - exp(-S / rate), independent of
  * everything before, so it stands for 1/p objects; each sample carries that weight with the rate
  * its own gap was drawn with, which keeps sums unbiased when the rate changes at any time.
  *
@@ -11,6 +11,7 @@
 #define PROF_PROF_H
 
 #include "base/rng.h"
+#include "prof/rate.h"
 
 #include <memdebug/segment.h>
 #include <stdbool.h>
@@ -29,11 +30,6 @@ struct prof_thread {
     uint32_t closings; /* within so many calls of dlclose */
 };
 extern _Thread_local struct prof_thread prof_thread __attribute__((tls_model("initial-exec")));
-
-/* The plain variant pays a page for each live sample, which is too dear below this rate. */
-#define PROF_PLAIN_MIN_RATE (64u << 10)
-/* With sampling off a gap is still drawn, so that a rate set later is seen: this many bytes. */
-#define PROF_IDLE_GAP (64u << 20)
 
 void prof_init(void);
 /* In a forked copy: takes over the live samples of the parent's tables, if there are any. */
@@ -63,8 +59,9 @@ static inline bool prof_wanted(void)
 uint64_t prof_alloc(const void *ptr, size_t size);
 void prof_free(uint64_t handle);
 /* The same by address, for callers that keep no handle: prof_alloc_at also notes the address.
- * False: not kept. */
-bool prof_alloc_at(const void *ptr, size_t size);
+ * `toll`: what the allocation has taken off the gap, which may be more than its bytes.  False: not
+ * kept. */
+bool prof_alloc_at(const void *ptr, size_t size, uint64_t toll);
 void prof_free_at(const void *ptr);
 
 /* Names this moment between two samples.  Takes no lock. */
@@ -73,8 +70,11 @@ uint64_t prof_moment(void);
  * MD_SAMPLE_UNREACHED and MD_SAMPLE_INDIRECT, a byte each, with MD_SAMPLE_LEAK what it was before.
  * Returns how many are leaks now. */
 uint64_t prof_flag(const uint8_t *flags, uint64_t count, uint64_t moment);
+/* After it: how many leaks of each size class have no sample.  Classes of which too few have one
+ * get more samples from now on (unnamed.h). */
+void prof_unsampled(const uint64_t objects[RATE_CLASSES]);
 
-/* Weight of a sample of `size` bytes drawn at `rate`, in 1/MD_WEIGHT_ONE. */
-uint64_t prof_weight(size_t size, uint64_t rate);
+/* Weight of a sample that took `toll` bytes off a gap drawn at `rate`, in 1/MD_WEIGHT_ONE. */
+uint64_t prof_weight(uint64_t toll, uint64_t rate);
 
 #endif

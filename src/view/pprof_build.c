@@ -487,6 +487,27 @@ static bool add_loss(struct builder *b, const char *name, bool known, uint64_t c
     return profile_add_comment(b->profile, text);
 }
 
+/* How close together samples were when it was taken, and what they had cost until then. */
+static bool add_sampling(struct builder *b)
+{
+    const struct md_header *header = &b->snap->header;
+    const struct md_counters *counters = &header->counters;
+    char text[160];
+    int64_t age_ns = b->snap->taken_ns - (int64_t)header->start_ns;
+    uint64_t cost_ns;
+    if (b->kind->bucket_kind != MD_BUCKET_HEAP || age_ns <= 0 ||
+        !counter_value(&counter_list[COUNTERS_WITH_sample_cost_ns], header, &cost_ns))
+        return true;
+    int length = snprintf(text, sizeof text, "memdebug sample_rate_bytes=%" PRIu64,
+                          counters->sample_rate_bytes);
+    if (counters->leak_rate_bytes)
+        length += snprintf(text + length, sizeof text - (size_t)length, " leak_rate_bytes=%" PRIu64,
+                           counters->leak_rate_bytes);
+    snprintf(text + length, sizeof text - (size_t)length, " sampling_cpu_percent=%.4f",
+             (double)cost_ns * 100 / (double)age_ns);
+    return profile_add_comment(b->profile, text);
+}
+
 static bool add_comments(struct builder *b)
 {
     if (!profile_add_comment(b->profile, "memdebug " MEMDEBUG_VERSION))
@@ -498,7 +519,7 @@ static bool add_comments(struct builder *b)
         if (counter->lost && !add_loss(b, counter->name, known, count))
             return false;
     }
-    return add_loss(b, "torn", true, b->snap->torn);
+    return add_loss(b, "torn", true, b->snap->torn) && add_sampling(b);
 }
 
 static bool add_types(struct builder *b)

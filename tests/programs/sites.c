@@ -2,7 +2,9 @@
  * size and keeps a known part of them.  Prints the truth, counted here and by malloc_usable_size
  * alone, and writes a heap profile while the kept blocks are alive.
  *
- *   sites BYTES_PER_SITE PROFILE [RATE]      RATE: md_set("memprofilerate", RATE) as first thing */
+ *   sites BYTES_PER_SITE PROFILE [RATE...]      RATE: md_set("memprofilerate", RATE) as first
+ * thing; of several, the next one after each thousand blocks that the first thread has accounted
+ * for */
 #include "noinline.h"
 
 #include <dlfcn.h>
@@ -136,8 +138,21 @@ struct tally {
     uint64_t alloc_objects, alloc_space, inuse_objects, inuse_space;
 };
 
+static char **rates; /* of several, and how many */
+static int rate_count;
+static int (*set_option)(const char *, const char *);
+
+static void change_rate(void)
+{
+    static unsigned born_so_far;
+    if (rate_count > 1 && ++born_so_far % 1000 == 0 &&
+        set_option("memprofilerate", rates[born_so_far / 1000 % (unsigned)rate_count]) != 0)
+        abort();
+}
+
 static void *born(struct tally *t, void *p)
 {
+    change_rate();
     uint64_t size = malloc_usable_size(p);
     t->alloc_objects++;
     t->alloc_space += size;
@@ -267,9 +282,10 @@ int main(int argc, char **argv)
         return 2;
     uint64_t bytes = strtoull(argv[1], NULL, 10);
     if (argc > 3) {
-        int (*set)(const char *, const char *) =
-            (int (*)(const char *, const char *))dlsym(RTLD_DEFAULT, "md_set");
-        int error = set ? set("memprofilerate", argv[3]) : -1;
+        set_option = (int (*)(const char *, const char *))dlsym(RTLD_DEFAULT, "md_set");
+        rates = argv + 3;
+        rate_count = argc - 3;
+        int error = set_option ? set_option("memprofilerate", argv[3]) : -1;
         if (error != 0) {
             fprintf(stderr, "md_set: %d\n", error);
             return 3;

@@ -27,7 +27,7 @@ def one_run(size, memdebug, rate):
     """(truth, estimate) by site of one run of the program."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / 'profile.pb.gz'
-        result = s.run([s.PROGRAMS / 'sites', size, path] + ([rate] if rate else []), memdebug)
+        result = s.run([s.PROGRAMS / 'sites', size, path] + (rate.split() if rate else []), memdebug)
         if result.status != 0:
             raise RuntimeError(f'sites: {result}')
         profile = s.read_profile(path)
@@ -128,6 +128,9 @@ with s.Tap() as t:
         check_statistics(t, 'tracked at 4 KiB', page, 'gc=ready,memprofilerate=4096', None, 4096)
         check_statistics(t, 'tracked by its rate, 4 KiB', page, 'memprofilerate=4KiB', None, 4096)
         check_statistics(t, 'tracked, 4 KiB set later', page, 'gc=ready', '4096', 4096)
+        # The rate at which most errors are reckoned is the greatest: they are no more than that.
+        check_statistics(t, 'plain, changed each 1000 blocks', half_mb // 4, None, '64K 128K 70K', 131072)
+        check_statistics(t, 'tracked, changed each 1000 blocks', page, 'gc=ready', '4096 16K 1K 9K', 16384)
         check_exact(t, 'plain at 1', None, '1')
         check_exact(t, 'tracked at 1', 'gc=ready,memprofilerate=1', None)
         check_exact(t, 'tracked by its rate, 1', 'memprofilerate=1', None)

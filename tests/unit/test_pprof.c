@@ -255,6 +255,10 @@ static void test_model(void)
     struct profile p;
     char error[VIEW_ERROR_SIZE];
     take_fake(&s, &snap);
+    /* A fourth of a percent of four seconds. */
+    snap.header.start_ns = (uint64_t)snap.taken_ns - UINT64_C(4000000000);
+    snap.header.counters.sample_rate_bytes = 524288;
+    snap.header.counters.sample_cost_ns = 10000000;
     struct profile_options options = {.kind = MD_BUCKET_HEAP};
     is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile");
     is(p.sample_count, 3, "buckets of one stack and size are one sample");
@@ -280,9 +284,18 @@ static void test_model(void)
     is(p.values[2 * 4 + 3], 0, "and not in use");
     is(p.period, 524288, "period");
     ok(strcmp(p.mappings[0].file, "/usr/bin/redis-server") == 0, "the main binary comes first");
-    is(p.comment_count, 2, "version and losses");
+    is(p.comment_count, 3, "version, losses and sampling");
     ok(strcmp(p.comments[1], "memdebug lost_samples=7") == 0, "losses");
+    ok(strcmp(p.comments[2], "memdebug sample_rate_bytes=524288 sampling_cpu_percent=0.2500") == 0,
+       "how samples were taken, and what for: %s", p.comments[2]);
     profile_fini(&p);
+    snap.header.counters.leak_rate_bytes = 1024;
+    is(profile_from_snapshot(&p, &snap, &options, error), 0, "one with leaks that had no names");
+    ok(strcmp(p.comments[2], "memdebug sample_rate_bytes=524288 leak_rate_bytes=1024 "
+                             "sampling_cpu_percent=0.2500") == 0,
+       "says so too: %s", p.comments[2]);
+    profile_fini(&p);
+    snap.header.counters.leak_rate_bytes = 0;
     snap.header.version = 2;
     is(profile_from_snapshot(&p, &snap, &options, error), 0, "a profile of an older segment");
     is(p.comment_count, 3, "version, losses");

@@ -108,6 +108,45 @@ static void test_estimates(void)
     }
 }
 
+/* Objects under a rate that changes in the middle of gaps, some of which are drawn anew then, and
+ * tolls that change from one object to the next.  Each object is sampled by the gap that it falls
+ * into and the toll that it pays, so the variance is known as it goes (of a martingale). */
+static void test_changing_rate(void)
+{
+    static const char *const rates[] = {"1KiB", "16KiB", "256", "4KiB", "2KiB"};
+    static const uint64_t tolls[] = {1, 1, 8, 100, 1};
+    enum { SIZE = 96, COUNT = 3000000, CHANGE = 7 };
+    double variance = 0, alloc, inuse, bytes;
+    int64_t left = (int64_t)prof_draw_gap();
+    unsigned samples = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        if (i % CHANGE == 0) {
+            option_set("memprofilerate", rates[i / CHANGE % 5]);
+            if (i / CHANGE % 3 == 0)
+                left = (int64_t)prof_draw_gap();
+        }
+        uint64_t toll = SIZE * tolls[i / 1000 % 5];
+        double p = -expm1(-(double)toll / (double)prof_thread.gap_rate);
+        variance += (1 - p) / p;
+        left -= (int64_t)toll;
+        if (left > 0)
+            continue;
+        samples += prof_alloc_at((void *)(UINT64_C(0x30000000) + 64u * samples), SIZE, toll);
+        left = (int64_t)prof_draw_gap();
+    }
+    sums(SIZE, &alloc, &inuse, &bytes);
+    double off = (alloc - COUNT) / sqrt(variance);
+    ok(samples > 1000 && fabs(off) < 5 && inuse == alloc,
+       "%.0f of %d objects by %u samples at changing rates: %+.1f standard errors", alloc, COUNT,
+       samples, off);
+    for (unsigned i = 0; i < samples; i++)
+        prof_free_at((void *)(UINT64_C(0x30000000) + 64u * i));
+    sums(SIZE, &alloc, &inuse, &bytes);
+    ok(inuse == 0 && bytes == 0, "all of them freed");
+    option_set("memprofilerate", "8KiB");
+    prof_draw_gap();
+}
+
 static unsigned calls;
 
 static void on_sample(void)
@@ -249,7 +288,8 @@ static void test_by_address(void)
 {
     double alloc, inuse, bytes;
     char block[3] = {0};
-    ok(prof_alloc_at(block, 999) && prof_alloc_at(block + 1, 999), "samples without a handle");
+    ok(prof_alloc_at(block, 999, 999) && prof_alloc_at(block + 1, 999, 999),
+       "samples without a handle");
     prof_free_at(block + 2);
     sums(999, &alloc, &inuse, &bytes);
     ok(inuse == alloc && inuse >= 2, "an address that has none is no matter");
@@ -269,7 +309,7 @@ static void test_vectors(void)
     for (unsigned call = 0; call < 2; call++) {
         __asm__ volatile("movq %0, %%xmm5\n movq %0, %%xmm8\n movq %0, %%xmm15\n" ::"r"(left));
         if (call == 0)
-            prof_alloc_at(left, 999);
+            prof_alloc_at(left, 999, 999);
         else
             prof_free_at(left);
         __asm__ volatile("movups %%xmm0, (%0)\n movups %%xmm1, 16(%0)\n movups %%xmm2, 32(%0)\n"
@@ -291,7 +331,7 @@ static void test_vectors(void)
  * what is left for later holds, and an address that is sampled again by another thread. */
 static void *sample_again(void *argument)
 {
-    prof_alloc_at(argument, 1234);
+    prof_alloc_at(argument, 1234, 1234);
     return NULL;
 }
 
@@ -314,7 +354,7 @@ static void test_locked(bool at)
     pthread_t other;
     for (unsigned i = 0; i < COUNT; i++)
         if (at)
-            prof_alloc_at(blocks + 64 * i, 1200);
+            prof_alloc_at(blocks + 64 * i, 1200, 1200);
         else
             handles[i] = prof_alloc(blocks + 64 * i, 1200);
     uint64_t lost = segment_counters()->lost_samples;
@@ -374,7 +414,7 @@ static int stepped_copy(void)
     if (!segment_check())
         return 1;
     for (unsigned i = 0; i <= 600; i++)
-        prof_alloc_at(stepped_blocks + 64 * i, 1300);
+        prof_alloc_at(stepped_blocks + 64 * i, 1300, 1300);
     sigaction(SIGTRAP, &action, NULL);
     prof_thread.busy = true;
     free_stepped(stepped_blocks);
@@ -428,14 +468,14 @@ static void *sample_and_free(void *argument)
     stash = stashes[number];
     for (unsigned i = 0; i < STASH; i++) {
         stash[i] = base + 64 * i;
-        prof_alloc_at((void *)stash[i], 1300);
+        prof_alloc_at((void *)stash[i], 1300, 1300);
     }
     stash_left = STASH;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     base += 1 << 23;
     for (int round = 0; round < 300; round++) {
         for (unsigned i = 0; i < 100; i++)
-            prof_alloc_at((void *)(base + 64 * i), 1301 + number);
+            prof_alloc_at((void *)(base + 64 * i), 1301 + number, 1301 + number);
         for (unsigned i = 0; i < 100; i++)
             prof_free_at((void *)(base + 64 * i));
     }
@@ -489,7 +529,7 @@ static int sample_reused(void *unused)
     (void)unused;
     prof_thread.gathering = true;
     prof_postfork_child();
-    prof_alloc_at(reused, 4242);
+    prof_alloc_at(reused, 4242, 4242);
     sums(4242, &alloc, &inuse, &bytes);
     return alloc > 0 && inuse == alloc ? 0 : 1;
 }
@@ -531,6 +571,7 @@ int main(void)
     test_fork(false);
     test_locked(false);
     test_by_address();
+    test_changing_rate();
     test_vectors();
     test_locked(true);
     test_stepped();

@@ -28,6 +28,7 @@ struct model {
     double alloc_rate, free_rate; /* bytes a second; NAN: not known */
     bool alloc_bound, free_bound; /* the rate is at most that: nothing was published for a while */
     double alloc_objects_rate;    /* objects a second; NAN: not known */
+    double sampling_share;        /* of a CPU, for samples of the heap; NAN: not known */
     double live_objects;
     const struct resident *resident;     /* NULL: a log */
     double mapped_bytes;                 /* of the mmap kind; NAN: not known */

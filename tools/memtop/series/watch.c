@@ -2,6 +2,7 @@
 
 #include "target/mapped.h"
 #include "units.h"
+#include "view/counters.h"
 #include "view/plain_text.h"
 #include "view/plumbing.h"
 
@@ -172,8 +173,14 @@ static void update_model(struct watch *watch)
                                             model->objects_counted ? counters->alloc_objects
                                                                    : (uint64_t)heap->alloc_objects,
                                             NAN, &bound);
+    uint64_t cost_ns;
+    model->sampling_share = NAN;
+    if (counter_value(&counter_list[COUNTERS_WITH_sample_cost_ns], &snapshot->header, &cost_ns))
+        model->sampling_share =
+            rate_update(&watch->sampling_rate, now, published, cost_ns, NAN, &bound) / 1e9;
     if (watch->source.state != SOURCE_LIVE)
-        model->alloc_rate = model->free_rate = model->alloc_objects_rate = NAN;
+        model->sampling_share = model->alloc_rate = model->free_rate = model->alloc_objects_rate =
+            NAN;
     model->torn = watch->source.torn;
     model->pauses = trace_pauses(&watch->trace);
     describe_sites(watch);

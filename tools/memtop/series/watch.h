@@ -16,7 +16,7 @@ struct watch {
     struct trace trace;
     struct resident resident;
     struct names *names;
-    struct rate alloc_rate, free_rate, objects_rate;
+    struct rate alloc_rate, free_rate, objects_rate, sampling_rate;
     /* Copies for the model, which stay as they are while the view is frozen. */
     struct md_header shown;
     struct trace shown_trace; /* without pauses */

@@ -122,6 +122,16 @@ static void draw_program_figures(struct figures *figures, const struct model *mo
     snprintf(line, sizeof line, "%s%s/s", model->free_bound ? "<" : "",
              units_bytes(text, model->free_rate));
     figure(figures, STYLE_NORMAL, "free", isnan(model->free_rate) ? "-" : line);
+    bool governed = counters->leak_rate_bytes > 0 ||
+                    (counters->sample_rate_bytes > 0 &&
+                     counters->sample_rate_bytes != model->header->memprofilerate);
+    if (counters->leak_rate_bytes > 0)
+        figure(figures, STYLE_DIM, "leak rate",
+               units_bytes(text, (double)counters->leak_rate_bytes));
+    if (governed && !isnan(model->sampling_share)) {
+        snprintf(line, sizeof line, "%.2f%%", model->sampling_share * 100);
+        figure(figures, STYLE_DIM, "sampling", line);
+    }
     for (size_t i = 0; i < COUNTERS; i++) {
         const struct counter *counter = &counter_list[i];
         uint64_t value;

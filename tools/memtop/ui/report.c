@@ -282,6 +282,7 @@ char *report_json_text(struct watch *watch, size_t sites)
         {"free_bytes_per_second", model->free_bound ? NAN : model->free_rate},
         {"alloc_objects_per_second", model->alloc_objects_rate},
         {"memprofilerate_bytes", (double)header->memprofilerate},
+        {"sampling_cpu_percent", model->sampling_share * 100},
         {"torn_records", (double)watch->source.torn},
         {"pause_last_ns", watch->trace.pause_last_ns},
         {"pause_p50_ns", model->pauses.p50_ns},
@@ -370,6 +371,23 @@ static void report_resident(FILE *out, const struct watch *watch)
                 resident->anonymous_pymalloc ? RESIDENT_PYMALLOC_HINT : "");
 }
 
+/* How close together samples are, and what they cost. */
+static void print_sampling(FILE *out, const struct model *model)
+{
+    char rate[UNITS_SIZE], leaks[UNITS_SIZE], share[32] = "-";
+    const struct md_header *header = model->header;
+    if (!header->counters.sample_rate_bytes) /* none, or an older writer */
+        return;
+    if (!isnan(model->sampling_share))
+        snprintf(share, sizeof share, "%.2f%%", model->sampling_share * 100);
+    fprintf(out, "sampled one each %s",
+            units_bytes(rate, (double)header->counters.sample_rate_bytes));
+    if (header->counters.leak_rate_bytes)
+        fprintf(out, ", of sizes with unnamed leaks one each %s",
+                units_bytes(leaks, (double)header->counters.leak_rate_bytes));
+    fprintf(out, "  for %s of a CPU\n", share);
+}
+
 static void rate_text(double rate, bool bound, char text[UNITS_SIZE + 4])
 {
     char bytes[UNITS_SIZE];
@@ -442,6 +460,7 @@ void report_text(FILE *out, struct watch *watch, size_t count)
             units_bytes(a, (double)counters->alloc_bytes),
             units_bytes(b, (double)counters->free_bytes), allocating, freeing);
     report_resident(out, watch);
+    print_sampling(out, model);
     report_losses(out, watch, "");
     const struct md_cycle *cycle = trace_recent(&watch->trace, 0);
     if (cycle) {
