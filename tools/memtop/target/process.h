@@ -1,6 +1,7 @@
 /* What the kernel says of a process.  Only this file of memtop reads texts of /proc/PID, but for
- * smaps (view/rss.h); others open its executable and descriptors, and files below its root.  Nothing here touches the process
- * itself; a call is one or two reads of procfs.  One thread: proc_user asks getpwuid. */
+ * smaps (view/rss.h); others open its executable and descriptors, and files below its root. Nothing
+ * here touches the process itself; a call is one or two reads of procfs.  One thread: proc_user
+ * asks getpwuid. */
 #ifndef MEMTOP_PROCESS_H
 #define MEMTOP_PROCESS_H
 
