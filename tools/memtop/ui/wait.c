@@ -15,9 +15,6 @@ struct wait {
     pid_t pid;
     uint64_t start_ticks; /* tells the process from a later one with its pid */
     char name[32];
-    bool inherited; /* it had a segment when we began, its parent's: */
-    dev_t dev;
-    ino_t ino;
     char reason[160]; /* why there is none yet */
 };
 
@@ -25,16 +22,11 @@ struct wait {
 static bool wait_begin(struct wait *wait, pid_t pid)
 {
     struct proc_stat stat;
-    struct proc_maps maps;
     *wait = (struct wait){.pid = pid};
     if (proc_stat(pid, &stat) != 0)
         return false;
     wait->start_ticks = stat.start_ticks;
     snprintf(wait->name, sizeof wait->name, "%s", stat.comm);
-    proc_maps(pid, &maps);
-    wait->inherited = maps.segment;
-    wait->dev = maps.dev;
-    wait->ino = maps.ino;
     return true;
 }
 
@@ -63,9 +55,8 @@ static bool look(struct wait *wait, struct target *target, char message[TARGET_M
     struct proc_maps maps;
     *end = WAIT_FOUND;
     proc_maps(wait->pid, &maps);
-    bool its_own =
-        maps.segment && !(wait->inherited && maps.dev == wait->dev && maps.ino == wait->ino);
-    if (its_own && resolve(wait, target, message))
+    /* One that a forked copy has of its parent is none to find. */
+    if (maps.segment && resolve(wait, target, message))
         return true;
     if (is_gone(wait)) {
         if (resolve(wait, target, message)) /* it has left a segment */
