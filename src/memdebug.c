@@ -31,6 +31,7 @@
 #include "service.h"
 #include "stack/loaded.h"
 #include "stack/unwind.h"
+#include "thread_place.h"
 #include "trace_file.h"
 #include "view/gctrace.h"
 
@@ -51,6 +52,8 @@ static bool unchecked;
 static bool tracked; /* the variant */
 static enum gc_mode gc_mode = GC_OFF;
 static const char *no_gc = "gc=off"; /* why there are no cycles, if there are none */
+/* Requests start a thread of ours where there is none.  Not where `gc=off` was said. */
+static bool askable;
 
 static bool in_list(const char *list, const char *name)
 {
@@ -149,6 +152,29 @@ static void on_cycle(const struct md_cycle *cycle)
     trace_file_line(line, length);
 }
 
+static struct gc_hooks gc_hooks(void)
+{
+    return (struct gc_hooks){.in_use_bytes = segment_in_use,
+                             .on_cycle = on_cycle,
+                             .block_size = metadata_block_size,
+                             .allocated = metadata_is_known() ? metadata_enter : NULL,
+                             .sample_moment = prof_moment,
+                             .on_samples = prof_flag,
+                             .on_unsampled = prof_unsampled};
+}
+
+/* What at_load does for cycles, later and on our thread, with all signals blocked.  The mode stays
+ * off: a forked child is as its parent was before somebody asked. */
+static bool begin_cycles(void)
+{
+    const struct gc_hooks hooks = gc_hooks();
+    if (!askable || gc_absent())
+        return false;
+    gc_init_late(&hooks, tracked ? NULL : metadata_init());
+    segment_set_flags(MD_FLAG_GC);
+    return true;
+}
+
 /* Each 64 KiB of a thread: the one place where the allocation path may wake our thread for a cycle
  * or a dump. */
 static void on_publish(void)
@@ -189,12 +215,32 @@ static void on_sample(void)
         in_child = false;
 }
 
+/* What fork is being called in: a copy of one thread among several may find locks of the loader's
+ * held for ever, which creating a thread takes, and what the others had in their caches is lost to
+ * it.  UNKNOWN: fork's handlers are passed by. */
+static enum { UNKNOWN, ALONE, AMONG_OTHERS } forking;
+
+static void before_fork(void)
+{
+    if (askable)
+        forking = thread_place_alone() ? ALONE : AMONG_OTHERS;
+    prof_before_fork();
+}
+
+static void after_fork_in_parent(void)
+{
+    prof_after_fork();
+    forking = UNKNOWN;
+}
+
 static void after_fork(void)
 {
     own_thread = false;
     segment_postfork_child();
     unchecked = false;
     in_child = true;
+    askable = askable && forking == ALONE;
+    forking = UNKNOWN;
     renewed_pid = getpid();
     prof_postfork_child();
     message_release();
@@ -219,6 +265,8 @@ static void on_copy(const struct tables *parent)
 {
     if (renewed_pid != getpid())
         after_fork();
+    /* Begun for a request, cycles begin anew for the next. */
+    segment_clear_flags((askable ? 0 : MD_FLAG_ASKABLE) | (gc_mode == GC_OFF ? MD_FLAG_GC : 0));
     prof_inherit(parent);
 }
 
@@ -282,6 +330,7 @@ void memdebug_boot(void)
         passed_note();
     if (gc_mode != GC_OFF && gc_absent())
         no_tracing(gc_absent());
+    askable = active && !(option_given(OPTION_GC) && option_number(OPTION_GC) == GC_OFF);
     prepare_leakcheck();
     tracked = active && wants_tracked();
     if (tracked && (!object_map_init(&reason) || !entry_can_track()))
@@ -296,8 +345,9 @@ void memdebug_boot(void)
     if (tracked && !jemalloc_learn_classes())
         no_tracing("this jemalloc does not tell its size classes: no tracing");
     if (active &&
-        (counts_init() != 0 || !segment_init(MD_FLAG_SETS | (tracked ? MD_FLAG_TRACKED : 0u) |
-                                             (gc_mode != GC_OFF ? MD_FLAG_GC : 0u)))) {
+        (counts_init() != 0 ||
+         !segment_init(MD_FLAG_SETS | (askable ? MD_FLAG_ASKABLE : 0u) |
+                       (tracked ? MD_FLAG_TRACKED : 0u) | (gc_mode != GC_OFF ? MD_FLAG_GC : 0u)))) {
         /* jemalloc's profiler, if it was asked for, finds no samples due. */
         if (text && *text)
             message("no memory for the tables: the process is not watched");
@@ -313,6 +363,8 @@ void memdebug_boot(void)
         segment_on_fork = on_copy;
         prof_on_sample = on_sample;
         counts_on_publish = on_publish;
+        service_wanted = wants_service;
+        service_begin_cycles = begin_cycles;
     }
     counts_on_thread_end = on_thread_end;
     if (tracked) {
@@ -324,7 +376,7 @@ void memdebug_boot(void)
     } else if (gc_mode != GC_OFF) {
         metadata_be_exact();
     }
-    pthread_atfork(prof_before_fork, prof_after_fork, after_fork);
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork);
     errno = saved;
 }
 
@@ -443,13 +495,6 @@ static __attribute__((constructor(101))) void boot_first(void)
 
 static __attribute__((constructor)) void at_load(void)
 {
-    const struct gc_hooks hooks = {.in_use_bytes = segment_in_use,
-                                   .on_cycle = on_cycle,
-                                   .block_size = metadata_block_size,
-                                   .allocated = metadata_is_known() ? metadata_enter : NULL,
-                                   .sample_moment = prof_moment,
-                                   .on_samples = prof_flag,
-                                   .on_unsampled = prof_unsampled};
     sigset_t all, before;
     passed_init();
     mmap_init();
@@ -478,8 +523,11 @@ static __attribute__((constructor)) void at_load(void)
     install_dump_signal();
     register_exit();
     const char *reason = gc_mode != GC_OFF && !tracked ? metadata_init() : NULL;
-    if (reason)
+    if (reason) {
         no_tracing(reason);
+        segment_clear_flags(MD_FLAG_GC);
+    }
+    const struct gc_hooks hooks = gc_hooks();
     if (gc_mode != GC_OFF)
         gc_init(&hooks);
     service_paces = gc_mode == GC_OBSERVE;

@@ -21,6 +21,7 @@
 #include "prof/record.h"
 #include "scavtrace.h"
 #include "segment/segment.h"
+#include "thread_place.h"
 #include "view/leaks.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@
 #include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,14 +48,24 @@
 #define EXIT_CYCLES_MAX 4
 #define SHOW_NS 1000000000 /* of our thread's life, until memtop can see the process anyhow */
 #define LAST_CHECK_NS 100000000
+/* From one look whether a thread can be started here to the next: at least, and until it is not
+ * left to chance any more. */
+#define PLACE_NS 5000000
+#define PLACE_SURE_NS 50000000
 #define NO_PROGRESS_NS INT64_C(10000000000) /* of our thread, while a program at its end waits */
 
 bool service_paces;
+bool (*service_wanted)(void);
+bool (*service_begin_cycles)(void);
 /* Atomic, all four. */
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;       /* the program is at its end */
 static bool main_ended;
 static bool refused; /* no thread any more: the process is ending without its main thread */
+
+/* Of the one that has started the last thread. */
+static pthread_t thread;
+static bool unjoined; /* that one has ended as nothing was asked of it; set before started is 0 */
 
 /* One job at a time is asked for, by the holder of job_lock; our thread does them.  One that it is
  * still at when nobody waits for it any longer is answered late. */
@@ -179,19 +191,10 @@ static void set_option(struct md_control *control)
     futex_wake(&control->set_served);
 }
 
-void service_answer_here(void)
+static void tell_served(struct md_control *control)
 {
-    int saved = errno;
-    /* A signal handler may have come in the middle of our own work: then at another publication. */
-    if (!service_runs() && !lock_held_here() && !prof_thread.busy && segment_check()) {
-        struct md_control *control = &segment_header()->control;
-        uint32_t bits = __atomic_fetch_and(&control->request, ~SERVICE_HERE, __ATOMIC_ACQUIRE);
-        if (bits & MD_REQUEST_SET)
-            set_option(control);
-        if (bits & MD_REQUEST_ALLOCATOR)
-            account_write(false);
-    }
-    errno = saved;
+    __atomic_fetch_add(&control->served, 1, __ATOMIC_RELEASE);
+    futex_wake(&control->served);
 }
 
 static void answer(uint32_t bits)
@@ -201,6 +204,8 @@ static void answer(uint32_t bits)
     bool cycles = segment_identity()->flags & MD_FLAG_GC; /* not by what others can write to */
     if (bits & MD_REQUEST_SET)
         set_option(control);
+    if (bits & MD_REQUEST_GC && !cycles)
+        cycles = service_begin_cycles && service_begin_cycles();
     if (bits & MD_REQUEST_GC)
         control->result = !cycles ? ENOTSUP : gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
     if (bits & MD_REQUEST_DUMP)
@@ -215,10 +220,8 @@ static void answer(uint32_t bits)
         gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
-    if (bits & (MD_REQUEST_GC | MD_REQUEST_DUMP | MD_REQUEST_PURGE)) {
-        __atomic_fetch_add(&control->served, 1, __ATOMIC_RELEASE);
-        futex_wake(&control->served);
-    }
+    if (bits & SERVICE_THREAD)
+        tell_served(control);
 }
 
 /* Does what is due; returns when to look again. */
@@ -292,16 +295,40 @@ static bool is_last_thread(void)
     return alone;
 }
 
-static void *serve(void *unused)
+/* The thread that has met a request may be bound to a CPU, or run before all others. */
+static void leave_creators_cpu(void)
 {
-    (void)unused;
+    unsigned long cpus[128];
+    struct sched_param ordinary = {0};
+    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
+    long bytes = syscall(SYS_sched_getaffinity, getpid(), sizeof cpus, cpus);
+    if (bytes > 0)
+        syscall(SYS_sched_setaffinity, 0, bytes, cpus);
+}
+
+/* Whether the process has this thread for requests alone, and none has come for so long.  A main
+ * thread that has ended: then another end is waited for. */
+static bool is_quiet(int64_t asked_ns, int64_t *again)
+{
+    if ((service_wanted && service_wanted()) || __atomic_load_n(&main_ended, __ATOMIC_ACQUIRE))
+        return false;
+    int64_t quiet_ns = asked_ns + (int64_t)option_number(OPTION_THREADSTAY);
+    *again = MIN(*again, quiet_ns);
+    return os_now_ns() >= quiet_ns;
+}
+
+static void *serve(void *by_request)
+{
+    bool quiet = false;
     own_thread = true;
     __atomic_store_n(&service_tid, os_gettid(), __ATOMIC_RELAXED);
     own_thread_enter(os_gettid());
     prctl(PR_SET_NAME, "memdebug");
     arena_use_own();
     segment_set_flags(MD_FLAG_THREAD);
-    served_since_ns = os_now_ns();
+    if (by_request)
+        leave_creators_cpu();
+    int64_t asked_ns = served_since_ns = os_now_ns();
     while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
         if (!segment_check())
             break;
@@ -314,10 +341,16 @@ static void *serve(void *unused)
             job_result = run_job((enum service_job)handover_wanted(job), path);
             handover_answer(&jobs, job);
             futex_wake(&jobs.answered);
+            asked_ns = os_now_ns();
         }
-        if (bits & ~SERVICE_LOOK)
+        if (bits & ~SERVICE_LOOK) {
             answer(bits);
+            if (bits & SERVICE_THREAD)
+                asked_ns = os_now_ns();
+        }
         int64_t again = look(), now = os_now_ns();
+        if ((quiet = is_quiet(asked_ns, &again)))
+            break;
         if (__atomic_load_n(&main_ended, __ATOMIC_ACQUIRE)) {
             if (is_last_thread())
                 break;
@@ -331,19 +364,18 @@ static void *serve(void *unused)
      * here, and what is still to be done at exit is done here too. */
     gc_end();
     own_thread_leave(os_gettid());
-    __atomic_store_n(&refused, true, __ATOMIC_RELEASE);
+    if (quiet) {
+        segment_clear_flags(MD_FLAG_THREAD);
+        unjoined = true;
+    } else {
+        __atomic_store_n(&refused, true, __ATOMIC_RELEASE);
+    }
     __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
     return NULL;
 }
 
-bool service_start(void)
+static int create_thread(bool by_request)
 {
-    uint32_t none = 0;
-    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) || __atomic_load_n(&refused, __ATOMIC_ACQUIRE) ||
-        !segment_check())
-        return false;
-    if (!__atomic_compare_exchange_n(&started, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return true;
     /* The program's signals are not for us.  glibc keeps 32 and 33 open whatever the mask: setuid
      * in the program works by them, and so does our own stop. */
     static char *stack; /* on record as ours: the tracer takes no roots from it; kept for ever */
@@ -354,24 +386,91 @@ bool service_start(void)
         if (stack)
             mprotect(stack, OS_PAGE, PROT_NONE);
     }
-    if (!stack) {
-        __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
-        return false;
-    }
-    pthread_t thread;
+    if (!stack)
+        return ENOMEM;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     pthread_attr_init(&attributes);
     pthread_attr_setstack(&attributes, stack + OS_PAGE, STACK_BYTES - OS_PAGE);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    bool outer = counts_as_own(true); /* what glibc allocates for the thread is ours */
-    int error = pthread_create(&thread, &attributes, serve, NULL);
-    counts_as_own(outer);
+    int error = pthread_create(&thread, &attributes, serve, by_request ? &thread : NULL);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    return error;
+}
+
+/* 0 or an errno value; EBUSY: the one before is still about to end, on the same stack. */
+static int start(bool by_request)
+{
+    uint32_t none = 0;
+    if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) || __atomic_load_n(&refused, __ATOMIC_ACQUIRE) ||
+        !segment_check())
+        return EBUSY;
+    if (!__atomic_compare_exchange_n(&started, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return 0;
+    bool outer = counts_as_own(true); /* what glibc allocates for the thread is ours */
+    if (unjoined && pthread_tryjoin_np(thread, NULL) == 0)
+        unjoined = false;
+    int error = unjoined ? EBUSY : create_thread(by_request);
+    counts_as_own(outer);
     if (error)
         __atomic_store_n(&started, 0, __ATOMIC_RELEASE);
-    return !error;
+    return error;
+}
+
+bool service_start(void)
+{
+    return start(false) == 0;
+}
+
+/* ---- on a thread of the program's ---- */
+
+/* Takes requests off that cannot be met. */
+static void refuse(struct md_control *control, int error)
+{
+    if (__atomic_fetch_and(&control->request, ~SERVICE_THREAD, __ATOMIC_ACQUIRE) & SERVICE_THREAD) {
+        control->result = error;
+        tell_served(control);
+    }
+}
+
+/* Starts our thread for a request, if this is a place for it; else the next publication tries. */
+static void start_here(struct md_control *control)
+{
+    static bool trying; /* atomic, both */
+    static int64_t looked_ns;
+    int64_t now = os_now_ns(), since_ns = now - __atomic_load_n(&looked_ns, __ATOMIC_RELAXED);
+    /* One publication of four, by chance: else those of a timer's handler, which come first after
+     * each tick, would be the only ones that are looked at. */
+    bool passes = since_ns < PLACE_SURE_NS && (now >> 4 & 3);
+    if (since_ns < PLACE_NS || passes || __atomic_exchange_n(&trying, true, __ATOMIC_ACQUIRE))
+        return;
+    __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
+    if (thread_place_here()) {
+        int error = thread_place_refused();
+        if (!error)
+            error = start(true);
+        if (error && error != EBUSY)
+            refuse(control, error);
+    }
+    __atomic_store_n(&trying, false, __ATOMIC_RELEASE);
+}
+
+void service_answer_here(void)
+{
+    int saved = errno;
+    /* A signal handler may have come in the middle of our own work: then at another publication. */
+    if (!service_runs() && !lock_held_here() && !prof_thread.busy && segment_check()) {
+        struct md_control *control = &segment_header()->control;
+        uint32_t bits = __atomic_fetch_and(&control->request, ~SERVICE_HERE, __ATOMIC_ACQUIRE);
+        if (bits & MD_REQUEST_SET)
+            set_option(control);
+        if (bits & MD_REQUEST_ALLOCATOR)
+            account_write(false);
+        if (__atomic_load_n(&control->request, __ATOMIC_RELAXED) & SERVICE_THREAD &&
+            segment_identity()->flags & MD_FLAG_ASKABLE)
+            start_here(control);
+    }
+    errno = saved;
 }
 
 /* ---- when it does not answer ---- */
@@ -463,6 +562,7 @@ int service_do(enum service_job job, const char *path, const void *above)
     const char *reason = NULL;
     gc_note_wait(above, __builtin_frame_address(0));
     while ((seen = handover_answered(&jobs)) != request && !reason) {
+        start(false); /* it may just have ended, as nothing was asked of it */
         service_kick(SERVICE_LOOK);
         futex_wait(&jobs.answered, seen, 100000000);
         if (job == JOB_EXIT_DUMP || job == JOB_EXIT_LEAKS)
@@ -482,7 +582,7 @@ void service_postfork_child(void)
 {
     own_threads_postfork_child();
     started = 0;
-    main_ended = refused = false;
+    main_ended = refused = unjoined = false;
     jobs = (struct handover){0};
     lock_postfork_child(&job_lock);
 }

@@ -1,6 +1,8 @@
-/* The one thread of ours: runs cycles, writes profiles, answers requests from outside.  It exists
- * only in processes whose options need it, is started when they do, and is started again in a
- * forked child when something needs it there.
+/* The one thread of ours: runs cycles, writes profiles, answers requests from outside.  In
+ * processes whose options need it, it is started when they do, and again in a forked child when
+ * something needs it there.  In any other it is started by a request: at a publication, where that
+ * is safe (thread_place.h).  There it ends when none has come for a while (threadstay), and the
+ * process is as it was before: it never waits, it is no thread that a program's own rules meet.
  *
  * It sleeps on the segment's request word (a futex), so memtop, signal handlers and the allocation
  * path wake it in the same way; the allocation path does so when a cycle is due, and when the
@@ -20,16 +22,23 @@
 
 /* Whether cycles run by themselves (gc=observe), not only when asked for. */
 extern bool service_paces;
+/* Whether options need the thread: else it is for requests alone.  NULL: they do. */
+extern bool (*service_wanted)(void);
+/* On our thread, when a cycle is asked for in a process that was not made ready for cycles: makes
+ * it so, and says so in the segment's flags.  False: there can be none.  May be NULL. */
+extern bool (*service_begin_cycles)(void);
 
 /* Wakes the thread; starts nothing.  Async-signal-safe. */
 void service_kick(uint32_t bits);
-/* On a thread of the program's, inside an allocation: whether something is asked for that such a
- * thread can do (a key to be set, what the allocator has), and does it where there is no thread of
- * ours. */
+/* On a thread of the program's, at a publication: whether anything is asked of this process; and
+ * sees to it where there is no thread of ours: does what such a thread can do (sets a key, tells
+ * what the allocator has), starts ours for all else. */
 #define SERVICE_HERE (MD_REQUEST_SET | MD_REQUEST_ALLOCATOR)
+#define SERVICE_THREAD (MD_REQUEST_GC | MD_REQUEST_DUMP | MD_REQUEST_PURGE)
 static inline bool service_asked(void)
 {
-    return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) & SERVICE_HERE;
+    return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) &
+           (SERVICE_HERE | SERVICE_THREAD);
 }
 void service_answer_here(void);
 /* Starts it if there is none.  False: the system refused a thread. */

@@ -35,7 +35,7 @@ extern "C" {
  * 4: md_bucket.label.
  * 5: MD_REQUEST_PURGE; md_control.set_served.
  * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES; counters of what
- *    samples cost. */
+ *    samples cost; MD_FLAG_ASKABLE. */
 #define MD_SEGMENT_VERSION 6u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
@@ -74,6 +74,9 @@ struct md_section {
 #define MD_FLAG_SETS                                                                               \
     64u /* answers MD_REQUEST_SET, by set_served; without a thread of ours at the next             \
            publication of any thread */
+/* Takes up every request, without a thread of ours at a publication of one of its threads, which
+ * starts one.  It is set unless the process was told gc=off, or forked from one with threads. */
+#define MD_FLAG_ASKABLE 128u
 #define MD_FLAG_REPORT 32u /* kept: leakcheck's report could be written nowhere */
 
 /* What the process counts: counters.def says what each is.  Bytes are usable sizes.  A thread adds
@@ -106,7 +109,7 @@ enum md_counter_kind {
 struct md_control {
     uint32_t request;
     uint32_t served;   /* grows by one each time requests have been carried out */
-    int32_t result;    /* of the last one: 0 or an errno value */
+    int32_t result;    /* of the last one: 0 or an errno value; EACCES: seccomp */
     uint32_t set_lock; /* 0 free, else the pid that is writing `set` */
     /* "key=value", NUL-terminated, for MD_REQUEST_SET: written by who holds set_lock, while that
      * bit is clear.  Whoever takes the bit away reads it: the process to do it, or who asked to

@@ -72,6 +72,14 @@ bool own_thread_is(int tid)
     return false;
 }
 
+unsigned own_thread_count(void)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < ARRAY_LENGTH(own_tids); i++)
+        count += __atomic_load_n(&own_tids[i], __ATOMIC_RELAXED) != 0;
+    return count;
+}
+
 void own_threads_postfork_child(void)
 {
     memset(own_tids, 0, sizeof own_tids);

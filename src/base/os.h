@@ -92,6 +92,7 @@ extern _Thread_local bool own_thread __attribute__((tls_model("initial-exec")));
 void own_thread_enter(int tid);
 void own_thread_leave(int tid);
 bool own_thread_is(int tid);
+unsigned own_thread_count(void);
 /* In a forked copy, which has none of them. */
 void own_threads_postfork_child(void);
 

@@ -14,6 +14,12 @@ void gc_init(const struct gc_hooks *hooks)
     (void)hooks;
 }
 
+void gc_init_late(const struct gc_hooks *hooks, const char *no_cycles)
+{
+    (void)hooks;
+    (void)no_cycles;
+}
+
 bool gc_try(void)
 {
     return true;

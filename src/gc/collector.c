@@ -26,8 +26,9 @@
 #define PROBE_LOOK_NS INT64_C(500000)
 #define PATIENCE_NS INT64_C(10000000000) /* GC_PATIENT */
 
-/* Set once by gc_init. */
+/* Set by gc_init. */
 static struct gc_hooks hooks;
+static const char *refused; /* why every cycle is skipped; NULL: none is for that */
 /* All else is the thread's that runs cycles (gc_cycle, gc_due), but ask_bytes is read by any. */
 static struct pacer pacer;
 static uint64_t ask_bytes; /* gc_ask_bytes, atomic; 0 until gc_due was asked first */
@@ -55,15 +56,21 @@ const char *gc_absent(void)
     return NULL;
 }
 
-void gc_init(const struct gc_hooks *given)
+void gc_init_late(const struct gc_hooks *given, const char *no_cycles)
 {
     hooks = *given;
+    refused = no_cycles;
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
-    seccomp_init();
     struct pacer_settings settings;
     settings_now(&settings);
     publish_goal(pacer_goal(&pacer, &settings));
+}
+
+void gc_init(const struct gc_hooks *given)
+{
+    seccomp_init();
+    gc_init_late(given, NULL);
 }
 
 bool gc_try(void)
@@ -205,7 +212,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     uint64_t goal = pacer_goal(&pacer, &settings);
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
-    const char *reason = seccomp_trial();
+    const char *reason = refused ? refused : seccomp_trial();
     while (!reason && !restart_probe())
         raw_sleep_ns(PROBE_LOOK_NS);
     if (!reason && !(reason = tracer_run(cycle_run, &cycle)))

@@ -48,6 +48,10 @@ const char *gc_absent(void);
 /* Once, before the first cycle, where dl_iterate_phdr may be called (not inside malloc).  Starts
  * nothing. */
 void gc_init(const struct gc_hooks *hooks);
+/* The same later, on the thread that calls gc_cycle, also in a copy of a process that has done it:
+ * a thread that is under seccomp by now has been put there since load.  Each cycle is skipped for
+ * `no_cycles`, unless that is NULL. */
+void gc_init_late(const struct gc_hooks *hooks, const char *no_cycles);
 /* Tries in copies of the process what cycles need to know of kernel and libc: begins with it, or
  * looks how far it is.  Called early by the thread that will call gc_cycle, and again after some ms
  * as long as it says false; else gc_cycle waits for it. */

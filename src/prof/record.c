@@ -216,15 +216,19 @@ void prof_postfork_child(void)
     COUNT_ADD(lost_mappings, ring_postfork_child());
 }
 
-static void gather(struct record *record)
+static void gather_most(struct record *record, unsigned most, bool certain)
 {
     record->inside = gather_begin();
     record->pcs = record->inside ? room_take() : NULL;
     record->truncated = false;
-    unsigned most = (unsigned)option_number(OPTION_PROFSTACKDEPTH);
-    record->depth = record->pcs
-                        ? unwind_stack(record->pcs, most, !prof_thread.trusting, &record->truncated)
-                        : 0;
+    record->depth = record->pcs ? unwind_stack(record->pcs, most, certain || !prof_thread.trusting,
+                                               &record->truncated)
+                                : 0;
+}
+
+static void gather(struct record *record)
+{
+    gather_most(record, (unsigned)option_number(OPTION_PROFSTACKDEPTH), false);
 }
 
 static void let_go(struct record *record)
@@ -277,6 +281,19 @@ void record_end(struct record *record)
 {
     tables_give();
     let_go(record);
+}
+
+void record_look(struct record *record)
+{
+    prof_thread.busy = true;
+    gather_most(record, MD_STACK_MAX_DEPTH, true);
+}
+
+void record_looked(struct record *record)
+{
+    let_go(record);
+    prof_thread.busy = false;
+    record_deferred();
 }
 
 bool record_defer(enum md_bucket_kind kind, uint32_t operation, const uint64_t value[RING_VALUES],

@@ -33,6 +33,11 @@ uint32_t record_begin(struct record *record);
 /* Lets go of both. */
 void record_end(struct record *record);
 
+/* For who records nothing: the whole of the caller's stack, as far as it is certain (unwind.h). Not
+ * inside the profiler.  Then it lets go of it. */
+void record_look(struct record *record);
+void record_looked(struct record *record);
+
 /* Where nothing may be locked: in a signal handler that comes in the middle of a record.  The stack
  * is taken, if `stacked` (and not inside the unwinder: that is a lost stack), and all of it is put
  * aside (ring.h) until somebody may do it.  False: lost, which the caller counts.

@@ -521,6 +521,14 @@ void segment_set_flags(uint32_t flags)
     __atomic_fetch_or(&tables.header->flags, flags, __ATOMIC_SEQ_CST);
 }
 
+void segment_clear_flags(uint32_t flags)
+{
+    segment_hold(true); /* who moves the tables copies these */
+    __atomic_fetch_and(&identity.flags, ~flags, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&tables.header->flags, ~flags, __ATOMIC_SEQ_CST);
+    segment_hold(false);
+}
+
 void *segment_table(enum md_section_id id)
 {
     return tables.table[id];

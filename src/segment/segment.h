@@ -77,6 +77,8 @@ size_t segment_size(void);
 void segment_hold(bool hold);
 /* Sets flags of the header (MD_FLAG_*), now and in segments to come. */
 void segment_set_flags(uint32_t flags);
+/* Takes them away.  Holds a lock meanwhile. */
+void segment_clear_flags(uint32_t flags);
 /* Writes the options in force into the header, after one has changed. */
 void segment_publish_options(void);
 

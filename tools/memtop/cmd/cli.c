@@ -1,5 +1,6 @@
 #include "cli.h"
 
+#include "series/ndjson.h"
 #include "target/discover.h"
 #include "ui/term.h"
 #include "view/plain_text.h"
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define IDLE_SECONDS 2
 
 void cli_error(const char *format, ...)
 {
@@ -84,6 +87,29 @@ int cli_live_target(const char *name, struct target *target)
                                              : "is dead",
               name);
     return EXIT_FAILED;
+}
+
+struct ask_wait cli_wait(const struct options *options, double seconds)
+{
+    double given = options->view.interval_seconds;
+    return options->interval_given ? (struct ask_wait){given, given}
+                                   : (struct ask_wait){seconds, IDLE_SECONDS};
+}
+
+void cli_pending(const struct options *options, const struct target *target, const char *what)
+{
+    if (options->json) {
+        json_t *object = json_object();
+        json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
+        json_object_set_new(object, "type", json_string("pending"));
+        json_object_set_new(object, "pid", json_integer(target->pid));
+        json_object_set_new(object, "name", ndjson_string(target->name));
+        json_object_set_new(object, "asked", json_string(what));
+        ndjson_line(stdout, object);
+        return;
+    }
+    printf("%d %s: %s pending: read at its next 64 KiB, allocated or freed by one of its threads\n",
+           (int)target->pid, target->name, what);
 }
 
 bool cli_batch(const struct options *options)

@@ -2,6 +2,7 @@
 #ifndef MEMTOP_CLI_H
 #define MEMTOP_CLI_H
 
+#include "target/ask.h"
 #include "ui/view_state.h"
 #include "view/leaks.h"
 
@@ -48,6 +49,11 @@ void cli_targets(const char *message, const struct targets *matches);
  * said why. */
 struct target;
 int cli_live_target(const char *name, struct target *target);
+/* How long to wait for what was asked: as long as -d says, else `seconds` for a thread of ours, and
+ * 2 s where there is none. */
+struct ask_wait cli_wait(const struct options *options, double seconds);
+/* That it has not been read yet is no failure.  Prints that: what was asked in one word. */
+void cli_pending(const struct options *options, const struct target *target, const char *what);
 /* Flushes standard output.  EXIT_DONE; EXIT_FAILED, said on stderr: it could not be written; -1:
  * its reader has gone, which is no error and the end of the work. */
 int cli_flush(void);

@@ -24,11 +24,6 @@ static int find_living(const struct options *options, const char *command, struc
     return cli_live_target(options->arguments[0], target);
 }
 
-static double wait_seconds(const struct options *options)
-{
-    return options->interval_given ? options->view.interval_seconds : WAIT_SECONDS;
-}
-
 static int print_cycle(const struct source *source, const struct md_cycle *cycle, bool json)
 {
     char line[GCTRACE_JSON_SIZE];
@@ -54,10 +49,15 @@ int command_gc(const struct options *options)
         return EXIT_FAILED;
     }
     status = EXIT_FAILED;
-    if (ask_cycle(&source, wait_seconds(options), &cycle, error))
+    bool pending;
+    if (ask_cycle(&source, cli_wait(options, WAIT_SECONDS), &cycle, &pending, error)) {
         cli_error("%s", error);
-    else
+    } else if (pending) {
+        cli_pending(options, &target, "gc");
+        status = EXIT_DONE;
+    } else {
         status = print_cycle(&source, &cycle, options->json);
+    }
     source_close(&source);
     return status;
 }
@@ -97,9 +97,12 @@ int command_purge(const struct options *options)
         return EXIT_FAILED;
     }
     status = EXIT_FAILED;
-    bool known = proc_rss(target.pid, &before);
-    if (ask_purge(&source, wait_seconds(options), error)) {
+    bool known = proc_rss(target.pid, &before), pending;
+    if (ask_purge(&source, cli_wait(options, WAIT_SECONDS), &pending, error)) {
         cli_error("%s", error);
+    } else if (pending) {
+        cli_pending(options, &target, "purge");
+        status = EXIT_DONE;
     } else if (!known || !proc_rss(target.pid, &after)) {
         cli_error("%d %s: free memory has been given back; /proc does not say how much",
                   (int)target.pid, target.name);

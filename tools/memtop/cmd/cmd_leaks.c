@@ -21,15 +21,19 @@
 
 /* Asks for two cycles that know which blocks are unreachable.  One is enough if it finds none; more
  * are tried if a cycle has not seen the registers of all threads, as that may pass.  False: it
- * failed; said on stderr. */
-static bool do_cycles(struct source *source, const struct options *options)
+ * failed, said on stderr, or the first is *pending, which has been printed. */
+static bool do_cycles(struct source *source, const struct options *options, bool *pending)
 {
     char error[VIEW_ERROR_SIZE];
     struct md_cycle cycle;
-    double seconds = options->interval_given ? options->view.interval_seconds : WAIT_SECONDS;
+    struct ask_wait wait = cli_wait(options, WAIT_SECONDS);
     for (int i = 0, telling = 0; telling < 2 && i < CYCLES_MAX; i++) {
-        if (ask_cycle(source, seconds, &cycle, error)) {
+        if (ask_cycle(source, wait, &cycle, pending, error)) {
             cli_error("%s", error);
+            return false;
+        }
+        if (*pending) {
+            cli_pending(options, &source->target, "leaks");
             return false;
         }
         if (cycle.flags & MD_CYCLE_SKIPPED) {
@@ -340,8 +344,12 @@ static int leaks_of_target(const struct target *target, const struct options *op
         return EXIT_FAILED;
     }
     int status = EXIT_FAILED;
-    bool asked = options->no_cycle || target->state != TARGET_LIVE || do_cycles(&source, options);
-    if (asked && source_poll(&source, LEAKS_SNAPSHOT, error))
+    bool pending = false;
+    bool asked =
+        options->no_cycle || target->state != TARGET_LIVE || do_cycles(&source, options, &pending);
+    if (pending && !options->leak_status) /* of a check, what is not known is no pass */
+        status = EXIT_DONE;
+    else if (asked && source_poll(&source, LEAKS_SNAPSHOT, error))
         cli_error("%s", error);
     else if (asked)
         status = report(&source, options, in);

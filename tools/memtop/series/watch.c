@@ -138,7 +138,7 @@ static void describe_sites(struct watch *watch)
     model->leaks_hint = !sites_has(model->sites, SITES_BY_LEAKS) || model->sites->leaks_known ? NULL
                         : !snapshot_has(snapshot, MD_SECTION_UNSAMPLED)
                             ? "an older memdebug has not counted leaks: memtop leaks estimates them"
-                        : !(snapshot->header.flags & MD_FLAG_GC)
+                        : !(snapshot->header.flags & (MD_FLAG_GC | MD_FLAG_ASKABLE))
                             ? "leaks are known of programs started with MEMDEBUG=gc=ready"
                             : "leaks are known after two cycles: memtop leaks asks for them";
 }

@@ -1,6 +1,7 @@
 #include "ask.h"
 
 #include "base/options.h"
+#include "process.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,11 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a process without a thread of ours is waited for. */
-#define UNTHREADED_SECONDS 1
-/* Of the first segments whose writers know MD_REQUEST_PURGE, and MD_REQUEST_ALLOCATOR. */
+/* Of the first segments whose writers know them. */
 #define PURGE_VERSION 5
 #define ALLOCATOR_VERSION 6
+#define ASKABLE_VERSION 6
 
 static void sleep_ms(long ms)
 {
@@ -42,9 +42,46 @@ static const struct md_cycle *answer(const struct snapshot *snapshot, uint64_t b
     return NULL;
 }
 
+/* Why there is no thread of ours in a process, nor will one be started; 0: one can be. */
+static int why_unthreaded(const struct target *target, char error[VIEW_ERROR_SIZE])
+{
+    int pid = (int)target->pid;
+    uint32_t flags = target->header.flags;
+    pid_t confined;
+    if (flags & MD_FLAG_THREAD)
+        return 0;
+    if (!(flags & MD_FLAG_ASKABLE)) {
+        snprintf(
+            error, VIEW_ERROR_SIZE,
+            "%d %s was started with MEMDEBUG=gc=off%s: no thread of memdebug's is started in it",
+            pid, target->name,
+            flags & MD_FLAG_FORKED ? ", or forked from a program with threads" : "");
+        return ENOTSUP;
+    }
+    if ((confined = proc_confined(target->pid)) > 0) {
+        snprintf(error, VIEW_ERROR_SIZE,
+                 "%d %s is under seccomp (thread %d): no thread of memdebug's is started in it",
+                 pid, target->name, (int)confined);
+        return EACCES;
+    }
+    return 0;
+}
+
 int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE])
 {
-    if (target->header.flags & MD_FLAG_GC)
+    const struct md_header *header = &target->header;
+    if (header->version >= ASKABLE_VERSION) {
+        if (header->flags & (MD_FLAG_GC | MD_FLAG_ASKABLE))
+            return header->flags & MD_FLAG_ASKABLE ? why_unthreaded(target, error) : 0;
+        snprintf(error, VIEW_ERROR_SIZE,
+                 "%d %s was started with MEMDEBUG=gc=off%s; "
+                 "memtop heap %d shows what it has in use",
+                 (int)target->pid, target->name,
+                 header->flags & MD_FLAG_FORKED ? ", or forked from a program with threads" : "",
+                 (int)target->pid);
+        return ENOTSUP;
+    }
+    if (header->flags & MD_FLAG_GC)
         return 0;
     snprintf(error, VIEW_ERROR_SIZE,
              "%d %s was started without MEMDEBUG=gc=ready or observe; "
@@ -107,32 +144,77 @@ static int post(const struct source *source, uint32_t bit, char *error)
     return 0;
 }
 
-int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE])
+/* What a process says of a request that it could not meet. */
+static int refused(const struct source *source, int result, char *error)
 {
     char text[160];
+    if (result == EACCES)
+        return fail(
+            error, result, source,
+            "is under seccomp, or cannot read its /proc: no thread of memdebug's is started in "
+            "it");
+    snprintf(text, sizeof text, "could not do it: %.100s", strerror(result));
+    return fail(error, result, source, text);
+}
+
+/* Whether the wait that began at `begin_ns` is over.  A process without a thread of ours is waited
+ * for until it has one, and then for its answer. */
+static bool is_over(const struct source *source, struct ask_wait wait, int64_t begin_ns)
+{
+    bool threaded = source->snapshot.header.flags & MD_FLAG_THREAD;
+    double seconds = threaded ? wait.seconds : wait.idle_seconds;
+    return monotonic_ns() >= begin_ns + (int64_t)(seconds * 1e9);
+}
+
+/* Nothing has come in time: pending where that is as it must be, else an error. */
+static int not_answered(const struct source *source, struct ask_wait wait, bool *pending,
+                        char *error)
+{
+    char text[160];
+    uint32_t flags = source->snapshot.header.flags;
+    if (flags & MD_FLAG_ASKABLE && !(flags & MD_FLAG_THREAD)) {
+        *pending = true;
+        return 0;
+    }
+    if (flags & MD_FLAG_THREAD)
+        snprintf(text, sizeof text, "has not answered within %gs: the request stands",
+                 wait.seconds);
+    else
+        snprintf(text, sizeof text,
+                 "has no thread to do it yet (a forked copy, little allocated since): the request "
+                 "stands");
+    return fail(error, ETIMEDOUT, source, text);
+}
+
+int ask_purge(struct source *source, struct ask_wait wait, bool *pending,
+              char error[VIEW_ERROR_SIZE])
+{
     const struct md_header *header = &source->snapshot.header;
+    int result;
+    *pending = false;
     if (header->version < PURGE_VERSION)
         return fail(error, EPROTO, source, "runs on an older memdebug, which cannot be asked that");
-    if (!(header->flags & MD_FLAG_THREAD))
+    if (header->version < ASKABLE_VERSION && !(header->flags & MD_FLAG_THREAD))
         return fail(error, ENOTSUP, source,
                     "has no thread of memdebug's to do it: there is one with MEMDEBUG=gc=ready or "
                     "heapprofile=PREFIX");
+    if ((result = why_unthreaded(&source->target, error)))
+        return result;
     if (source->target.stopped)
         return fail(
             error, EAGAIN, source,
             "is stopped, by a signal or a debugger: nothing is given back before it goes on");
     uint32_t served = header->control.served;
-    int result = post(source, MD_REQUEST_PURGE, error);
-    int64_t end_ns = monotonic_ns() + (int64_t)(seconds * 1e9);
+    result = post(source, MD_REQUEST_PURGE, error);
+    int64_t begin_ns = monotonic_ns();
     while (!result && (result = source_poll(source, 0, error)) == 0) {
-        if (source->snapshot.header.control.served != served)
-            return 0;
+        const struct md_control *word = &source->snapshot.header.control;
+        if (word->served != served)
+            return word->result ? refused(source, word->result, error) : 0;
         if (source->state != SOURCE_LIVE)
             return fail(error, ESRCH, source, "has ended meanwhile");
-        if (monotonic_ns() >= end_ns) {
-            snprintf(text, sizeof text, "has not answered within %gs: the request stands", seconds);
-            return fail(error, ETIMEDOUT, source, text);
-        }
+        if (is_over(source, wait, begin_ns))
+            return not_answered(source, wait, pending, error);
         sleep_ms(2);
     }
     return result;
@@ -146,10 +228,10 @@ int ask_allocator(const struct source *source)
                : post(source, MD_REQUEST_ALLOCATOR, error);
 }
 
-int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
+int ask_cycle(struct source *source, struct ask_wait wait, struct md_cycle *cycle, bool *pending,
               char error[VIEW_ERROR_SIZE])
 {
-    char text[160];
+    *pending = false;
     if (source->target.stopped)
         return fail(error, EAGAIN, source,
                     "is stopped, by a signal or a debugger: no cycle before it goes on");
@@ -158,11 +240,7 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
     int result = post(source, MD_REQUEST_GC, error);
     if (result)
         return result;
-    /* A forked copy has no thread of ours until it takes a sample, which may be never. */
-    bool threaded = source->snapshot.header.flags & MD_FLAG_THREAD;
-    if (!threaded && seconds > UNTHREADED_SECONDS)
-        seconds = UNTHREADED_SECONDS;
-    int64_t end_ns = monotonic_ns() + (int64_t)(seconds * 1e9);
+    int64_t begin_ns = monotonic_ns();
     for (;;) {
         result = source_poll(source, SNAPSHOT_CYCLES, error);
         if (result)
@@ -174,27 +252,16 @@ int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
             *cycle = *found;
             return 0;
         }
-        if (word->served != served && word->result != 0) {
-            snprintf(text, sizeof text, "could not do it: %.100s", strerror(word->result));
-            return fail(error, word->result, source, text);
-        }
+        if (word->served != served && word->result != 0)
+            return refused(source, word->result, error);
         if (source->state != SOURCE_LIVE)
             return fail(error, ESRCH, source,
                         source->state == SOURCE_ENDED ? "ended before it had done the cycle"
                                                       : "called exec before it had done the cycle");
-        if (monotonic_ns() >= end_ns)
-            break;
+        if (is_over(source, wait, begin_ns))
+            return not_answered(source, wait, pending, error);
         sleep_ms(2);
     }
-    if (threaded)
-        snprintf(text, sizeof text,
-                 "has not answered within %gs: the request stands, its next cycle serves it",
-                 seconds);
-    else
-        snprintf(text, sizeof text,
-                 "has no thread to do it yet (a forked copy, little allocated since): the request "
-                 "stands");
-    return fail(error, ETIMEDOUT, source, text);
 }
 
 /* One memtop at a time writes a setting; one that has died in the middle of it is no hindrance. */

@@ -5,15 +5,24 @@
 
 #include "source.h"
 
-/* Has the process do a cycle, waits at most `seconds` for it, and copies its record, which may be a
- * skip.  0, or an errno value with one line in `error`; after ETIMEDOUT the request still stands.
- * The source is polled. */
-int ask_cycle(struct source *source, double seconds, struct md_cycle *cycle,
+/* How long to wait for an answer: of a thread of ours; and where there is none, until one of the
+ * program's has come by. */
+struct ask_wait {
+    double seconds, idle_seconds;
+};
+
+/* Has the process do a cycle, waits for it, and copies its record, which may be a skip.  A process
+ * without a thread of ours reads the request when one of its own has allocated or freed 64 KiB and
+ * starts one then (MD_FLAG_ASKABLE): *pending says that this has not come yet; the request stands.
+ * 0, or an errno value with one line in `error`; after ETIMEDOUT the request still stands.  The
+ * source is polled. */
+int ask_cycle(struct source *source, struct ask_wait wait, struct md_cycle *cycle, bool *pending,
               char error[VIEW_ERROR_SIZE]);
 
-/* Has the process give free pages back to the system, and waits at most `seconds` until it has.  0,
- * or an errno value with one line in `error`; ENOTSUP: it has nobody to do it. */
-int ask_purge(struct source *source, double seconds, char error[VIEW_ERROR_SIZE]);
+/* Has the process give free pages back to the system, and waits until it has; *pending as above.
+ * 0, or an errno value with one line in `error`; ENOTSUP: it has nobody to do it. */
+int ask_purge(struct source *source, struct ask_wait wait, bool *pending,
+              char error[VIEW_ERROR_SIZE]);
 
 /* Has the process set "key=value", and waits at most `seconds` until it has.  Without a thread of
  * ours it does so when one of its own has allocated or freed 64 KiB: then *pending says that this

@@ -312,6 +312,27 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+pid_t proc_confined(pid_t pid)
+{
+    char path[64], text[16384];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    pid_t found = dir ? 0 : -1;
+    for (struct dirent *entry; found == 0 && (entry = readdir(dir));) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%.16s/status", (int)pid, entry->d_name);
+        if (read_path(path, text, sizeof text) <= 0)
+            continue; /* it has ended */
+        const char *line = strstr(text, "\nSeccomp:");
+        if (line && strtol(line + strlen("\nSeccomp:"), NULL, 10) != 0)
+            found = (pid_t)strtol(entry->d_name, NULL, 10);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
 size_t proc_pids(pid_t **pids)
 {
     size_t count = 0, capacity = 256;

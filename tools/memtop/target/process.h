@@ -38,6 +38,8 @@ bool proc_rss(pid_t pid, uint64_t *bytes);
 /* The directory of /proc whose files describe its memory: that of another thread once the main
  * thread has ended. */
 void proc_memory_directory(pid_t pid, char *path, size_t size);
+/* A thread of it that is under seccomp; 0: none is; -1: /proc does not say. */
+pid_t proc_confined(pid_t pid);
 /* Arguments separated by blanks, or the title that the process has written over them, cleaned
  * (plain_text.h).  False: it has none (a kernel thread, a process that ends); `buffer` is
  * unchanged. */

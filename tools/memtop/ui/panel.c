@@ -167,7 +167,7 @@ static void draw_cycle_figures(struct figures *figures, const struct model *mode
     char text[UNITS_SIZE], other[UNITS_SIZE], line[96];
     const struct trace *trace = model->trace;
     if (trace->cycles == 0) {
-        bool gc = model->header && (model->header->flags & MD_FLAG_GC);
+        bool gc = model->header && (model->header->flags & (MD_FLAG_GC | MD_FLAG_ASKABLE));
         if (model->header &&
             !figure(figures, STYLE_DIM, "cycles",
                     gc ? "none yet: memtop gc asks for one"
