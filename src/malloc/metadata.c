@@ -364,6 +364,13 @@ static void tell_own_threads(struct fill *fill)
 
 static bool forked_beside_threads; /* and what they had cached is lost for good */
 
+static const char *why_not_after_fork(void)
+{
+    if (forked_beside_threads)
+        return "this process was forked by one with threads: what they had cached looks allocated";
+    return left_count > LEFT_MAX ? "this process has too many forebears" : NULL;
+}
+
 const char *metadata_enter(const struct allocated_thread *threads, unsigned count,
                            allocated_tell *tell, void *ctx)
 {
@@ -372,6 +379,9 @@ const char *metadata_enter(const struct allocated_thread *threads, unsigned coun
                         .threads = threads,
                         .count = count,
                         .own_arena = arena_own_index()};
+    const char *reason = why_not_after_fork();
+    if (reason)
+        return reason;
     for (unsigned i = 0; i < count; i++) {
         fill.inside += threads[i].inside;
         fill.inside_unseen |= threads[i].inside && !threads[i].pointer;
@@ -381,7 +391,7 @@ const char *metadata_enter(const struct allocated_thread *threads, unsigned coun
     /* One thread changes one slab at a time, under a lock of it. */
     if (fill.in_motion > fill.inside)
         return "jemalloc's records contradict each other";
-    const char *reason = each_cache(&fill, take_out_cached);
+    reason = each_cache(&fill, take_out_cached);
     if (reason)
         return reason;
     tell_profilers(&fill);
@@ -438,10 +448,9 @@ void metadata_be_exact(void)
 const char *metadata_init(void)
 {
     static const size_t sizes[] = {8, 24, 100, 2048, 10000, 50000, 3 << 20};
-    if (forked_beside_threads)
-        return "this process was forked by one with threads: what they had cached looks allocated";
-    if (left_count > LEFT_MAX)
-        return "this process has too many forebears";
+    const char *reason = why_not_after_fork();
+    if (reason)
+        return reason;
     if (!jemalloc_learn_classes())
         return "this jemalloc does not tell its size classes";
     for (unsigned i = 0; i < ARRAY_LENGTH(sizes); i++)

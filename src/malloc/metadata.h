@@ -31,7 +31,7 @@ allocated_enter metadata_enter;
 size_t metadata_block_size(const void *block);
 
 /* In a forked copy: what other threads had in their caches is nobody's from now on, and cannot be
- * told from what is allocated; then metadata_init refuses. */
+ * told from what is allocated; then both refuse. */
 void metadata_postfork_child(void);
 
 #endif

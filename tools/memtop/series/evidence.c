@@ -321,8 +321,8 @@ enum evidence_cycles evidence_cycles(const struct verdict *verdict, const struct
     for (size_t i = 0; i < snapshot->cycle_count; i++)
         if (is_done(&snapshot->cycles[i]))
             last_ns = start_of(snapshot, &snapshot->cycles[i]);
-    return !(snapshot->header.flags & MD_FLAG_GC)        ? EVIDENCE_NEVER
-           : last_ns == 0                                ? EVIDENCE_NONE
-           : verdict->to_ns - last_ns > VERDICT_FRESH_NS ? EVIDENCE_OLD
-                                                         : EVIDENCE_CYCLES;
+    return !(snapshot->header.flags & (MD_FLAG_GC | MD_FLAG_ASKABLE)) ? EVIDENCE_NEVER
+           : last_ns == 0                                             ? EVIDENCE_NONE
+           : verdict->to_ns - last_ns > VERDICT_FRESH_NS              ? EVIDENCE_OLD
+                                                                      : EVIDENCE_CYCLES;
 }
