@@ -130,7 +130,7 @@ def growth(t, stack):
         each.expect(t, 'leak', rf' leaked, nearly all by {site}', 2 * MB, also=['growth'])
     queue.expect(t, 'reachable', r': reachable, nearly all by push_job growing\.c:\d+ ← main:\d+ \(a cache or a queue\)$',
                  20 * MB, also=['growth'])
-    untold.expect(t, 'growth', r', nearly all by push_job \S+ ← main:\d+: no cycle has run: memtop leaks tells whether it is a leak', 20 * MB)
+    untold.expect(t, 'growth', r', nearly all by push_job \S+ ← main:\d+: no cycle has run: memtop leaks tells', 20 * MB)
     ready.expect(t, 'growth', r', nearly all by push_job .*: no cycle has run: memtop leaks tells', 20 * MB)
     maps.expect(t, 'outside', r'^RSS \+\d\S* MB in \d+ s outside the heap: anonymous maps, nearly all by map_more growing\.c:\d+',
                 20 * MB, part='anonymous')
