@@ -12,8 +12,7 @@ struct allocated_thread {
     bool inside;       /* it may be in the middle of the allocator's code */
 };
 
-/* What is told of a block beside that it is there.  The mark follows it, whether something points
- * at it or not, and nobody reports it. */
+/* What is told of a block beside that it is there.  Where nothing reaches it nobody reports it. */
 enum allocated_note {
     ALLOCATED_DOUBTED, /* it may be free */
     ALLOCATED_OURS     /* the library's or the allocator's own: counts for nothing */

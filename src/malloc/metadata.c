@@ -232,8 +232,9 @@ static bool is_inside(const struct fill *fill, const struct cache_slow *slow)
     return fill->inside_unseen; /* whose it is is not known */
 }
 
-/* Calls `fn` for the cached blocks of a cache; with `all` for whatever lies in its arrays. */
-static void each_slot(struct fill *fill, const struct cache *cache, bool all,
+/* Calls `fn` for the cached blocks of a cache.  `inside`: also for what may be put into it just
+ * now, which an empty bin alone is filled with, all at once. */
+static void each_slot(struct fill *fill, const struct cache *cache, bool inside,
                       void (*fn)(struct fill *fill, uintptr_t block, unsigned class))
 {
     for (unsigned i = 0; i < CACHE_BINS; i++) {
@@ -241,9 +242,10 @@ static void each_slot(struct fill *fill, const struct cache *cache, bool all,
         uint16_t head = (uint16_t)(uintptr_t)bin->head;
         if (!bin->head)
             continue;
-        const uintptr_t *end = bin->head + (uint16_t)(bin->empty - head) / sizeof(uintptr_t);
-        const uintptr_t *first =
-            all ? bin->head - (uint16_t)(head - bin->full) / sizeof(uintptr_t) : bin->head;
+        const uintptr_t *first = bin->head, *end;
+        end = first + (uint16_t)(bin->empty - head) / sizeof(uintptr_t);
+        if (inside && first == end)
+            first -= (uint16_t)(head - bin->full) / sizeof(uintptr_t);
         for (; first < end; first++)
             fn(fill, *first, i);
     }
@@ -285,48 +287,56 @@ static const char *doubt_cached(struct fill *fill, const struct cache_slow *slow
 
 /* ---- what is not the program's ---- */
 
-/* jemalloc's tables of threads and stacks: a red-black tree and a hash table, from which all that
- * its profiler has hangs.  All of it lies in the first arena. */
+/* The tables of jemalloc's profiler (prof_structs.h, ckh.h), in words: a tree of what it has of
+ * each thread, which has a table of its stacks' records, and a table of stacks, each of which has a
+ * tree of these records.  All of these are blocks. */
 extern uintptr_t je_tdatas[1] __attribute__((visibility("hidden")));
 extern uintptr_t je_bt2gctx[6] __attribute__((visibility("hidden")));
+#define TABLE_CELLS 5u      /* of a table: the block with its cells, a key and a value each */
+#define THREAD_LINK 5u      /* of a thread: its left and right neighbour, */
+#define THREAD_RECORDS 8u   /* its table */
+#define STACK_RECORDS 2u    /* of a stack: the root of its tree */
+#define RECORD_LINK 14u     /* of a record */
+#define TREE_DEPTH_MAX 100u /* more than any tree has that fits into memory */
 
-/* Found, and taken out of the map meanwhile.  More are left in it. */
-#define PROFILER_MAX 65536u
-static struct {
-    uintptr_t block;
-    uint8_t byte;
-} profilers[PROFILER_MAX];
-static unsigned profiler_count;
-
-static void find_profilers(const uintptr_t *words, size_t count)
+static void tell_ours(struct fill *fill, uintptr_t block)
 {
-    for (size_t i = 0; i < count && profiler_count < PROFILER_MAX; i++) {
-        uintptr_t block = words[i] & ~(uintptr_t)1; /* the colour of a node */
-        if (block % 16 || !entered(block))
-            continue;
-        const struct jemalloc_edata *extent = extent_at(block & JEMALLOC_EXTENT_SIZE);
-        if (!extent || EXTENT_ARENA(extent->bits) != 0)
-            continue;
-        profilers[profiler_count].block = block;
-        profilers[profiler_count++].byte = *byte_of(block);
-        *byte_of(block) = 0;
-    }
+    if (entered(block))
+        fill->tell(fill->ctx, block, ALLOCATED_OURS);
 }
 
-/* A word that was left where such a block lies may be any block of the first arena.  So they are
- * told as what nobody reports, not left out: what they lead to is not lost. */
-static void tell_profilers(struct fill *fill)
+/* `fn` may be NULL. */
+static void tell_tree(struct fill *fill, uintptr_t root, unsigned link, unsigned depth,
+                      void (*fn)(struct fill *fill, const uintptr_t *node))
 {
-    profiler_count = 0;
-    find_profilers(je_tdatas, ARRAY_LENGTH(je_tdatas));
-    find_profilers(je_bt2gctx, ARRAY_LENGTH(je_bt2gctx));
-    for (unsigned i = 0; i < profiler_count; i++) {
-        const uintptr_t *block = (const uintptr_t *)profilers[i].block;
-        find_profilers(block, metadata_block_size(block) / sizeof *block);
-    }
-    for (unsigned i = 0; i < profiler_count; i++) {
-        *byte_of(profilers[i].block) = profilers[i].byte;
-        fill->tell(fill->ctx, profilers[i].block, ALLOCATED_OURS);
+    if (!entered(root) || depth == TREE_DEPTH_MAX)
+        return;
+    const uintptr_t *node = (const uintptr_t *)root;
+    tell_ours(fill, root);
+    if (fn)
+        fn(fill, node);
+    tell_tree(fill, node[link], link, depth + 1, fn);
+    tell_tree(fill, node[link + 1] & ~(uintptr_t)1, link, depth + 1, fn); /* its colour */
+}
+
+static void tell_thread(struct fill *fill, const uintptr_t *thread)
+{
+    tell_ours(fill, thread[THREAD_RECORDS + TABLE_CELLS]);
+}
+
+static void tell_profiler(struct fill *fill)
+{
+    tell_tree(fill, je_tdatas[0], THREAD_LINK, 0, tell_thread);
+    const uintptr_t *cells = (const uintptr_t *)entered(je_bt2gctx[TABLE_CELLS]);
+    if (!cells)
+        return;
+    tell_ours(fill, (uintptr_t)cells);
+    for (size_t i = 1; i < metadata_block_size(cells) / sizeof *cells; i += 2) {
+        const uintptr_t *stack = (const uintptr_t *)entered(cells[i]);
+        if (!stack)
+            continue;
+        tell_ours(fill, (uintptr_t)stack);
+        tell_tree(fill, stack[STACK_RECORDS], RECORD_LINK, 0, NULL);
     }
 }
 
@@ -352,12 +362,9 @@ static void note_left(uintptr_t block)
 
 static void tell_own_threads(struct fill *fill)
 {
-    uintptr_t table = own_thread_table();
-    if (entered(table))
-        fill->tell(fill->ctx, table, ALLOCATED_OURS);
+    tell_ours(fill, own_thread_table());
     for (unsigned i = 0; i < left_count; i++)
-        if (entered(left[i]))
-            fill->tell(fill->ctx, left[i], ALLOCATED_OURS);
+        tell_ours(fill, left[i]);
 }
 
 /* ---- */
@@ -394,7 +401,7 @@ const char *metadata_enter(const struct allocated_thread *threads, unsigned coun
     reason = each_cache(&fill, take_out_cached);
     if (reason)
         return reason;
-    tell_profilers(&fill);
+    tell_profiler(&fill);
     tell_own_threads(&fill);
     return each_cache(&fill, doubt_cached);
 }

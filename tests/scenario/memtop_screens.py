@@ -490,6 +490,22 @@ def wrapped(t):
              'leaks: charged to the same, marked as estimates', result)
 
 
+def asked(t):
+    """A process that was started with nothing set is asked by a key, and the view goes on meanwhile."""
+    with s.running([s.PROGRAMS / 'wrapped'], ready='ready') as program, screen(memtop(program.pid)) as view:
+        view.until('L leaks', 60)
+        view.key('G')
+        t.ok(view.until(r'cycle 1: [1-9]\d* unreachable object', 60), 'G: a cycle, and what it has found', view.text())
+        view.key('L')
+        t.ok(view.until(r'cycle 3: [1-9]\d* unreachable object', 60) and view.until('(?m)LEAKS', 60) and
+             view.until(r'~[1-9][\d.]*M +\S+ +~[1-9][\d.]*M  take_buffer wrapped', 60),
+             'L: two, and LEAKS is known', view.text())
+    with s.running([s.PROGRAMS / 'wrapped'], 'gc=off', ready='ready') as program, screen(memtop(program.pid)) as view:
+        view.until('L leaks', 60)
+        view.key('G')
+        t.ok(view.until('was started with MEMDEBUG=gc=off', 60), 'gc=off: why not', view.text())
+
+
 def tails(t):
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / 'log'
@@ -567,6 +583,7 @@ with s.Tap() as t:
         titled(t)
         kinds(t)
         wrapped(t)
+        asked(t)
         verdict(t)
         tails(t)
         live_run(t)

@@ -56,23 +56,20 @@ const char *allocated_fill(allocated_enter *enter)
     return reason;
 }
 
-void allocated_mark(struct mark *mark)
+void allocated_settle(struct mark *mark)
 {
-    size_t size, count = 0;
-    /* All before any is followed, so that each is met unreached, and once. */
+    size_t size;
+    mark->doubted = notes;
     for (size_t i = 0; i < note_count; i++) {
         uintptr_t block = notes[i] & ~(uintptr_t)15;
-        if (!heap_index_resolve(mark->index, block, &size) || !mark_reach(mark, block))
-            continue;
-        if ((notes[i] & 15) == ALLOCATED_OURS) {
+        if ((notes[i] & 15) != ALLOCATED_OURS) {
+            notes[mark->doubted_count++] = block;
+        } else if (heap_index_resolve(mark->index, block, &size)) {
+            mark_reach(mark, block);
             mark->index->objects--;
             mark->index->bytes -= size;
         }
-        notes[count++] = block;
     }
-    for (size_t i = 0; i < count; i++)
-        if (heap_index_resolve(mark->index, notes[i], &size))
-            mark_from(mark, notes[i], notes[i] + size);
     note_count = 0;
 }
 

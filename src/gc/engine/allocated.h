@@ -8,9 +8,13 @@
 
 /* Where the mark runs, before the index is built.  NULL, or why not. */
 const char *allocated_fill(allocated_enter *enter);
-/* After that: takes what was told of single blocks for reached, follows them, and leaves those that
- * are ours out of what the index has counted.  Nothing where allocated_fill was not called. */
-void allocated_mark(struct mark *mark);
+/* After the mark: leaves out what is ours, and hands on what is in doubt (mark.h).  Nothing where
+ * allocated_fill was not called.
+ *
+ * Why not before: who stands in the allocator holds the block that he is about to take or give back
+ * in a register or on his stack, and what that leads to is reached by it.  Were blocks in doubt
+ * taken for reached, so would be what lost ones among them lead to. */
+void allocated_settle(struct mark *mark);
 /* Where the process goes on: in the stop still, when nobody marks any more. */
 void allocated_free(void);
 

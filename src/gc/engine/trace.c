@@ -17,14 +17,14 @@ const char *trace_begin(struct trace *trace, size_t (*block_size)(const void *bl
 
 const char *trace_tell(struct trace *trace, struct trace_result *result)
 {
+    if (!unreached_find(&trace->mark, trace->nothing_new, &result->leaks))
+        return "no memory to mark in";
     heap_index_count_white(&trace->index, &result->unreachable_objects, &result->unreachable_bytes);
     result->objects = trace->index.objects;
     result->bytes = trace->index.bytes;
     result->markers = trace->mark.markers;
     result->helper_cpu_ns = trace->mark.helper_cpu_ns;
-    return unreached_find(&trace->mark, trace->nothing_new, &result->leaks)
-               ? NULL
-               : "no memory to mark in";
+    return NULL;
 }
 
 const char *trace_frozen(struct trace *trace, struct trace_result *result,
@@ -36,7 +36,6 @@ const char *trace_frozen(struct trace *trace, struct trace_result *result,
         return reason;
     if (MARK_CHECKED && !mark_check_begin(&trace->mark, block_size))
         return "no memory to check the mark in";
-    allocated_mark(&trace->mark);
     int64_t t1 = os_now_ns();
     trace->mark.hurry = &result->hurry;
     if (!roots_mark(&trace->mark, &result->roots))
@@ -45,6 +44,7 @@ const char *trace_frozen(struct trace *trace, struct trace_result *result,
     mark_finish(&trace->mark);
     if (MARK_CHECKED && mark_check_end(&trace->mark))
         return "the simple marker has reached other blocks";
+    allocated_settle(&trace->mark);
     reason = trace_tell(trace, result);
     result->index_ns = t1 - t0;
     result->roots_ns = t2 - t1;

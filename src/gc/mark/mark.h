@@ -43,7 +43,9 @@ struct mark {
     const struct mark_code *code; /* of this CPU (marker.h) */
     struct marker *marker;        /* of the caller */
     struct team *team;            /* the others; NULL: none yet */
-    struct mark_check *check;     /* the simple marker beside this one (mark_check.h); NULL: none */
+    const uintptr_t *doubted; /* blocks that may be free: nobody is told of them (unreached.h) */
+    size_t doubted_count;
+    struct mark_check *check; /* the simple marker beside this one (mark_check.h); NULL: none */
     size_t page_limit, range_limit;
     unsigned helpers;      /* at most; set it to 0 to mark alone */
     unsigned markers;      /* tasks that have marked, the caller's included */

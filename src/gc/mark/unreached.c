@@ -260,6 +260,26 @@ static void find_direct(struct sets *sets)
     heap_index_each_white(&sets->found, enter_white, sets);
 }
 
+static void leave_doubted_out(struct sets *sets)
+{
+    struct heap_index *index = sets->mark->index;
+    for (size_t i = 0; i < sets->mark->doubted_count; i++) {
+        uintptr_t block = sets->mark->doubted[i];
+        uint64_t bit = index_white_bit(block);
+        size_t size;
+        if (!heap_index_resolve(index, block, &size) || !(*index_white(index, block) & bit))
+            continue;
+        *index_white(index, block) &= ~bit;
+        *index_white(&sets->found, block) &= ~bit;
+        index->objects--;
+        index->bytes -= size;
+        if (*index_white(&sets->direct, block) & bit) {
+            sets->result->direct_objects--;
+            sets->result->direct_bytes -= size;
+        }
+    }
+}
+
 /* ---- samples ---- */
 
 /* The table lies in shared memory and goes on changing. */
@@ -373,6 +393,7 @@ bool unreached_find(struct mark *mark, bool nothing_new, struct unreached_result
         sets->direct.white = direct;
         sets->result = result;
         find_direct(sets);
+        leave_doubted_out(sets);
         if (sample_state)
             find_samples(sets, nothing_new);
         ok = !lost_now || keep_lost(sets);

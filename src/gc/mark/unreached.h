@@ -41,7 +41,9 @@ struct unreached_class {
 const char *unreached_prepare(void);
 /* `nothing_new`: not everything was looked at, as nothing is unreached but what is known to be
  * lost.  Then it tells only of samples that were unreached in the cycle told before, and says that
- * they are what they were.  False: no memory.  When it returns the white bits are as before. */
+ * they are what they were.  Unreached blocks of mark->doubted are looked into as all are, as other
+ * blocks may hang on them, but count for nothing, neither here nor in the index.  False: no memory.
+ * When it returns the white bits are as before, but for those. */
 bool unreached_find(struct mark *mark, bool nothing_new, struct unreached_result *result);
 /* After the cycle: for each record of the sample table a byte of MD_SAMPLE_UNREACHED and
  * MD_SAMPLE_INDIRECT, and MD_SAMPLE_LEAK where it is to stay as it is, `result->samples` of them.

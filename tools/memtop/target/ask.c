@@ -19,6 +19,12 @@
 #define ALLOCATOR_VERSION 6
 #define ASKABLE_VERSION 6
 
+/* A process without a thread of ours that has not answered for so long is idle. */
+#define PENDING_NS INT64_C(2000000000)
+
+static const char stopped_text[] =
+    "is stopped, by a signal or a debugger: no cycle before it goes on";
+
 static void sleep_ms(long ms)
 {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
@@ -233,8 +239,7 @@ int ask_cycle(struct source *source, struct ask_wait wait, struct md_cycle *cycl
 {
     *pending = false;
     if (source->target.stopped)
-        return fail(error, EAGAIN, source,
-                    "is stopped, by a signal or a debugger: no cycle before it goes on");
+        return fail(error, EAGAIN, source, stopped_text);
     uint64_t before = source->snapshot.header.section[MD_SECTION_CYCLES].count;
     uint32_t served = source->snapshot.header.control.served;
     int result = post(source, MD_REQUEST_GC, error);
@@ -262,6 +267,44 @@ int ask_cycle(struct source *source, struct ask_wait wait, struct md_cycle *cycl
             return not_answered(source, wait, pending, error);
         sleep_ms(2);
     }
+}
+
+int ask_cycles_begin(struct ask_cycles *asked, const struct source *source, unsigned count,
+                     char error[VIEW_ERROR_SIZE])
+{
+    *asked = (struct ask_cycles){
+        .left = count,
+        .before = source->snapshot.header.section[MD_SECTION_CYCLES].count,
+        .served = source->snapshot.header.control.served,
+        .begin_ns = monotonic_ns(),
+    };
+    int result = ask_possible(&source->target, error);
+    if (!result && source->target.stopped)
+        result = fail(error, EAGAIN, source, stopped_text);
+    if (!result)
+        result = post(source, MD_REQUEST_GC, error);
+    asked->left = result ? 0 : count;
+    return result;
+}
+
+enum ask_progress ask_cycles_look(struct ask_cycles *asked, const struct source *source,
+                                  struct md_cycle *last, char error[VIEW_ERROR_SIZE])
+{
+    const struct md_header *header = &source->snapshot.header;
+    const struct md_cycle *found = answer(&source->snapshot, asked->before);
+    bool idle = header->flags & MD_FLAG_ASKABLE && !(header->flags & MD_FLAG_THREAD);
+    unsigned left = asked->left;
+    if (header->control.served == asked->served)
+        return idle && monotonic_ns() - asked->begin_ns > PENDING_NS ? ASK_PENDING : ASK_RUNS;
+    asked->left = 0;
+    if (!found) {
+        refused(source, header->control.result, error);
+        return ASK_FAILED;
+    }
+    *last = *found;
+    if (left == 1 || found->flags & MD_CYCLE_SKIPPED)
+        return ASK_DONE;
+    return ask_cycles_begin(asked, source, left - 1, error) ? ASK_FAILED : ASK_RUNS;
 }
 
 /* One memtop at a time writes a setting; one that has died in the middle of it is no hindrance. */

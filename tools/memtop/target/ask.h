@@ -19,6 +19,27 @@ struct ask_wait {
 int ask_cycle(struct source *source, struct ask_wait wait, struct md_cycle *cycle, bool *pending,
               char error[VIEW_ERROR_SIZE]);
 
+/* Cycles that are asked for and not waited for, one after the other: whoever polls the source looks
+ * now and then how far they are. */
+struct ask_cycles {
+    unsigned left; /* 0: nothing is asked for */
+    uint64_t before;
+    uint32_t served;
+    int64_t begin_ns;
+};
+enum ask_progress {
+    ASK_RUNS,
+    ASK_PENDING, /* the process has not read it: it has no thread of ours, and allocates nothing */
+    ASK_DONE,    /* `last` is the record of the last one, which may be a skip */
+    ASK_FAILED   /* for the reason in `error` */
+};
+/* 0, or an errno value with one line in `error`. */
+int ask_cycles_begin(struct ask_cycles *asked, const struct source *source, unsigned count,
+                     char error[VIEW_ERROR_SIZE]);
+/* With SNAPSHOT_CYCLES in the source's snapshot, while something is asked for. */
+enum ask_progress ask_cycles_look(struct ask_cycles *asked, const struct source *source,
+                                  struct md_cycle *last, char error[VIEW_ERROR_SIZE]);
+
 /* Has the process give free pages back to the system, and waits until it has; *pending as above.
  * 0, or an errno value with one line in `error`; ENOTSUP: it has nobody to do it. */
 int ask_purge(struct source *source, struct ask_wait wait, bool *pending,

@@ -3,9 +3,12 @@
 #include "panel.h"
 #include "report.h"
 #include "term.h"
+#include "series/units.h"
 #include "series/watch.h"
+#include "target/ask.h"
 #include "target/save.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,8 @@ struct live {
     uint64_t cursor_key;  /* the site under the cursor, if cursor_set */
     uint32_t members[64]; /* the greatest stacks of that site */
     bool cursor_set;
+    struct ask_cycles asked;
+    bool told_pending; /* of that */
 };
 
 struct view_state live_state(const struct view_options *options)
@@ -228,6 +233,47 @@ static void save_both(struct live *live)
         snprintf(live->state.message, sizeof live->state.message, "not saved: %s", error);
 }
 
+/* Asks for cycles, and goes on meanwhile. */
+static void ask_for(struct live *live, unsigned cycles)
+{
+    char *message = live->state.message;
+    live->told_pending = false;
+    if (ask_cycles_begin(&live->asked, &live->watch.source, cycles, message) == 0)
+        snprintf(message, sizeof live->state.message, "asked for %s",
+                 cycles == 1 ? "a cycle" : "two cycles, which tell of leaks");
+}
+
+/* What has become of that. */
+static void look_after_asked(struct live *live)
+{
+    struct view_state *state = &live->state;
+    struct md_cycle last;
+    char size[UNITS_SIZE], error[VIEW_ERROR_SIZE];
+    switch (ask_cycles_look(&live->asked, &live->watch.source, &last, error)) {
+    case ASK_RUNS:
+        break;
+    case ASK_PENDING:
+        if (!live->told_pending)
+            snprintf(state->message, sizeof state->message,
+                     "a cycle is pending: read at its next 64 KiB");
+        live->told_pending = true;
+        break;
+    case ASK_FAILED:
+        snprintf(state->message, sizeof state->message, "%s", error);
+        break;
+    case ASK_DONE:
+        if (last.flags & MD_CYCLE_SKIPPED)
+            snprintf(state->message, sizeof state->message, "no cycle: %.*s",
+                     (int)sizeof last.reason, last.reason);
+        else
+            snprintf(state->message, sizeof state->message,
+                     "cycle %" PRIu64 ": %" PRIu64 " unreachable object(s), %s",
+                     (uint64_t)last.number, (uint64_t)last.unreachable_objects,
+                     units_bytes(size, (double)last.unreachable_bytes));
+        break;
+    }
+}
+
 static void filter_key(struct live *live, int key)
 {
     struct view_state *state = &live->state;
@@ -301,6 +347,12 @@ static bool handle_key(struct live *live, int key, bool *quit)
         break;
     case ACTION_FILTER:
         state->typing = true;
+        break;
+    case ACTION_CYCLE:
+        ask_for(live, 1);
+        break;
+    case ACTION_LEAKS:
+        ask_for(live, 2);
         break;
     case ACTION_SAVE:
         save_both(live);
@@ -403,6 +455,8 @@ enum live_end live_watch(const struct target *target, const struct view_options 
                 /* The file was cut: what was read before stays on the screen. */
                 snprintf(live.state.message, sizeof live.state.message, "%s", error);
             }
+            if (live.asked.left)
+                look_after_asked(&live);
             if (live.watch.source.state == SOURCE_REPLACED && !live.state.paused)
                 follow_replaced(&live);
             next_ns = now + (int64_t)(live.state.interval_seconds * 1e9);

@@ -284,9 +284,9 @@ void panel_draw_keys(struct screen *screen, struct rect area, const char *const 
 static void draw_footer(struct screen *screen, struct rect area, const struct model *model,
                         const struct view_state *state)
 {
-    static const uint8_t target_keys[] = {KEY_QUIT,   KEY_HELP,     KEY_PAUSE,   KEY_SORT,
-                                          KEY_FILTER, KEY_OPEN,     KEY_KIND,    KEY_SAVE,
-                                          KEY_SPAN,   KEY_INTERVAL, KEY_CHARSET, KEYS_COUNT};
+    static const uint8_t target_keys[] = {
+        KEY_QUIT, KEY_HELP, KEY_PAUSE, KEY_SORT, KEY_FILTER,   KEY_OPEN,    KEY_LEAKS,
+        KEY_KIND, KEY_SAVE, KEY_CYCLE, KEY_SPAN, KEY_INTERVAL, KEY_CHARSET, KEYS_COUNT};
     static const uint8_t stack_keys[] = {KEY_CLOSE, KEY_SITE, KEY_SCROLL, KEY_QUIT, KEYS_COUNT};
     static const uint8_t log_keys[] = {KEY_QUIT, KEY_HELP,    KEY_PAUSE, KEY_PROGRAM,
                                        KEY_SPAN, KEY_CHARSET, KEYS_COUNT};
