@@ -419,6 +419,34 @@ struct leak_sum leaks_total(const struct leaks *l)
     return all;
 }
 
+static void find_cycle(struct leaks *l, const struct snapshot *snap)
+{
+    for (size_t i = snap->cycle_count; i-- && !l->has_cycle;) {
+        const struct md_cycle *cycle = &snap->cycles[i];
+        if (leaks_tell(cycle)) {
+            l->has_cycle = true;
+            l->cycle = *cycle;
+            l->counted = cycle->flags & MD_CYCLE_LEAKS;
+        } else if (!l->unseen_threads) {
+            l->unseen_threads = cycle->unseen_threads;
+        }
+    }
+}
+
+size_t leaks_unsampled_of(const struct snapshot *snap,
+                          struct leaks_unsampled sizes[LEAKS_UNSAMPLED_MAX])
+{
+    struct leaks leaks = {.cycles = 0};
+    struct calibrations calibrations;
+    find_cycle(&leaks, snap);
+    if (leaks.counted)
+        calibrate(&leaks, &calibrations, snap);
+    if (leaks.unsampled_count)
+        qsort(leaks.unsampled, leaks.unsampled_count, sizeof *sizes, compare_unsampled);
+    memcpy(sizes, leaks.unsampled, leaks.unsampled_count * sizeof *sizes);
+    return leaks.unsampled_count;
+}
+
 int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks_options *options,
                 char *error)
 {
@@ -435,16 +463,7 @@ int leaks_build(struct leaks *l, const struct snapshot *snap, const struct leaks
                    .excludes = options->excludes,
                    .exclude_count = options->exclude_count},
     };
-    for (size_t i = snap->cycle_count; i-- && !l->has_cycle;) {
-        const struct md_cycle *cycle = &snap->cycles[i];
-        if (leaks_tell(cycle)) {
-            l->has_cycle = true;
-            l->cycle = *cycle;
-            l->counted = cycle->flags & MD_CYCLE_LEAKS;
-        } else if (!l->unseen_threads) {
-            l->unseen_threads = cycle->unseen_threads;
-        }
-    }
+    find_cycle(l, snap);
     l->filtered = options->base != NULL;
     if (take_samples(l, snap, options) && leave_out(l, options->suppressions) &&
         (!options->base || leaks_subtract(l, options->base)) && make_groups(l)) {

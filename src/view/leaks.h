@@ -120,6 +120,11 @@ bool leaks_found(const struct leaks *l);
 struct leak_sum leaks_total(const struct leaks *l);
 struct leak_sum leaks_unsampled_sum(const struct leaks *l);
 
+/* The unsampled ones alone, by bytes, as the last cycle that has counted leaks has them; returns
+ * how many.  `snap` must hold LEAKS_SNAPSHOT. */
+size_t leaks_unsampled_of(const struct snapshot *snap,
+                          struct leaks_unsampled sizes[LEAKS_UNSAMPLED_MAX]);
+
 /* The frames of a stack (its id), the innermost first, without this library's own and folded
  * (leak_stacks.h); *recursive says that some were left out.  NULL, with *count 0: no memory.
  * Borrowed until the next call. */

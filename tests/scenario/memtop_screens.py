@@ -506,6 +506,16 @@ def asked(t):
         t.ok(view.until('was started with MEMDEBUG=gc=off', 60), 'gc=off: why not', view.text())
 
 
+def unnamed(t):
+    """What leaks and no sample names is told by size."""
+    told = r'not sampled: [1-9]\d* objects, [\d.]+[KM], of \d+ B \(\d+\)'
+    with s.running([s.PROGRAMS / 'wrapped'], 'gctrace=1,gcinterval=200ms,memprofilerate=0', ready='ready') as program:
+        with screen(memtop(program.pid)) as view:
+            t.ok(view.until(r'(?m)^  ' + told, 60), 'below the call sites: leaks that no sample names, by size', view.text())
+        result = s.run([s.MEMTOP, '-b', '-n1', program.pid], preload=False)
+        t.ok(re.search('(?m)^leaks ' + told, result.out), 'the same with -b', result)
+
+
 def tails(t):
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / 'log'
@@ -584,6 +594,7 @@ with s.Tap() as t:
         kinds(t)
         wrapped(t)
         asked(t)
+        unnamed(t)
         verdict(t)
         tails(t)
         live_run(t)

@@ -39,6 +39,7 @@ struct model {
     enum evidence_cycles verdict_cycles;
     const char *hint;       /* what to do if there is nothing to show; or NULL */
     const char *leaks_hint; /* what to do to know of leaks; NULL: they are known */
+    char unsampled[160];    /* leaks that no sample names, by size; "": none are known */
     size_t logs, log;       /* a log's programs: how many, and which one is shown */
 };
 

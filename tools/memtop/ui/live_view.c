@@ -150,7 +150,8 @@ static void scroll(struct live *live)
     struct view_state *state = &live->state;
     struct layout layout =
         panels_layout(live->screen.rows, live->screen.cols, &live->watch.model, state);
-    size_t shown = layout.sites.rows > 1 ? (size_t)layout.sites.rows - 1 : 1;
+    int site_rows = panel_site_rows(layout.sites, &live->watch.model);
+    size_t shown = site_rows > 0 ? (size_t)site_rows : 1;
     if (state->cursor >= 0) {
         size_t cursor = (size_t)state->cursor;
         if (cursor < state->first_row)

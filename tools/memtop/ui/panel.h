@@ -27,6 +27,8 @@ void panel_draw_help(struct screen *screen, struct rect area);
 /* Shown alone when the screen is too small for anything else. */
 void panel_draw_too_small(struct screen *screen);
 /* Panels in files of their own: panel_sites.c, panel_charts.c. */
+/* How many call sites the area has room for, beside the leaks that no sample names. */
+int panel_site_rows(struct rect area, const struct model *model);
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
                       const struct view_state *state);
 void panel_draw_stack(struct screen *screen, struct rect area, const struct model *model,

@@ -119,6 +119,16 @@ static void draw_row(struct screen *screen, struct rect area, int row, const str
     draw_name(screen, area, row, col + 1, model, site);
 }
 
+/* Below so many rows of the table all are call sites. */
+#define UNSAMPLED_ROWS_MIN 4
+
+int panel_site_rows(struct rect area, const struct model *model)
+{
+    bool unsampled = model->sites && model->sites->kind == MD_BUCKET_HEAP &&
+                     model->unsampled[0] != '\0' && area.rows >= UNSAMPLED_ROWS_MIN;
+    return area.rows - 1 - unsampled;
+}
+
 void panel_draw_sites(struct screen *screen, struct rect area, const struct model *model,
                       const struct view_state *state)
 {
@@ -144,6 +154,9 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
     if (state->order == SITES_BY_LEAKS && model->leaks_hint && state->row_count > 0 &&
         state->filter[0] == '\0' && !state->typing)
         screen_text_cut(screen, area, 0, col + 2, STYLE_WARN, model->leaks_hint);
+    int rows = panel_site_rows(area, model);
+    if (rows < area.rows - 1)
+        screen_text_cut(screen, area, area.rows - 1, 2, STYLE_WARN, model->unsampled);
     if (state->row_count == 0) {
         screen_text(screen, area, 2, 2, STYLE_NORMAL,
                     state->filter[0] ? "No call site matches the filter: Esc clears it."
@@ -151,7 +164,7 @@ void panel_draw_sites(struct screen *screen, struct rect area, const struct mode
                                      : "No samples yet.");
         return;
     }
-    for (int row = 1; row < area.rows; row++) {
+    for (int row = 1; row <= rows; row++) {
         size_t place = state->first_row + (size_t)row - 1;
         if (place >= state->row_count)
             break;

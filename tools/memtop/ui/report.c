@@ -431,6 +431,8 @@ static void report_sites(FILE *out, struct watch *watch, size_t count)
         fprintf(out, SITE_MERGED_NOTE "\n");
     if (found > 0 && model->leaks_hint)
         fprintf(out, "%s\n", model->leaks_hint);
+    if (sites->kind == MD_BUCKET_HEAP && model->unsampled[0] != '\0')
+        fprintf(out, "leaks %s\n", model->unsampled);
     free(order);
 }
 
