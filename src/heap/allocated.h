@@ -10,6 +10,7 @@
 struct allocated_thread {
     uintptr_t pointer; /* thread pointer; 0: not known */
     bool inside;       /* it may be in the middle of the allocator's code */
+    bool seen;         /* for whoever is given it; false at first */
 };
 
 /* What is told of a block beside that it is there.  Where nothing reaches it nobody reports it. */
@@ -21,7 +22,7 @@ typedef void allocated_tell(void *ctx, uintptr_t block, enum allocated_note note
 
 /* Enters the allocated blocks in the object map, which is there and empty.  Called in a frozen copy
  * of the process: allocates nothing and takes no lock.  NULL: done; else why not. */
-typedef const char *allocated_enter(const struct allocated_thread *threads, unsigned count,
+typedef const char *allocated_enter(struct allocated_thread *threads, unsigned count,
                                     allocated_tell *tell, void *ctx);
 
 #endif

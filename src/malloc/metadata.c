@@ -1,6 +1,7 @@
 #include "malloc/metadata.h"
 
 #include "base/compiler.h"
+#include "gc/sys/fault.h"
 #include "heap/extents.h"
 #include "heap/object_map.h"
 #include "malloc/arena.h"
@@ -67,12 +68,14 @@ static const uint64_t *free_regions(const struct jemalloc_edata *extent)
 struct fill {
     allocated_tell *tell;
     void *ctx;
-    const struct allocated_thread *threads;
+    struct allocated_thread *threads;
     unsigned count;
     unsigned own_arena;
     unsigned inside;    /* threads that stand in the allocator */
     bool inside_unseen; /* one of them has a cache that is not known to be its */
+    bool unseen;        /* there is a thread whose caches are not known to be its */
     unsigned in_motion; /* slabs in the middle of a change */
+    bool broken;        /* a list of caches is in the middle of a change */
 };
 
 static uint8_t *byte_of(uintptr_t block)
@@ -157,7 +160,6 @@ static void enter_range(struct fill *fill, struct extent range)
 
 #define ARENA_CACHES 10392
 #define ARENAS_MAX 4096u
-#define CACHES_MAX 1000000u
 #define CACHE_BINS 73u
 #define TSD_BYTES 0xa48u
 
@@ -200,7 +202,11 @@ static uintptr_t entered(uintptr_t block)
     return on_heap(block) && *byte_of(block) ? block : 0;
 }
 
-/* NULL: all is seen. */
+/* More than the threads that have caches: those of our threads. */
+#define CACHES_MORE 1024u
+
+/* The lists are rings.  Whoever is within a change of one leaves it such that some caches are not
+ * come by from its first one. */
 static const char *each_cache(struct fill *fill,
                               const char *(*fn)(struct fill *fill, const struct cache_slow *slow))
 {
@@ -211,8 +217,13 @@ static const char *each_cache(struct fill *fill,
         const struct cache_slow *first = *(struct cache_slow *const *)(arena + ARENA_CACHES);
         unsigned seen = 0;
         for (const struct cache_slow *at = first; at; at = at->next == first ? NULL : at->next) {
-            if (at->cache->slow != at || ++seen > CACHES_MAX)
+            if (at->cache->slow != at)
                 return "jemalloc's list of caches is not as expected";
+            fill->broken |= at->next->before != at;
+            if (++seen > fill->count + CACHES_MORE) {
+                fill->broken = true;
+                break;
+            }
             const char *reason = fn(fill, at);
             if (reason)
                 return reason;
@@ -221,15 +232,26 @@ static const char *each_cache(struct fill *fill,
     return NULL;
 }
 
-static bool is_inside(const struct fill *fill, const struct cache_slow *slow)
+/* Where a thread has its cache. */
+static ptrdiff_t cache_offset; /* from its data on; written by metadata_init */
+
+static struct allocated_thread *thread_with(const struct fill *fill, const struct cache_slow *slow)
 {
     uintptr_t offset = (uintptr_t)je_tsd_tls - (uintptr_t)__builtin_thread_pointer();
     for (unsigned i = 0; i < fill->count; i++) {
         uintptr_t pointer = fill->threads[i].pointer;
         if (pointer && (uintptr_t)slow - (pointer + offset) < TSD_BYTES)
-            return fill->threads[i].inside;
+            return &fill->threads[i];
     }
-    return fill->inside_unseen; /* whose it is is not known */
+    return NULL;
+}
+
+static bool is_inside(const struct fill *fill, const struct cache_slow *slow)
+{
+    struct allocated_thread *thread = thread_with(fill, slow);
+    if (thread)
+        thread->seen = true;
+    return thread ? thread->inside : fill->inside_unseen;
 }
 
 /* Calls `fn` for the cached blocks of a cache.  `inside`: also for what may be put into it just
@@ -283,6 +305,25 @@ static const char *doubt_cached(struct fill *fill, const struct cache_slow *slow
     if (is_inside(fill, slow))
         each_slot(fill, slow->cache, true, doubt);
     return NULL;
+}
+
+/* A thread whose cache is in no list is about to begin or to end, or its list is being changed. */
+static void doubt_unlisted(struct fill *fill)
+{
+    uintptr_t offset = (uintptr_t)je_tsd_tls - (uintptr_t)__builtin_thread_pointer();
+    for (unsigned i = 0; i < fill->count; i++) {
+        const struct allocated_thread *thread = &fill->threads[i];
+        if (thread->seen || !thread->pointer || !cache_offset)
+            continue;
+        const struct cache_slow *slow =
+            (const void *)(thread->pointer + offset + (uintptr_t)cache_offset);
+        /* A thread that was made past libc may have no such data. */
+        uintptr_t cache = fault_load((const uintptr_t *)&slow->cache);
+        if (cache - (thread->pointer + offset) >= TSD_BYTES)
+            continue; /* it has never had one */
+        each_slot(fill, (const struct cache *)cache, true, doubt);
+        doubt(fill, slow->arrays, 0);
+    }
 }
 
 /* ---- what is not the program's ---- */
@@ -378,8 +419,8 @@ static const char *why_not_after_fork(void)
     return left_count > LEFT_MAX ? "this process has too many forebears" : NULL;
 }
 
-const char *metadata_enter(const struct allocated_thread *threads, unsigned count,
-                           allocated_tell *tell, void *ctx)
+const char *metadata_enter(struct allocated_thread *threads, unsigned count, allocated_tell *tell,
+                           void *ctx)
 {
     struct fill fill = {.tell = tell,
                         .ctx = ctx,
@@ -391,6 +432,7 @@ const char *metadata_enter(const struct allocated_thread *threads, unsigned coun
         return reason;
     for (unsigned i = 0; i < count; i++) {
         fill.inside += threads[i].inside;
+        fill.unseen |= !threads[i].pointer;
         fill.inside_unseen |= threads[i].inside && !threads[i].pointer;
     }
     for (unsigned i = 0; i < extent_count; i++)
@@ -401,6 +443,9 @@ const char *metadata_enter(const struct allocated_thread *threads, unsigned coun
     reason = each_cache(&fill, take_out_cached);
     if (reason)
         return reason;
+    if (fill.broken && fill.unseen)
+        return "a thread was entering jemalloc's list of caches, or leaving it";
+    doubt_unlisted(&fill);
     tell_profiler(&fill);
     tell_own_threads(&fill);
     return each_cache(&fill, doubt_cached);
@@ -452,6 +497,23 @@ void metadata_be_exact(void)
     je_sz_size2index_tab[0] = je_sz_size2index_tab[1] = 1;
 }
 
+/* The calling thread has a cache, which lies behind its counter of bytes. */
+#define CACHE_BEHIND_COUNTER 32
+
+static bool learn_cache_offset(void)
+{
+    const char *counter = NULL;
+    size_t size = sizeof counter;
+    if (jep_mallctl("thread.allocatedp", &counter, &size, NULL, 0) != 0)
+        return false;
+    const struct cache *cache = (const void *)(counter + CACHE_BEHIND_COUNTER);
+    uintptr_t offset = (uintptr_t)cache->slow - (uintptr_t)je_tsd_tls;
+    if (offset >= TSD_BYTES || cache->slow->cache != cache)
+        return false;
+    cache_offset = (ptrdiff_t)offset;
+    return true;
+}
+
 const char *metadata_init(void)
 {
     static const size_t sizes[] = {8, 24, 100, 2048, 10000, 50000, 3 << 20};
@@ -463,7 +525,7 @@ const char *metadata_init(void)
     for (unsigned i = 0; i < ARRAY_LENGTH(sizes); i++)
         if (!agrees(sizes[i]))
             return "jemalloc's records are not as expected";
-    return NULL;
+    return learn_cache_offset() ? NULL : "jemalloc's records are not as expected";
 }
 
 /* ---- fork ---- */
@@ -517,8 +579,8 @@ void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena)
     jep_arena_postfork_child(tsdn, arena);
 }
 
-const char *metadata_enter(const struct allocated_thread *threads, unsigned count,
-                           allocated_tell *tell, void *ctx)
+const char *metadata_enter(struct allocated_thread *threads, unsigned count, allocated_tell *tell,
+                           void *ctx)
 {
     (void)threads, (void)count, (void)tell, (void)ctx;
     return metadata_init();

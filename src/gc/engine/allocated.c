@@ -32,7 +32,8 @@ static unsigned list_threads(void)
         const struct world_thread *thread = &world.threads[i];
         enum world_state state = world_state_of(thread);
         if (state == WORLD_PARKED || state == WORLD_BLOCKED)
-            threads[count++] = (struct allocated_thread){thread->pointer, inside_allocator(thread)};
+            threads[count++] =
+                (struct allocated_thread){thread->pointer, inside_allocator(thread), false};
     }
     return count;
 }

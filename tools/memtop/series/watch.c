@@ -3,6 +3,7 @@
 #include "target/mapped.h"
 #include "units.h"
 #include "view/counters.h"
+#include "view/leaks.h"
 #include "view/plain_text.h"
 #include "view/plumbing.h"
 
