@@ -493,7 +493,7 @@ static bool add_sampling(struct builder *b)
     const struct md_header *header = &b->snap->header;
     const struct md_counters *counters = &header->counters;
     char text[160];
-    int64_t age_ns = b->snap->taken_ns - (int64_t)header->start_ns;
+    int64_t age_ns = (int64_t)((uint64_t)b->snap->taken_ns - header->start_ns); /* it may be any */
     uint64_t cost_ns;
     if (b->kind->bucket_kind != MD_BUCKET_HEAP || age_ns <= 0 ||
         !counter_value(&counter_list[COUNTERS_WITH_sample_cost_ns], header, &cost_ns))

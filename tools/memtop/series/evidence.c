@@ -147,7 +147,7 @@ static void tally_attribute(struct tally *tally, struct verdict *verdict, double
 
 static int64_t born(const struct snapshot *snapshot, const struct md_sample *sample)
 {
-    return (int64_t)snapshot->header.start_ns + (int64_t)sample->born_ds * 100000000;
+    return (int64_t)(snapshot->header.start_ns + (uint64_t)sample->born_ds * 100000000);
 }
 
 static bool lost(const struct snapshot *snapshot, const struct md_sample *sample,
