@@ -363,6 +363,7 @@ static void *serve(void *by_request)
     /* glibc now may run exit on this thread, if it was the last: then the program's handlers run
      * here, and what is still to be done at exit is done here too. */
     gc_end();
+    arena_forget_thread();
     own_thread_leave(os_gettid());
     if (quiet) {
         segment_clear_flags(MD_FLAG_THREAD);

@@ -3,8 +3,8 @@
  * what is not.  It frees nothing and writes nothing into the program.
  *
  * Which blocks are allocated is told by the object map, or where there is none by
- * gc_hooks.allocated, in the clone engine alone.  The work is done on a thread of its own with a
- * descriptor table of its own (tracer.h), started at the first cycle. */
+ * gc_hooks.allocated, by the engines clone and stop alone.  The work is done on a thread of its own
+ * with a descriptor table of its own (tracer.h), started at the first cycle. */
 #ifndef GC_GC_H
 #define GC_GC_H
 

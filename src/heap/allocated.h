@@ -21,7 +21,8 @@ enum allocated_note {
 typedef void allocated_tell(void *ctx, uintptr_t block, enum allocated_note note);
 
 /* Enters the allocated blocks in the object map, which is there and empty.  Called in a frozen copy
- * of the process: allocates nothing and takes no lock.  NULL: done; else why not. */
+ * of the process, or while it stands still: allocates nothing and takes no lock.  NULL: done; else
+ * why not. */
 typedef const char *allocated_enter(struct allocated_thread *threads, unsigned count,
                                     allocated_tell *tell, void *ctx);
 

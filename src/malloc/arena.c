@@ -36,7 +36,7 @@ uintptr_t arena_own_thread(void)
     return own_pointer;
 }
 
-void arena_postfork_child(void)
+void arena_forget_thread(void)
 {
     own_pointer = 0;
 }

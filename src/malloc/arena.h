@@ -16,8 +16,8 @@ void arena_use_own(void);
 unsigned arena_own_index(void);
 /* The thread pointer of the one that was moved last; 0: none was. */
 uintptr_t arena_own_thread(void);
-/* In a forked copy: that thread is not there. */
-void arena_postfork_child(void);
+/* That thread ends, or is not in a forked copy. */
+void arena_forget_thread(void);
 
 struct jemalloc_arena;
 /* The arena of the sampled blocks of the plain variant, made at the first call; NULL: jemalloc

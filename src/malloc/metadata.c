@@ -566,7 +566,7 @@ void metadata_postfork_child(void)
             note_caches(je_arenas[i]);
     if (own_thread_table())
         note_left(own_thread_table());
-    arena_postfork_child();
+    arena_forget_thread();
 }
 
 #else

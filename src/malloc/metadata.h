@@ -1,6 +1,6 @@
 /* The allocated blocks as jemalloc's own records have them: what the object map says in the tracked
  * variant, where there is none.  Costs the program nothing: the records are read where a cycle
- * needs them, in a frozen copy of the process.
+ * needs them, in a frozen copy of the process or while it stands still.
  *
  * A block is allocated if its bit of the slab says so, or its extent is in use, and it lies in no
  * thread's cache.  Of a thread that stands in the middle of the allocator's code neither is
