@@ -377,11 +377,13 @@ static int plain(long seconds)
 {
     pthread_t thread;
     signal(SIGTERM, on_terminate);
-    pthread_create(&thread, NULL, sleep_until_stop, NULL);
+    /* Refused where a limit leaves no place beside the threads of who watches. */
+    int made = pthread_create(&thread, NULL, sleep_until_stop, NULL) == 0;
     for (double end = now() + (seconds ? (double)seconds : RUN_SECONDS); !stop && now() < end;)
         work_for(0.01);
     stop = 1;
-    pthread_join(thread, NULL);
+    if (made)
+        pthread_join(thread, NULL);
     return finish("plain", 0);
 }
 
