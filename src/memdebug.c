@@ -26,6 +26,7 @@
 #include "malloc/variants.h"
 #include "memdebug/memdebug.h"
 #include "prof/prof.h"
+#include "requests.h"
 #include "scavtrace.h"
 #include "segment/segment.h"
 #include "service.h"
@@ -364,7 +365,7 @@ void memdebug_boot(void)
         prof_on_sample = on_sample;
         counts_on_publish = on_publish;
         service_wanted = wants_service;
-        service_begin_cycles = begin_cycles;
+        requests_begin_cycles = begin_cycles;
     }
     counts_on_thread_end = on_thread_end;
     if (tracked) {

@@ -19,6 +19,7 @@
 #include "malloc/stats.h"
 #include "prof/prof.h"
 #include "prof/record.h"
+#include "requests.h"
 #include "scavtrace.h"
 #include "segment/segment.h"
 #include "thread_place.h"
@@ -56,7 +57,6 @@
 
 bool service_paces;
 bool (*service_wanted)(void);
-bool (*service_begin_cycles)(void);
 /* Atomic, all four. */
 static uint32_t started; /* 1: there is a thread, or one is being made */
 static bool ended;       /* the program is at its end */
@@ -161,67 +161,14 @@ static int run_job(enum service_job job, const char *path)
     return EINVAL;
 }
 
-/* In the plain variant each live sample takes up a page: whoever looks from outside cannot make
- * that every block of the program. */
-static bool is_too_dear(enum option_id id, uint64_t value)
-{
-    return id == OPTION_MEMPROFILERATE && value > 0 && value < PROF_PLAIN_MIN_RATE &&
-           !(segment_identity()->flags & MD_FLAG_TRACKED);
-}
-
-static void set_option(struct md_control *control)
-{
-    char text[sizeof control->set];
-    enum option_id id;
-    uint64_t number;
-    memcpy(text, control->set, sizeof text);
-    text[sizeof text - 1] = 0;
-    char *value = strchr(text, '=');
-    if (value)
-        *value++ = 0;
-    int result = value ? option_read(text, value, &id, &number) : EINVAL;
-    if (!result && is_too_dear(id, number))
-        result = ERANGE;
-    if (!result)
-        option_set(text, value);
-    segment_publish_options();
-    rate_renew();
-    control->set_result = result;
-    __atomic_fetch_add(&control->set_served, 1, __ATOMIC_RELEASE);
-    futex_wake(&control->set_served);
-}
-
-static void tell_served(struct md_control *control)
-{
-    __atomic_fetch_add(&control->served, 1, __ATOMIC_RELEASE);
-    futex_wake(&control->served);
-}
-
 static void answer(uint32_t bits)
 {
-    struct md_control *control = &segment_header()->control;
     struct md_cycle cycle;
-    bool cycles = segment_identity()->flags & MD_FLAG_GC; /* not by what others can write to */
-    if (bits & MD_REQUEST_SET)
-        set_option(control);
-    if (bits & MD_REQUEST_GC && !cycles)
-        cycles = service_begin_cycles && service_begin_cycles();
-    if (bits & MD_REQUEST_GC)
-        control->result = !cycles ? ENOTSUP : gc_cycle(MD_CYCLE_FORCED, &cycle) ? 0 : EAGAIN;
-    if (bits & MD_REQUEST_DUMP)
-        control->result = dump_write("request");
-    if (bits & MD_REQUEST_PURGE) {
-        stats_give_back();
-        control->result = 0;
-    }
-    if (bits & MD_REQUEST_ALLOCATOR)
-        account_write(true);
-    if (cycles && bits & SERVICE_CYCLE)
+    requests_answer(bits);
+    if (bits & SERVICE_CYCLE && segment_identity()->flags & MD_FLAG_GC)
         gc_cycle(GC_UNTOLD, &cycle);
     if (bits & SERVICE_DUMP_SIGNAL)
         dump_write("signal");
-    if (bits & SERVICE_THREAD)
-        tell_served(control);
 }
 
 /* Does what is due; returns when to look again. */
@@ -345,7 +292,7 @@ static void *serve(void *by_request)
         }
         if (bits & ~SERVICE_LOOK) {
             answer(bits);
-            if (bits & SERVICE_THREAD)
+            if (bits & REQUESTS_THREAD)
                 asked_ns = os_now_ns();
         }
         int64_t again = look(), now = os_now_ns();
@@ -425,17 +372,8 @@ bool service_start(void)
 
 /* ---- on a thread of the program's ---- */
 
-/* Takes requests off that cannot be met. */
-static void refuse(struct md_control *control, int error)
-{
-    if (__atomic_fetch_and(&control->request, ~SERVICE_THREAD, __ATOMIC_ACQUIRE) & SERVICE_THREAD) {
-        control->result = error;
-        tell_served(control);
-    }
-}
-
 /* Starts our thread for a request, if this is a place for it; else the next publication tries. */
-static void start_here(struct md_control *control)
+static void start_here(void)
 {
     static bool trying; /* atomic, both */
     static int64_t looked_ns;
@@ -451,7 +389,7 @@ static void start_here(struct md_control *control)
         if (!error)
             error = start(true);
         if (error && error != EBUSY)
-            refuse(control, error);
+            requests_refuse(error);
     }
     __atomic_store_n(&trying, false, __ATOMIC_RELEASE);
 }
@@ -462,14 +400,11 @@ void service_answer_here(void)
     /* A signal handler may have come in the middle of our own work: then at another publication. */
     if (!service_runs() && !lock_held_here() && !prof_thread.busy && segment_check()) {
         struct md_control *control = &segment_header()->control;
-        uint32_t bits = __atomic_fetch_and(&control->request, ~SERVICE_HERE, __ATOMIC_ACQUIRE);
-        if (bits & MD_REQUEST_SET)
-            set_option(control);
-        if (bits & MD_REQUEST_ALLOCATOR)
-            account_write(false);
-        if (__atomic_load_n(&control->request, __ATOMIC_RELAXED) & SERVICE_THREAD &&
+        requests_answer_here(
+            __atomic_fetch_and(&control->request, ~REQUESTS_HERE, __ATOMIC_ACQUIRE));
+        if (__atomic_load_n(&control->request, __ATOMIC_RELAXED) & REQUESTS_THREAD &&
             segment_identity()->flags & MD_FLAG_ASKABLE)
-            start_here(control);
+            start_here();
     }
     errno = saved;
 }

@@ -10,6 +10,7 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "requests.h"
 #include "segment/segment.h"
 
 #include <stdbool.h>
@@ -24,21 +25,15 @@
 extern bool service_paces;
 /* Whether options need the thread: else it is for requests alone.  NULL: they do. */
 extern bool (*service_wanted)(void);
-/* On our thread, when a cycle is asked for in a process that was not made ready for cycles: makes
- * it so, and says so in the segment's flags.  False: there can be none.  May be NULL. */
-extern bool (*service_begin_cycles)(void);
-
 /* Wakes the thread; starts nothing.  Async-signal-safe. */
 void service_kick(uint32_t bits);
 /* On a thread of the program's, at a publication: whether anything is asked of this process; and
  * sees to it where there is no thread of ours: does what such a thread can do (sets a key, tells
  * what the allocator has), starts ours for all else. */
-#define SERVICE_HERE (MD_REQUEST_SET | MD_REQUEST_ALLOCATOR)
-#define SERVICE_THREAD (MD_REQUEST_GC | MD_REQUEST_DUMP | MD_REQUEST_PURGE)
 static inline bool service_asked(void)
 {
     return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) &
-           (SERVICE_HERE | SERVICE_THREAD);
+           (REQUESTS_HERE | REQUESTS_THREAD);
 }
 void service_answer_here(void);
 /* Starts it if there is none.  False: the system refused a thread. */

@@ -35,8 +35,9 @@ extern "C" {
  * 4: md_bucket.label.
  * 5: MD_REQUEST_PURGE; md_control.set_served.
  * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES; counters of what
- *    samples cost; MD_FLAG_ASKABLE. */
-#define MD_SEGMENT_VERSION 6u
+ *    samples cost; MD_FLAG_ASKABLE.
+ * 7: MD_REQUEST_QUESTION, md_header.answer, MD_SECTION_ANSWERS. */
+#define MD_SEGMENT_VERSION 7u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
@@ -53,6 +54,7 @@ enum md_section_id {
     MD_SECTION_UNSAMPLED, /* struct md_unsampled, at the place of its size class: some are unused */
     MD_SECTION_MAPPINGS,  /* struct md_mapping */
     MD_SECTION_RANGES,    /* struct md_range, as of md_header.allocator */
+    MD_SECTION_ANSWERS,   /* uint64_t words: records of the last answer, as of md_header.answer */
     MD_SECTION_COUNT
 };
 
@@ -106,6 +108,7 @@ enum md_counter_kind {
 /* Write md_header.allocator anew.  Without a thread of ours at the next publication of any thread,
  * which reads what needs no lock of the allocator's. */
 #define MD_REQUEST_ALLOCATOR 16u
+#define MD_REQUEST_QUESTION 32u /* answer md_control.question: md_header.answer */
 struct md_control {
     uint32_t request;
     uint32_t served;   /* grows by one each time requests have been carried out */
@@ -117,7 +120,15 @@ struct md_control {
     char set[256];
     uint32_t set_served; /* grows by one each time that it has been done */
     int32_t set_result;  /* of the last one: 0 or an errno value; ERANGE: not in this process */
-    uint8_t reserved[232];
+    /* A question, for MD_REQUEST_QUESTION, in the same manner.  Who holds question_lock keeps it
+     * until the answer has been read: the next one takes its place. */
+    uint32_t question_lock;
+    uint32_t question_served; /* grows by one each time that one has been answered, or refused */
+    int32_t question_result;  /* of the last one: 0 or an errno value; EAGAIN: for answer.reason */
+    uint32_t reserved32;
+    /* Its word, and what that wants to know, separated by blanks; NUL-terminated. */
+    char question[200];
+    uint8_t reserved[16];
 };
 
 /* Where a trace line has gone. */
@@ -144,6 +155,21 @@ struct md_allocator {
     uint64_t allocated_bytes;     /* blocks, those in threads' caches among them */
     uint64_t cached_bytes;        /* those */
     uint64_t sampled_dirty_bytes; /* free pages that sampled blocks lay on; most have no memory */
+};
+
+/* The last question that was answered, or could not be: of a copy of the process (clone), at
+ * leisure beside it. */
+#define MD_ANSWER_CUT 1u /* there was no room for all records */
+struct md_answer {
+    uint32_t seq;      /* odd while it is being written, with its records */
+    uint32_t flags;    /* MD_ANSWER_* */
+    uint64_t number;   /* of all questions; 0: none yet */
+    uint64_t words;    /* of its records, from the start of MD_SECTION_ANSWERS */
+    uint64_t start_ns; /* after md_header.start_ns */
+    uint64_t stop_ns;  /* wall: the program's pause, of all attempts */
+    uint64_t wall_ns;  /* from the end of that until it was there */
+    uint64_t cpu_ns;   /* of all of it */
+    char reason[64];   /* why there is none; empty: there is one */
 };
 
 /* First page of the file. */
@@ -178,6 +204,7 @@ struct md_header {
     struct md_counters counters;
     struct md_control control;
     struct md_allocator allocator;
+    struct md_answer answer;
 };
 
 /* One cycle of the tracing layer, or one that could not be done. */
@@ -353,6 +380,59 @@ struct md_unsampled {
     uint64_t bytes;
 };
 
+/* A record of an answer begins with this; which kinds there are its question says. */
+enum md_answer_kind {
+    MD_ANSWER_NONE,
+    MD_ANSWER_PATH /* "why": struct md_answer_path */
+};
+struct md_answer_record {
+    uint32_t kind;  /* enum md_answer_kind */
+    uint32_t words; /* of it, with this one: at least 1 */
+};
+
+/* "why ADDRESS...", in hexadecimal: for each of them a shortest path from a root to the block that
+ * it lies in. */
+enum md_path_state {
+    MD_PATH_NO_HEAP,   /* the address is none of the heap's */
+    MD_PATH_FREE,      /* no block of the program's lies there */
+    MD_PATH_DOUBTED,   /* nothing leads there; it was just being allocated or freed */
+    MD_PATH_UNREACHED, /* nothing leads there */
+    MD_PATH_REACHED
+};
+enum md_root {
+    MD_ROOT_NONE,
+    MD_ROOT_REGISTER, /* of thread `tid` */
+    MD_ROOT_STACK,    /* of thread `tid`: `offset` bytes above its stack pointer */
+    MD_ROOT_TLS,      /* of thread `tid`, or its struct pthread: `offset` bytes above its pointer */
+    MD_ROOT_MODULE,   /* `offset` is its address in the file's symbol tables */
+    MD_ROOT_MAPPING,  /* `offset` bytes above the start of a mapping */
+    MD_ROOT_OTHER     /* none that has an address: an alternate stack, or across words of code */
+};
+struct md_path_step {
+    uint64_t block;
+    uint64_t size;   /* usable bytes */
+    uint64_t offset; /* of the word in it that leads to the next; of the last step 0 */
+};
+struct md_answer_path {
+    struct md_answer_record record;
+    uint64_t address; /* as it was asked for */
+    uint64_t block;   /* that it lies in; 0: none */
+    uint64_t size;
+    uint32_t state;         /* enum md_path_state */
+    uint32_t root;          /* enum md_root */
+    uint64_t word;          /* address of the root's word; 0: it has none */
+    int64_t offset;         /* as enum md_root says */
+    uint64_t mapping_start; /* of the mapping that `word` lies in; 0: not known */
+    uint64_t mapping_limit; /* first byte behind */
+    uint32_t tid;
+    uint32_t steps;        /* of the whole path */
+    uint32_t steps_before; /* of step[], those from the root on; the others are the last ones */
+    uint32_t steps_here;   /* in step[]; fewer than `steps`: some between are left out */
+    char thread[16];       /* name of `tid` */
+    char path[128];        /* of the module, or of the mapping, cut; empty: it has none */
+    struct md_path_step step[];
+};
+
 /* Bytes of an entry of each section. */
 #define MD_SECTION_ENTRY_SIZES                                                                     \
     {                                                                                              \
@@ -362,7 +442,7 @@ struct md_unsampled {
         [MD_SECTION_SAMPLES] = sizeof(struct md_sample),                                           \
         [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),                                      \
         [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),                                         \
-        [MD_SECTION_RANGES] = sizeof(struct md_range),                                             \
+        [MD_SECTION_RANGES] = sizeof(struct md_range), [MD_SECTION_ANSWERS] = sizeof(uint64_t),    \
     }
 
 #ifdef __cplusplus
@@ -374,7 +454,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_section) == 32, "section");
 MD_SEGMENT_ASSERT(sizeof(struct md_counters) == 256, "counters");
 MD_SEGMENT_ASSERT(sizeof(struct md_control) == 512, "control");
 MD_SEGMENT_ASSERT(sizeof(struct md_allocator) == 72, "allocator");
-MD_SEGMENT_ASSERT(sizeof(struct md_header) == 3640, "header");
+MD_SEGMENT_ASSERT(sizeof(struct md_header) == 3760, "header");
 MD_SEGMENT_ASSERT(sizeof(struct md_header) <= 4096, "the header fits the first page");
 MD_SEGMENT_ASSERT(sizeof(struct md_cycle) == 344, "cycle");
 MD_SEGMENT_ASSERT(sizeof(struct md_module) == 520, "module");
@@ -384,6 +464,9 @@ MD_SEGMENT_ASSERT(sizeof(struct md_sample) == 32, "sample");
 MD_SEGMENT_ASSERT(sizeof(struct md_unsampled) == 32, "unsampled");
 MD_SEGMENT_ASSERT(sizeof(struct md_mapping) == 32, "mapping");
 MD_SEGMENT_ASSERT(sizeof(struct md_range) == 24, "range");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer) == 120, "answer");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_record) == 8, "record of an answer");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_path) == 232, "path");
 
 #ifdef __cplusplus
 }

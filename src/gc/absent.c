@@ -50,6 +50,12 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     return false;
 }
 
+bool gc_question(const char *question)
+{
+    (void)question;
+    return false;
+}
+
 bool gc_due(int64_t now_ns, uint32_t *flags, int64_t *look_again_ns)
 {
     (void)now_ns;

@@ -3,6 +3,8 @@
 
 #include "base/options.h"
 #include "base/os.h"
+#include "gc/ask/answers.h"
+#include "gc/ask/where.h"
 #include "gc/cycle.h"
 #include "gc/dirty/track.h"
 #include "gc/engine/allocated.h"
@@ -62,6 +64,7 @@ void gc_init_late(const struct gc_hooks *given, const char *no_cycles)
     refused = no_cycles;
     pacer_init(&pacer, os_now_ns());
     roots_find_self();
+    where_init();
     struct pacer_settings settings;
     settings_now(&settings);
     publish_goal(pacer_goal(&pacer, &settings));
@@ -86,6 +89,7 @@ void gc_postfork_child(void)
     restart_probe_postfork_child();
     roots_find_main();
     unreached_postfork_child();
+    answers_postfork_child();
     engines_postfork_child();
     engine_postfork_child();
     pacer_init(&pacer, os_now_ns());
@@ -194,6 +198,44 @@ void gc_hurry(void)
     cycle_hurry();
 }
 
+/* Runs it on the tracer thread.  NULL, or why it could not be done. */
+static const char *run(struct cycle *cycle)
+{
+    const char *reason = refused ? refused : seccomp_trial();
+    while (!reason && !restart_probe())
+        raw_sleep_ns(PROBE_LOOK_NS);
+    if (!reason && !(reason = tracer_run(cycle_run, cycle)))
+        reason = cycle->reason;
+    if (ALLOCATED_CHECKED && reason &&
+        strncmp(reason, ALLOCATED_DIFFERS, strlen(ALLOCATED_DIFFERS)) == 0)
+        abort(); /* a build for tests, whose cycles may be told to nobody */
+    return reason;
+}
+
+/* CPU time of a cycle, which is added to that of all. */
+static uint64_t count_cpu(const struct md_cycle *record)
+{
+    uint64_t cpu = record->stop1_cpu_ns + record->mark_cpu_ns + record->stop2_cpu_ns;
+    total_cpu_ns += cpu;
+    return cpu;
+}
+
+bool gc_question(const char *question)
+{
+    struct md_cycle record = {0};
+    struct cycle cycle = {.hooks = &hooks, .record = &record, .question = question};
+    int64_t begin = os_now_ns();
+    const char *reason = run(&cycle);
+    struct md_answer answer = {.start_ns = (uint64_t)begin - segment_header()->start_ns,
+                               .stop_ns = record.stop1_ns,
+                               .wall_ns = record.mark_ns,
+                               .cpu_ns = count_cpu(&record)};
+    if (reason)
+        strncpy(answer.reason, reason, sizeof answer.reason - 1);
+    answers_tell(&answer);
+    return !reason;
+}
+
 bool gc_cycle(uint32_t flags, struct md_cycle *out)
 {
     struct cycle cycle = {.hooks = &hooks, .record = out};
@@ -212,14 +254,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     uint64_t goal = pacer_goal(&pacer, &settings);
     out->goal_bytes = goal == PACER_OFF ? 0 : goal;
 
-    const char *reason = refused ? refused : seccomp_trial();
-    while (!reason && !restart_probe())
-        raw_sleep_ns(PROBE_LOOK_NS);
-    if (!reason && !(reason = tracer_run(cycle_run, &cycle)))
-        reason = cycle.reason;
-    if (ALLOCATED_CHECKED && reason &&
-        strncmp(reason, ALLOCATED_DIFFERS, strlen(ALLOCATED_DIFFERS)) == 0)
-        abort(); /* a build for tests, whose cycles may be told to nobody */
+    const char *reason = run(&cycle);
     /* No verdict on leaks where a register was not seen: it may lead to any block. */
     bool verdict = !reason && !(flags & GC_UNTOLD) && !out->unseen_threads;
     engines_forget_but(verdict ? (enum md_engine)out->engine : MD_ENGINE_NONE);
@@ -228,8 +263,7 @@ bool gc_cycle(uint32_t flags, struct md_cycle *out)
     if (flags & GC_UNTOLD)
         return !reason;
     int64_t end = os_now_ns();
-    uint64_t cpu = out->stop1_cpu_ns + out->mark_cpu_ns + out->stop2_cpu_ns;
-    total_cpu_ns += cpu;
+    uint64_t cpu = count_cpu(out);
     out->total_cpu_ns = total_cpu_ns;
     uint64_t lifetime = (uint64_t)end - segment_header()->start_ns;
     out->utilization_percent = (uint32_t)(total_cpu_ns * 100 / MAX(lifetime * out->cpus, 1));

@@ -3,6 +3,7 @@
 
 #include "base/options.h"
 #include "base/os.h"
+#include "gc/ask/ask.h"
 #include "gc/engine/choice.h"
 #include "gc/mark/mark_pace.h"
 #include "gc/mark/unreached.h"
@@ -192,6 +193,15 @@ static const char *run_engines(struct cycle *cycle)
     return reason;
 }
 
+/* A question wants a copy, whatever engine cycles take: an answer is as of one moment. */
+static const char *run_question(struct cycle *cycle)
+{
+    struct engine_cycle *work = &cycle->engine;
+    cycle->record->engine = MD_ENGINE_CLONE;
+    work->asks = true;
+    return run_engine(cycle);
+}
+
 void cycle_run(void *ctx)
 {
     struct cycle *cycle = ctx;
@@ -204,15 +214,17 @@ void cycle_run(void *ctx)
         cycle->reason = "the heap was growing when this process was forked";
         return;
     }
-    if ((cycle->reason = seccomp_cycle()) || (cycle->reason = too_spread()) ||
-        (cycle->reason = unreached_prepare()))
+    if ((cycle->reason = seccomp_cycle()) || (cycle->reason = too_spread()))
+        return;
+    cycle->reason = cycle->question ? ask_prepare(cycle->question) : unreached_prepare();
+    if (cycle->reason)
         return;
     work->at_exit = record->flags & MD_CYCLE_AT_EXIT;
     work->block_size = cycle->hooks->block_size;
     work->allocated = cycle->hooks->allocated;
     work->private_bytes = MAX(proc_private_bytes(), cycle->hooks->in_use_bytes());
     int64_t begin = os_now_ns(), cpu = os_thread_cpu_ns();
-    cycle->reason = run_engines(cycle);
+    cycle->reason = cycle->question ? run_question(cycle) : run_engines(cycle);
     const struct trace_result *result = &work->result;
     record->arm_ns = result->arm_ns;
     record->rounds = result->rounds;

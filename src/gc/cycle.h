@@ -14,6 +14,7 @@ struct cycle {
     const struct gc_hooks *hooks;
     struct md_cycle *record;  /* flags; gets what stops and marks have cost */
     int64_t patient_until_ns; /* until then stops are tried; 0: four times */
+    const char *question;     /* to be answered instead (ask.h); NULL: what leaks is */
 
     /* What has come of it. */
     const char *reason; /* NULL: done */

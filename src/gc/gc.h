@@ -91,6 +91,11 @@ void gc_note_wait(const void *above, const void *wait);
  * of the program's in a signal handler. */
 bool gc_cycle(uint32_t flags, struct md_cycle *out);
 
+/* Has a question (gc/ask/ask.h; any text) answered in a copy of the process, and puts the answer,
+ * or why there is none, into the segment.  True: there is one.  As gc_cycle it blocks, one at a
+ * time; it counts as no cycle, and tells no leaks. */
+bool gc_question(const char *question);
+
 /* The program waits for its end: a cycle under way, and all from now on, yield to nobody. */
 void gc_hurry(void);
 

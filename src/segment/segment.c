@@ -228,6 +228,7 @@ static bool move_locked(void)
     header->heap_goal_bytes = tables.header->heap_goal_bytes;
     header->counters = counters;
     header->allocator = tables.header->allocator;
+    header->answer = tables.header->answer;
     if (!tables_copy(&draft.tables, &tables) || place_publish(&draft.place) != 0)
         return false;
     /* Of the tables before, only the header may still be in somebody's hands. */

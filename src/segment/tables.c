@@ -15,12 +15,15 @@
 #define CYCLES 256  /* records kept: about 20 minutes of a cycle each 5 s */
 #define CLASSES 128 /* size classes */
 #define GROW_MIN (16u << 10)
+/* Of all, what an answer may come to, and at most so much. */
+#define ANSWERS_SHARE 32
+#define ANSWERS_MAX (2u << 20)
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
 
-/* Cycles, modules, size classes, mappings and ranges have fixed room (of mappings, what the kernel
- * lets a process have); the rest is shared out by what each costs per sample: a live sample 32
- * bytes, a bucket 64, a stack some 20 words. */
+/* Cycles, modules, size classes, mappings, ranges and an answer have fixed room (of mappings, what
+ * the kernel lets a process have); the rest is shared out by what each costs per sample: a live
+ * sample 32 bytes, a bucket 64, a stack some 20 words. */
 static void lay_out(struct tables *t, void *base, size_t size)
 {
     bool small = size < (8u << 20);
@@ -28,7 +31,9 @@ static void lay_out(struct tables *t, void *base, size_t size)
                                               [MD_SECTION_MODULES] = small ? 128 : 1024,
                                               [MD_SECTION_UNSAMPLED] = CLASSES,
                                               [MD_SECTION_MAPPINGS] = small ? 256 : 65536,
-                                              [MD_SECTION_RANGES] = small ? 256 : 4096};
+                                              [MD_SECTION_RANGES] = small ? 256 : 4096,
+                                              [MD_SECTION_ANSWERS] =
+                                                  MIN(size / ANSWERS_SHARE, ANSWERS_MAX) / 8};
     const uint64_t tenths[MD_SECTION_COUNT] = {
         [MD_SECTION_STACKS] = 3, [MD_SECTION_BUCKETS] = 2, [MD_SECTION_SAMPLES] = 5};
     uint64_t at = OS_PAGE, rest = size - OS_PAGE;

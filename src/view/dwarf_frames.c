@@ -42,7 +42,7 @@ struct dwarf_object {
     Dwfl_Module *mod;
     GElf_Addr bias; /* session address - file address */
     bool has_dwarf;
-    struct symbol_table symbols;
+    struct symbol_table symbols, variables;
     struct pair_map unit_index; /* offset of the unit -> units */
     struct unit *units;
     size_t unit_count, unit_room;
@@ -92,6 +92,7 @@ struct dwarf_object *dwarf_object_open(const struct object_process *process,
     }
     o->dw = dw;
     o->process = process;
+    o->variables.variables = true;
     o->module = module;
     o->callbacks = (Dwfl_Callbacks){.find_elf = find_no_elf, .find_debuginfo = find_debuginfo};
     o->dwfl = dw->dwfl_begin(&o->callbacks);
@@ -128,6 +129,7 @@ void dwarf_object_close(struct dwarf_object *o)
     free(o->unit_ranges);
     pair_map_fini(&o->unit_index);
     symbol_table_fini(&o->symbols);
+    symbol_table_fini(&o->variables);
     if (o->dwfl)
         o->dw->dwfl_end(o->dwfl);
     free(o);
@@ -381,7 +383,7 @@ size_t dwarf_object_find(struct dwarf_object *o, uint64_t address,
     struct dwarf_frame *outer = count ? &frames[count - 1] : NULL;
     if (outer && outer->linkage_name)
         return count;
-    const char *name = symbol_table_find(&o->symbols, o->dw, o->mod, address);
+    const char *name = symbol_table_find(&o->symbols, o->dw, o->mod, address, NULL);
     /* gcc gives no linkage name to what is static or in an anonymous namespace.  C++'s symbol has
      * its namespace and arguments; C's ("f.isra.0") says no more than DWARF. */
     if (outer && outer->name) {
@@ -395,4 +397,12 @@ size_t dwarf_object_find(struct dwarf_object *o, uint64_t address,
         frames[count++] = (struct dwarf_frame){0};
     frames[count - 1].linkage_name = name;
     return count;
+}
+
+const char *dwarf_object_variable(struct dwarf_object *o, uint64_t address, uint64_t *offset)
+{
+    uint64_t start = 0;
+    const char *name = symbol_table_find(&o->variables, o->dw, o->mod, address + o->bias, &start);
+    *offset = address + o->bias - start;
+    return name;
 }

@@ -32,4 +32,8 @@ void dwarf_object_close(struct dwarf_object *object); /* accepts NULL */
 size_t dwarf_object_find(struct dwarf_object *object, uint64_t address,
                          struct dwarf_frame frames[DWARF_FRAMES_MAX]);
 
+/* The linker's name of the variable that this address of the file's lies in, and how far behind its
+ * start; NULL: there is none. */
+const char *dwarf_object_variable(struct dwarf_object *object, uint64_t address, uint64_t *offset);
+
 #endif

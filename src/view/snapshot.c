@@ -40,6 +40,7 @@ static const uint32_t entry_size_min[MD_SECTION_COUNT] = {
     [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),
     [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),
     [MD_SECTION_RANGES] = sizeof(struct md_range),
+    [MD_SECTION_ANSWERS] = sizeof(uint64_t),
 };
 #define HEADER_SIZE_MIN (offsetof(struct md_header, control) + sizeof(struct md_control))
 #define ENTRY_SIZE_MAX 65536
@@ -117,7 +118,8 @@ static struct span section_extent(const struct md_header *header, const struct s
     uint64_t want = span.total < span.capacity ? span.total : span.capacity;
     uint64_t room = 0;
     size_t size = section->entry_size;
-    bool words = id == MD_SECTION_STACKS; /* no version can add a field to a word */
+    /* No version can add a field to a word. */
+    bool words = id == MD_SECTION_STACKS || id == MD_SECTION_ANSWERS;
     if (size >= entry_size_min[id] && size <= (words ? sizeof(uint64_t) : ENTRY_SIZE_MAX) &&
         size % sizeof(uint64_t) == 0 && section->offset % OS_PAGE_MIN == 0 &&
         section->offset >= header->header_size && section->offset < file->size) {
@@ -180,6 +182,7 @@ static int take_header(struct snapshot *snap, const void *base, size_t size, cha
     tame_text(h->cmdline, sizeof h->cmdline);
     tame_text(h->options, sizeof h->options);
     tame_text(h->control.set, sizeof h->control.set);
+    tame_text(h->control.question, sizeof h->control.question);
     return 0;
 }
 
@@ -338,6 +341,38 @@ static int take_ranges(struct snapshot *snap, const struct segment_file *file)
     return 0;
 }
 
+/* The same of the answer, with its records. */
+static int take_answer(struct snapshot *snap, const struct segment_file *file)
+{
+    struct md_answer *answer = &snap->header.answer;
+    const struct md_answer *live = &((const struct md_header *)file->base)->answer;
+    bool has = snap->header.header_size >= offsetof(struct md_header, answer) + sizeof *live;
+    for (unsigned try = 0; has && try < SEQ_TRIES; try++) {
+        uint32_t seq = __atomic_load_n(&live->seq, __ATOMIC_ACQUIRE);
+        if (seq & 1)
+            continue;
+        struct span span = section_extent(&snap->header, file, MD_SECTION_ANSWERS);
+        copy_words(answer, live, sizeof *answer);
+        size_t words = answer->words < span.count ? answer->words : span.count;
+        if (!readable(span.base, words * sizeof(uint64_t)))
+            break;
+        free(snap->answer_words);
+        snap->answer_words = calloc(words + 1, sizeof *snap->answer_words);
+        if (!snap->answer_words)
+            return ENOMEM;
+        copy_words(snap->answer_words, span.base, words * sizeof(uint64_t));
+        snap->answer_word_count = words;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&live->seq, __ATOMIC_RELAXED) != seq)
+            continue;
+        tame_text(answer->reason, sizeof answer->reason);
+        return 0;
+    }
+    *answer = (struct md_answer){0};
+    snap->answer_word_count = 0;
+    return 0;
+}
+
 static int take_samples(struct snapshot *snap, const struct segment_file *file)
 {
     struct span span = section_span(snap, file, MD_SECTION_SAMPLES);
@@ -452,6 +487,8 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
         result = take_mappings(snap, file);
     if (result == 0 && what & SNAPSHOT_RANGES)
         result = take_ranges(snap, file);
+    if (result == 0 && what & SNAPSHOT_ANSWER)
+        result = take_answer(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
         result = take_stacks(snap, file);
     if (result == 0 && what & SNAPSHOT_PROFILE)
@@ -534,36 +571,6 @@ void snapshot_fini(struct snapshot *snap)
     free(snap->unsampled);
     free(snap->mappings);
     free(snap->ranges);
+    free(snap->answer_words);
     *snap = (struct snapshot){0};
-}
-
-const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id)
-{
-    size_t words = snap->stack_word_count;
-    if (!id || id >= words || words - id < MD_STACK_HEADER_WORDS)
-        return NULL;
-    const struct md_stack *stack = (const struct md_stack *)(const void *)&snap->stack_words[id];
-    if (stack->depth > MD_STACK_MAX_DEPTH || stack->depth > words - id - MD_STACK_HEADER_WORDS)
-        return NULL;
-    return stack;
-}
-
-void snapshot_build_id(const struct md_module *module, char text[BUILD_ID_TEXT_SIZE])
-{
-    size_t size = module->build_id_size;
-    for (size_t i = 0; i < size && i < sizeof module->build_id; i++) {
-        *text++ = "0123456789abcdef"[module->build_id[i] >> 4];
-        *text++ = "0123456789abcdef"[module->build_id[i] & 15];
-    }
-    *text = 0;
-}
-
-const struct md_module *snapshot_module(const struct snapshot *snap, uint64_t pc, uint32_t epoch)
-{
-    for (size_t i = 0; i < snap->module_count; i++) {
-        const struct md_module *m = &snap->modules[i];
-        if (pc >= m->start && pc < m->limit && m->born <= epoch && (!m->gone || epoch < m->gone))
-            return m;
-    }
-    return NULL;
 }

@@ -47,6 +47,7 @@ void segment_file_close(struct segment_file *file);
 #define SNAPSHOT_LEAKS 8u
 #define SNAPSHOT_MAPPINGS 16u
 #define SNAPSHOT_RANGES 32u /* and header.allocator as of them */
+#define SNAPSHOT_ANSWER 64u /* and header.answer as of it */
 
 struct snapshot {
     unsigned what; /* SNAPSHOT_* that it was asked for */
@@ -69,6 +70,8 @@ struct snapshot {
     size_t mapping_count;
     struct md_range *ranges; /* in no order */
     size_t range_count;
+    uint64_t *answer_words; /* records of the answer: snapshot_record */
+    size_t answer_word_count;
     uint64_t torn;    /* records that could not be read whole */
     int64_t taken_ns; /* CLOCK_MONOTONIC */
 };
@@ -97,6 +100,11 @@ unsigned snapshot_of_profile(const void *base, size_t size);
 
 /* The stack with this id; NULL for 0, and for one that is not within the section.  Borrowed. */
 const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id);
+/* Of the answer the next record of this kind, with at least so many bytes, from *at on, which is 0
+ * at first; NULL: there is none.  Its fields are as they were written: what they count may lie
+ * behind its end, and texts are not checked.  Borrowed. */
+const struct md_answer_record *snapshot_record(const struct snapshot *snap, size_t *at,
+                                               enum md_answer_kind kind, size_t bytes);
 /* A module's build ID in hexadecimal; "": it has none. */
 #define BUILD_ID_TEXT_SIZE (2 * sizeof((struct md_module *)NULL)->build_id + 1)
 void snapshot_build_id(const struct md_module *module, char text[BUILD_ID_TEXT_SIZE]);

@@ -21,6 +21,15 @@ static int compare_symbols(const void *a, const void *b)
     return x->rank - y->rank;
 }
 
+/* Functions in assembler may have no type, but then they have a size.  Mapping symbols ("$x") and
+ * labels are no functions. */
+static bool is_wanted(const struct symbol_table *table, int type, uint64_t size)
+{
+    if (table->variables)
+        return type == STT_OBJECT || type == STT_COMMON;
+    return type == STT_FUNC || type == STT_GNU_IFUNC || (type == STT_NOTYPE && size);
+}
+
 static void load(struct symbol_table *table, const struct libdw *dw, Dwfl_Module *mod)
 {
     int count = dw->dwfl_module_getsymtab(mod);
@@ -31,10 +40,8 @@ static void load(struct symbol_table *table, const struct libdw *dw, Dwfl_Module
         GElf_Word section;
         const char *name = dw->dwfl_module_getsym_info(mod, i, &s, &address, &section, NULL, NULL);
         int type = GELF_ST_TYPE(s.st_info), bind = GELF_ST_BIND(s.st_info);
-        /* Functions in assembler may have no type, but then they have a size.  Mapping symbols
-         * ("$x") and labels are no functions. */
         if (!name || !*name || *name == '$' || section == SHN_UNDEF || section == SHN_ABS ||
-            (type != STT_FUNC && type != STT_GNU_IFUNC && (type != STT_NOTYPE || !s.st_size)) ||
+            !is_wanted(table, type, s.st_size) ||
             !array_reserve(&table->symbols, &table->room, table->count + 1, sizeof *table->symbols))
             continue;
         table->symbols[table->count++] = (struct symbol){
@@ -58,7 +65,7 @@ static void load(struct symbol_table *table, const struct libdw *dw, Dwfl_Module
 }
 
 const char *symbol_table_find(struct symbol_table *table, const struct libdw *dw, Dwfl_Module *mod,
-                              uint64_t address)
+                              uint64_t address, uint64_t *start)
 {
     if (!table->loaded)
         load(table, dw, mod);
@@ -74,10 +81,12 @@ const char *symbol_table_find(struct symbol_table *table, const struct libdw *dw
      * One without a size holds all up to the next symbol. */
     for (size_t i = low; i-- > 0;) {
         const struct symbol *s = &table->symbols[i];
-        if (address - s->address < s->size)
+        if (address - s->address < s->size ||
+            (!s->size && s->address == table->symbols[low - 1].address)) {
+            if (start)
+                *start = s->address;
             return s->name;
-        if (!s->size && s->address == table->symbols[low - 1].address)
-            return s->name;
+        }
         if (s->reach <= address)
             break;
     }
@@ -87,5 +96,5 @@ const char *symbol_table_find(struct symbol_table *table, const struct libdw *dw
 void symbol_table_fini(struct symbol_table *table)
 {
     free(table->symbols);
-    *table = (struct symbol_table){0};
+    *table = (struct symbol_table){.variables = table->variables};
 }

@@ -191,16 +191,23 @@ static bool keep_frame(struct symbolizer *s, const struct symbol_frame *frame)
     return true;
 }
 
-static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
+/* NULL: it is not mangled, or nobody can read it.  The caller frees it. */
+static char *demangle(const struct symbolizer *s, const char *system)
 {
-    const char *system = from->linkage_name ? from->linkage_name : from->name ? from->name : "";
-    const char *function = from->name && !from->linkage_name ? from->name : system;
     char *demangled = rust_name(system);
     int status = 0;
     if (!demangled && s->demangle && system[0] == '_' && system[1] == 'Z')
         demangled = s->demangle(system, NULL, NULL, &status);
     if (demangled && !s->full_names)
         simple_name(demangled);
+    return demangled;
+}
+
+static bool add_frame(struct symbolizer *s, const struct dwarf_frame *from)
+{
+    const char *system = from->linkage_name ? from->linkage_name : from->name ? from->name : "";
+    const char *function = from->name && !from->linkage_name ? from->name : system;
+    char *demangled = demangle(s, system);
     if (demangled)
         function = demangled;
     else if (from->name)
@@ -277,4 +284,19 @@ size_t symbolizer_find(struct symbolizer *s, const struct md_module *module, uin
     if (entry->count)
         *frames = &s->frames[entry->first];
     return entry->count;
+}
+
+const char *symbolizer_variable(struct symbolizer *s, const struct md_module *module,
+                                uint64_t address, uint64_t *offset)
+{
+    uint32_t number = libdw_get() ? find_object(s, module) : PAIR_MAP_NONE;
+    struct dwarf_object *dwarf = number == PAIR_MAP_NONE ? NULL : get_dwarf(s, s->objects[number]);
+    const char *system =
+        dwarf ? dwarf_object_variable(dwarf, address - module->bias, offset) : NULL;
+    if (!system)
+        return NULL;
+    char *demangled = demangle(s, system);
+    const char *name = string_pool_add(&s->strings, demangled ? demangled : system);
+    free(demangled);
+    return name;
 }

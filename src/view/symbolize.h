@@ -59,6 +59,11 @@ const char *symbolizer_missing(void);
 size_t symbolizer_find(struct symbolizer *s, const struct md_module *module, uint64_t address,
                        const struct symbol_frame **frames);
 
+/* The variable of `module` that `address` lies in, demangled, and how far behind its start; NULL:
+ * there is no name.  It lives as long as the symbolizer. */
+const char *symbolizer_variable(struct symbolizer *s, const struct md_module *module,
+                                uint64_t address, uint64_t *offset);
+
 /* Whether a frame stands for all code that has no module and no name.  Readers show several in a
  * row as one, and do not take them for recursion. */
 bool symbol_frame_nameless(const struct symbol_frame *frame);

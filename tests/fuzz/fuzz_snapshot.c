@@ -19,8 +19,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!aligned)
         return 0;
     memcpy(aligned, bytes, size);
-    if (snapshot_take(&snap, aligned, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES,
+    if (snapshot_take(&snap, aligned, size,
+                      SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES | SNAPSHOT_ANSWER,
                       error) == 0) {
+        const struct md_answer_record *record;
+        for (size_t at = 0;
+             (record = snapshot_record(&snap, &at, MD_ANSWER_PATH, sizeof(struct md_answer_path)));)
+            if ((const uint64_t *)(const void *)record + record->words >
+                snap.answer_words + snap.answer_word_count)
+                abort();
         for (size_t i = 0; i < snap.cycle_count; i++) {
             gctrace_format(&snap.cycles[i], snap.header.pid, snap.header.name, line,
                            GCTRACE_LINE_SIZE);

@@ -17,7 +17,7 @@ LAYERS = [{'base'}, {'stack', 'heap', 'segment'}, {'prof', 'gc'}, {'malloc'}]
 READERS = {'view': {'view', 'base'}, 'memtop': {'memtop', 'view', 'base'}, 'man': {'man', 'base'}}
 # From the lowest to the highest; what lies in the folder itself stands above them.  In memtop what is
 # read knows nothing of how it is shown.
-ROOMS = {'gc': [{'sys'}, {'mark'}, {'stop'}, {'roots'}, {'dirty'}, {'engine'}],
+ROOMS = {'gc': [{'sys'}, {'mark'}, {'stop'}, {'roots'}, {'dirty'}, {'ask'}, {'engine'}],
          'memtop': [{'target'}, {'preload', 'series'}, {'ui'}, {'cmd'}]}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 LINES = 600

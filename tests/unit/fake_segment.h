@@ -116,10 +116,22 @@ static inline struct md_cycle *fake_cycle(struct fake_segment *s)
     return c;
 }
 
+/* A record of the answer, of so many words. */
+static inline void *fake_record(struct fake_segment *s, enum md_answer_kind kind, uint32_t words)
+{
+    struct md_section *t = &s->header->section[MD_SECTION_ANSWERS];
+    struct md_answer_record *record = fake_entry(s, MD_SECTION_ANSWERS, t->count);
+    *record = (struct md_answer_record){kind, words};
+    t->count += words;
+    s->header->answer.number = 1;
+    s->header->answer.words = t->count;
+    return record;
+}
+
 /* A little of everything; what test_snapshot and the fuzzers start from. */
 static inline void fake_full(struct fake_segment *s)
 {
-    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4, 4};
+    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4, 4, 0, 64};
     fake_init(s, capacity);
     struct md_module *m = fake_module(s, "/usr/bin/redis-server", 0x400000, 0x500000, 0);
     m->build_id_size = 20;
@@ -147,6 +159,11 @@ static inline void fake_full(struct fake_segment *s)
         fake_cycle(s)->start_ns = i * UINT64_C(1000000000);
     struct md_cycle *skip = fake_cycle(s);
     skip->flags = MD_CYCLE_SKIPPED;
+    fake_record(s, MD_ANSWER_PATH, 2); /* too short */
+    struct md_answer_path *path =
+        fake_record(s, MD_ANSWER_PATH, (sizeof *path + sizeof *path->step) / 8);
+    path->steps = path->steps_here = path->steps_before = 1;
+    path->step[0].block = 0x10000;
     skip->number = 0;
     strcpy(skip->reason, "threads did not stop, 2 of 3");
 }

@@ -51,9 +51,9 @@ static void test_refused(void)
     struct snapshot snap;
     char error[VIEW_ERROR_SIZE];
     fake_full(&s);
-    s.header->version = 7; /* and oldest_reader is 0 */
+    s.header->version = MD_SEGMENT_VERSION + 1; /* and oldest_reader is 0 */
     is(snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, error), EPROTO, "another version");
-    ok(strstr(error, "version 7") != NULL, "says which: %s", error);
+    ok(strstr(error, "version 8") != NULL, "says which: %s", error);
     s.header->magic[3] = 'x';
     is(snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ALL, error), EINVAL, "no magic");
     is(snapshot_take(&snap, s.bytes, 100, SNAPSHOT_ALL, error), EINVAL, "too short");
@@ -79,7 +79,8 @@ static void rewrite(struct fake_segment *to, const struct fake_segment *from, in
     for (unsigned id = 0; id < MD_SECTION_COUNT; id++) {
         struct md_section *t = &to->header->section[id];
         const struct md_section *f = &from->header->section[id];
-        if (id != MD_SECTION_STACKS && (more > 0 || id == MD_SECTION_CYCLES))
+        if (id != MD_SECTION_STACKS && id != MD_SECTION_ANSWERS &&
+            (more > 0 || id == MD_SECTION_CYCLES))
             t->entry_size += (uint32_t)more;
         t->offset = at;
         at += fake_pages(t->capacity * t->entry_size);
@@ -166,7 +167,8 @@ static bool use(const void *bytes, size_t size)
     struct snapshot snap;
     struct profile profile;
     char error[VIEW_ERROR_SIZE];
-    if (snapshot_take(&snap, bytes, size, SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES,
+    if (snapshot_take(&snap, bytes, size,
+                      SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES | SNAPSHOT_ANSWER,
                       error) != 0)
         return error[0] != 0;
     bool done = true;
@@ -395,9 +397,45 @@ static void test_files(void)
     free(s.bytes);
 }
 
+static void test_answer(void)
+{
+    struct fake_segment s;
+    struct snapshot snap;
+    char error[VIEW_ERROR_SIZE];
+    fake_full(&s);
+    memset(s.header->answer.reason, '\033', sizeof s.header->answer.reason);
+    size_t at = 0, size = sizeof(struct md_answer_path);
+    is(snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ANSWER, error), 0, "an answer: %s", error);
+    const struct md_answer_record *record = snapshot_record(&snap, &at, MD_ANSWER_PATH, size);
+    ok(record && ((const struct md_answer_path *)record)->step[0].block == 0x10000,
+       "its record, past one that is too short");
+    ok(!snapshot_record(&snap, &at, MD_ANSWER_PATH, size), "and there are no more");
+    ok(!strchr(snap.header.answer.reason, '\033') &&
+           strlen(snap.header.answer.reason) < sizeof snap.header.answer.reason,
+       "its reason is clean text");
+    snapshot_fini(&snap);
+    struct md_answer_record *first = fake_entry(&s, MD_SECTION_ANSWERS, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        first->words = (const uint32_t[]){0, 1000, UINT32_MAX}[i];
+        s.header->answer.words = i ? UINT64_MAX : 40;
+        at = 0;
+        snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ANSWER, error);
+        ok(!snapshot_record(&snap, &at, MD_ANSWER_PATH, size),
+           "of a record of %u words nothing is read", first->words);
+        snapshot_fini(&snap);
+    }
+    s.header->answer.seq = 1;
+    is(snapshot_take(&snap, s.bytes, s.size, SNAPSHOT_ANSWER, error), 0, "one being written: %s",
+       error);
+    ok(!snap.answer_word_count && !snap.header.answer.number, "is none");
+    snapshot_fini(&snap);
+    free(s.bytes);
+}
+
 int main(void)
 {
     test_whole();
+    test_answer();
     test_refused();
     test_versions();
     test_cut_short();

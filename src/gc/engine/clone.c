@@ -2,6 +2,7 @@
 #include "gc/mark/mark_pace.h"
 
 #include "base/os.h"
+#include "gc/ask/ask.h"
 #include "gc/engine/allocated.h"
 #include "gc/engine/dontfork.h"
 #include "gc/engine/headroom.h"
@@ -107,6 +108,28 @@ static void stand_back(uint32_t parent)
     RAW4(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
 }
 
+/* What the copy may still come to, as the program writes, and so much more. */
+static uint64_t asked_private_bytes, asked_in_use_bytes;
+static const char *room_for(uint64_t bytes)
+{
+    struct headroom_need need = headroom_need(asked_private_bytes, asked_in_use_bytes);
+    need.most += bytes;
+    need.likely += bytes;
+    return headroom_for_copy(need);
+}
+
+/* Blocks that count for nothing are none of the index any more. */
+static const char *answer(struct trace *trace, const struct engine_cycle *cycle)
+{
+    if (!heap_index_build(&trace->index, cycle->block_size))
+        return "no memory to mark in";
+    trace->mark.index = &trace->index;
+    allocated_settle(&trace->mark);
+    asked_private_bytes = cycle->private_bytes;
+    asked_in_use_bytes = cycle->in_use_bytes;
+    return ask_answer(&trace->index, trace->mark.doubted, trace->mark.doubted_count, room_for);
+}
+
 static _Noreturn void child_main(uint32_t parent, const struct engine_cycle *cycle)
 {
     own_thread = true;
@@ -122,7 +145,10 @@ static _Noreturn void child_main(uint32_t parent, const struct engine_cycle *cyc
         reason = allocated_fill(cycle->allocated);
     else if (!reason && ALLOCATED_CHECKED && cycle->allocated)
         reason = allocated_check(cycle->allocated);
-    child_exit(reason ? reason : trace_frozen(trace, shared, cycle->block_size));
+    if (!reason)
+        reason =
+            cycle->asks ? answer(trace, cycle) : trace_frozen(trace, shared, cycle->block_size);
+    child_exit(reason);
 }
 
 /* ---- in the process ---- */

@@ -19,6 +19,7 @@
 struct engine_cycle {
     bool at_exit; /* nobody feels a pause, and there is no next cycle */
     bool forced;  /* this engine has been asked for */
+    bool asks;    /* a question is to be answered (ask.h), by the clone engine alone */
     /* Of the process's own, resident, at the cycle's start. */
     uint64_t private_bytes;
     /* In use by the counters: at the snapshot, where one stop takes it; else at the start. */

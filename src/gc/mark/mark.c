@@ -53,6 +53,8 @@ void mark_postfork_child(struct mark *mark)
 
 bool mark_reach(struct mark *mark, uintptr_t block)
 {
+    if (mark->visit)
+        return mark->visit->reached(mark->visit, block);
     if (mark->check)
         mark_check_reach(mark->check, block);
     uint64_t *white = index_white(mark->index, block), bit = index_white_bit(block);
@@ -80,6 +82,10 @@ void mark_from(struct mark *mark, uintptr_t start, uintptr_t end)
 {
     start = (start + 7) & ~(uintptr_t)7;
     end &= ~(uintptr_t)7;
+    if (mark->visit) {
+        mark->visit->words(mark->visit, start, end);
+        return;
+    }
     if (mark->check)
         mark_check_words(mark->check, start, end);
     /* What is long waits, for whoever has time. */

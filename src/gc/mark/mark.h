@@ -37,8 +37,15 @@ struct marker;
 struct mark_code;
 struct team;
 
+/* Is told of words and blocks instead of a marker: of a mark that has `index` and this alone. */
+struct mark_visit {
+    void (*words)(struct mark_visit *visit, uintptr_t start, uintptr_t end); /* mark_from */
+    bool (*reached)(struct mark_visit *visit, uintptr_t block);              /* mark_reach */
+};
+
 struct mark {
     struct heap_index *index;
+    struct mark_visit *visit;     /* NULL: blocks are marked */
     uint8_t *page_state;          /* for each page 0 or enum page_state; shared, as marker.h says */
     const struct mark_code *code; /* of this CPU (marker.h) */
     struct marker *marker;        /* of the caller */

@@ -18,6 +18,7 @@
 #define PURGE_VERSION 5
 #define ALLOCATOR_VERSION 6
 #define ASKABLE_VERSION 6
+#define QUESTION_VERSION 7
 
 /* A process without a thread of ours that has not answered for so long is idle. */
 #define PENDING_NS INT64_C(2000000000)
@@ -307,17 +308,17 @@ enum ask_progress ask_cycles_look(struct ask_cycles *asked, const struct source 
     return ask_cycles_begin(asked, source, left - 1, error) ? ASK_FAILED : ASK_RUNS;
 }
 
-/* One memtop at a time writes a setting; one that has died in the middle of it is no hindrance. */
-static bool take_set_lock(struct md_control *control)
+/* One memtop at a time writes a setting, or asks; one that has died within that is no hindrance. */
+static bool take_lock(uint32_t *lock)
 {
     uint32_t self = (uint32_t)getpid();
     for (int i = 0; i < 500; i++, sleep_ms(2)) {
         uint32_t holder = 0;
-        if (__atomic_compare_exchange_n(&control->set_lock, &holder, self, false, __ATOMIC_ACQ_REL,
+        if (__atomic_compare_exchange_n(lock, &holder, self, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_ACQUIRE))
             return true;
         if (kill((pid_t)holder, 0) != 0 && errno == ESRCH &&
-            __atomic_compare_exchange_n(&control->set_lock, &holder, self, false, __ATOMIC_ACQ_REL,
+            __atomic_compare_exchange_n(lock, &holder, self, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_ACQUIRE))
             return true;
     }
@@ -356,7 +357,7 @@ int ask_set(struct source *source, const char *setting, double seconds, bool *pe
     int result = open_control(&file, source, &control, error);
     if (result)
         return result;
-    if (!take_set_lock(control)) {
+    if (!take_lock(&control->set_lock)) {
         segment_file_close(&file);
         return fail(error, EBUSY, source, "is being told something by another memtop");
     }
@@ -378,6 +379,62 @@ int ask_set(struct source *source, const char *setting, double seconds, bool *pe
         result = fail(error, control->set_result, source, text);
     }
     __atomic_store_n(&control->set_lock, 0, __ATOMIC_RELEASE);
+    segment_file_close(&file);
+    return result;
+}
+
+/* From the moment that the question stands until its answer is in the source's snapshot. */
+static int wait_for_answer(struct source *source, const struct md_control *control, uint32_t served,
+                           struct ask_wait wait, unsigned what, bool *pending, char *error)
+{
+    int64_t begin_ns = monotonic_ns();
+    int result;
+    while ((result = source_poll(source, 0, error)) == 0) {
+        if (__atomic_load_n(&control->question_served, __ATOMIC_ACQUIRE) != served)
+            break;
+        if (source->state != SOURCE_LIVE)
+            return fail(error, ESRCH, source, "has ended meanwhile");
+        if (is_over(source, wait, begin_ns))
+            return not_answered(source, wait, pending, error);
+        sleep_ms(2);
+    }
+    if (result || (result = source_poll(source, what | SNAPSHOT_ANSWER, error)))
+        return result;
+    const struct md_answer *answer = &source->snapshot.header.answer;
+    char text[sizeof answer->reason + 40];
+    if (!control->question_result)
+        return 0;
+    if (control->question_result != EAGAIN || !answer->reason[0])
+        return refused(source, control->question_result, error);
+    snprintf(text, sizeof text, "could not answer: %s", answer->reason);
+    return fail(error, EAGAIN, source, text);
+}
+
+int ask_question(struct source *source, const char *question, struct ask_wait wait, unsigned what,
+                 bool *pending, char error[VIEW_ERROR_SIZE])
+{
+    struct segment_file file;
+    struct md_control *control;
+    *pending = false;
+    if (source->snapshot.header.version < QUESTION_VERSION)
+        return fail(error, EPROTO, source, "runs on an older memdebug, which cannot be asked that");
+    if (source->target.stopped)
+        return fail(error, EAGAIN, source, stopped_text);
+    if (strlen(question) >= sizeof control->question)
+        return fail(error, EINVAL, source, "can be asked nothing as long as that");
+    int result = open_control(&file, source, &control, error);
+    if (result)
+        return result;
+    if (!take_lock(&control->question_lock)) {
+        segment_file_close(&file);
+        return fail(error, EBUSY, source, "is being asked something by another memtop");
+    }
+    __atomic_fetch_and(&control->request, ~MD_REQUEST_QUESTION, __ATOMIC_ACQ_REL);
+    uint32_t served = __atomic_load_n(&control->question_served, __ATOMIC_ACQUIRE);
+    strcpy(control->question, question);
+    ask(control, MD_REQUEST_QUESTION);
+    result = wait_for_answer(source, control, served, wait, what, pending, error);
+    __atomic_store_n(&control->question_lock, 0, __ATOMIC_RELEASE);
     segment_file_close(&file);
     return result;
 }

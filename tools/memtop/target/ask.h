@@ -52,6 +52,12 @@ int ask_purge(struct source *source, struct ask_wait wait, bool *pending,
 int ask_set(struct source *source, const char *setting, double seconds, bool *pending,
             char error[VIEW_ERROR_SIZE]);
 
+/* Asks the process a question (src/gc/ask/ask.h), and waits for the answer as ask_cycle does;
+ * *pending as there.  The source is polled, at last for `what` (SNAPSHOT_*) and the answer with its
+ * records. 0, or an errno value with one line in `error`. */
+int ask_question(struct source *source, const char *question, struct ask_wait wait, unsigned what,
+                 bool *pending, char error[VIEW_ERROR_SIZE]);
+
 /* Has the process write down what its allocator has (md_header.allocator); waits for nothing.  0,
  * or an errno value: it cannot be asked, or not by this user. */
 int ask_allocator(const struct source *source);

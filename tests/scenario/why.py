@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Who holds a block: memtop why, of a program whose graph is known; asked of both variants, and of a process that
+was started with nothing set."""
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+import scenario as s
+
+HELD = s.PROGRAMS / 'held'
+# include/memdebug/segment.h
+CONTROL = 3056
+QUESTION, QUESTION_SERVED, QUESTION_LOCK, QUESTION_TEXT = 32, 284, 280, 296
+SYS_FUTEX, FUTEX_WAKE = 202, 1
+
+
+def memtop(*arguments, timeout=120):
+    return s.run([s.MEMTOP, *arguments], preload=False, timeout=timeout)
+
+
+@contextlib.contextmanager
+def held(memdebug, *arguments):
+    """(pid, where each of its blocks lies)."""
+    process = subprocess.Popen([HELD, *arguments], env=s.environment(memdebug), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        blocks = {}
+        while (line := process.stdout.readline().split()) != ['ready']:
+            assert line, 'held has ended'
+            blocks[line[0]] = int(line[1], 16)
+        yield process.pid, blocks
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def why(pid, what, *arguments):
+    """What is said of it, one object for each block; or the result that says nothing."""
+    what = hex(what) if isinstance(what, int) else what
+    result = memtop('why', str(pid), what, '--json', *arguments)
+    lines = [json.loads(line) for line in result.out.splitlines()]
+    return lines if result.status == 0 and lines else result
+
+
+def blocks_of(answer):
+    return [int(step['block'], 16) for step in answer['path']]
+
+
+def is_path(t, pid, at, block, variable, through, offsets, what):
+    """The one path to a block: from a global variable, through these, by pointers at these places in them."""
+    answer = why(pid, at[block])
+    if not isinstance(answer, list):
+        t.ok(False, what, answer)
+        return
+    answer = answer[0]
+    t.ok(answer['state'] == 'reachable' and answer['root']['kind'] == 'module' and
+         answer['root']['variable'] == variable and answer['root']['path'] == str(HELD) and
+         blocks_of(answer) == [at[name] for name in through] and
+         [step['offset_bytes'] for step in answer['path']] == offsets, what, answer)
+
+
+def graph(t, memdebug, *arguments, sites):
+    """`sites`: every block has a sample, so each on the path has the name of who allocated it."""
+    with held(memdebug, *arguments) as (pid, at):
+        name = f'{memdebug or "nothing set"}: '
+        is_path(t, pid, at, 'table', 'table', ['table'], [None], name + 'what a global holds')
+        is_path(t, pid, at, 'payload', 'table', ['table', 'buckets', 'node', 'payload'], [8, 40, 8, None],
+                name + 'through a table')
+        answer = why(pid, at['last_payload'])[0]
+        t.ok(len(answer['path']) == 6 and blocks_of(answer)[:2] == [at['table'], at['buckets']] and
+             [step['offset_bytes'] for step in answer['path']] == [8, 24, 0, 0, 8, None],
+             name + 'down a bucket: the shortest path', answer)
+        is_path(t, pid, at, 'ring_third', 'ring', ['ring', 'ring_second', 'ring_third'], [0, 0, None],
+                name + 'round a ring the short way')
+        is_path(t, pid, at, 'inside', 'inside', ['inside'], [None], name + 'a pointer into the middle')
+        answer = why(pid, at['list_tail'])[0]
+        shown = blocks_of(answer)
+        t.ok(answer['path_blocks'] == 1000 and answer['root']['variable'] == 'list' and len(shown) < 100 and
+             shown[0] == at['list'] and shown[-1] == at['list_tail'], name + 'a long path is cut in its middle', answer)
+        answer = why(pid, at['shared'])[0]
+        t.ok(answer['root']['variable'] in ('left', 'right') and answer['path'][0]['offset_bytes'] == 16,
+             name + 'what two hold is held by one of them', answer)
+        answer = why(pid, at['stack'])[0]
+        t.ok(answer['root']['kind'] in ('stack', 'register') and answer['root']['thread'] == 'holder' and
+             answer['root']['tid'] == at['thread_is'] and blocks_of(answer) == [at['stack']],
+             name + 'on the stack of a thread, by its name', answer)
+        answer = why(pid, at['local'])[0]
+        t.ok(answer['root']['kind'] == 'thread_local' and answer['root']['thread'] == 'holder' and
+             answer['root']['tid'] == at['thread_is'], name + 'a thread-local', answer)
+        for lost in ('lost', 'lost_held'):
+            answer = why(pid, at[lost])[0]
+            t.ok(answer['state'] == 'unreachable' and answer['root'] is None and answer['path'] == [],
+                 f'{name}{lost}: nothing leads there', answer)
+        answer = why(pid, at['inside'] + 100)[0]
+        t.ok(int(answer['block'], 16) == at['inside'] and answer['state'] == 'reachable',
+             name + 'an address inside a block is of that block', answer)
+        t.equal(why(pid, 0x1000)[0]['state'], 'no_heap', name + 'an address outside the heap')
+        t.equal(why(pid, at['freed'])[0]['state'], 'free', name + 'a free one')
+        if sites:
+            answer = why(pid, at['payload'])[0]
+            t.equal([step['site'].split()[0] for step in answer['path']],
+                    ['fill_table', 'new_buckets', 'new_node', 'new_payload'], name + 'who allocated each')
+            answer = why(pid, 'new_buckets')
+            t.ok(len(answer) == 1 and blocks_of(answer[0]) == [at['table'], at['buckets']], name + 'by call site',
+                 answer)
+            answer = why(pid, 'new_nod', '-n2')
+            t.ok(len(answer) == 2 and all(part['state'] == 'reachable' and part['site'].startswith('new_node')
+                                          for part in answer), name + 'by part of a name, as many as were asked for', answer)
+        text = memtop('why', str(pid), hex(at['payload'])).out.splitlines()
+        t.ok(len(text) == 6 and text[1].strip() == 'table in held' and text[2].startswith(f"  -> {at['table']:#x}+8 "),
+             name + 'as text', text)
+        result = memtop('why', str(pid), 'no_such_function')
+        t.ok(result.status == 1 and 'no live sample' in result.err, name + 'of a site that there is not', result)
+
+
+def refused(t):
+    with held('gc=off') as (pid, at):
+        result = memtop('why', str(pid), hex(at['table']))
+        t.ok(result.status == 1 and 'gc=off' in result.err, 'gc=off is honoured', result)
+    result = memtop('why', '1', 'zzz')
+    t.ok(result.status != 0, 'who is not on memdebug is told so', result)
+
+
+def hostile(t):
+    """Anybody who may write to the segment may write a question that nobody would."""
+    with held('gc=ready', 'busy') as (pid, at):
+        s.wait_for(lambda: s.segments(pid), 20)
+        with open(s.segments(pid)[0], 'r+b') as file:
+            memory = mmap.mmap(file.fileno(), 4096)
+        word = ctypes.c_uint32.from_buffer(memory, CONTROL)
+        libc = ctypes.CDLL(None)
+
+        def ask(text):
+            served = struct.unpack_from('<I', memory, CONTROL + QUESTION_SERVED)[0]
+            memory[CONTROL + QUESTION_TEXT:CONTROL + QUESTION_TEXT + 200] = text.ljust(200, b'\0')[:200]
+            word.value |= QUESTION
+            libc.syscall(SYS_FUTEX, ctypes.byref(word), FUTEX_WAKE, 2**31 - 1, None, None, 0)
+            return s.wait_for(lambda: struct.unpack_from('<I', memory, CONTROL + QUESTION_SERVED)[0] != served, 60)
+
+        texts = [b'', b' ', b'why', b'why ', b'why zz', b'why 0', b'why ' + b'f' * 300, b'\xff' * 200,
+                 b'why ' + b'1 ' * 98, b'why 7fffffffffff ffffffffffffffff 8000000000000000 10', b'retained\0', b'whyy 1']
+        t.ok(all(ask(text) for text in texts), 'questions that nobody would ask are answered or refused')
+        # A memtop that was killed while it asked.
+        ended = subprocess.Popen(['true'])
+        ended.wait()
+        struct.pack_into('<I', memory, CONTROL + QUESTION_LOCK, ended.pid)
+        answer = why(pid, at['table'])
+        t.ok(isinstance(answer, list) and answer[0]['root']['variable'] == 'table',
+             'and the next one is answered as if they had not been', answer)
+        answers = []
+        several = [threading.Thread(target=lambda name=name: answers.append((name, why(pid, at[name]))))
+                   for name in ('table', 'list', 'ring', 'left')]
+        for one in several:
+            one.start()
+        for one in several:
+            one.join()
+        t.ok(all(isinstance(answer, list) and answer[0]['root']['variable'] == name for name, answer in answers),
+             'four who ask at once get each their own answer', answers)
+        del word
+        memory.close()
+
+
+with s.Tap() as tap:
+    graph(tap, 'gc=ready,memprofilerate=1', sites=True)
+    graph(tap, 'gc=ready,gcengine=clone', sites=False)
+    graph(tap, None, 'busy', sites=False)
+    refused(tap)
+    hostile(tap)
