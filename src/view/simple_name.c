@@ -171,6 +171,13 @@ static bool is_balanced(const char *name)
     return open == 0;
 }
 
+void simple_name_drop_anonymous(char *name)
+{
+    static const char scope[] = ANONYMOUS "::";
+    for (char *at = name; (at = strstr(at, scope));)
+        memmove(at, at + sizeof scope - 1, strlen(at + sizeof scope - 1) + 1);
+}
+
 void simple_name(char *name)
 {
     if (name[0] == '<' || strstr(name, "::<")) { /* no C++ name has either */

@@ -10,5 +10,7 @@
 
 /* Shortens in place.  A name that it does not understand, or has no memory for, stays as it is. */
 void simple_name(char *name);
+/* Takes out "(anonymous namespace)::": it says of a function no more than that it is static. */
+void simple_name_drop_anonymous(char *name);
 
 #endif

@@ -63,6 +63,7 @@ bool wrappers_has(const char *function)
     if (length < sizeof name && strpbrk(function, "(<")) {
         memcpy(name, function, length + 1);
         simple_name(name);
+        simple_name_drop_anonymous(name);
         function = name;
     }
     for (size_t i = user_count; i-- > 0;) {

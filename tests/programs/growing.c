@@ -8,6 +8,7 @@
  *   queue   jobs are put into a queue that nobody takes them from
  *   holes   blocks of which one of each page outlives the others: slabs that stay partly used
  *   maps    mappings of the program's own
+ *   threads workers are started that nobody ends
  *   churn   blocks come and go, some live for seconds; nothing grows
  *   warm    a table is filled for some seconds, and then used
  *   saw     a heap that fills up and is emptied, each few seconds
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { STEP_MS = 20, STEPS = 1000 / STEP_MS };
 
@@ -188,6 +190,23 @@ __attribute__((noinline)) static void map_more(void)
         filled(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), size);
 }
 
+static void *wait_for_work(void *unused)
+{
+    volatile char used[200 << 10];
+    for (size_t i = 0; i < sizeof used; i += 1024)
+        used[i] = 1;
+    for (;;)
+        pause();
+    return unused;
+}
+
+__attribute__((noinline)) static void start_worker(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, wait_for_work, NULL) != 0)
+        abort();
+}
+
 enum { TABLE = 1 << 16 };
 
 static uint64_t random_state = 88172645463325252u;
@@ -253,7 +272,11 @@ int main(int argc, char **argv)
                 make_holes(step / STEPS);
         } else if (strcmp(kind, "maps") == 0)
             map_more();
-        else if (strcmp(kind, "churn") == 0)
+        else if (strcmp(kind, "threads") == 0) {
+            free(filled(malloc(70000), 70000)); /* which publishes its counts */
+            if (step % 16 == 0)
+                start_worker();
+        } else if (strcmp(kind, "churn") == 0)
             replace_some();
         else if (strcmp(kind, "warm") == 0)
             fill_table(step);

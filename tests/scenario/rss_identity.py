@@ -114,6 +114,75 @@ def redis(t, directory):
             client.kill()
 
 
+# A heap of its own, and blocks of malloc's that come and go, by which it says what it counts.
+JAVA = """public class Still {
+    public static void main(String[] arguments) throws Exception {
+        java.util.zip.Deflater[] kept = new java.util.zip.Deflater[50];
+        for (int i = 0; ; i++) {
+            if (kept[i % 50] != null)
+                kept[i % 50].end();
+            kept[i % 50] = new java.util.zip.Deflater();
+            if (i == 200)
+                System.out.println("ready");
+            Thread.sleep(20);
+        }
+    }
+}
+"""
+NODE = """const kept = [];
+for (let i = 0; i < 100000; i++) kept.push({number: i, text: 'object ' + i});
+setInterval(() => Buffer.alloc(200000), 20);
+console.log('ready');
+"""
+
+
+CLIENT = """import socket, sys, time
+while True:
+    for _ in range(50):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(sys.argv[1])
+            peer.sendall(b'GET /page HTTP/1.0\\r\\n\\r\\n')
+            while peer.recv(65536):
+                pass
+    time.sleep(0.1)
+"""
+
+
+def java(t, directory):
+    if t.missing('java', 'java', 'javac'):
+        return
+    Path(directory, 'Still.java').write_text(JAVA)
+    subprocess.run(['javac', 'Still.java'], cwd=directory, check=True, env=s.environment(preload=False))
+    command = ['java', '-Xms128m', '-Xmx128m', '-XX:+AlwaysPreTouch', '-XX:+UseSerialGC', '-cp', directory, 'Still']
+    with s.running(command, env=STILL, ready='ready', timeout=120) as process:
+        _, parts = check(t, process.pid, 'java', False)
+        t.ok(parts['anonymous'] >= 128 * MB and parts['in_use'] > 2 * MB, 'its heap, and what it has of malloc', parts)
+
+
+def node(t):
+    if t.missing('node', 'node'):
+        return
+    with s.running(['node', '-e', NODE], env=STILL, ready='ready', timeout=120) as process:
+        _, parts = check(t, process.pid, 'node', False)
+        t.ok(parts['anonymous'] > 10 * MB, 'its heap', parts)
+
+
+def nginx(t, directory):
+    if t.missing('nginx', 'nginx'):
+        return
+    socket, page = f'{directory}/nginx.socket', f'{directory}/page'
+    Path(page).write_text('page')
+    Path(directory, 'nginx.conf').write_text(
+        f'daemon off; master_process off; pid nginx.pid; events {{}} http {{ access_log off; '
+        + ''.join(f'{kind}_temp_path {kind}; ' for kind in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))
+        + f'server {{ listen unix:{socket}; root {directory}; }} }}\n')
+    with s.running(['nginx', '-p', directory, '-c', 'nginx.conf', '-e', f'{directory}/error.log'], env=STILL) as process:
+        t.ok(s.wait_for(lambda: Path(socket).exists(), 60, process), 'nginx is up', process.text())
+        with subprocess.Popen([sys.executable, '-c', CLIENT, socket]) as client:
+            check(t, process.pid, 'nginx', False)
+            client.kill()
+
+
 def unasked(t):
     """A process that stands still and cannot be asked: what is not known is not told."""
     with s.running([sys.executable, '-c', 'import time\nx = [bytearray(1000) for _ in range(20000)]\n'
@@ -129,25 +198,32 @@ def unasked(t):
 
 
 def dump(t, directory):
-    """The parts in a profile's comments."""
+    """The parts in a profile's comments.  Profiles that follow fast may have the figures of one before."""
     with fragments(f'heapprofile={directory}/d,heapprofileinterval=300ms', 100000, 512, 8, 0, 0) as (_, kept, freed):
-        before = len(s.dumps(f'{directory}/d'))
-        t.ok(s.wait_for(lambda: len(s.dumps(f'{directory}/d')) > before + 1, 60), 'a profile is written')
-        path = s.dumps(f'{directory}/d')[before + 1] # the first may have been under way
+        t.ok(s.wait_for(lambda: s.dumps(f'{directory}/d'), 60), 'a profile is written')
         if t.missing('go tool pprof', 'go'):
             return
-        comments = dict(re.findall(r'^memdebug (rss\w*)=(\d+)$', s.pprof('-comments', path), re.M))
-        t.equal(sorted(comments), sorted(['rss', *('rss_' + part for part in PARTS)]), 'has all parts', comments)
-        values = {key: int(value) for key, value in comments.items()}
-        t.ok(sum(values['rss_' + part] for part in PARTS) == values['rss'] and
-             abs(values['rss_in_use'] - kept) < 1.5 * MB and abs(values['rss_slab_slack'] - freed) < 0.03 * freed and
-             values['rss_unexplained'] < 0.02 * values['rss'], 'which add up to what the program knows',
-             (values, kept, freed))
+
+        def comments():
+            text = s.pprof('-comments', s.dumps(f'{directory}/d')[-1])
+            return {key: int(value) for key, value in re.findall(r'^memdebug (rss\w*)=(\d+)$', text, re.M)}
+        t.ok(s.wait_for(lambda: sorted(comments()) == sorted(['rss', *('rss_' + part for part in PARTS)]), 60),
+             'has all parts', comments())
+
+        def right():
+            values = comments()
+            return (sum(values['rss_' + part] for part in PARTS) == values['rss'] and
+                    abs(values['rss_in_use'] - kept) < 1.5 * MB and abs(values['rss_slab_slack'] - freed) < 0.03 * freed and
+                    values['rss_unexplained'] < 0.02 * values['rss'])
+        t.ok(s.wait_for(right, 60), 'which add up to what the program knows', (comments(), kept, freed))
 
 
 with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
     known_memory(t, directory)
     pymalloc(t)
     redis(t, directory)
+    java(t, directory)
+    node(t)
+    nginx(t, directory)
     unasked(t)
     dump(t, directory)

@@ -43,8 +43,9 @@ static void test_all_sizes(void)
     for (int rows = 1; rows <= 70; rows++)
         for (int cols = 1; cols <= 200; cols++)
             for (int bits = 0; bits < 64; bits++) {
-                struct layout_parts parts = {bits & 1, bits & 2,  bits & 4,
-                                             bits & 8, bits & 16, bits & 32};
+                struct layout_parts parts = {bits & 1,  bits & 2,
+                                             bits & 4,  bits & 8 ? 1 + bits % 2 : 0,
+                                             bits & 16, bits & 32};
                 struct layout layout = layout_make(rows, cols, parts);
                 bool too_small = rows < LAYOUT_MIN_ROWS || cols < LAYOUT_MIN_COLS;
                 small = small && layout.too_small == too_small;
@@ -61,7 +62,7 @@ static void test_all_sizes(void)
                         disjoint = disjoint && apart(all[i], all[k]);
                 }
                 named = named && there(layout.title) && there(layout.footer) &&
-                        there(layout.verdict) == parts.verdict;
+                        there(layout.verdict) == (parts.verdict > 0);
                 edges = edges && layout.title.row == 0 && layout.footer.row == rows - 1;
                 if (parts.sites && !parts.detail)
                     sites_shown = sites_shown && layout.sites.rows >= 4;
@@ -246,6 +247,66 @@ static void test_columns(void)
     screen_fini(&screen);
 }
 
+static void row_text(const struct screen *screen, int row, char text[121])
+{
+    int end = 0;
+    for (int col = 0; col < screen->cols; col++) {
+        uint32_t ch = screen->cells[row * screen->cols + col].ch;
+        text[col] = ch < 128 ? (char)ch : '?';
+        end = ch == ' ' ? end : col + 1;
+    }
+    text[end] = '\0';
+}
+
+/* A verdict that one row has no room for goes on in a second, where the screen has some. */
+static void test_verdict(void)
+{
+    static const struct {
+        int rows, cols;
+        const char *first, *second;
+    } wanted[] = {
+        {24, 60, "RSS +14.0 MB in 60 s, heap flat: 90 % fragmentation (free",
+         "  space in partly used slabs)"},
+        {24, 90,
+         "RSS +14.0 MB in 60 s, heap flat: 90 % fragmentation (free space in partly used slabs)",
+         NULL},
+        {21, 60, "RSS +14.0 MB in 60 s, heap flat: 90 % fragmentation (free s>", NULL}};
+    struct md_header header = {.version = MD_SEGMENT_VERSION};
+    struct history history;
+    struct trace trace;
+    struct sites sites;
+    history_init(&history, 2);
+    trace_init(&trace, 812, "redis-server");
+    sites_init(&sites, MD_BUCKET_HEAP);
+    struct model model = {.header = &header,
+                          .sites = &sites,
+                          .history = &history,
+                          .trace = &trace,
+                          .verdict = {.kind = VERDICT_KEPT,
+                                      .part = VERDICT_SLACK,
+                                      .growth_bytes = 14 << 20,
+                                      .part_bytes = 0.9 * (14 << 20),
+                                      .seconds = 60}};
+    struct view_state state = {.cursor = -1};
+    struct screen screen = {.charset = CHARSET_ASCII};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        char first[121], second[121];
+        screen_resize(&screen, wanted[i].rows, wanted[i].cols);
+        panels_draw(&screen, &model, &state);
+        row_text(&screen, 1, first);
+        row_text(&screen, 2, second);
+        bool right = strcmp(first, wanted[i].first) == 0 &&
+                     (wanted[i].second ? strcmp(second, wanted[i].second) == 0
+                                       : strncmp(second, "heap", 4) == 0);
+        if (!ok(right, "%dx%d: the verdict", wanted[i].cols, wanted[i].rows))
+            tap_print("# got %s\n# and %s", first, second);
+    }
+    screen_fini(&screen);
+    history_fini(&history);
+    trace_fini(&trace);
+    sites_fini(&sites);
+}
+
 int main(void)
 {
     test_all_sizes();
@@ -253,5 +314,6 @@ int main(void)
     test_columns();
     test_title();
     test_draws();
+    test_verdict();
     return tap_done();
 }

@@ -54,7 +54,7 @@ static void test_labels(void)
         FRAME("ns::F::operator()(int) const", "a.cc", "prog", 9),
         FRAME("each<void (*)(int)>(void (*)(int))", "a.cc", "prog", 12)};
     label_is(cxx, 5,
-             "ns::(anonymous namespace)::grow a.cc:5 \xe2\x86\x90 ns::F::operator():9 "
+             "ns::grow a.cc:5 \xe2\x86\x90 ns::F::operator():9 "
              "\xe2\x86\x90 each<void (*)(int)>:12");
     const struct name_frame bare[] = {FRAME("", "", "prog", 0), FRAME("", "", "", 0)};
     label_is(bare, 2, "prog+0x1234 \xe2\x86\x90 ?+0x1234");

@@ -54,6 +54,7 @@ static void test_built_in(void)
     static const char *const wrappers[] = {
         "xmalloc",
         "ngx_alloc",
+        "(anonymous namespace)::ngx_alloc(unsigned long)",
         "ngx_palloc_block",
         "g_malloc0",
         "g_strndup",

@@ -3,6 +3,7 @@
 #include "view/containers.h"
 #include "view/plain_text.h"
 #include "view/plumbing.h"
+#include "view/simple_name.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -99,7 +100,8 @@ static size_t name_length(const char *function)
     return strlen(function);
 }
 
-/* A function without its arguments, as a label names many; what is too long ends in an ellipsis. */
+/* A function without its arguments and anonymous namespaces, as a label names many; what is too
+ * long ends in an ellipsis. */
 static void short_function(const struct name_frame *frame, char buffer[FUNCTION_SIZE])
 {
     static const char ellipsis[] = "\xe2\x80\xa6";
@@ -114,6 +116,7 @@ static void short_function(const struct name_frame *frame, char buffer[FUNCTION_
             length--; /* not inside a character */
     memcpy(buffer, frame->function, length);
     strcpy(buffer + length, name_length(frame->function) > length ? ellipsis : "");
+    simple_name_drop_anonymous(buffer);
 }
 
 /* The innermost frame that is the program's own; if none is, the innermost of all. */

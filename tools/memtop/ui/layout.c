@@ -49,7 +49,7 @@ struct layout layout_make(int rows, int cols, struct layout_parts parts)
     }
     layout.title = cut(&rest, 1);
     if (parts.verdict)
-        layout.verdict = cut(&rest, 1);
+        layout.verdict = cut(&rest, rows >= 22 ? parts.verdict : 1);
     layout.footer = cut_bottom(&rest, 1);
     layout.figures = cut(&rest, rows < 18 ? 1 : parts.resident && rows >= 22 ? 3 : 2);
 

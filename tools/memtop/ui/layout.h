@@ -15,7 +15,7 @@ struct layout_parts {
     bool sites;    /* call sites: not of a log */
     bool rate;     /* the allocation rate */
     bool cycles;   /* pauses and trace lines */
-    bool verdict;  /* one line */
+    int verdict;   /* rows it takes, of which the first is always there; 0: there is none */
     bool detail;   /* the stack of the site under the cursor */
     bool resident; /* what the resident memory is made of: a third row of figures */
 };

@@ -148,8 +148,7 @@ static void arrange(struct live *live)
 static void scroll(struct live *live)
 {
     struct view_state *state = &live->state;
-    struct layout layout =
-        panels_layout(live->screen.rows, live->screen.cols, &live->watch.model, state);
+    struct layout layout = panels_layout(&live->screen, &live->watch.model, state);
     int site_rows = panel_site_rows(layout.sites, &live->watch.model);
     size_t shown = site_rows > 0 ? (size_t)site_rows : 1;
     if (state->cursor >= 0) {

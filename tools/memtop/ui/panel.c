@@ -59,14 +59,45 @@ static void draw_title(struct screen *screen, struct rect area, const struct mod
     }
 }
 
+/* Where the second row of a verdict begins: behind the last blank before which all fits into the
+ * first; at its end, if one row does. */
+static size_t verdict_break(const struct screen *screen, const char *text, int cols)
+{
+    size_t end = strlen(text);
+    if (screen_width(screen, text) <= cols)
+        return end;
+    char row[VERDICT_TEXT_SIZE];
+    snprintf(row, sizeof row, "%s", text);
+    for (char *blank = row + end; (blank = memrchr(row, ' ', (size_t)(blank - row)));) {
+        *blank = '\0';
+        if (screen_width(screen, row) <= cols)
+            return (size_t)(blank - row) + 1;
+    }
+    return end; /* one word, which is cut */
+}
+
+static int verdict_rows(const struct screen *screen, const struct model *model)
+{
+    char text[VERDICT_TEXT_SIZE];
+    if (model->verdict.kind == VERDICT_NONE)
+        return 0;
+    verdict_line(&model->verdict, model->verdict_cycles, model->names, text);
+    return text[verdict_break(screen, text, screen->cols)] == '\0' ? 1 : 2;
+}
+
 static void draw_verdict(struct screen *screen, struct rect area, const struct model *model,
                          const struct view_state *state)
 {
     char text[VERDICT_TEXT_SIZE];
+    enum style style = model->verdict.kind == VERDICT_LEAK ? STYLE_BAD : STYLE_WARN;
     (void)state;
     verdict_line(&model->verdict, model->verdict_cycles, model->names, text);
-    screen_text_cut(screen, area, 0, 0,
-                    model->verdict.kind == VERDICT_LEAK ? STYLE_BAD : STYLE_WARN, text);
+    if (area.rows > 1) {
+        size_t second = verdict_break(screen, text, area.cols);
+        screen_text_cut(screen, area, 1, 2, style, text + second);
+        text[second] = '\0';
+    }
+    screen_text_cut(screen, area, 0, 0, style, text);
 }
 
 /* A row of "name value" pairs, as many as fit, and where the next goes. */
@@ -333,15 +364,15 @@ const struct panel panels[] = {
 };
 const size_t panel_count = sizeof panels / sizeof panels[0];
 
-struct layout panels_layout(int rows, int cols, const struct model *model,
+struct layout panels_layout(const struct screen *screen, const struct model *model,
                             const struct view_state *state)
 {
     return layout_make(
-        rows, cols,
+        screen->rows, screen->cols,
         (struct layout_parts){.sites = model->sites != NULL,
                               .cycles = model->trace->kept_count > 0,
                               .rate = model->sites != NULL,
-                              .verdict = model->verdict.kind != VERDICT_NONE,
+                              .verdict = verdict_rows(screen, model),
                               .detail = state->pane == PANE_STACK,
                               .resident = model->resident && model->resident->parts.taken_ns != 0});
 }
@@ -399,7 +430,7 @@ void panel_draw_help(struct screen *screen, struct rect area)
 void panels_draw(struct screen *screen, const struct model *model, const struct view_state *state)
 {
     screen_fill(screen, screen_all(screen), STYLE_NORMAL);
-    struct layout layout = panels_layout(screen->rows, screen->cols, model, state);
+    struct layout layout = panels_layout(screen, model, state);
     if (layout.too_small) {
         panel_draw_too_small(screen);
         return;

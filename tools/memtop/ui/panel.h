@@ -19,7 +19,7 @@ extern const size_t panel_count;
 
 /* Lays out and draws everything. */
 void panels_draw(struct screen *screen, const struct model *model, const struct view_state *state);
-struct layout panels_layout(int rows, int cols, const struct model *model,
+struct layout panels_layout(const struct screen *screen, const struct model *model,
                             const struct view_state *state);
 
 /* The help page: keys (keys.def), and what the figures mean. */
