@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "malloc/account.h"
 #include "own_names.h"
+#include "prof/peak.h"
 #include "segment/segment.h"
 #include "view/pprof.h"
 #include "view/rss.h"
@@ -35,6 +36,12 @@ struct by_bytes {
     uint64_t next;
 };
 static struct by_bytes by_allocated = {0, UINT64_MAX}, by_peak = {0, UINT64_MAX};
+/* The profile at the high-water mark is kept when so much is in use; UINT64_MAX: never.  Atomic. */
+static uint64_t keep_at = UINT64_MAX;
+static bool keeping, kept; /* heapprofilepeak is set; there is such a profile */
+/* From one that is kept to the next the heap grows by a 64th, or as much as a thread keeps back. */
+#define KEEP_SHARE 64
+#define KEEP_BYTES (UINT64_C(64) << 10)
 /* Cause of each dump, by sequence number: what the old ones are called. */
 #define KEPT_MAX 4096u
 static const char *causes[KEPT_MAX];
@@ -49,8 +56,19 @@ static void take_step(struct by_bytes *by, uint64_t step, uint64_t from)
     __atomic_store_n(&by->next, off ? UINT64_MAX : from + step, __ATOMIC_RELAXED);
 }
 
+static void take_peak_option(void)
+{
+    uint64_t step = option_number(OPTION_HEAPPROFILEPEAK);
+    bool wanted = step != OPTION_OFF && step != 0;
+    if (wanted == keeping)
+        return;
+    keeping = wanted;
+    __atomic_store_n(&keep_at, wanted ? 0 : UINT64_MAX, __ATOMIC_RELAXED);
+}
+
 void dump_init(void)
 {
+    take_peak_option();
     fmt_absolute(prefix, sizeof prefix, option_text(OPTION_HEAPPROFILE));
     if (prefix[0]) { /* now: the program may have allocated much before our thread looks */
         take_step(&by_allocated, option_number(OPTION_HEAPPROFILEALLOC), 0);
@@ -110,7 +128,7 @@ static bool add_resident(struct profile *profile, const struct rss_parts *parts)
     return done;
 }
 
-static int encode(struct profile *profile, char *error)
+static int encode(struct profile *profile, enum md_bucket_kind kind, char *error)
 {
     struct snapshot snap;
     segment_identity();
@@ -127,7 +145,7 @@ static int encode(struct profile *profile, char *error)
     /* What is counted is published with the next 64 KiB; a dump wants it now. */
     snap.header.counters = *segment_counters();
     struct symbolizer *symbolizer = own_names_create(false);
-    struct profile_options how = {.kind = MD_BUCKET_HEAP, .symbolizer = symbolizer};
+    struct profile_options how = {.kind = kind, .symbolizer = symbolizer};
     result = profile_from_snapshot(profile, &snap, &how, error);
     symbolizer_destroy(symbolizer);
     if (!result && !add_resident(profile, parts)) {
@@ -138,7 +156,7 @@ static int encode(struct profile *profile, char *error)
     return result;
 }
 
-int dump_write_to(const char *path)
+static int write_kind(const char *path, enum md_bucket_kind kind)
 {
     char temporary[PATH_MAX], error[VIEW_ERROR_SIZE] = "";
     struct fmt f = fmt_on(temporary, sizeof temporary);
@@ -149,7 +167,7 @@ int dump_write_to(const char *path)
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return errno;
-    int result = encode(&profile, error);
+    int result = encode(&profile, kind, error);
     if (!result) {
         result = pprof_write(&profile, fd, error);
         profile_fini(&profile);
@@ -161,6 +179,11 @@ int dump_write_to(const char *path)
     if (result)
         unlink(temporary);
     return result;
+}
+
+int dump_write_to(const char *path)
+{
+    return write_kind(path, MD_BUCKET_HEAP);
 }
 
 /* No privilege is kept for dumps: each is written with what the program may do by then. */
@@ -186,13 +209,13 @@ static void drop_old(uint32_t newest)
     }
 }
 
-int dump_write(const char *cause)
+static int write_next(const char *cause, enum md_bucket_kind kind)
 {
     char path[PATH_MAX];
     if (!prefix[0])
         return ENOENT;
     name_dump(path, sizeof path, sequence + 1, cause);
-    int error = dump_write_to(path);
+    int error = write_kind(path, kind);
     if (error) {
         COUNT_ADD(lost_dumps, 1);
         if (said_error != error)
@@ -208,10 +231,33 @@ int dump_write(const char *cause)
     return 0;
 }
 
+int dump_write(const char *cause)
+{
+    return write_next(cause, MD_BUCKET_HEAP);
+}
+
+int dump_write_exit(void)
+{
+    if (kept)
+        write_next("exit.peak", MD_BUCKET_PEAK);
+    return dump_write("exit");
+}
+
 bool dump_asks(uint64_t allocated_bytes, uint64_t in_use_bytes)
 {
     return allocated_bytes >= __atomic_load_n(&by_allocated.next, __ATOMIC_RELAXED) ||
-           in_use_bytes >= __atomic_load_n(&by_peak.next, __ATOMIC_RELAXED);
+           in_use_bytes >= __atomic_load_n(&by_peak.next, __ATOMIC_RELAXED) ||
+           in_use_bytes >= __atomic_load_n(&keep_at, __ATOMIC_RELAXED);
+}
+
+static void keep_peak(uint64_t in_use)
+{
+    take_peak_option();
+    if (!keeping || in_use < keep_at)
+        return;
+    __atomic_store_n(&keep_at, in_use + MAX(in_use / KEEP_SHARE, KEEP_BYTES), __ATOMIC_RELAXED);
+    peak_keep();
+    kept = true;
 }
 
 /* However many steps it is by now, one dump. */
@@ -236,6 +282,7 @@ static void dump_by_bytes(uint64_t allocated, uint64_t in_use)
 int64_t dump_due(int64_t now_ns, uint64_t allocated_bytes, uint64_t in_use_bytes)
 {
     uint64_t interval = option_number(OPTION_HEAPPROFILEINTERVAL);
+    keep_peak(in_use_bytes);
     if (!prefix[0])
         return INT64_MAX;
     dump_by_bytes(allocated_bytes, in_use_bytes);
@@ -256,4 +303,6 @@ void dump_postfork_child(void)
     next_ns = 0;
     memset(causes, 0, sizeof causes);
     by_allocated = by_peak = (struct by_bytes){0, UINT64_MAX}; /* from what was inherited on */
+    keep_at = UINT64_MAX;
+    keeping = kept = false;
 }

@@ -21,10 +21,12 @@
 #include "malloc/metadata.h"
 #include "malloc/mmap.h"
 #include "malloc/passed.h"
+#include "malloc/slabs.h"
 #include "malloc/startup.h"
 #include "malloc/stats.h"
 #include "malloc/variants.h"
 #include "memdebug/memdebug.h"
+#include "pinned.h"
 #include "prof/prof.h"
 #include "requests.h"
 #include "scavtrace.h"
@@ -100,6 +102,7 @@ static bool wants_service(void)
 {
     return gc_mode != GC_OFF || *option_text(OPTION_HEAPPROFILE) ||
            option_number(OPTION_HEAPPROFILESIGNAL) != OPTION_OFF ||
+           option_number(OPTION_HEAPPROFILEPEAK) != OPTION_OFF ||
            option_number(OPTION_HEAPPROFILELIMIT) != OPTION_OFF || option_number(OPTION_SCAVTRACE);
 }
 
@@ -180,7 +183,7 @@ static bool begin_cycles(void)
  * or a dump. */
 static void on_publish(void)
 {
-    if (UNLIKELY(service_asked()))
+    if (UNLIKELY(service_asked() || pinned_is_under_way()))
         service_answer_here();
     uint64_t in_use = segment_in_use();
     uint64_t allocated = __atomic_load_n(&segment_counters()->alloc_bytes, __ATOMIC_RELAXED);
@@ -249,6 +252,7 @@ static void after_fork(void)
     extents_postfork_child();
     bases_postfork_child();
     account_postfork_child();
+    pinned_postfork_child();
     gc_postfork_child();
     metadata_postfork_child();
     service_postfork_child();
@@ -359,6 +363,7 @@ void memdebug_boot(void)
     }
     if (active) {
         bases_init();
+        slabs_init();
         prof_init();
         rate_init(tracked);
         segment_on_fork = on_copy;

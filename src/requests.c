@@ -5,6 +5,7 @@
 #include "gc/gc.h"
 #include "malloc/account.h"
 #include "malloc/stats.h"
+#include "pinned.h"
 #include "prof/prof.h"
 #include "segment/segment.h"
 
@@ -101,6 +102,8 @@ void requests_answer(uint32_t bits)
     }
     if (bits & MD_REQUEST_ALLOCATOR)
         account_write(true);
+    if (bits & MD_REQUEST_PINS)
+        pinned_write(true);
     if (bits & REQUESTS_THREAD)
         tell_served(control);
 }
@@ -111,6 +114,10 @@ void requests_answer_here(uint32_t bits)
         set_option(&segment_header()->control);
     if (bits & MD_REQUEST_ALLOCATOR)
         account_write(false);
+    if (bits & MD_REQUEST_PINS)
+        pinned_write(false);
+    else
+        pinned_continue();
 }
 
 void requests_refuse(int error)

@@ -152,7 +152,7 @@ static int run_job(enum service_job job, const char *path)
     case JOB_EXIT_LEAK_CYCLES:
         return exit_leak_cycles();
     case JOB_EXIT_DUMP:
-        return dump_write("exit");
+        return dump_write_exit();
     case JOB_EXIT_LEAKS:
         return leakcheck_report();
     case JOB_DUMP_TO:

@@ -29,7 +29,7 @@ extern bool (*service_wanted)(void);
 void service_kick(uint32_t bits);
 /* On a thread of the program's, at a publication: whether anything is asked of this process; and
  * sees to it where there is no thread of ours: does what such a thread can do (sets a key, tells
- * what the allocator has), starts ours for all else. */
+ * what the allocator has, or who pins its slabs), starts ours for all else. */
 static inline bool service_asked(void)
 {
     return __atomic_load_n(&segment_header()->control.request, __ATOMIC_RELAXED) &

@@ -36,7 +36,8 @@ extern "C" {
  * 5: MD_REQUEST_PURGE; md_control.set_served.
  * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES; counters of what
  *    samples cost; MD_FLAG_ASKABLE.
- * 7: MD_REQUEST_QUESTION, md_header.answer, MD_SECTION_ANSWERS. */
+ * 7: MD_REQUEST_QUESTION, md_header.answer, MD_SECTION_ANSWERS; buckets of the kinds peak and
+ *    pinned, MD_REQUEST_PINS, md_header.pinned_ns. */
 #define MD_SEGMENT_VERSION 7u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
@@ -109,6 +110,8 @@ enum md_counter_kind {
  * which reads what needs no lock of the allocator's. */
 #define MD_REQUEST_ALLOCATOR 16u
 #define MD_REQUEST_QUESTION 32u /* answer md_control.question: md_header.answer */
+/* Write the buckets of kind pinned anew.  Without a thread of ours bit by bit at publications. */
+#define MD_REQUEST_PINS 64u
 struct md_control {
     uint32_t request;
     uint32_t served;   /* grows by one each time requests have been carried out */
@@ -196,7 +199,8 @@ struct md_header {
     uint64_t heap_goal_bytes; /* of the next cycle, 0: none */
     uint32_t trace_output;    /* enum md_trace_output: of the last trace line */
     uint32_t oldest_reader;   /* the oldest version whose readers can read this; 0: `version` */
-    uint64_t reserved[12];
+    uint64_t pinned_ns;       /* CLOCK_MONOTONIC: buckets of kind pinned are of then; 0: never */
+    uint64_t reserved[11];
     char name[32];      /* executable's base name, blanks and commas as _ */
     char exe[512];      /* path */
     char cmdline[512];  /* arguments separated by blanks, cut */
@@ -319,6 +323,12 @@ enum md_label {
 /* Each value stands where its kind's `plus` and `minus` say. */
 enum { MD_HEAP_ALLOC_OBJECTS, MD_HEAP_ALLOC_BYTES, MD_HEAP_FREE_OBJECTS, MD_HEAP_FREE_BYTES };
 enum { MD_MMAP_CALLS, MD_MMAP_BYTES, MD_MMAP_GONE_CALLS, MD_MMAP_GONE_BYTES };
+/* These two are of a moment, and written anew as a whole, with the stacks and keys of the heap's.
+ * Peak: what was in use when most of the heap was (heapprofilepeak).  Pinned: the free room of
+ * partly used slabs, each divided by the blocks in it, so that each block has its share; an
+ * estimate, with its standard error.  Nothing is taken off them: the last is 0. */
+enum { MD_PEAK_OBJECTS, MD_PEAK_BYTES, MD_PEAK_NONE };
+enum { MD_PINNED_BYTES, MD_PINNED_ERROR, MD_PINNED_NONE };
 
 struct md_bucket {
     uint32_t stack; /* id */

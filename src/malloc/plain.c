@@ -4,6 +4,7 @@
 #include "malloc/arena.h"
 #include "malloc/counts.h"
 #include "malloc/jemalloc.h"
+#include "malloc/slabs.h"
 #include "malloc/variants.h"
 #include "prof/prof.h"
 
@@ -50,7 +51,8 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
                                   void *tctx)
 {
     sampling = false;
-    jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable), usable, tctx);
+    jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable, slabs_sibling(usable)), usable,
+                                  tctx);
 }
 
 static THREAD_LOCAL uint64_t gaps_drawn; /* for plain_redraw */

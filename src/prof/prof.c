@@ -8,6 +8,7 @@
 #include "prof/live.h"
 #include "prof/mapping.h"
 #include "prof/pending.h"
+#include "prof/pins.h"
 #include "prof/record.h"
 #include "prof/table.h"
 #include "prof/unnamed.h"
@@ -75,7 +76,7 @@ static uint32_t now_ds(void)
     return ns > 0 ? (uint32_t)(ns / 100000000) : 0;
 }
 
-static uint64_t record_sample(const void *ptr, size_t size, uint64_t toll)
+static uint64_t record_sample(const void *ptr, size_t size, uint64_t toll, uintptr_t sibling)
 {
     if (!segment_check())
         return 0;
@@ -85,9 +86,11 @@ static uint64_t record_sample(const void *ptr, size_t size, uint64_t toll)
     uint64_t weight = prof_weight(toll, prof_thread.gap_rate), handle = 0;
     if (bucket_intern_locked((struct bucket_id){MD_BUCKET_HEAP, stack, size, MD_LABEL_NONE},
                              &bucket)) {
-        handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(),
-                                 __atomic_load_n(&by_address, __ATOMIC_RELAXED));
+        bool indexed = __atomic_load_n(&by_address, __ATOMIC_RELAXED);
+        handle = live_add_locked((uintptr_t)ptr, bucket, weight, now_ds(), indexed);
         if (handle) {
+            if (!indexed)
+                pins_apart_locked((uint32_t)handle - 1, sibling);
             charge_locked(bucket, MD_HEAP_ALLOC_OBJECTS, weight);
             ((struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + bucket)->samples++;
         }
@@ -103,7 +106,7 @@ static uint64_t record_sample(const void *ptr, size_t size, uint64_t toll)
     return handle;
 }
 
-static uint64_t sample(const void *ptr, size_t size, uint64_t toll)
+static uint64_t sample(const void *ptr, size_t size, uint64_t toll, uintptr_t sibling)
 {
     if (own_thread || prof_thread.busy)
         return 0;
@@ -113,7 +116,7 @@ static uint64_t sample(const void *ptr, size_t size, uint64_t toll)
     }
     int saved = errno;
     prof_thread.busy = true;
-    uint64_t handle = record_sample(ptr, size, toll);
+    uint64_t handle = record_sample(ptr, size, toll, sibling);
     prof_thread.busy = false;
     record_deferred();
     rate_look();
@@ -124,15 +127,15 @@ static uint64_t sample(const void *ptr, size_t size, uint64_t toll)
     return handle;
 }
 
-uint64_t prof_alloc(const void *ptr, size_t size)
+uint64_t prof_alloc(const void *ptr, size_t size, uintptr_t sibling)
 {
-    return sample(ptr, size, size);
+    return sample(ptr, size, size, sibling);
 }
 
 bool prof_alloc_at(const void *ptr, size_t size, uint64_t toll)
 {
     __atomic_store_n(&by_address, true, __ATOMIC_RELAXED);
-    return sample(ptr, size, toll) != 0;
+    return sample(ptr, size, toll, 0) != 0;
 }
 
 static void remove_locked(uint64_t what)
@@ -297,6 +300,7 @@ void prof_inherit(const struct tables *parent)
     record_postfork_child();
     table_postfork_child();
     live_postfork_child();
+    pins_postfork_child();
     memset(unnamed, 0, sizeof unnamed);
     rate_postfork_child();
     modules_inherit(parent->table[MD_SECTION_MODULES], parent->count[MD_SECTION_MODULES]);

@@ -54,9 +54,10 @@ static inline bool prof_wanted(void)
 {
     return prof_thread.gap_rate != 0 && !prof_thread.busy;
 }
-/* Takes a sample of `ptr`, `size` usable bytes.  Returns a handle for prof_free, 0 if the sample
- * could not be kept (counted). */
-uint64_t prof_alloc(const void *ptr, size_t size);
+/* Takes a sample of `ptr`, `size` usable bytes, which lies apart from others of its size: those lie
+ * at `sibling` (pins.h; 0: not known).  Returns a handle for prof_free, 0 if the sample could not
+ * be kept (counted). */
+uint64_t prof_alloc(const void *ptr, size_t size, uintptr_t sibling);
 void prof_free(uint64_t handle);
 /* The same by address, for callers that keep no handle: prof_alloc_at also notes the address.
  * `toll`: what the allocation has taken off the gap, which may be more than its bytes.  False: not

@@ -78,9 +78,8 @@ uint32_t stack_add_locked(const uint64_t *pcs, unsigned depth, uint32_t hash, ui
     return (uint32_t)id;
 }
 
-bool bucket_intern_locked(struct bucket_id id, uint32_t *bucket)
+static bool find_bucket(struct bucket_id id, uint32_t hash, uint32_t *bucket)
 {
-    uint32_t hash = bucket_hash(id.kind, id.stack, id.key, id.label);
     for (uint32_t at = index_begin(&buckets, hash), found; index_at(&buckets, at, &found);
          at = index_next(&buckets, at)) {
         const struct md_bucket *b = bucket_at(found);
@@ -90,6 +89,14 @@ bool bucket_intern_locked(struct bucket_id id, uint32_t *bucket)
             return true;
         }
     }
+    return false;
+}
+
+bool bucket_intern_locked(struct bucket_id id, uint32_t *bucket)
+{
+    uint32_t hash = bucket_hash(id.kind, id.stack, id.key, id.label);
+    if (find_bucket(id, hash, bucket))
+        return true;
     uint64_t index = segment_count(MD_SECTION_BUCKETS);
     if (!segment_grow(MD_SECTION_BUCKETS, index + 1) ||
         !index_reserve(&buckets, INDEX_MIN, hash_of_bucket))
@@ -110,6 +117,23 @@ void bucket_charge_locked(uint32_t index, unsigned at, uint64_t first, uint64_t 
     struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;
     __atomic_store_n(&b->value[at], b->value[at] + first, __ATOMIC_RELAXED);
     __atomic_store_n(&b->value[at + 1], b->value[at + 1] + second, __ATOMIC_RELAXED);
+}
+
+bool bucket_restate_locked(uint32_t of, enum md_bucket_kind kind, uint64_t first, uint64_t second)
+{
+    const struct md_bucket *source = bucket_at(of);
+    struct bucket_id id = {kind, source->stack, source->key, MD_LABEL_NONE};
+    uint32_t index;
+    if (!find_bucket(id, bucket_hash(id.kind, id.stack, id.key, id.label), &index)) {
+        if (!first && !second)
+            return true;
+        if (!bucket_intern_locked(id, &index))
+            return false;
+    }
+    struct md_bucket *b = (struct md_bucket *)segment_table(MD_SECTION_BUCKETS) + index;
+    __atomic_store_n(&b->value[0], first, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->value[1], second, __ATOMIC_RELAXED);
+    return true;
 }
 
 void table_postfork_child(void)

@@ -26,6 +26,9 @@ bool bucket_intern_locked(struct bucket_id id, uint32_t *bucket);
 /* Adds to the two values of a bucket from `at` on.  Readers run beside us, so each sum is one
  * atomic store; writers hold the lock. */
 void bucket_charge_locked(uint32_t index, unsigned at, uint64_t first, uint64_t second);
+/* Sets the first two values of the bucket of `kind` with the stack and key of bucket `of`; it is
+ * made if it is to have any.  False: no room. */
+bool bucket_restate_locked(uint32_t of, enum md_bucket_kind kind, uint64_t first, uint64_t second);
 /* In a forked copy, with empty tables in the segment. */
 void table_postfork_child(void);
 

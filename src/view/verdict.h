@@ -95,6 +95,7 @@ struct verdict {
     double leaked_bytes;      /* LEAK, HELD: in that time */
     double part_bytes;        /* KEPT, OUTSIDE: how much of the growth the part explains, */
     double heap_bytes;        /* and by how much the heap has grown meanwhile */
+    uint64_t block_bytes;     /* KEPT, of slabs: blocks of this size pin most of them; 0: of none */
     struct verdict_name {
         uint32_t stack;
         uint64_t site;
@@ -107,7 +108,8 @@ struct verdict {
 struct verdict verdict_find(const struct verdict_evidence *evidence, const struct verdict *before);
 
 /* How much of it is a call site's.  Of LEAK what was born there from from_ns to to_ns and is lost;
- * of HELD and GROWTH the growth of the heap's sites, of OUTSIDE of those that map. */
+ * of HELD and GROWTH the growth of the heap's sites, of OUTSIDE of those that map; of KEPT, if it
+ * is slabs', the free room that its blocks pin. */
 struct verdict_site {
     uint64_t site;
     uint32_t stack;

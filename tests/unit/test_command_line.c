@@ -263,7 +263,7 @@ static void test_wrong(void)
         {{"memtop", "-n", "-3"}, "-n -3: a number above 0 is wanted\n"},
         {{"memtop", "-p", "abc"}, "-p abc: a pid is wanted\n"},
         {{"memtop", "--charset", "utf"}, "--charset=utf: auto, braille, block or ascii\n"},
-        {{"memtop", "x", "--kind", "cpu"}, "--kind=cpu: heap or mmap\n"},
+        {{"memtop", "x", "--kind", "cpu"}, "--kind=cpu: heap, mmap, peak or pinned\n"},
         {{"memtop", "leaks", "--by=x"}, "--by=x: stack, function, type, module or size\n"},
         {{"memtop", "leaks", "--by="}, "--by=: stack, function, type, module or size\n"},
         {{"memtop", "leaks", "--since", "never"},

@@ -223,7 +223,9 @@ static void test_columns(void)
 {
     static const char *const wanted[MD_BUCKET_KINDS] = {
         [MD_BUCKET_HEAP] = "GROWTH 0s  IN USE ERROR     %  OBJECTS   ALLOC   LEAKS  HEAP CALL SITE",
-        [MD_BUCKET_MMAP] = "GROWTH 0s  MAPPED     %    MMAP  MMAP CALL SITE"};
+        [MD_BUCKET_MMAP] = "GROWTH 0s  MAPPED     %    MMAP  MMAP CALL SITE",
+        [MD_BUCKET_PEAK] = "GROWTH 0s    PEAK     %  OBJECTS  PEAK CALL SITE",
+        [MD_BUCKET_PINNED] = "GROWTH 0s  PINNED     %  PINNED CALL SITE"};
     struct screen screen = {.charset = CHARSET_ASCII};
     screen_resize(&screen, 4, 130);
     for (int kind = MD_BUCKET_HEAP; kind < MD_BUCKET_KINDS; kind++) {

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "target/discover.h"
 #include "target/mapped.h"
+#include "target/pins.h"
 #include "target/save.h"
 #include "target/source.h"
 #include "view/top.h"
@@ -13,6 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define PINS_SECONDS 2 /* in which a process tells who pins its slabs, if it is not idle */
 
 static const char *wanted_type(const struct options *options)
 {
@@ -145,7 +148,19 @@ static const char *why_none(const struct snapshot *snap, enum md_bucket_kind kin
 {
     if (kind == MD_BUCKET_HEAP)
         return snap->header.counters.samples ? NULL : "no samples yet, the profile is empty";
-    return kind == MD_BUCKET_MMAP ? mapped_why_none(snap) : NULL;
+    if (kind == MD_BUCKET_PEAK)
+        return "nothing of this kind is kept: it is with MEMDEBUG=heapprofilepeak=SIZE";
+    return kind == MD_BUCKET_MMAP     ? mapped_why_none(snap)
+           : kind == MD_BUCKET_PINNED ? pins_why_none(snap)
+                                      : NULL;
+}
+
+static bool has_bucket(const struct snapshot *snap, enum md_bucket_kind kind)
+{
+    for (size_t i = 0; i < snap->bucket_count; i++)
+        if (snap->buckets[i].kind == (uint32_t)kind)
+            return true;
+    return false;
 }
 
 static int profile_of_target(const struct target *target, enum md_bucket_kind kind,
@@ -165,10 +180,13 @@ static int profile_of_target(const struct target *target, enum md_bucket_kind ki
     unsigned what = snapshot_of_profile(source.file.base, source.file.size);
     if (kind == MD_BUCKET_MMAP)
         what |= SNAPSHOT_MAPPINGS;
-    result = source_poll(&source, what, error);
+    result = kind == MD_BUCKET_PINNED ? pins_fetch(&source, what, PINS_SECONDS, error)
+                                      : source_poll(&source, what, error);
     if (result == 0 && kind == MD_BUCKET_MMAP)
         mapped_correct(&source);
-    const char *none = result == 0 ? why_none(&source.snapshot, kind) : NULL;
+    const char *none = result == 0 && !has_bucket(&source.snapshot, kind)
+                           ? why_none(&source.snapshot, kind)
+                           : NULL;
     if (none)
         cli_error("%d %s: %s", (int)target->pid, target->name, none);
     if (result == 0 && !options->output && wants_table(options)) {

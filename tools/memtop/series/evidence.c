@@ -223,6 +223,45 @@ static void add_mapped(struct tally *tally, const struct snapshot *snapshot,
     }
 }
 
+/* The size of those blocks that pin most of all; 0: of no size are they half of it. */
+static uint64_t pinning_size(const struct snapshot *snapshot)
+{
+    struct {
+        uint64_t size;
+        double bytes;
+    } by[64] = {{0}}; /* more than there are sizes with slabs */
+    size_t sizes = 0, greatest = 0;
+    double all = 0;
+    for (size_t i = 0; i < snapshot->bucket_count; i++) {
+        const struct md_bucket *bucket = &snapshot->buckets[i];
+        if (bucket->kind != MD_BUCKET_PINNED)
+            continue;
+        size_t at = 0;
+        while (at < sizes && by[at].size != bucket->key)
+            at++;
+        if (at == sizeof by / sizeof by[0])
+            return 0;
+        sizes += at == sizes;
+        by[at].size = bucket->key;
+        by[at].bytes += (double)bucket->value[MD_PINNED_BYTES];
+        all += (double)bucket->value[MD_PINNED_BYTES];
+        greatest = by[at].bytes > by[greatest].bytes ? at : greatest;
+    }
+    return by[greatest].bytes > all / 2 ? by[greatest].size : 0;
+}
+
+/* All of it, not its growth: what was pinned before is as hard to get rid of. */
+static void add_pinned(struct tally *tally, const struct snapshot *snapshot, struct names *names)
+{
+    for (size_t i = 0; i < snapshot->bucket_count; i++) {
+        const struct md_bucket *bucket = &snapshot->buckets[i];
+        double error = (double)bucket->value[MD_PINNED_ERROR];
+        if (bucket->kind == MD_BUCKET_PINNED && bucket->value[MD_PINNED_BYTES])
+            tally_add(tally, names_site(names, snapshot, bucket->stack), bucket->stack,
+                      (double)bucket->value[MD_PINNED_BYTES], error * error);
+    }
+}
+
 static double sum(const struct tally *tally)
 {
     double bytes = 0;
@@ -251,8 +290,14 @@ static void attribute(struct verdict *verdict, const struct snapshot *snapshot,
         add_mapped(&tally, snapshot, &sites[MD_BUCKET_MMAP], verdict, names);
         total = sum(&tally);
         break;
-    case VERDICT_NONE:
     case VERDICT_KEPT:
+        if (verdict->part == VERDICT_SLACK) {
+            verdict->block_bytes = pinning_size(snapshot);
+            add_pinned(&tally, snapshot, names);
+            total = sum(&tally);
+        }
+        break;
+    case VERDICT_NONE:
         break;
     }
     tally_attribute(&tally, verdict, total, before);

@@ -221,6 +221,9 @@ static void take_counts(struct sites *sites, const struct snapshot *snapshot)
     sites->alloc_max = counted ? (double)counters->alloc_bytes : INFINITY;
     sites->inuse_max = counted ? in_use(counters->alloc_bytes, counters->free_bytes) : INFINITY;
     sites->lossy = losses_of_kind(counters, sites->kind) > 0;
+    /* Of a moment: sums of samples all the same, though the kind has no weights of its own. */
+    if (sites->kind == MD_BUCKET_PEAK || sites->kind == MD_BUCKET_PINNED)
+        sites->lossy = sites->lossy || snapshot->header.memprofilerate != 1;
     sites->leaks_known = false;
     sites->leak_max = INFINITY;
     sites->cycle_ds = 0;

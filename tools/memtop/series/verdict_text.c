@@ -2,6 +2,7 @@
 
 #include "view/leaks.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,23 +55,24 @@ static void add_name(struct line *line, const char *label)
         label ? label : "...");
 }
 
-/* "nearly all by A", "mostly by A", "35 % by A and 28 % by B". */
+/* "nearly all by A", "mostly by A", "35 % by A and 28 % by B"; of slabs "pinned by". */
 static void add_names(struct line *line, const struct verdict *verdict, const char *between,
                       const char *const label[VERDICT_NAMES])
 {
+    const char *by = verdict->kind == VERDICT_KEPT ? "pinned by" : "by";
     if (verdict->name_count == 0)
         return;
     double share = verdict->name[0].share;
     if (share >= 0.5 || verdict->name_count == 1) {
         if (share >= 0.5)
-            add(line, "%s%s by ", between, share >= 0.9 ? "nearly all" : "mostly");
+            add(line, "%s%s %s ", between, share >= 0.9 ? "nearly all" : "mostly", by);
         else
-            add(line, "%s%.0f %% by ", between, 100 * share);
+            add(line, "%s%.0f %% %s ", between, 100 * share, by);
         add_name(line, label[0]);
         return;
     }
     for (size_t i = 0; i < verdict->name_count; i++) {
-        add(line, "%s%.0f %% by ", i == 0 ? between : " and ", 100 * verdict->name[i].share);
+        add(line, "%s%.0f %% %s ", i == 0 ? between : " and ", 100 * verdict->name[i].share, by);
         add_name(line, label[i]);
     }
 }
@@ -130,8 +132,11 @@ static void add_resident(struct line *line, const struct verdict *verdict)
         add(line, "flat");
     else
         add_growth(line, verdict->heap_bytes);
-    add(line, ": %.0f %% %s", 100 * verdict->part_bytes / verdict->growth_bytes,
-        parts[verdict->part].text);
+    add(line, ": %.0f %% ", 100 * verdict->part_bytes / verdict->growth_bytes);
+    if (verdict->block_bytes)
+        add(line, "fragmentation of %" PRIu64 " B slabs", verdict->block_bytes);
+    else
+        add(line, "%s", parts[verdict->part].text);
 }
 
 char *verdict_text(const struct verdict *verdict, enum evidence_cycles cycles,

@@ -1,5 +1,6 @@
 #include "watch.h"
 
+#include "target/ask.h"
 #include "target/mapped.h"
 #include "units.h"
 #include "view/counters.h"
@@ -16,6 +17,7 @@
 
 /* A thread publishes its counts each time it has allocated or freed that much (segment.h). */
 #define PUBLISH_BYTES 65536
+#define PINS_EVERY_NS INT64_C(30000000000)
 
 enum { FIRST_KIND = MD_BUCKET_UNUSED + 1 };
 
@@ -124,6 +126,11 @@ static const char *why_no_sites(const struct watch *watch)
     case MD_BUCKET_MMAP:
         why = mapped_why_none(&watch->source.snapshot);
         return why ? why : "It has mapped nothing itself.";
+    case MD_BUCKET_PEAK:
+        return "The profile at the heap's high-water mark is kept with "
+               "MEMDEBUG=heapprofilepeak=SIZE.";
+    case MD_BUCKET_PINNED:
+        return "Who pins partly used slabs is told by: memtop profile TARGET pinned.";
     default:
         return "Nothing of this kind yet.";
     }
@@ -226,6 +233,21 @@ static void judge(struct watch *watch)
     watch->model.verdict_cycles = evidence_cycles(&watch->model.verdict, snapshot);
 }
 
+/* Where the verdict is that slabs are partly used: it costs the process some 100 ns for each live
+ * sample.  A later tick has the answer. */
+static void ask_who_pins(struct watch *watch)
+{
+    const struct verdict *verdict = &watch->evidence.verdict;
+    char error[VIEW_ERROR_SIZE];
+    int64_t now = monotonic_ns();
+    if (watch->source.state != SOURCE_LIVE || verdict->kind != VERDICT_KEPT ||
+        verdict->part != VERDICT_SLACK ||
+        (watch->pins_asked_ns && now - watch->pins_asked_ns < PINS_EVERY_NS))
+        return;
+    watch->pins_asked_ns = now;
+    ask_pins(&watch->source, error);
+}
+
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
     unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
@@ -254,6 +276,7 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
         update_model(watch);
         tell_unsampled(watch);
         judge(watch);
+        ask_who_pins(watch);
     }
     if (alive || watch->ticks == 0)
         push_point(watch, watch->ticks == 0 ? 0 : added);

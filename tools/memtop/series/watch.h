@@ -11,6 +11,7 @@ struct watch {
     struct source source;
     struct history history;
     struct evidence evidence;
+    int64_t pins_asked_ns; /* when the process was last asked who pins its slabs; 0: never */
     struct sites sites[MD_BUCKET_KINDS]; /* by kind */
     enum md_bucket_kind kind;            /* the kind that is shown: the model's sites */
     struct trace trace;

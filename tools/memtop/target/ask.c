@@ -19,6 +19,7 @@
 #define ALLOCATOR_VERSION 6
 #define ASKABLE_VERSION 6
 #define QUESTION_VERSION 7
+#define PINS_VERSION 7
 
 /* A process without a thread of ours that has not answered for so long is idle. */
 #define PENDING_NS INT64_C(2000000000)
@@ -233,6 +234,14 @@ int ask_allocator(const struct source *source)
     return source->snapshot.header.version < ALLOCATOR_VERSION
                ? EPROTO
                : post(source, MD_REQUEST_ALLOCATOR, error);
+}
+
+int ask_pins(const struct source *source, char error[VIEW_ERROR_SIZE])
+{
+    return source->snapshot.header.version < PINS_VERSION
+               ? fail(error, EPROTO, source,
+                      "runs on an older memdebug, which cannot be asked that")
+               : post(source, MD_REQUEST_PINS, error);
 }
 
 int ask_cycle(struct source *source, struct ask_wait wait, struct md_cycle *cycle, bool *pending,

@@ -62,6 +62,10 @@ int ask_question(struct source *source, const char *question, struct ask_wait wa
  * or an errno value: it cannot be asked, or not by this user. */
 int ask_allocator(const struct source *source);
 
+/* Has it add up who pins the slabs: md_header.pinned_ns is another when it has.  As above, with one
+ * line in `error`. */
+int ask_pins(const struct source *source, char error[VIEW_ERROR_SIZE]);
+
 /* Whether this target can be asked for cycles at all: 0, or an errno value with one line that says
  * why not. */
 int ask_possible(const struct target *target, char error[VIEW_ERROR_SIZE]);

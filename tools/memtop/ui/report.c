@@ -192,6 +192,8 @@ static json_t *verdict_json(const struct model *model)
     json_object_set_new(object, "leaked_bytes", ndjson_number(told ? verdict->leaked_bytes : NAN));
     json_object_set_new(object, "part", part ? json_string(part) : json_null());
     json_object_set_new(object, "part_bytes", ndjson_number(resident ? verdict->part_bytes : NAN));
+    json_object_set_new(object, "block_bytes",
+                        ndjson_number(verdict->block_bytes ? (double)verdict->block_bytes : NAN));
     for (size_t i = 0; i < verdict->name_count; i++) {
         const struct stack_names *names = names_find(model->names, verdict->name[i].stack);
         json_t *site = json_object();
