@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "base/os.h"
 #include "gc/sys/proc.h"
+#include "gc/sys/raw.h"
 #include "prof/prof.h"
 #include "prof/record.h"
 #include "segment/segment.h"
@@ -83,6 +84,29 @@ static bool on_alternate_stack(void)
     return sigaltstack(NULL, &stack) != 0 || stack.ss_flags & SS_ONSTACK;
 }
 
+/* Whether a handler of this signal has more signals blocked while it runs than are blocked now. */
+static bool handler_blocks_more(int signal, uint64_t blocked)
+{
+    struct raw_sigaction action;
+    return raw_sigaction(signal, NULL, &action) == 0 &&
+           (uintptr_t)action.handler != (uintptr_t)SIG_DFL &&
+           (uintptr_t)action.handler != (uintptr_t)SIG_IGN && action.mask & ~blocked;
+}
+
+/* What the stack does not show: a handler runs with its own signal blocked and all those that it
+ * was installed with.  So if each signal that is blocked has a handler that would block more, the
+ * thread has blocked them itself, as a JVM's do SIGQUIT. */
+static bool may_be_in_handler(const sigset_t *blocked)
+{
+    uint64_t bits = 0;
+    for (int signal = 1; signal <= 64; signal++)
+        bits |= (uint64_t)(sigismember(blocked, signal) == 1) << (signal - 1);
+    for (int signal = 1; signal <= 64; signal++)
+        if (bits >> (signal - 1) & 1 && !handler_blocks_more(signal, bits))
+            return true;
+    return false;
+}
+
 bool thread_place_here(void)
 {
     int saved = errno;
@@ -94,7 +118,8 @@ bool thread_place_here(void)
     record_look(&record);
     enum stack_end end = end_of(record.pcs, record.depth);
     record_looked(&record);
-    bool here = end == WHOLE || (end == CUT && sigisemptyset(&blocked) && !on_alternate_stack());
+    bool here =
+        end == WHOLE || (end == CUT && !may_be_in_handler(&blocked) && !on_alternate_stack());
     errno = saved;
     return here;
 }

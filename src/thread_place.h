@@ -12,7 +12,8 @@
  *   - in a child of vfork, which would get a thread that runs in its parent's memory;
  *   - where all signals are blocked, as whoever does so is about something that must not be seen.
  * A stack that cannot be followed to its beginning (code without unwind information, a coroutine)
- * is one where none of that is seen and no signal is blocked, as at least its own is in a handler.
+ * is one where none of that is seen and no handler can be running, going by the signals that are
+ * blocked: as long as one runs its own is, and all that it was installed to block.
  */
 #ifndef THREAD_PLACE_H
 #define THREAD_PLACE_H

@@ -10,6 +10,10 @@
  * vfork        in a child of vfork, which then calls exec
  * exit         in a handler of exit
  * blocked      with all signals blocked
+ * made         called by code made at run time, of which nobody knows how to unwind it, in a signal
+ *              handler that blocks no signal but its own
+ * own          called by such code, no harm: with a signal blocked by the thread itself, whose
+ *              handler would block all
  * callback     in a function that libc's qsort calls: no harm, and not known to be none
  *
  * SIGUSR1: allocates in an ordinary place, once for each signal.  SIGTERM: ends, with status 0.
@@ -23,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -167,6 +172,49 @@ static void with_signals_blocked(void)
     nap();
 }
 
+/* push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret */
+static void by_made_code(void)
+{
+    static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+    static void (*made)(void (*)(void));
+    if (!made) {
+        void *at = mmap(NULL, sizeof code, PROT_READ | PROT_WRITE | PROT_EXEC,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at == MAP_FAILED)
+            abort();
+        memcpy(at, code, sizeof code);
+        memcpy(&made, &at, sizeof made);
+    }
+    made(allocate);
+}
+
+static void on_usr2(int signal)
+{
+    (void)signal;
+    by_made_code();
+}
+
+static void in_handler_by_made_code(void)
+{
+    struct sigaction action = {.sa_handler = on_usr2};
+    sigaction(SIGUSR2, &action, NULL);
+    raise(SIGUSR2);
+    nap();
+}
+
+static void by_made_code_alone(void)
+{
+    struct sigaction action = {.sa_handler = on_usr2};
+    sigset_t quit;
+    sigfillset(&action.sa_mask);
+    sigaction(SIGQUIT, &action, NULL);
+    sigemptyset(&quit);
+    sigaddset(&quit, SIGQUIT);
+    sigprocmask(SIG_BLOCK, &quit, NULL);
+    by_made_code();
+    nap();
+}
+
 static int compare(const void *a, const void *b)
 {
     allocate();
@@ -204,6 +252,8 @@ int main(int argc, char **argv)
         {"vfork", in_vfork},
         {"exit", before_exit},
         {"blocked", with_signals_blocked},
+        {"made", in_handler_by_made_code},
+        {"own", by_made_code_alone},
         {"callback", in_callback},
     };
     static char out[1024]; /* stdio would allocate it */

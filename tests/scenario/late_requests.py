@@ -196,7 +196,7 @@ def copies(t):
 
 
 # Where a request stands, and no thread comes for it until there is an ordinary allocation.
-UNSAFE = ('handler', 'constructor', 'thread', 'destructor', 'vfork', 'blocked', 'callback')
+UNSAFE = ('handler', 'constructor', 'thread', 'destructor', 'vfork', 'blocked', 'made', 'callback')
 
 
 def unsafe(t):
@@ -225,6 +225,12 @@ def unsafe(t):
             os.kill(pid, signal.SIGTERM)
             t.ok(s.wait_for(lambda: program.poll() is not None, 60) and program.poll() == 0, 'and it ends as ever',
                  (program.poll(), program.text()))
+    with s.running([UNEASY, 'own'], 'threadstay=100ms', ready='ready') as program:
+        s.wait_for(lambda: s.segments(program.pid), 60, program)
+        control = Control(program.pid)
+        control.ask()
+        t.ok(s.wait_for(lambda: control.served() > 0, 60, program), 'a signal that the thread itself has blocked is no handler, '
+             'where a stack cannot be followed', program.text())
     with s.running([UNEASY, 'exit'], ready='ready') as program:
         Control(program.pid).ask()
         os.kill(program.pid, signal.SIGTERM)
