@@ -198,6 +198,30 @@ static void test_errors(void)
        "of what is new, of the four");
     ok(isnan(sites_error(&sites, site, site->leak_variance)), "where there is no sample, unknown");
     is(site->alloc_rate, 4 * 512 * 1024 / 10.0, "the rate is over the same time");
+    /* The rate has changed: of two samples one stands for 512 objects, the other for 2. */
+    sampled(1020, 514, 0);
+    buckets[0].samples = 2;
+    for (int i = 0; i < 2; i++)
+        samples[i] = (struct md_sample){.addr = 16 * (uint64_t)(i + 1),
+                                        .weight = (i == 0 ? 512 : 2) * MD_WEIGHT_ONE,
+                                        .born_ds = 2050};
+    snapshot.samples = samples;
+    snapshot.sample_count = 2;
+    sites_update(&sites, &snapshot);
+    double error = sqrt(512.0 * 511 + 2 * 1);
+    ok(near(sites_error(&sites, site, site->objects_variance), error) &&
+           near(sites_error(&sites, site, site->inuse_variance), error * 1024) &&
+           near(sites_error(&sites, site, site->alloc_variance), error * 1024),
+       "where weights differ the error is of each by itself");
+    /* The large one has been freed: of it the mean is what is known. */
+    buckets[0].value[MD_HEAP_FREE_OBJECTS] = 512 * MD_WEIGHT_ONE;
+    buckets[0].value[MD_HEAP_FREE_BYTES] = 512 * 1024;
+    samples[0] = samples[1];
+    snapshot.sample_count = 1;
+    sites_update(&sites, &snapshot);
+    ok(near(sites_error(&sites, site, site->objects_variance), sqrt(2.0 * 1)) &&
+           near(sites_error(&sites, site, site->alloc_objects_variance), sqrt(512.0 * 256 + 2)),
+       "of what is in use and of all that was allocated");
     sites_fini(&sites);
 
     sites_init(&sites, MD_BUCKET_HEAP);

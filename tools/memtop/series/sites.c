@@ -96,7 +96,8 @@ static double amount(const struct profile_value_rule *rule, const struct md_buck
            (double)(UINT64_C(1) << rule->shift);
 }
 
-/* How many objects a sample of this bucket stands for. */
+/* How many objects a sample of this bucket stands for, in the mean: of those that have been freed
+ * nothing else is known. */
 static double weight_of(const struct sites *sites, const struct md_bucket *bucket,
                         const struct md_header *header)
 {
@@ -137,7 +138,8 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
         double inuse = amount(values->inuse_objects, bucket);
         double alloc = amount(values->alloc_objects, bucket);
         double size = (double)bucket->key;
-        /* n samples of weight w are nw objects, with a variance of nw(w-1). */
+        /* n samples of weight w are nw objects, with a variance of nw(w-1): until add_samples has
+         * the weights of those that are alive. */
         double each = sites->sampled ? weight_of(sites, bucket, &snapshot->header) - 1 : 0;
         site->samples += bucket->samples;
         site->raw_bytes +=
@@ -151,6 +153,17 @@ static bool add_buckets(struct sites *sites, const struct snapshot *snapshot)
         site->alloc_objects_variance += alloc * each;
     }
     return complete;
+}
+
+/* Puts the weight of a live sample itself in place of the mean of its bucket's, which differ where
+ * the rate has changed: each adds w(w-1), and a few large ones more than all others. */
+static void weigh(struct site *site, double objects, double size, double mean)
+{
+    double more = (objects > 1 ? objects * (objects - 1) : 0) - objects * (mean - 1);
+    site->objects_variance += more;
+    site->alloc_objects_variance += more;
+    site->inuse_variance += more * size * size;
+    site->alloc_variance += more * size * size;
 }
 
 static void add_samples(struct sites *sites, const struct snapshot *snapshot)
@@ -177,6 +190,7 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
             site->newest_ds = sample->born_ds;
         double objects = (double)sample->weight / MD_WEIGHT_ONE, size = (double)bucket->key;
         double variance = objects > 1 ? objects * (objects - 1) * size * size : 0;
+        weigh(site, objects, size, weight_of(sites, bucket, &snapshot->header));
         site->reached = site->reached || (sample->born_ds < sites->cycle_ds &&
                                           !(sample->flags & MD_SAMPLE_UNREACHED));
         if (sample->flags & sites->values.leak_flags) {
