@@ -22,8 +22,14 @@
 /* Of our thread, but for ask_bytes. */
 static uint64_t setting = OPTION_OFF; /* the option that the rest is about */
 static bool reached;
+static bool untold; /* whether nobody has been told yet that there is no limit */
 static int64_t next_ns;
 static uint64_t ask_bytes = UINT64_MAX; /* in use at which to look before that; atomic */
+
+void limit_begin(bool first)
+{
+    untold = first;
+}
 
 bool limit_asks(uint64_t in_use_bytes)
 {
@@ -96,6 +102,22 @@ static void say(const struct headroom_limit *limit)
     message(line);
 }
 
+/* Of the processes that a command becomes the first alone says so: the others have the same limits,
+ * but for those that they set themselves. */
+static void say_none(unsigned percent)
+{
+    char line[300];
+    struct fmt f = fmt_on(line, sizeof line);
+    const struct md_header *who = segment_identity();
+    fmt_text(&f, "heapprofilelimit: there is no limit to have ");
+    fmt_u64(&f, percent);
+    fmt_text(&f, "% of (memory.max of a cgroup, RLIMIT_AS): until one is set, give a size; pid ");
+    fmt_u64(&f, who->pid);
+    fmt_char(&f, ' ');
+    fmt_text(&f, who->name);
+    message(line);
+}
+
 int64_t limit_due(int64_t now_ns, uint64_t in_use_bytes)
 {
     static struct headroom_limit limit;
@@ -115,6 +137,9 @@ int64_t limit_due(int64_t now_ns, uint64_t in_use_bytes)
     int64_t until = INT64_MAX;
     bool limited = nearest(option, &percent, &limit);
     int64_t took_ns = os_now_ns() - now_ns;
+    if (!limited && untold && option & OPTION_SHARE)
+        say_none(percent);
+    untold = false;
     if (limited) {
         until = headroom_until(&limit, percent);
         int64_t fallen = (int64_t)(limit.limit_bytes / 100 * percent / FALLEN_DIVISOR);
@@ -139,5 +164,6 @@ int64_t limit_due(int64_t now_ns, uint64_t in_use_bytes)
 void limit_postfork_child(void)
 {
     setting = OPTION_OFF;
+    untold = false;
     __atomic_store_n(&ask_bytes, UINT64_MAX, __ATOMIC_RELAXED);
 }

@@ -9,13 +9,16 @@
  * These figures cost some 50 us of our thread, and are looked at when the heap has taken half of
  * the room that there was, and by time: as soon as what is left could be written to, but at most a
  * hundredth of the time, and at least each second.  Where there is no limit, a share of it is
- * never reached, and nobody is told: it may be set yet. */
+ * never reached; that is said at the first look, as it may be set yet. */
 #ifndef LIMIT_H
 #define LIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Before threads; `first`: MEMDEBUG was given to this process, and not to one that has started it.
+ */
+void limit_begin(bool first);
 /* Looks if it is time to, and does what is due; returns when to look next (CLOCK_MONOTONIC ns).  On
  * our thread, which is not within a cycle then. */
 int64_t limit_due(int64_t now_ns, uint64_t in_use_bytes);

@@ -316,6 +316,7 @@ void memdebug_boot(void)
     entry_choose(false);
     char *text = own_text();
     bool exec_child = options_parse(text);
+    limit_begin(!exec_child);
     active = named_by_only() && !(exec_child && option_number(OPTION_FOLLOW) != FOLLOW_ALL);
     if (foreign_malloc()) {
         if (active)

@@ -115,6 +115,23 @@ def near_address_space(t, directory):
         t.ok(comes(process, prefix, 'limit', 1), 'and a profile', causes(prefix))
 
 
+def no_limit(t, directory):
+    """A share of a limit where there is none: it is said."""
+    hidden = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /sys/fs/cgroup && exec "$0" "$@"']
+    if s.run([*hidden, 'true'], preload=False).status != 0:
+        t.skip('heapprofilelimit=60% without a limit', 'cgroups cannot be hidden')
+        return
+    with levels('heapprofilelimit=60%,only=levels', command=hidden) as (process, tell):
+        tell(20)
+        t.ok(s.wait_for(process.said, 30, process), 'heapprofilelimit=60% where there is no limit: it is said', process.said())
+        tell(60)
+        tell('churn 200')
+        time.sleep(1.5) # it looks each second
+        t.ok(len(process.said()) == 1 and
+             re.fullmatch(rf'memdebug: heapprofilelimit: there is no limit to have 60% of .*; pid {process.pid} levels',
+                          process.said()[0]), 'once', process.said())
+
+
 def near_cgroup(t, directory):
     prefix = directory / 'cgroup'
     with cgroup('memory', {'memory.max': ('memory.limit_in_bytes', 400 * MB)}) as group:
@@ -188,5 +205,5 @@ def collector_limit(t, directory):
 with s.Tap() as t, tempfile.TemporaryDirectory() as temporary:
     if t.missing('profiles', 'go'):
         sys.exit()
-    for part in (by_allocation, by_peak, near_size, near_address_space, near_cgroup, stuck_disk, collector_limit):
+    for part in (by_allocation, by_peak, near_size, near_address_space, no_limit, near_cgroup, stuck_disk, collector_limit):
         part(t, Path(temporary))
