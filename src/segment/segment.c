@@ -86,7 +86,6 @@ static void identify(void)
     identity.version = MD_SEGMENT_VERSION;
     identity.oldest_reader = MD_SEGMENT_OLDEST_READER;
     identity.header_size = sizeof identity;
-    identity.pid = canary && canary->process ? canary->process : (uint32_t)getpid();
     identity.parent_pid = (uint32_t)getppid();
     identity.start_ticks = os_start_ticks();
     identity.uid = geteuid();
@@ -94,6 +93,10 @@ static void identify(void)
     identity.page_size = OS_PAGE;
     identity.section_count = MD_SECTION_COUNT;
     name_process();
+    /* Last, as it says that the rest is there. */
+    __atomic_store_n(&identity.pid,
+                     canary && canary->process ? canary->process : (uint32_t)getpid(),
+                     __ATOMIC_RELEASE);
     if (tables.header) {
         /* Private tables have had only the first part so far. */
         memcpy(tables.header, &identity, offsetof(struct md_header, section));
@@ -511,7 +514,7 @@ struct md_counters *segment_counters(void)
 
 const struct md_header *segment_identity(void)
 {
-    if (!identity.pid)
+    if (!__atomic_load_n(&identity.pid, __ATOMIC_ACQUIRE))
         identify();
     return &identity;
 }
