@@ -6,10 +6,12 @@ import ctypes
 import json
 import mmap
 import os
+import re
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -238,6 +240,38 @@ def unsafe(t):
              'a request that stands at exit holds nothing up', (program.poll(), program.text()))
 
 
+def module(t):
+    """A server of the distribution's under load, with a module that forgets what it makes: who asks late hears how
+    many, and who."""
+    if t.missing('redis-server', 'redis-check-rdb', 'redis-cli'):
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        socket, server = f'{directory}/socket', Path(directory) / 'redis-server'
+        server.symlink_to(s.find('redis-check-rdb'))
+        command = [server, '--port', '0', '--unixsocket', socket, '--save', '', '--dir', directory,
+                   '--loadmodule', s.PROGRAMS / 'quotes.so']
+        client = ['redis-cli', '-s', socket]
+        with s.running(command, ready='eady to accept') as process:
+            made = s.run([*client, 'quotes.make', 500000], preload=False)
+            t.equal(made.out, '50000\n', 'redis-server, a module that forgets 50,000 quotes', made)
+            with subprocess.Popen([*client, '-r', '-1', '-i', '0.01', 'echo', 'x' * 20000], stdout=subprocess.DEVNULL,
+                                  env=s.environment(preload=False)) as load:
+                result = None
+
+                def told():
+                    nonlocal result
+                    result = s.run([s.MEMTOP, 'leaks', '-d', '20', process.pid], preload=False)
+                    return 'SUMMARY: memdebug: ' in result.out and 'not checked' not in result.out
+                t.ok(s.wait_for(told, 120, process), 'memtop leaks: a report', result)
+                load.kill()
+            # The last ones may be seen in a dead frame or a register for a while.
+            found = re.search(r'^SUMMARY: memdebug: (\d+) byte\(s\) leaked in (\d+) allocation\(s\)\.$', result.out, re.M)
+            t.ok(found and 49990 <= int(found[2]) <= 50000 and int(found[1]) == 224 * int(found[2]),
+                 'which counts them', result)
+            t.ok(re.search(r'^Direct leak of .*\n    #0 \S+ in price_quote .*quotes\.c:\d+\n    #1 \S+ in make .*\n'
+                           r'    #2 \S+ in RedisModuleCommandDispatcher', result.out, re.M), 'and names who made them', result)
+
+
 # What goes on while hundreds of requests come, each with a thread that ends at once.
 SHELL = 'n=0; while :; do for i in 1 2 3 4 5 6 7 8; do x=$(/bin/echo $n) & done; wait; n=$((n + 1)); ' \
         'y=$(printf "%070000d" $n); y=$y$y; echo ready; done'
@@ -290,6 +324,7 @@ def main():
         copies(t)
         unsafe(t)
         under_load(t)
+        module(t)
 
 
 if __name__ == '__main__':

@@ -48,9 +48,14 @@ GROWTH = r'^\+\d\S* MB in \d+ s: '
 OUTSIDE = r'^RSS \+\d\S* MB in \d+ s outside the heap: '
 
 
+def row(site, leaks):
+    """A row of the call sites, whose last figure is what leaks."""
+    return rf' LEAKS  HEAP CALL SITE.*\n(.*\n)* *~\+\S+ .* {leaks}  {site}'
+
+
 def leaked(site):
     """The verdict, and a row of the call sites that has leaks."""
-    return rf'{GROWTH}\d+ % leaked, (nearly all|mostly|\d+ %) by {site}', rf'^ *~\+\S+ .* ~[1-9]\S*  {site}'
+    return rf'{GROWTH}\d+ % leaked, (nearly all|mostly|\d+ %) by {site}', row(site, r'~[1-9]\S*')
 
 
 # Its name, the program, the verdict, what else the screen has, and whether cycles are asked for.
@@ -65,9 +70,10 @@ CASES = {
     'a list of properties': ([ONCALL, 'properties'], *leaked(r'property_add oncall\.cpp:\d+'), True),
     'a string that is replaced': ([ONCALL, 'status'], *leaked(r'status_replace oncall\.cpp:\d+'), True),
     'a library under python3': (['/usr/bin/python3', '-c', DOCUMENTS], *leaked(r'add_element documents\.c:\d+'), True),
-    'a slow leak': ([s.PROGRAMS / 'slow_leak', 100000, 20, 8192], None, r'^ *~\+\S+ .* ~[1-9]\S*  lose slow_leak\.c:\d+', True),
+    'a slow leak': ([s.PROGRAMS / 'slow_leak', 100000, 20, 16384], None, row(r'lose slow_leak\.c:\d+', r'~[1-9]\S*'),
+                    True),
     'a queue': ([GROWING, 'queue'], rf'{GROWTH}reachable, nearly all by push_job growing\.c:\d+ ← main:\d+ '
-                r'\(a cache or a queue\)$', r'^ *~\+\S+ .* ~0  push_job growing\.c:\d+', True),
+                r'\(a cache or a queue\)$', row(r'push_job growing\.c:\d+', '~0'), True),
     'fragmentation': ([GROWING, 'holes'], r'^RSS \+\d\S* MB in \d+ s, heap (flat|\+\d\S* MB): \d\d % fragmentation',
                       r'^ *~\+\S+ .*  make_holes growing\.c:\d+', False),
     'stacks of threads': ([GROWING, 'threads'], rf'{OUTSIDE}stacks of threads, nearly all by start_worker growing\.c:\d+',
