@@ -6,6 +6,7 @@
 
 static ptrdiff_t cache_offset; /* of a thread's cache in its data; 0: not known */
 
+/* NULL: this thread has none, not yet or no longer. */
 static const struct cache *own_cache(void)
 {
     const struct cache *cache = (const void *)(je_tsd_tls + cache_offset);

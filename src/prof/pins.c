@@ -24,12 +24,13 @@ static bool reserve(struct array *array, size_t count, size_t size)
     char *fresh = own_map(room * size);
     if (!fresh)
         return false;
-    const char *old = array->entries;
-    for (size_t i = 0; i < array->room * size; i++)
-        fresh[i] = old[i];
-    if (old)
-        own_unmap(array->entries, array->room * size);
-    *array = (struct array){fresh, room};
+    struct array old = *array;
+    for (size_t i = 0; i < old.room * size; i++)
+        fresh[i] = ((const char *)old.entries)[i];
+    array->entries = fresh;
+    __atomic_store_n(&array->room, room, __ATOMIC_RELEASE);
+    if (old.room) /* last, as a fork may come between: its copy has the new ones */
+        own_unmap(old.entries, old.room * size);
     return true;
 }
 
