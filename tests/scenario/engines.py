@@ -6,6 +6,7 @@ under it, outputs are as without us, and the pause on the line is what a thread 
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import scenario as s
 
-SEEK, POOL = s.PROGRAMS / 'seek', s.PROGRAMS / 'pool'
+SEEK, POOL, RESIZED = (s.PROGRAMS / name for name in ('seek', 'pool', 'resized'))
 ENGINES = ('clone', 'wp', 'stop')
 JSON = 'gctrace=json,gc=ready,gcengine='
 
@@ -35,10 +36,10 @@ def has_wp():
     return bool(cycles), skips[0]['reason'] if skips else 'no cycle'
 
 
-def truth(t, engine, what, arguments, least, skippable=(), program=SEEK):
+def truth(t, engine, what, arguments, least, skippable=(), program=SEEK, more=''):
     """Every cycle done finds exactly what had been lost by then."""
     before = s.cpu_of_others()
-    result = s.run([program, *arguments], JSON + engine, timeout=200)
+    result = s.run([program, *arguments], JSON + engine + more, timeout=200)
     if s.cpu_of_others() - before > 0.1 * result.seconds:
         least = 1 # where others run too, many a cycle gets no CPU in time
     cycles, skips = records(result)
@@ -215,6 +216,38 @@ for _ in range(20):
 print(len(text))
 """
 
+def malloc_is_files(pid):
+    """Whether malloc and free are in the process what they are in the library's file; None: they are jumps there."""
+    text = subprocess.run([s.find('readelf'), '-W', '--dyn-syms', '-l', s.LIB], capture_output=True, text=True,
+                          check=True).stdout
+    offset, start = next((int(at, 16), int(address, 16)) for at, address in
+                         re.findall(r'^ *LOAD +(0x\w+) (0x\w+) .* R E ', text, re.M))
+    first = min(int(line.split('-')[0], 16) for line in Path(f'/proc/{pid}/maps').read_text().splitlines()
+                if line.endswith(str(s.LIB)))
+    same = []
+    with open(f'/proc/{pid}/mem', 'rb') as memory, open(s.LIB, 'rb') as file:
+        for address, size in re.findall(r' ([0-9a-f]{16}) +(\d+) FUNC +GLOBAL +DEFAULT +\d+ (?:malloc|free)$', text, re.M):
+            if int(size) < 32:
+                return None
+            memory.seek(first + int(address, 16))
+            file.seek(int(address, 16) - start + offset)
+            same.append(memory.read(32) == file.read(32))
+    assert len(same) == 2 and same[0] == same[1], same
+    return same[0]
+
+
+def variant(t, memdebug, plain):
+    """In the plain variant malloc and free are jemalloc's own code, and nobody counts objects one by one."""
+    with s.running(['sleep', '60'], memdebug) as program:
+        def told():
+            result = s.run([s.MEMTOP, program.pid, '--json', '-n1'], preload=False)
+            return json.loads(result.out.splitlines()[0]) if result.status == 0 else None
+        s.wait_for(told, 30, program)
+        last, same = told(), malloc_is_files(program.pid)
+        t.ok((last['alloc_objects'] is None, last['live_objects_counted']) == (plain, not plain) and
+             same in (plain, None), f'{memdebug}: the {"plain" if plain else "tracked"} variant', (last, same))
+
+
 with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
     wp, why = has_wp()
     engines = [engine for engine in ENGINES if engine != 'wp' or wp]
@@ -228,6 +261,9 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
         arrivals(t, engine)
         truth(t, engine, 'a userfaultfd of its own', ['uffd', '10'], 5, s.BUSY)
         truth(t, engine, 'data that becomes code', ['code', '10'], 5, s.BUSY)
+        truth(t, engine, 'blocks resized where they lie', ['3', '30'], 10, s.BUSY, RESIZED)
+    # Builds for tests compare the object map and jemalloc's records there.
+    truth(t, 'clone', 'the same with an object map', ['3', '30'], 10, s.BUSY, RESIZED, ',memprofilerate=4096')
     work = Path(directory) / 'work.py'
     work.write_text(PYTHON)
     source = Path(directory) / 'empty.cpp'
@@ -242,6 +278,13 @@ with s.Tap() as t, tempfile.TemporaryDirectory() as directory:
             real(t, engine, 'g++', ['g++', '-O1', '-c', source, '-o', '/dev/null'], 3)
     for engine in engines:
         pause(t, engine, 10 if engine == 'stop' else 40)
+
+    # Who needs no table of the blocks has none, from the start.
+    plain = b"this build cannot read its jemalloc's records" not in s.LIB.read_bytes()
+    for engine in ('clone', 'stop'):
+        variant(t, f'gctrace=1,gcengine={engine}', plain)
+    variant(t, 'gc=ready,gcengine=wp', False)
+    variant(t, 'gctrace=1,gcengine=clone,memprofilerate=4096', False)
 
     # By itself: the clone for small heaps, tracking for larger ones.
     for megabytes, expected in ((10, 'clone'), (150, 'wp' if wp else 'clone')):

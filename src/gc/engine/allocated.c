@@ -14,6 +14,7 @@
 static uintptr_t *notes;
 static size_t note_count;
 static struct allocated_thread *threads;
+static unsigned thread_count;
 static size_t threads_bytes;
 
 static void note(void *ctx, uintptr_t block, enum allocated_note what)
@@ -25,17 +26,16 @@ static void note(void *ctx, uintptr_t block, enum allocated_note what)
 }
 
 /* The threads of the stop. */
-static unsigned list_threads(void)
+static void list_threads(void)
 {
-    unsigned count = 0;
+    thread_count = 0;
     for (unsigned i = 0; i < world.count; i++) {
         const struct world_thread *thread = &world.threads[i];
         enum world_state state = world_state_of(thread);
         if (state == WORLD_PARKED || state == WORLD_BLOCKED)
-            threads[count++] =
+            threads[thread_count++] =
                 (struct allocated_thread){thread->pointer, inside_allocator(thread), false};
     }
-    return count;
 }
 
 const char *allocated_fill(allocated_enter *enter)
@@ -51,7 +51,8 @@ const char *allocated_fill(allocated_enter *enter)
     for (unsigned i = 0; i < extent_count; i++)
         if (!object_map_open((const void *)extents[i].start, extents[i].end - extents[i].start))
             return no_memory;
-    reason = enter(threads, list_threads(), note, NULL);
+    list_threads();
+    reason = enter(threads, thread_count, note, NULL);
     if (!reason && note_count > NOTES_MAX)
         reason = "too many blocks are just being allocated or freed";
     return reason;
@@ -90,11 +91,22 @@ void allocated_free(void)
 
 #define IN_DOUBT 0xff
 
+/* How many large blocks may have another size in the map: a block that jemalloc resizes where it
+ * lies has its new size in the records first, and a thread is at one block. */
+static unsigned resized_at_most(void)
+{
+    unsigned inside = 0;
+    for (unsigned i = 0; i < thread_count; i++)
+        inside += threads[i].inside;
+    return inside;
+}
+
 const char *allocated_check(allocated_enter *enter)
 {
     const uint8_t *map = object_map;
     const char *reason = allocated_fill(enter);
     uint8_t *records = object_map;
+    unsigned resized = 0;
     object_map = (uint8_t *)map;
     for (size_t i = 0; i < note_count && !reason; i++)
         records[notes[i] >> GRANULE_SHIFT] = (notes[i] & 15) == ALLOCATED_OURS ? 0 : IN_DOUBT;
@@ -102,10 +114,13 @@ const char *allocated_check(allocated_enter *enter)
     for (unsigned i = 0; i < extent_count && !reason; i++)
         for (size_t at = extents[i].start >> GRANULE_SHIFT; at < extents[i].end >> GRANULE_SHIFT;
              at++) {
-            unsigned class = map[at] & OBJECT_CLASS;
-            if (class && records[at] != IN_DOUBT && class != (records[at] & OBJECT_CLASS))
-                reason = records[at] ? ALLOCATED_DIFFERS " have a block of another size"
-                                     : ALLOCATED_DIFFERS " miss a block";
+            unsigned class = map[at] & OBJECT_CLASS, told = records[at] & OBJECT_CLASS;
+            if (!class || records[at] == IN_DOUBT || class == told)
+                continue;
+            if (!told)
+                reason = ALLOCATED_DIFFERS " miss a block";
+            else if (MIN(class, told) <= object_small_classes || ++resized > resized_at_most())
+                reason = ALLOCATED_DIFFERS " have a block of another size";
         }
     own_unmap(records, OBJECT_MAP_BYTES);
     /* What cannot be read in this process is not compared. */
