@@ -20,6 +20,7 @@
 #include "malloc/jemalloc.h"
 #include "malloc/metadata.h"
 #include "malloc/mmap.h"
+#include "malloc/ours.h"
 #include "malloc/passed.h"
 #include "malloc/slabs.h"
 #include "malloc/startup.h"
@@ -254,7 +255,7 @@ static void after_fork(void)
     account_postfork_child();
     pinned_postfork_child();
     gc_postfork_child();
-    metadata_postfork_child();
+    ours_postfork_child();
     service_postfork_child();
     dump_postfork_child();
     limit_postfork_child();

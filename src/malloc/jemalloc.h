@@ -1,7 +1,7 @@
 /* jemalloc 5.3 as it lies inside this library: its public functions under their private names
  * (jep_…), and what is known of its inside: the layout of its records, and the internal functions
  * that ours stand in for (see embed_jemalloc.sh).  Those are defined, under jemalloc's own names
- * (je_…), in counts.c, exhausted.c, metadata.c, pages.c and plain.c; in releases.c where 5.3.0
+ * (je_…), in counts.c, exhausted.c, ours.c, pages.c and plain.c; in releases.c where 5.3.0
  * and 5.3.1 differ.
  *
  * The build defines JEMALLOC_VERSION, JEMALLOC_BUGFIX (its last number, of three) and

@@ -6,9 +6,8 @@
 #include "heap/object_map.h"
 #include "malloc/arena.h"
 #include "malloc/jemalloc.h"
+#include "malloc/ours.h"
 #include "malloc/records.h"
-
-#include <string.h>
 
 #ifdef JEMALLOC_RECORDS
 
@@ -105,9 +104,6 @@ static void enter_range(struct fill *fill, struct extent range)
 
 /* ---- threads' caches ---- */
 
-#define ARENA_CACHES 10392
-#define ARENAS_MAX 4096u
-
 static bool on_heap(uintptr_t address)
 {
     unsigned low = 0, high = extent_count;
@@ -121,10 +117,10 @@ static bool on_heap(uintptr_t address)
     return low < extent_count && extents[low].start <= address;
 }
 
-/* The block that is entered at this address; 0: none. */
-static uintptr_t entered(uintptr_t block)
+/* Whether a block is entered at this address. */
+static bool is_entered(uintptr_t block)
 {
-    return on_heap(block) && *byte_of(block) ? block : 0;
+    return on_heap(block) && *byte_of(block);
 }
 
 /* More than the threads that have caches: those of our threads. */
@@ -136,10 +132,10 @@ static const char *each_cache(struct fill *fill,
                               const char *(*fn)(struct fill *fill, const struct cache_slow *slow))
 {
     for (unsigned i = 0; i < ARENAS_MAX; i++) {
-        const char *arena = (const char *)je_arenas[i];
+        const jemalloc_arena *arena = je_arenas[i];
         if (!arena)
             continue;
-        const struct cache_slow *first = *(struct cache_slow *const *)(arena + ARENA_CACHES);
+        const struct cache_slow *first = first_cache(arena);
         unsigned seen = 0;
         for (const struct cache_slow *at = first; at; at = at->next == first ? NULL : at->next) {
             if (at->cache->slow != at)
@@ -201,14 +197,14 @@ static void each_slot(struct fill *fill, const struct cache *cache, bool inside,
 static void doubt(struct fill *fill, uintptr_t block, unsigned class)
 {
     (void)class;
-    if (entered(block))
+    if (is_entered(block))
         fill->tell(fill->ctx, block & ~(uintptr_t)15, ALLOCATED_DOUBTED);
 }
 
 static void take_out(struct fill *fill, uintptr_t block, unsigned class)
 {
     (void)fill;
-    if (!entered(block))
+    if (!is_entered(block))
         return;
     uint8_t *byte = byte_of(block);
     *byte = (uint8_t)(class == 0 && *byte & BOTH ? *byte & ~BOTH : 0);
@@ -218,7 +214,7 @@ static const char *take_out_cached(struct fill *fill, const struct cache_slow *s
 {
     if (!is_inside(fill, slow))
         each_slot(fill, slow->cache, false, take_out);
-    if (entered(slow->arrays))
+    if (is_entered(slow->arrays))
         *byte_of(slow->arrays) = 0;
     return on_heap((uintptr_t)slow) ? "the program has caches of its own (tcache.create)" : NULL;
 }
@@ -251,99 +247,6 @@ static void doubt_unlisted(struct fill *fill)
     }
 }
 
-/* ---- what is not the program's ---- */
-
-/* The tables of jemalloc's profiler (prof_structs.h, ckh.h), in words: a tree of what it has of
- * each thread, which has a table of its stacks' records, and a table of stacks, each of which has a
- * tree of these records.  All of these are blocks. */
-extern uintptr_t je_tdatas[1] __attribute__((visibility("hidden")));
-extern uintptr_t je_bt2gctx[6] __attribute__((visibility("hidden")));
-#define TABLE_CELLS 5u      /* of a table: the block with its cells, a key and a value each */
-#define THREAD_LINK 5u      /* of a thread: its left and right neighbour, */
-#define THREAD_RECORDS 8u   /* its table */
-#define STACK_RECORDS 2u    /* of a stack: the root of its tree */
-#define RECORD_LINK 14u     /* of a record */
-#define TREE_DEPTH_MAX 100u /* more than any tree has that fits into memory */
-
-static void tell_ours(struct fill *fill, uintptr_t block)
-{
-    if (entered(block))
-        fill->tell(fill->ctx, block, ALLOCATED_OURS);
-}
-
-/* `fn` may be NULL. */
-static void tell_tree(struct fill *fill, uintptr_t root, unsigned link, unsigned depth,
-                      void (*fn)(struct fill *fill, const uintptr_t *node))
-{
-    if (!entered(root) || depth == TREE_DEPTH_MAX)
-        return;
-    const uintptr_t *node = (const uintptr_t *)root;
-    tell_ours(fill, root);
-    if (fn)
-        fn(fill, node);
-    tell_tree(fill, node[link], link, depth + 1, fn);
-    tell_tree(fill, node[link + 1] & ~(uintptr_t)1, link, depth + 1, fn); /* its colour */
-}
-
-static void tell_thread(struct fill *fill, const uintptr_t *thread)
-{
-    tell_ours(fill, thread[THREAD_RECORDS + TABLE_CELLS]);
-}
-
-static void tell_profiler(struct fill *fill)
-{
-    tell_tree(fill, je_tdatas[0], THREAD_LINK, 0, tell_thread);
-    const uintptr_t *cells = (const uintptr_t *)entered(je_bt2gctx[TABLE_CELLS]);
-    if (!cells)
-        return;
-    tell_ours(fill, (uintptr_t)cells);
-    for (size_t i = 1; i < metadata_block_size(cells) / sizeof *cells; i += 2) {
-        const uintptr_t *stack = (const uintptr_t *)entered(cells[i]);
-        if (!stack)
-            continue;
-        tell_ours(fill, (uintptr_t)stack);
-        tell_tree(fill, stack[STACK_RECORDS], RECORD_LINK, 0, NULL);
-    }
-}
-
-/* What libc has allocated for our thread on the one that started it: its table of thread-local
- * storage, 16 bytes before where the thread's data name it.  0: there is none. */
-static uintptr_t own_thread_table(void)
-{
-    uintptr_t pointer = arena_own_thread();
-    return pointer ? ((const uintptr_t *)pointer)[1] - 16 : 0;
-}
-
-/* What our threads have left in the processes that this one was forked by: nobody frees it. */
-#define LEFT_MAX 64u
-static uintptr_t left[LEFT_MAX];
-static unsigned left_count;
-
-static void note_left(uintptr_t block)
-{
-    if (left_count < LEFT_MAX)
-        left[left_count] = block;
-    left_count++;
-}
-
-static void tell_own_threads(struct fill *fill)
-{
-    tell_ours(fill, own_thread_table());
-    for (unsigned i = 0; i < left_count; i++)
-        tell_ours(fill, left[i]);
-}
-
-/* ---- */
-
-static bool forked_beside_threads; /* and what they had cached is lost for good */
-
-static const char *why_not_after_fork(void)
-{
-    if (forked_beside_threads)
-        return "this process was forked by one with threads: what they had cached looks allocated";
-    return left_count > LEFT_MAX ? "this process has too many forebears" : NULL;
-}
-
 const char *metadata_enter(struct allocated_thread *threads, unsigned count, allocated_tell *tell,
                            void *ctx)
 {
@@ -352,7 +255,7 @@ const char *metadata_enter(struct allocated_thread *threads, unsigned count, all
                         .threads = threads,
                         .count = count,
                         .own_arena = arena_own_index()};
-    const char *reason = why_not_after_fork();
+    const char *reason = ours_refusal();
     if (reason)
         return reason;
     for (unsigned i = 0; i < count; i++) {
@@ -371,8 +274,7 @@ const char *metadata_enter(struct allocated_thread *threads, unsigned count, all
     if (fill.broken && fill.unseen)
         return "a thread was entering jemalloc's list of caches, or leaving it";
     doubt_unlisted(&fill);
-    tell_profiler(&fill);
-    tell_own_threads(&fill);
+    ours_tell(is_entered, metadata_block_size, tell, ctx);
     return each_cache(&fill, doubt_cached);
 }
 
@@ -439,7 +341,7 @@ static bool learn_cache_offset(void)
 const char *metadata_init(void)
 {
     static const size_t sizes[] = {8, 24, 100, 2048, 10000, 50000, 3 << 20};
-    const char *reason = why_not_after_fork();
+    const char *reason = ours_refusal();
     if (reason)
         return reason;
     if (!jemalloc_learn_classes())
@@ -450,56 +352,7 @@ const char *metadata_init(void)
     return learn_cache_offset() ? NULL : "jemalloc's records are not as expected";
 }
 
-/* ---- fork ---- */
-
-/* jemalloc forgets here the caches of threads that a copy does not have; what lies in them is not
- * given back. */
-void jep_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
-void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
-
-static const struct cache_slow *first_cache(const jemalloc_arena *arena)
-{
-    return *(struct cache_slow *const *)((const char *)arena + ARENA_CACHES);
-}
-
-/* Of an arena of the program's. */
-static void note_caches(const jemalloc_arena *arena)
-{
-    const struct cache_slow *first = first_cache(arena);
-    if (first && (first->next != first || (uintptr_t)first - (uintptr_t)je_tsd_tls >= TSD_BYTES))
-        forked_beside_threads = true;
-}
-
-void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena)
-{
-    unsigned own = arena_own_index();
-    if (!own || je_arenas[own] != arena)
-        note_caches(arena);
-    else if (first_cache(arena))
-        note_left(first_cache(arena)->arrays);
-    jep_arena_postfork_child(tsdn, arena);
-}
-
-void metadata_postfork_child(void)
-{
-    unsigned own = arena_own_index();
-    for (unsigned i = 0; i < ARENAS_MAX; i++)
-        if (je_arenas[i] && !(own && i == own))
-            note_caches(je_arenas[i]);
-    if (own_thread_table())
-        note_left(own_thread_table());
-    arena_forget_thread();
-}
-
 #else
-
-void jep_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
-void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena);
-
-void je_arena_postfork_child(jemalloc_tsdn *tsdn, jemalloc_arena *arena)
-{
-    jep_arena_postfork_child(tsdn, arena);
-}
 
 const char *metadata_enter(struct allocated_thread *threads, unsigned count, allocated_tell *tell,
                            void *ctx)
@@ -525,10 +378,6 @@ size_t metadata_block_size(const void *block)
 const char *metadata_init(void)
 {
     return "this build cannot read its jemalloc's records";
-}
-
-void metadata_postfork_child(void)
-{
 }
 
 #endif

@@ -30,8 +30,4 @@ allocated_enter metadata_enter;
 /* Usable bytes of a block, read in the same way (gc_hooks.block_size). */
 size_t metadata_block_size(const void *block);
 
-/* In a forked copy: what other threads had in their caches is nobody's from now on, and cannot be
- * told from what is allocated; then both refuse. */
-void metadata_postfork_child(void);
-
 #endif

@@ -2,10 +2,10 @@
  * belongs to, slabs, threads' caches.
  *
  * The layout is that of 5.3.0 with 48 bits of address and pages of 4096 bytes (edata.h, rtree.h,
- * bin_info.h, cache_bin.h, tcache_structs.h); embed_jemalloc.sh looks whether the archive's tables
- * have these sizes, and defines JEMALLOC_RECORDS if they do.  Whoever reads looks whether what is
- * in them agrees.  jemalloc never unmaps a record or a part of the tree, so reading is safe at any
- * time; what is read while nobody stands still may be in the middle of a change. */
+ * bin_info.h, cache_bin.h, tcache_structs.h, arena_structs.h); embed_jemalloc.sh looks whether the
+ * archive's tables have these sizes, and defines JEMALLOC_RECORDS if they do.  Whoever reads looks
+ * whether what is in them agrees.  jemalloc never unmaps a record or a part of the tree, so reading
+ * is safe at any time; what is read while nobody stands still may be in the middle of a change. */
 #ifndef MALLOC_RECORDS_H
 #define MALLOC_RECORDS_H
 
@@ -94,6 +94,15 @@ struct cache_slow {
     struct cache *cache;
 };
 _Static_assert(offsetof(struct cache_slow, arrays) == 160, "tcache_slow_t of 5.3.0");
+
+#define ARENAS_MAX 4096u
+#define ARENA_CACHES 10392 /* of arena_t */
+
+/* The first of the ring of those that an arena serves; NULL: there is none. */
+static inline const struct cache_slow *first_cache(const jemalloc_arena *arena)
+{
+    return *(struct cache_slow *const *)((const char *)arena + ARENA_CACHES);
+}
 
 #endif
 #endif
