@@ -393,7 +393,9 @@ struct md_unsampled {
 /* A record of an answer begins with this; which kinds there are its question says. */
 enum md_answer_kind {
     MD_ANSWER_NONE,
-    MD_ANSWER_PATH /* "why": struct md_answer_path */
+    MD_ANSWER_PATH, /* "why": struct md_answer_path */
+    MD_ANSWER_HEAP, /* "retained": struct md_answer_heap, first */
+    MD_ANSWER_SITE  /* and struct md_answer_site for each stack that has live samples */
 };
 struct md_answer_record {
     uint32_t kind;  /* enum md_answer_kind */
@@ -443,6 +445,26 @@ struct md_answer_path {
     struct md_path_step step[];
 };
 
+/* "retained": what would go with each call stack's blocks: those that every path from the roots to
+ * them leads through one of them.  A block that two stacks' blocks hold goes with neither. */
+struct md_answer_heap {
+    struct md_answer_record record;
+    uint64_t blocks, bytes; /* reachable */
+    uint64_t edges;         /* pointers that had to be kept */
+    uint64_t samples;       /* live ones of reachable blocks */
+};
+struct md_answer_site {
+    struct md_answer_record record;
+    uint32_t stack; /* id */
+    uint32_t samples;
+    uint64_t retained_bytes;  /* never more than the reachable heap; an estimate, unless */
+    double retained_variance; /* this is 0 */
+    uint64_t own_bytes;       /* of its live objects, reachable or not */
+    double own_variance;      /* as of retained_bytes */
+    uint64_t objects;         /* in 1/1024 */
+    double objects_variance;  /* of whole objects */
+};
+
 /* Bytes of an entry of each section. */
 #define MD_SECTION_ENTRY_SIZES                                                                     \
     {                                                                                              \
@@ -477,6 +499,8 @@ MD_SEGMENT_ASSERT(sizeof(struct md_range) == 24, "range");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer) == 120, "answer");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_record) == 8, "record of an answer");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_path) == 232, "path");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_heap) == 40, "heap");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_site) == 64, "site");
 
 #ifdef __cplusplus
 }

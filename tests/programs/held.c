@@ -37,6 +37,7 @@ struct node *list, *ring;
 void **left, **right;
 char *inside, *beside;
 static _Thread_local void *local;
+static int times = 1; /* as many nodes of the table and of the list */
 
 static void say(const char *name, const void *block)
 {
@@ -78,7 +79,7 @@ static __attribute__((noinline)) void fill_table(void)
     table->buckets = new_buckets();
     say("table", table);
     say("buckets", table->buckets);
-    for (int i = 0; i < NODES; i++) {
+    for (int i = 0; i < NODES * times; i++) {
         struct node **bucket = &table->buckets[i % BUCKETS];
         *bucket = new_node(*bucket);
         (*bucket)->payload = new_payload(1024);
@@ -96,7 +97,7 @@ static __attribute__((noinline)) struct node *new_list_node(struct node *next)
 
 static __attribute__((noinline)) void fill_lists(void)
 {
-    for (int i = 0; i < LIST; i++) {
+    for (int i = 0; i < LIST * times; i++) {
         list = new_list_node(list);
         if (i == 0)
             say("list_tail", list);
@@ -167,6 +168,8 @@ static void keep_busy(pthread_t until)
 int main(int argc, char **argv)
 {
     pthread_t thread;
+    if (argc > 2)
+        times = atoi(argv[2]);
     pthread_create(&thread, NULL, fill, NULL);
     pthread_join(thread, NULL);
     pthread_create(&thread, NULL, hold, NULL);

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Who holds a block: memtop why, of a program whose graph is known; asked of both variants, and of a process that
-was started with nothing set."""
+"""Who holds a block, and what would go with a call site: memtop why and memtop retained, of a program whose graph is
+known; asked of both variants, and of a process that was started with nothing set."""
 
 import contextlib
 import ctypes
 import json
+import math
 import mmap
 import os
 import struct
@@ -124,6 +125,71 @@ def graph(t, memdebug, *arguments, sites):
         t.ok(result.status == 1 and 'no live sample' in result.err, name + 'of a site that there is not', result)
 
 
+def retained(pid):
+    """The sites by the function that begins their names, and what is said of the heap."""
+    result = memtop('retained', str(pid), '--json')
+    rows = [json.loads(line) for line in result.out.splitlines()] if result.status == 0 else []
+    sites = {}
+    for row in rows:
+        if row['type'] == 'retained':
+            function = row['site'].split()[0] + (' of the list' if 'new_list_node' in row['site'] else '')
+            sites.setdefault(function, []).append(row)
+    return sites, rows[-1] if rows else result
+
+
+NODE, PAYLOAD = 96, 1024 # usable bytes
+
+
+def exact(t):
+    """Every block is sampled."""
+    with held('gc=ready,memprofilerate=1') as (pid, _):
+        sites, heap = retained(pid)
+        t.ok(all(row['exact'] and not row['retained_bytes_error'] and not row['own_bytes_error']
+                 for rows in sites.values() for row in rows), 'exact where every block is sampled', sites)
+        table = 512 + 200 * (NODE + PAYLOAD)
+        for function, size in {'new_buckets': table, 'new_node': 200 * (NODE + PAYLOAD), 'new_payload': 200 * PAYLOAD,
+                               'new_node of the list': 1000 * NODE, 'new_shared': 640}.items():
+            row = max(sites.get(function, [{'retained_bytes': None, 'own_bytes': 0}]), key=lambda row: row['own_bytes'])
+            t.equal(row['retained_bytes'], size, f'{function}: what it retains')
+        row = max(sites['fill_table'], key=lambda row: row['retained_bytes'])
+        t.equal((row['retained_bytes'], row['own_bytes'], row['objects']), (16 + table, 16, 1), 'all hangs on the table')
+        holders = sites['new_holder']
+        t.equal(sorted(row['retained_bytes'] for row in holders), [0, 48, 48],
+                'what two sites hold goes with neither; nothing goes with what is lost')
+        ring = [row['retained_bytes'] for row in sites['new_node'] if row['own_bytes'] == NODE]
+        t.equal(sorted(ring), [NODE, 2 * NODE, 3 * NODE], 'of a ring each has what comes behind it')
+        t.ok(heap['type'] == 'retained_heap' and not heap['cut'] and
+             max(row['retained_bytes'] for rows in sites.values() for row in rows) < heap['reachable_bytes'],
+             'the heap is said too', heap)
+        text = memtop('retained', str(pid), '-n', '3').out.splitlines()
+        t.ok(text[0].split()[0] == 'RETAINED' and 'fill_table' in text[1] and text[4].endswith('more: --all') and
+             len(text) == 6, 'as text, the greatest first', text)
+
+
+def estimated(t, memdebug, rate, *arguments):
+    """By samples.  The list is known, as some node of so many is sampled; of the rest the error can be told."""
+    with held(memdebug, *arguments, '200') as (pid, _):
+        name = f'{memdebug or "nothing set"}: '
+        sites, heap = retained(pid)
+        nodes = 40000
+        # Of 64 buckets each is a chain, which is seen if one of its nodes is sampled.
+        seen = 1 - math.exp(-nodes / 64 * NODE / rate)
+        truth = {'new_node of the list': (200000 * NODE, 0.002),
+                 'new_payload': (nodes * PAYLOAD, math.sqrt(rate / (nodes * PAYLOAD))),
+                 'new_node': (nodes * (NODE + PAYLOAD), math.sqrt((1 - seen) / (seen * 64)))}
+        for function, (size, error) in truth.items():
+            if 5 * error >= 1:
+                continue # at this rate
+            row = max(sites.get(function, [{'retained_bytes': 0}]), key=lambda row: row['retained_bytes'])
+            t.ok(abs(row['retained_bytes'] - size) <= 5 * error * size, f'{name}{function}: within its error',
+                 (row, size, error))
+            t.ok(function == 'new_node of the list' or
+                 0.3 < row['retained_bytes_error'] / (error * row['retained_bytes']) < 3,
+                 f'{name}{function}: the error that is told', (row, size, error))
+        t.ok(all(row['retained_bytes'] <= heap['reachable_bytes'] for rows in sites.values() for row in rows),
+             name + 'no site retains more than there is', (sites, heap))
+
+
 def refused(t):
     with held('gc=off') as (pid, at):
         result = memtop('why', str(pid), hex(at['table']))
@@ -149,7 +215,7 @@ def hostile(t):
             return s.wait_for(lambda: struct.unpack_from('<I', memory, CONTROL + QUESTION_SERVED)[0] != served, 60)
 
         texts = [b'', b' ', b'why', b'why ', b'why zz', b'why 0', b'why ' + b'f' * 300, b'\xff' * 200,
-                 b'why ' + b'1 ' * 98, b'why 7fffffffffff ffffffffffffffff 8000000000000000 10', b'retained\0', b'whyy 1']
+                 b'why ' + b'1 ' * 98, b'why 7fffffffffff ffffffffffffffff 8000000000000000 10', b'retained', b'retained ' + b'x' * 190, b'whyy 1']
         t.ok(all(ask(text) for text in texts), 'questions that nobody would ask are answered or refused')
         # A memtop that was killed while it asked.
         ended = subprocess.Popen(['true'])
@@ -175,5 +241,8 @@ with s.Tap() as tap:
     graph(tap, 'gc=ready,memprofilerate=1', sites=True)
     graph(tap, 'gc=ready,gcengine=clone', sites=False)
     graph(tap, None, 'busy', sites=False)
+    exact(tap)
+    estimated(tap, 'gc=ready,gcengine=clone,memprofilerate=65536', 65536, 'still')
+    estimated(tap, None, 524288, 'busy')
     refused(tap)
     hostile(tap)

@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "gc/ask/answers.h"
+#include "gc/ask/retained.h"
 #include "gc/ask/why.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@ static const struct {
     const char *word;
     ask_fn *answer;
 } questions[] = {
+    {"retained", retained_answer},
     {"why", why_answer},
 };
 
