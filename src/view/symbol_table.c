@@ -26,7 +26,7 @@ static int compare_symbols(const void *a, const void *b)
 static bool is_wanted(const struct symbol_table *table, int type, uint64_t size)
 {
     if (table->variables)
-        return type == STT_OBJECT || type == STT_COMMON;
+        return (type == STT_OBJECT || type == STT_COMMON) && size; /* without, a mark */
     return type == STT_FUNC || type == STT_GNU_IFUNC || (type == STT_NOTYPE && size);
 }
 

@@ -11,6 +11,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def memtop(*arguments, timeout=120):
 
 
 @contextlib.contextmanager
-def held(memdebug, *arguments):
+def held(memdebug, *arguments, program=HELD):
     """(pid, where each of its blocks lies)."""
-    process = subprocess.Popen([HELD, *arguments], env=s.environment(memdebug), stdin=subprocess.PIPE,
+    process = subprocess.Popen([program, *arguments], env=s.environment(memdebug), stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True)
     try:
         blocks = {}
@@ -190,6 +191,17 @@ def estimated(t, memdebug, rate, *arguments):
              name + 'no site retains more than there is', (sites, heap))
 
 
+def unnamed(t):
+    """A variable without a symbol has not the name of a mark before it (__TMC_END__ is where .bss begins)."""
+    with tempfile.TemporaryDirectory() as directory:
+        program = Path(directory) / 'stripped'
+        subprocess.run(['objcopy', '--strip-all', '-K', '__TMC_END__', HELD, program], check=True)
+        with held('gc=ready', program=program) as (pid, at):
+            root = why(pid, at['table'])[0]['root']
+            t.ok(root['kind'] == 'module' and root['variable'] is None and root['text'].startswith('stripped+0x'),
+                 'a variable without a symbol is told by its place in the module', root)
+
+
 def refused(t):
     with held('gc=off') as (pid, at):
         result = memtop('why', str(pid), hex(at['table']))
@@ -244,5 +256,6 @@ with s.Tap() as tap:
     exact(tap)
     estimated(tap, 'gc=ready,gcengine=clone,memprofilerate=65536', 65536, 'still')
     estimated(tap, None, 524288, 'busy')
+    unnamed(tap)
     refused(tap)
     hostile(tap)
