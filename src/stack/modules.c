@@ -93,6 +93,14 @@ static void name_module(struct md_module *m, const char *name)
     m->path_size = (uint32_t)strlen(m->path);
 }
 
+void modules_describe(const struct loaded *object, struct md_module *module)
+{
+    struct known unused = {.tables_start = 0};
+    *module = (struct md_module){.start = 0};
+    read_headers(module, &unused, object);
+    name_module(module, object->name);
+}
+
 static void change(bool *changed)
 {
     if (!*changed)

@@ -7,6 +7,8 @@
 #ifndef STACK_MODULES_H
 #define STACK_MODULES_H
 
+#include "stack/loaded.h"
+
 #include <memdebug/segment.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +18,9 @@
  * hold an address in a stack's epoch, none has come later.  Call it without any lock of ours held.
  */
 uint32_t modules_epoch(const uint64_t *pcs, unsigned count);
+/* What the table would say of this one; asks for nothing in it.  Of an object that stays loaded
+ * meanwhile, as in a copy of the process. */
+void modules_describe(const struct loaded *object, struct md_module *module);
 /* The tables for unwinding of all modules that are not known to have gone: from .eh_frame_hdr to
  * the end of its segment, as addresses. */
 void modules_each_tables(void (*each)(uintptr_t start, uintptr_t end));

@@ -3,7 +3,9 @@
 #include "base/os.h"
 #include "gc/roots/barren.h"
 #include "gc/roots/libc_stack.h"
+#include "gc/roots/own_module.h"
 #include "gc/roots/parked.h"
+#include "gc/roots/sorted.h"
 #include "gc/stop/world.h"
 #include "gc/sys/fault.h"
 #include "gc/sys/pagemap.h"
@@ -11,7 +13,6 @@
 #include "gc/sys/raw.h"
 #include "heap/extents.h"
 
-#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,42 +21,6 @@
 struct hole {
     uintptr_t start, end;
 };
-
-/* Our writable segments. */
-static struct hole self[8];
-static unsigned self_count;
-/* Our thread-locals, the allocator's among them, from `start` to `end` bytes below each thread's
- * pointer (always the same place: initial-exec).  The allocator keeps addresses there that are
- * nobody's pointers: a multiple of 1 GiB for each region it has looked up, which lies in some block
- * if blocks are large. */
-static struct hole self_tls;
-
-static int note_self(struct dl_phdr_info *info, size_t size, void *ctx)
-{
-    unsigned *seen = ctx;
-    (void)size;
-    bool is_program = (*seen)++ == 0; /* the program comes first */
-    bool is_ours = false;
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
-        is_ours |= segment->p_type == PT_LOAD && (uintptr_t)note_self - start < segment->p_memsz;
-    }
-    if (!is_ours || is_program)
-        return is_ours;
-    for (unsigned i = 0; i < info->dlpi_phnum && self_count < ARRAY_LENGTH(self); i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
-        uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
-        if (segment->p_type == PT_TLS && (uintptr_t)info->dlpi_tls_data - 1 < thread)
-            self_tls = (struct hole){thread - (uintptr_t)info->dlpi_tls_data,
-                                     thread - (uintptr_t)info->dlpi_tls_data - segment->p_memsz};
-        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
-            self[self_count++] = (struct hole){
-                start & ~(uintptr_t)4095, (start + segment->p_memsz + 4095) & ~(uintptr_t)4095};
-    }
-    return 1;
-}
 
 /* The main thread's pointer, which a stop that does not interrupt that thread does not learn.  It
  * is needed after pthread_exit too: the thread-locals stay mapped, and among them ours, with
@@ -78,10 +43,7 @@ void roots_find_self(void)
     roots_find_main();
     parked_init();
     libc_stack_init();
-    unsigned seen = 0;
-    self_count = 0;
-    self_tls = (struct hole){0, 0};
-    dl_iterate_phdr(note_self, &seen);
+    own_module_find();
 }
 
 struct scan {
@@ -100,36 +62,11 @@ struct scan {
     bool stack;          /* that part is one: looked at each time, as `from` may differ */
     bool code;           /* the mapping holds instructions that were made at run time */
     enum { ALL, EARLY, REST } part;
-    struct roots_tracked tracked;                            /* unless it is ALL */
+    struct roots_tracked tracked; /* unless it is ALL */
+    struct roots_stack *stacks;   /* of each of world.threads; NULL: nobody asks */
     void (*each)(void *ctx, uintptr_t start, uintptr_t end); /* instead of looking */
     void *each_ctx;
 };
-
-/* Heap sort: no recursion, no memory, and never quadratic.  `stride` words an element, by the
- * first. */
-static void sort_words(uintptr_t *words, size_t count, size_t stride)
-{
-#define SWAP_ELEMENTS(a, b)                                                                        \
-    for (size_t swap_i = 0; swap_i < stride; swap_i++) {                                           \
-        uintptr_t swap_word = words[(a)*stride + swap_i];                                          \
-        words[(a)*stride + swap_i] = words[(b)*stride + swap_i];                                   \
-        words[(b)*stride + swap_i] = swap_word;                                                    \
-    }
-    for (size_t pass = count / 2 + count; pass-- > 1;) {
-        size_t root = pass >= count ? pass - count : 0;
-        size_t end = pass >= count ? count : pass;
-        if (pass < count)
-            SWAP_ELEMENTS(0, pass);
-        for (size_t child; (child = 2 * root + 1) < end; root = child) {
-            if (child + 1 < end && words[(child + 1) * stride] > words[child * stride])
-                child++;
-            if (words[child * stride] <= words[root * stride])
-                break;
-            SWAP_ELEMENTS(child, root);
-        }
-    }
-#undef SWAP_ELEMENTS
-}
 
 static void add_hole(struct scan *scan, uintptr_t start, uintptr_t end)
 {
@@ -171,7 +108,7 @@ static bool make_room(size_t holes, size_t threads)
 
 bool roots_prepare(void)
 {
-    size_t holes = extents_copy(NULL, 0) + own_ranges(NULL, 0) + self_count;
+    size_t holes = extents_copy(NULL, 0) + own_ranges(NULL, 0) + own_module.count;
     bool ok = make_room(holes + 64, 2 * (size_t)world.count + 256);
     for (size_t i = 0; ok && i < lists_words; i += 512) /* faulted in now, not in the pause */
         ((volatile uintptr_t *)lists)[i] = 0;
@@ -183,7 +120,7 @@ static bool collect_ranges(struct scan *scan)
 {
     size_t heap = extents_copy(NULL, 0), ours = own_ranges(NULL, 0);
     for (;;) {
-        size_t holes = heap + ours + self_count + 1;
+        size_t holes = heap + ours + own_module.count + 1;
         if (!make_room(holes, world.count + 1)) /* and one for the main thread, if it has ended */
             return false;
         scan->holes = (struct hole *)lists;
@@ -203,12 +140,18 @@ static bool collect_ranges(struct scan *scan)
     }
 }
 
+static bool is_stopped(const struct world_thread *thread)
+{
+    enum world_state state = world_state_of(thread);
+    return state == WORLD_PARKED || state == WORLD_BLOCKED;
+}
+
 static bool collect(struct scan *scan)
 {
     if (!collect_ranges(scan))
         return false;
-    for (unsigned i = 0; i < self_count; i++)
-        add_hole(scan, self[i].start, self[i].end);
+    for (unsigned i = 0; i < own_module.count; i++)
+        add_hole(scan, own_module.writable[i].start, own_module.writable[i].end);
     add_hole(scan, (uintptr_t)object_map, (uintptr_t)object_map + OBJECT_MAP_BYTES);
     sort_words((uintptr_t *)scan->holes, scan->hole_count, 2);
     size_t merged = 0; /* ranges of ours may lie within one another: the map, and parts of it */
@@ -223,7 +166,7 @@ static bool collect(struct scan *scan)
     int program = (int)RAW3(SYS_getppid, 0, 0, 0); /* we are its snapshot, or a task of it */
     for (unsigned i = 0; i < world.count; i++) {
         const struct world_thread *thread = &world.threads[i];
-        if (world_state_of(thread) != WORLD_PARKED && world_state_of(thread) != WORLD_BLOCKED)
+        if (!is_stopped(thread))
             continue;
         scan->main_lives |= thread->tid == program;
         scan->points[scan->point_count++] = parked_point(thread);
@@ -239,20 +182,6 @@ static bool collect(struct scan *scan)
     return true;
 }
 
-/* Index of the first of `words` that is >= value. */
-static size_t lower_bound(const uintptr_t *words, size_t count, size_t stride, uintptr_t value)
-{
-    size_t low = 0;
-    while (low < count) {
-        size_t middle = low + (count - low) / 2;
-        if (words[middle * stride] < value)
-            low = middle + 1;
-        else
-            count = middle;
-    }
-    return low;
-}
-
 /* ---- looking ---- */
 
 static void scan_run(void *ctx, uintptr_t start, uintptr_t end);
@@ -260,14 +189,14 @@ static void scan_run(void *ctx, uintptr_t start, uintptr_t end);
 /* What a run has before and behind our thread-locals; true if there are any in it. */
 static bool scan_around_tls(struct scan *scan, uintptr_t start, uintptr_t end)
 {
-    size_t i = lower_bound(scan->threads, scan->thread_count, 1, start + self_tls.end + 1);
-    if (self_tls.start == self_tls.end || i == scan->thread_count ||
-        scan->threads[i] - self_tls.start >= end)
+    size_t i = lower_bound(scan->threads, scan->thread_count, 1, start + own_module.tls_end + 1);
+    if (own_module.tls_start == own_module.tls_end || i == scan->thread_count ||
+        scan->threads[i] - own_module.tls_start >= end)
         return false;
-    uintptr_t hole = scan->threads[i] - self_tls.start;
+    uintptr_t hole = scan->threads[i] - own_module.tls_start;
     if (start < hole)
         scan_run(scan, start, hole);
-    scan_run(scan, MAX(start, hole + self_tls.start - self_tls.end), end);
+    scan_run(scan, MAX(start, hole + own_module.tls_start - own_module.tls_end), end);
     return true;
 }
 
@@ -428,6 +357,25 @@ static uintptr_t before_hole(const struct scan *scan, uintptr_t at)
     return i > 0 && scan->holes[i - 1].end >= at ? scan->holes[i - 1].start : at;
 }
 
+/* Notes whose stack a part is, of which only what lies above `points[point]` is alive.  Whether it
+ * is left out: not if others are on it too. */
+static bool note_stack(struct scan *scan, const struct libc_stack *part, size_t point)
+{
+    bool shared = point + 1 < scan->point_count && scan->points[point + 1] < part->end;
+    for (unsigned i = 0; scan->stacks && i < world.count; i++) {
+        struct roots_stack *stack = &scan->stacks[i];
+        if (!is_stopped(&world.threads[i]) ||
+            parked_point(&world.threads[i]) != scan->points[point])
+            continue;
+        stack->start = part->start;
+        stack->from = scan->points[point];
+        stack->end = part->end;
+        stack->left_out &= !shared;
+        return stack->left_out;
+    }
+    return false;
+}
+
 /* On a thread's own stack nothing below the lowest place in use is alive, and on that of a thread
  * that has ended struct pthread alone: it may hold the result for pthread_join, or the argument of
  * a thread about to be born.  Elsewhere a place in use says nothing about the rest: there may be a
@@ -443,12 +391,15 @@ static void scan_part(struct scan *scan, const struct proc_mapping *m,
     scan->bytes = in_use || thread ? &scan->size->stack_bytes : &scan->size->globals_bytes;
     scan->from = part->start;
     scan->stack = part->thread;
-    if (in_use && (is_main || is_its_own))
+    if (in_use && (is_main || is_its_own)) {
         scan->from = scan->points[point];
-    else if (!in_use && !thread && part->thread)
+        if (note_stack(scan, part, point))
+            return;
+    } else if (!in_use && !thread && part->thread) {
         scan->from = part->thread;
-    else if (!in_use && !thread && is_main && !scan->main_lives)
+    } else if (!in_use && !thread && is_main && !scan->main_lives) {
         scan->from = part->end;
+    }
     scan_without_holes(scan, part->start, part->end);
 }
 
@@ -523,43 +474,74 @@ static void scan_registers(void *ctx, uintptr_t start, uintptr_t end)
 
 /* An alternate stack in the heap, of which the kernel alone may have the address, is reached when
  * we are on it. */
+static void scan_thread(struct scan *scan, const struct world_thread *thread)
+{
+    uintptr_t handler = (uintptr_t)thread->context;
+    if (world_state_of(thread) != WORLD_PARKED)
+        return;
+    parked_each_register(thread, scan_registers, scan);
+    mark_from(scan->mark, (uintptr_t)&handler, (uintptr_t)(&handler + 1));
+}
+
 static void scan_parked(struct scan *scan)
 {
-    for (unsigned i = 0; i < world.count; i++) {
-        const struct world_thread *thread = &world.threads[i];
-        uintptr_t handler = (uintptr_t)thread->context;
-        if (world_state_of(thread) != WORLD_PARKED)
-            continue;
-        parked_each_register(thread, scan_registers, scan);
-        mark_from(scan->mark, (uintptr_t)&handler, (uintptr_t)(&handler + 1));
-    }
+    for (unsigned i = 0; i < world.count; i++)
+        if (!scan->stacks || !scan->stacks[i].left_out)
+            scan_thread(scan, &world.threads[i]);
 }
 
 static bool mark_part(struct mark *mark, struct roots_size *size, int part,
-                      struct roots_tracked tracked)
+                      struct roots_tracked tracked, struct roots_stack *stacks)
 {
-    struct scan scan = {.mark = mark, .size = size, .part = part, .tracked = tracked};
+    struct scan scan = {
+        .mark = mark, .size = size, .part = part, .tracked = tracked, .stacks = stacks};
     *size = (struct roots_size){.tracked_bytes = part == REST ? size->tracked_bytes : 0};
     if (!collect(&scan))
         return false;
     early_threads = scan.threads;
     early_thread_count = scan.thread_count;
     scan_heap_stacks(&scan);
+    bool ok = proc_each_mapping(scan_mapping, &scan);
+    /* Behind it: only now is it known whose stacks have been left out. */
     if (part != EARLY)
         scan_parked(&scan);
-    bool ok = proc_each_mapping(scan_mapping, &scan);
     size->globals_bytes += size->tracked_bytes;
     return ok;
 }
 
 bool roots_mark(struct mark *mark, struct roots_size *size)
 {
-    return mark_part(mark, size, ALL, (struct roots_tracked){NULL, 0});
+    return mark_part(mark, size, ALL, (struct roots_tracked){NULL, 0}, NULL);
+}
+
+bool roots_mark_but(struct mark *mark, struct roots_size *size, struct roots_stack *stacks)
+{
+    for (unsigned i = 0; i < world.count; i++)
+        stacks[i].start = stacks[i].from = stacks[i].end = 0;
+    if (!mark_part(mark, size, ALL, (struct roots_tracked){NULL, 0}, stacks))
+        return false;
+    /* One whose stack has no place of its own was looked at with what lies around it. */
+    for (unsigned i = 0; i < world.count; i++)
+        if (stacks[i].left_out && !stacks[i].end)
+            roots_mark_stack(mark, stacks, i);
+    return true;
+}
+
+void roots_mark_stack(struct mark *mark, struct roots_stack *stacks, unsigned thread)
+{
+    uint64_t bytes = 0;
+    struct roots_size size = {0};
+    struct scan scan = {.mark = mark, .size = &size, .bytes = &bytes};
+    scan.threads = early_threads;
+    scan.thread_count = early_thread_count;
+    stacks[thread].left_out = false;
+    scan_thread(&scan, &world.threads[thread]);
+    scan_run(&scan, stacks[thread].from, stacks[thread].end);
 }
 
 bool roots_mark_early(struct mark *mark, struct roots_size *size, struct roots_tracked tracked)
 {
-    return mark_part(mark, size, EARLY, tracked);
+    return mark_part(mark, size, EARLY, tracked, NULL);
 }
 
 void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end)
@@ -574,7 +556,7 @@ void roots_mark_again(struct mark *mark, uintptr_t start, uintptr_t end)
 
 bool roots_mark_rest(struct mark *mark, struct roots_size *size, struct roots_tracked tracked)
 {
-    return mark_part(mark, size, REST, tracked);
+    return mark_part(mark, size, REST, tracked, NULL);
 }
 
 /* Behind a guard there are stacks: what is alive on them is known in the stop.  Those whose guards

@@ -42,6 +42,19 @@ void roots_find_main(void);
 /* Marks from all roots.  False: /proc/self/maps cannot be read, or no memory. */
 bool roots_mark(struct mark *mark, struct roots_size *size);
 
+/* The stack of one of world.threads. */
+struct roots_stack {
+    bool left_out;        /* in: it is no root; then, whether it has been left out */
+    uintptr_t start, end; /* 0: it has no place of its own, or none that is known */
+    uintptr_t from;       /* nothing below is in use */
+};
+/* As roots_mark, but without the stacks, thread-locals and registers of some threads, as far as
+ * they can be told from the rest: `stacks` has an element for each of world.threads.  What leads
+ * from elsewhere to what such a thread holds is looked at all the same.  In the snapshot child. */
+bool roots_mark_but(struct mark *mark, struct roots_size *size, struct roots_stack *stacks);
+/* Then marks from one of those. */
+void roots_mark_stack(struct mark *mark, struct roots_stack *stacks, unsigned thread);
+
 /* On the tracer thread, before a stop in which roots_mark or roots_mark_rest will run in place:
  * memory for it. */
 bool roots_prepare(void);
