@@ -393,9 +393,11 @@ struct md_unsampled {
 /* A record of an answer begins with this; which kinds there are its question says. */
 enum md_answer_kind {
     MD_ANSWER_NONE,
-    MD_ANSWER_PATH, /* "why": struct md_answer_path */
-    MD_ANSWER_HEAP, /* "retained": struct md_answer_heap, first */
-    MD_ANSWER_SITE  /* and struct md_answer_site for each stack that has live samples */
+    MD_ANSWER_PATH,   /* "why": struct md_answer_path */
+    MD_ANSWER_HEAP,   /* "retained": struct md_answer_heap, first */
+    MD_ANSWER_SITE,   /* and struct md_answer_site for each stack that has live samples */
+    MD_ANSWER_THREAD, /* "threads": struct md_answer_thread */
+    MD_ANSWER_MODULE  /* an object that addresses of other records lie in */
 };
 struct md_answer_record {
     uint32_t kind;  /* enum md_answer_kind */
@@ -465,6 +467,45 @@ struct md_answer_site {
     double objects_variance;  /* of whole objects */
 };
 
+/* "threads": a record for each of the program's threads, and one for each object that their stacks
+ * lead through, or that what they wait for lies in. */
+#define MD_THREAD_SEEN 1u /* its registers are known */
+/* It waits without a time for a futex that nothing leads to but threads which do the same. */
+#define MD_THREAD_UNREACHED 2u
+#define MD_THREAD_WORDS 8u
+enum md_stack_end {
+    MD_STACK_LOST, /* what called the last frame is not known */
+    MD_STACK_WHOLE,
+    MD_STACK_CUT /* there are more frames */
+};
+enum md_thread_place {
+    MD_PLACE_OTHER,
+    MD_PLACE_BLOCK,
+    MD_PLACE_STACK, /* with thread-locals */
+    MD_PLACE_MODULE /* its data */
+};
+struct md_answer_thread {
+    struct md_answer_record record;
+    uint32_t tid;
+    uint32_t flags;       /* MD_THREAD_* */
+    int32_t call;         /* number of the system call that it is in; -1: not known, or in none */
+    uint32_t depth;       /* of pc[] */
+    uint64_t args[6];     /* of that call */
+    uint32_t stack_end;   /* enum md_stack_end */
+    uint32_t place;       /* enum md_thread_place: where a futex lies that it waits for */
+    uint64_t place_start; /* of the block; of a module its load bias */
+    uint64_t place_bytes; /* of the block */
+    uint32_t place_tid;   /* whose stack */
+    uint32_t reserved32;
+    uint32_t words[MD_THREAD_WORDS]; /* from the futex on */
+    char name[16];
+    uint64_t pc[]; /* as in struct md_stack; a frame that was interrupted is one further on */
+};
+struct md_answer_module {
+    struct md_answer_record record;
+    struct md_module module; /* born and gone are 0 */
+};
+
 /* Bytes of an entry of each section. */
 #define MD_SECTION_ENTRY_SIZES                                                                     \
     {                                                                                              \
@@ -501,6 +542,8 @@ MD_SEGMENT_ASSERT(sizeof(struct md_answer_record) == 8, "record of an answer");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_path) == 232, "path");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_heap) == 40, "heap");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_site) == 64, "site");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_thread) == 152, "thread");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_module) == 528, "module of an answer");
 
 #ifdef __cplusplus
 }

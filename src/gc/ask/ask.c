@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "gc/ask/answers.h"
 #include "gc/ask/retained.h"
+#include "gc/ask/threads.h"
 #include "gc/ask/why.h"
 
 #include <string.h>
@@ -10,9 +11,11 @@
 static const struct {
     const char *word;
     ask_fn *answer;
+    const char *(*prepare)(void); /* on the tracer thread, before the stop; may be NULL */
 } questions[] = {
     {"retained", retained_answer},
     {"why", why_answer},
+    {"threads", threads_answer, threads_prepare},
 };
 
 static struct ask asked;
@@ -39,7 +42,9 @@ const char *ask_prepare(const char *question)
         return "this memdebug does not know that question";
     asked.rest = asked.text + strcspn(asked.text, " ");
     asked.rest += strspn(asked.rest, " ");
-    return answers_prepare() ? NULL : "no memory for the answer";
+    if (!answers_prepare())
+        return "no memory for the answer";
+    return questions[asked_number].prepare ? questions[asked_number].prepare() : NULL;
 }
 
 const char *ask_answer(struct heap_index *index, const uintptr_t *doubted, size_t doubted_count,
