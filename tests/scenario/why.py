@@ -119,6 +119,9 @@ def graph(t, memdebug, *arguments, sites):
             answer = why(pid, 'new_nod', '-n2')
             t.ok(len(answer) == 2 and all(part['state'] == 'reachable' and part['site'].startswith('new_node')
                                           for part in answer), name + 'by part of a name, as many as were asked for', answer)
+            answer = why(pid, 'fill_lists', '-n1')
+            t.ok(len(answer) == 1 and answer[0]['site'].startswith('new_node') and 'fill_lists' in answer[0]['site'],
+                 name + 'by a caller, where no call site has the name', answer)
         text = memtop('why', str(pid), hex(at['payload'])).out.splitlines()
         t.ok(len(text) == 6 and text[1].strip() == 'table in held' and text[2].startswith(f"  -> {at['table']:#x}+8 "),
              name + 'as text', text)

@@ -284,9 +284,28 @@ static void print_json(struct why *why, const struct path *answer)
 
 /* ---- what is asked ---- */
 
-/* Of the live samples of call sites in whose name the text stands, the greatest; of equals the
- * oldest.  Returns how many. */
-static size_t find_blocks(struct why *why, const char *site, uint64_t blocks[ASKED_MAX])
+/* Whether the text stands in the name of a call site, or in the wrapper that it called. */
+static bool is_site(const struct stack_names *names, const char *text)
+{
+    return memmem(names->label, names->head, text, strlen(text)) ||
+           (names->via && strstr(names->via, text));
+}
+
+/* Whether it stands in the name of any function on the stack. */
+static bool is_on_stack(const struct stack_names *names, const char *text)
+{
+    for (size_t i = 0; i < names->frame_count; i++)
+        if (strstr(names->frames[i].function, text))
+            return true;
+    return false;
+}
+
+typedef bool match_fn(const struct stack_names *names, const char *text);
+
+/* Of the live samples whose stack matches the text, the greatest; of equals the oldest.  Returns
+ * how many. */
+static size_t find_blocks(struct why *why, match_fn *match, const char *text,
+                          uint64_t blocks[ASKED_MAX])
 {
     const struct snapshot *snapshot = &why->source.snapshot;
     const struct md_sample *best[ASKED_MAX];
@@ -297,7 +316,7 @@ static size_t find_blocks(struct why *why, const char *site, uint64_t blocks[ASK
         const struct md_bucket *bucket = &snapshot->buckets[sample->bucket];
         const struct stack_names *names =
             bucket->kind == MD_BUCKET_HEAP ? names_of(why, bucket->stack) : NULL;
-        if (!names || !memmem(names->label, names->head, site, strlen(site)))
+        if (!names || !match(names, text))
             continue;
         double here = (double)sample->weight * (double)bucket->key;
         size_t at = count < ASKED_MAX ? count++ : ASKED_MAX;
@@ -387,10 +406,12 @@ static int why_of_target(struct why *why, const char *what)
         cli_error("%s", error);
         return EXIT_FAILED;
     }
-    size_t count = is_address ? 1 : find_blocks(why, what, blocks);
+    size_t count = is_address ? 1 : find_blocks(why, is_site, what, blocks);
+    if (!count)
+        count = find_blocks(why, is_on_stack, what, blocks);
     if (count)
         return ask(why, blocks, count, (size_t)shown);
-    cli_error("%d %s: no live sample is of a call site with \"%.60s\" in its name; "
+    cli_error("%d %s: no live sample has a function with \"%.60s\" in its name on its stack; "
               "memtop heap %d lists them",
               (int)why->source.target.pid, why->source.target.name, what,
               (int)why->source.target.pid);
