@@ -87,7 +87,7 @@ static bool on_alternate_stack(void)
 /* Whether a handler of this signal has more signals blocked while it runs than are blocked now. */
 static bool handler_blocks_more(int signal, uint64_t blocked)
 {
-    struct raw_sigaction action;
+    struct raw_sigaction action = {0};
     return raw_sigaction(signal, NULL, &action) == 0 &&
            (uintptr_t)action.handler != (uintptr_t)SIG_DFL &&
            (uintptr_t)action.handler != (uintptr_t)SIG_IGN && action.mask & ~blocked;
