@@ -438,6 +438,7 @@ struct md_answer_path {
     int64_t offset;         /* as enum md_root says */
     uint64_t mapping_start; /* of the mapping that `word` lies in; 0: not known */
     uint64_t mapping_limit; /* first byte behind */
+    uint64_t pc; /* of the frame that a root on a stack lies in, as in md_stack; 0: not known */
     uint32_t tid;
     uint32_t steps;        /* of the whole path */
     uint32_t steps_before; /* of step[], those from the root on; the others are the last ones */
@@ -539,7 +540,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_mapping) == 32, "mapping");
 MD_SEGMENT_ASSERT(sizeof(struct md_range) == 24, "range");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer) == 120, "answer");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_record) == 8, "record of an answer");
-MD_SEGMENT_ASSERT(sizeof(struct md_answer_path) == 232, "path");
+MD_SEGMENT_ASSERT(sizeof(struct md_answer_path) == 240, "path");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_heap) == 40, "heap");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_site) == 64, "site");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_thread) == 152, "thread");

@@ -71,7 +71,7 @@ static uintptr_t take_address(struct cursor *cursor, unsigned encoding, uintptr_
 struct description {
     uintptr_t start, size; /* its code */
     uint64_t code_unit;
-    int64_t data_unit;
+    uint64_t data_unit;        /* signed, in two's complement: a product may overflow */
     uint64_t return_column;    /* the register that has the address to return to */
     unsigned encoding;         /* of addresses in it */
     bool is_signal;            /* its caller was interrupted, and did not call */
@@ -106,7 +106,7 @@ static bool read_common(struct description *d, uintptr_t at)
     if (version == 4 && (take_byte(cursor) != 8 || take_byte(cursor) != 0))
         return false;
     d->code_unit = take_leb(cursor, false);
-    d->data_unit = (int64_t)take_leb(cursor, true);
+    d->data_unit = take_leb(cursor, true);
     d->return_column = version == 1 ? take_byte(cursor) : take_leb(cursor, false);
     d->has_sizes = added[0] == 'z';
     if (added[0] && !d->has_sizes)
@@ -243,7 +243,7 @@ static bool run(const struct description *d, struct cursor cursor, uintptr_t pc,
                 return true;
             continue;
         case 0x80: /* offset */
-            set(state, low, RULE_AT, (int64_t)take_leb(&cursor, false) * d->data_unit);
+            set(state, low, RULE_AT, (int64_t)(take_leb(&cursor, false) * d->data_unit));
             continue;
         case 0xc0: /* restore */
             if (low < CFI_REGISTERS)
@@ -265,7 +265,7 @@ static bool run(const struct description *d, struct cursor cursor, uintptr_t pc,
             break;
         case 0x05: /* offset_extended */
             number = take_leb(&cursor, false);
-            set(state, number, RULE_AT, (int64_t)take_leb(&cursor, false) * d->data_unit);
+            set(state, number, RULE_AT, (int64_t)(take_leb(&cursor, false) * d->data_unit));
             break;
         case 0x06: /* restore_extended */
             number = take_leb(&cursor, false);
@@ -298,7 +298,7 @@ static bool run(const struct description *d, struct cursor cursor, uintptr_t pc,
             state->frame_address = (struct rule){RULE_REGISTER, (int64_t)number};
             state->offset = (int64_t)take_leb(&cursor, code == 0x12);
             if (code == 0x12)
-                state->offset *= d->data_unit;
+                state->offset = (int64_t)((uint64_t)state->offset * d->data_unit);
             break;
         case 0x0d: /* def_cfa_register */
             state->frame_address = (struct rule){RULE_REGISTER, (int64_t)take_leb(&cursor, false)};
@@ -307,7 +307,7 @@ static bool run(const struct description *d, struct cursor cursor, uintptr_t pc,
             state->offset = (int64_t)take_leb(&cursor, false);
             break;
         case 0x13:
-            state->offset = (int64_t)take_leb(&cursor, true) * d->data_unit;
+            state->offset = (int64_t)(take_leb(&cursor, true) * d->data_unit);
             break;
         case 0x0f: /* def_cfa_expression */
             state->frame_address = (struct rule){RULE_IS_EXPRESSION, skip_expression(&cursor)};
@@ -323,7 +323,7 @@ static bool run(const struct description *d, struct cursor cursor, uintptr_t pc,
         case 0x15: /* val_offset_sf */
             number = take_leb(&cursor, false);
             set(state, number, code == 0x11 ? RULE_AT : RULE_IS,
-                (int64_t)take_leb(&cursor, code != 0x14) * d->data_unit);
+                (int64_t)(take_leb(&cursor, code != 0x14) * d->data_unit));
             break;
         case 0x2d: /* AARCH64_negate_ra_state: machine_code_address copes with both */
             break;
@@ -332,7 +332,7 @@ static bool run(const struct description *d, struct cursor cursor, uintptr_t pc,
             break;
         case 0x2f: /* GNU_negative_offset_extended */
             number = take_leb(&cursor, false);
-            set(state, number, RULE_AT, -(int64_t)take_leb(&cursor, false) * d->data_unit);
+            set(state, number, RULE_AT, (int64_t)(0 - take_leb(&cursor, false) * d->data_unit));
             break;
         default:
             return false;

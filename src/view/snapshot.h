@@ -105,6 +105,9 @@ const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id);
  * behind its end, and texts are not checked.  Borrowed. */
 const struct md_answer_record *snapshot_record(const struct snapshot *snap, size_t *at,
                                                enum md_answer_kind kind, size_t bytes);
+/* Of the answer the next object that its stacks lie in, from *at on, with its fields in order;
+ * false: there is none. */
+bool snapshot_answer_module(const struct snapshot *snap, size_t *at, struct md_module *module);
 /* A module's build ID in hexadecimal; "": it has none. */
 #define BUILD_ID_TEXT_SIZE (2 * sizeof((struct md_module *)NULL)->build_id + 1)
 void snapshot_build_id(const struct md_module *module, char text[BUILD_ID_TEXT_SIZE]);

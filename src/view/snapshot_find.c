@@ -1,6 +1,8 @@
 /* What is found in a snapshot when it has been taken. */
 #include "view/snapshot.h"
 
+#include <string.h>
+
 const struct md_stack *snapshot_stack(const struct snapshot *snap, uint32_t id)
 {
     size_t words = snap->stack_word_count;
@@ -45,4 +47,18 @@ const struct md_answer_record *snapshot_record(const struct snapshot *snap, size
             return record;
     }
     return NULL;
+}
+
+bool snapshot_answer_module(const struct snapshot *snap, size_t *at, struct md_module *module)
+{
+    const struct md_answer_record *record =
+        snapshot_record(snap, at, MD_ANSWER_MODULE, sizeof(struct md_answer_module));
+    if (!record)
+        return false;
+    *module = ((const struct md_answer_module *)record)->module;
+    module->path[sizeof module->path - 1] = 0;
+    module->path_size = (uint32_t)strlen(module->path);
+    if (module->build_id_size > sizeof module->build_id)
+        module->build_id_size = 0;
+    return true;
 }

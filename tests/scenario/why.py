@@ -106,6 +106,8 @@ def graph(t, memdebug, *arguments, sites):
         t.ok(answer['root']['kind'] in ('stack', 'register') and answer['root']['thread'] == 'holder' and
              answer['root']['tid'] == at['thread_is'] and blocks_of(answer) == [at['stack']],
              name + 'on the stack of a thread, by its name', answer)
+        if answer['root']['kind'] == 'stack':
+            t.ok(answer['root']['frame'].startswith('hold held.c:'), name + 'and the function whose frame it is', answer)
         answer = why(pid, at['local'])[0]
         t.ok(answer['root']['kind'] == 'thread_local' and answer['root']['thread'] == 'holder' and
              answer['root']['tid'] == at['thread_is'], name + 'a thread-local', answer)

@@ -107,6 +107,23 @@ unsigned thread_stack(const struct world_thread *thread, uint64_t *pcs, unsigned
     return depth;
 }
 
+uint64_t thread_stack_frame(const struct world_thread *thread, uintptr_t at)
+{
+    struct cfi_frame frame = {.known = 0};
+    uint32_t end;
+    if (world_state_of(thread) != WORLD_PARKED)
+        return 0;
+    cfi_of_context(&frame, restart_context(thread->context));
+    for (unsigned depth = 0; depth < MD_STACK_MAX_DEPTH; depth++) {
+        uint64_t pc = frame.pc + !frame.is_return;
+        if (!step(&frame, &end))
+            return 0;
+        if (at < frame.value[CFI_SP])
+            return pc; /* a frame ends where its caller's begins */
+    }
+    return 0;
+}
+
 bool thread_stacks_module(uintptr_t address, uint64_t *bias)
 {
     const struct loaded *object = object_of(address);

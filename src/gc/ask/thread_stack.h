@@ -15,6 +15,8 @@ const char *thread_stacks_begin(void);
  * md_stack_end.  How many. */
 unsigned thread_stack(const struct world_thread *thread, uint64_t *pcs, unsigned most,
                       uint32_t *end);
+/* Of the frame that the word at `at` lies in, what thread_stack says; 0: not known. */
+uint64_t thread_stack_frame(const struct world_thread *thread, uintptr_t at);
 /* Copies memory of the program's; what is not there is 0.  False: nothing can lie there. */
 bool thread_stack_read(uintptr_t at, void *to, size_t size);
 /* Whether an object holds `address`; its load bias. */

@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "base/fmt.h"
+#include "gc/ask/thread_stack.h"
 #include "gc/roots/parked.h"
 #include "gc/stop/world.h"
 #include "gc/sys/proc.h"
@@ -18,6 +19,7 @@
 /* Bytes below a thread's pointer: of the modules that the program was started with, whose
  * thread-locals have the same place in each thread. */
 static size_t tls_bytes;
+static bool stacks_are_seen; /* the copy's own */
 
 static int note_tls(struct dl_phdr_info *info, size_t size, void *ctx)
 {
@@ -32,6 +34,11 @@ void where_init(void)
 {
     tls_bytes = 0;
     dl_iterate_phdr(note_tls, NULL);
+}
+
+void where_begin(void)
+{
+    stacks_are_seen = !thread_stacks_begin();
 }
 
 static void name_thread(struct md_answer_path *path, int tid)
@@ -116,6 +123,8 @@ static bool is_threads(struct md_answer_path *path)
         return false;
     path->root = MD_ROOT_STACK;
     path->offset = (int64_t)(path->word - owner->sp);
+    if (stacks_are_seen)
+        path->pc = thread_stack_frame(owner, path->word);
     name_thread(path, owner->tid);
     return true;
 }

@@ -8,7 +8,9 @@
 /* In the process, where dl_iterate_phdr may be called: how far below a thread's pointer its
  * thread-locals lie. */
 void where_init(void);
-/* In the copy: fills in the root of a path, by the address of its word. */
+/* In the copy, once before the other. */
+void where_begin(void);
+/* Fills in the root of a path, by the address of its word. */
 void where_is(uintptr_t word, struct md_answer_path *path);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "gc/ask/answers.h"
 #include "gc/ask/graph.h"
+#include "gc/ask/thread_stack.h"
 #include "gc/ask/where.h"
 #include "gc/sys/proc.h"
 
@@ -176,7 +177,9 @@ const char *why_answer(const struct ask *ask)
     }
     if (search.left && (reason = search_all(&search)))
         return reason;
+    where_begin();
     for (unsigned i = 0; i < count; i++)
         tell(&search, ask, addresses[i]);
+    thread_stacks_tell_modules();
     return NULL;
 }

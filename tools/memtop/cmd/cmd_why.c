@@ -107,6 +107,31 @@ static void name_variable(struct why *why, const struct md_answer_path *path, ch
         snprintf(name, NAME_SIZE, "%.400s", found);
 }
 
+/* The function that the frame of a root on a stack belongs to, with its place in the source:
+ * "handle pool.c:88"; or "libfoo.so+0x123"; "" where it is not known. */
+static void name_frame(struct why *why, const struct md_answer_path *path, char text[NAME_SIZE])
+{
+    const struct snapshot *snapshot = &why->source.snapshot;
+    const struct symbol_frame *frame;
+    struct md_module module;
+    uint64_t pc = path->pc - 1;
+    size_t at = 0;
+    bool found = false;
+    text[0] = '\0';
+    while (path->pc && !found && snapshot_answer_module(snapshot, &at, &module))
+        found = pc - module.start < module.limit - module.start;
+    if (!found)
+        return;
+    size_t count = why->symbolizer ? symbolizer_find(why->symbolizer, &module, pc, &frame) : 0;
+    if (!count)
+        snprintf(text, NAME_SIZE, "%.400s+0x%" PRIx64, base_name(module.path), pc - module.bias);
+    else if (frame[count - 1].line)
+        snprintf(text, NAME_SIZE, "%.300s %.100s:%" PRIu32, frame[count - 1].function,
+                 base_name(frame[count - 1].file), frame[count - 1].line);
+    else
+        snprintf(text, NAME_SIZE, "%.400s", frame[count - 1].function);
+}
+
 /* "server+0x150 in redis-server". */
 static void root_text(struct why *why, const struct md_answer_path *path, char text[TEXT_SIZE])
 {
@@ -116,9 +141,11 @@ static void root_text(struct why *why, const struct md_answer_path *path, char t
         snprintf(text, TEXT_SIZE, "a register of thread %" PRIu32 " %s", path->tid, path->thread);
         return;
     case MD_ROOT_STACK:
+        name_frame(why, path, name);
         snprintf(text, TEXT_SIZE,
-                 "the stack of thread %" PRIu32 " %s, %" PRId64 " bytes above its stack pointer",
-                 path->tid, path->thread, path->offset);
+                 "the stack of thread %" PRIu32 " %s, %s%s%" PRId64
+                 " bytes above its stack pointer",
+                 path->tid, path->thread, name, *name ? ", " : "", path->offset);
         return;
     case MD_ROOT_TLS:
         snprintf(text, TEXT_SIZE,
@@ -226,7 +253,7 @@ static json_t *root_json(struct why *why, const struct md_answer_path *path)
 {
     static const char *const kinds[] = {"none",   "register", "stack", "thread_local",
                                         "module", "mapping",  "other"};
-    char text[TEXT_SIZE], name[NAME_SIZE], file[NAME_SIZE];
+    char text[TEXT_SIZE], name[NAME_SIZE], file[NAME_SIZE], frame[NAME_SIZE] = "";
     json_t *root = json_object();
     bool is_module = path->root == MD_ROOT_MODULE;
     root_text(why, path, text);
@@ -240,6 +267,9 @@ static json_t *root_json(struct why *why, const struct md_answer_path *path)
     json_object_set_new(root, "thread", *path->thread ? ndjson_string(path->thread) : json_null());
     if (is_module)
         name_variable(why, path, name, file);
+    else if (path->root == MD_ROOT_STACK)
+        name_frame(why, path, frame);
+    json_object_set_new(root, "frame", *frame ? ndjson_string(frame) : json_null());
     json_object_set_new(root, "variable", is_module && *name ? ndjson_string(name) : json_null());
     json_object_set_new(root, "path",
                         is_module     ? ndjson_string(file)

@@ -17,7 +17,6 @@ static const char *base_name(const char *path)
 
 static bool take_modules(struct thread_list *list, const struct snapshot *snapshot)
 {
-    const struct md_answer_record *record;
     size_t at = 0, count = 0;
     while (snapshot_record(snapshot, &at, MD_ANSWER_MODULE, sizeof(struct md_answer_module)))
         count++;
@@ -25,15 +24,8 @@ static bool take_modules(struct thread_list *list, const struct snapshot *snapsh
     if (!list->modules)
         return false;
     at = 0;
-    while ((record = snapshot_record(snapshot, &at, MD_ANSWER_MODULE,
-                                     sizeof(struct md_answer_module)))) {
-        struct md_module *module = &list->modules[list->module_count++];
-        *module = ((const struct md_answer_module *)record)->module;
-        module->path[sizeof module->path - 1] = 0;
-        module->path_size = (uint32_t)strlen(module->path);
-        if (module->build_id_size > sizeof module->build_id)
-            module->build_id_size = 0;
-    }
+    while (snapshot_answer_module(snapshot, &at, &list->modules[list->module_count]))
+        list->module_count++;
     return true;
 }
 
