@@ -156,7 +156,8 @@ static int compare_unit_ranges(const void *a, const void *b)
 static bool find_unit(struct dwarf_object *o, uint64_t address, Dwarf_Die *unit, Dwarf_Addr *bias)
 {
     Dwarf_Die *die = o->dw->dwfl_module_addrdie(o->mod, address, bias);
-    if (die) {
+    /* libdw gives the code between two units to the one before. */
+    if (die && o->dw->dwarf_haspc(die, address - *bias) > 0) {
         *unit = *die;
         return true;
     }

@@ -287,6 +287,39 @@ static void test_no_debug(void)
     stop(&v);
 }
 
+/* Code without debug information between code that has some: jemalloc's in our library. */
+static void test_mixed(void)
+{
+    const char *build = getenv("MEMDEBUG_BUILD");
+    char path[PATH_MAX], command[PATH_MAX + 64], line[512], name[256];
+    struct md_module module;
+    const struct symbol_frame *f;
+    uint64_t address;
+    unsigned count = 0, wrong = 0;
+    snprintf(path, sizeof path, "%s/libmemdebug.so", build ? build : ".");
+    snprintf(command, sizeof command, "nm %s 2>/dev/null | grep ' [tT] jep_'", path);
+    FILE *pipe = popen(command, "r");
+    struct symbolizer *s = create(0, NULL);
+    while (fgets(line, sizeof line, pipe)) {
+        if (sscanf(line, "%" SCNx64 " %*c %255s", &address, name) != 2)
+            continue;
+        fill_module(&module, path, 0, address);
+        if (symbolizer_find(s, &module, address + 1, &f) == 0)
+            continue;
+        count++;
+        if (!*f->file && !f->line)
+            continue;
+        if (!wrong++)
+            tap_print("# %s is said to be %s at %s:%u", name, f->function, f->file, f->line);
+    }
+    pclose(pipe);
+    symbolizer_destroy(s);
+    if (count)
+        is(wrong, 0, "code without debug information has no line of the code before it");
+    else
+        tap_skip("code without debug information", "none is found in our library");
+}
+
 static void test_separate(void)
 {
     struct victim v;
@@ -573,6 +606,7 @@ int main(void)
         test_debug("clang", "clang++ -O2 -g");
     test_full_names();
     test_no_debug();
+    test_mixed();
     test_separate();
     test_crc();
     test_deleted();

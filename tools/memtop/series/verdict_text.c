@@ -42,7 +42,7 @@ static void add_time(struct line *line, double seconds)
     size_t i = 0;
     while (seconds < units[i].seconds)
         i++;
-    add(line, " in %.0f %s", seconds / each[i], units[i].unit);
+    add(line, " in %.*f %s", seconds < 1, seconds / each[i], units[i].unit);
 }
 
 /* A site: the frame that is the program's own, and who has called it. */
