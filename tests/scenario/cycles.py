@@ -101,7 +101,7 @@ with s.Tap() as t:
     t.equal((result.status, result.rest), (0, []), '64 threads: runs as before', result)
     t.equal(s.trace_faults(result.lines, 'crowd', result.pid), [],
             f'64 threads: {len(result.lines)} sane lines')
-    t.ok(len(result.lines) >= 3 and {reason for _, reason, _, _ in result.skips} <= s.BUSY,
+    t.ok(result.lines and {reason for _, reason, _, _ in result.skips} <= s.BUSY,
          f'64 threads: cycles are done ({len(result.lines)}, {len(result.skips)} skipped)', result)
     few = len(result.skips) * 5 <= len(result.lines)
     if others < 0.1 * result.seconds or few:
