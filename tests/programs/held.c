@@ -20,6 +20,7 @@
 #define BUCKETS 64
 #define NODES 200
 #define LIST 1000
+#define TINY 500
 
 struct node {
     struct node *next;
@@ -36,6 +37,7 @@ struct table *table;
 struct node *list, *ring;
 void **left, **right;
 char *inside, *beside;
+void **tinies;
 static _Thread_local void *local;
 static int times = 1; /* as many nodes of the table and of the list */
 
@@ -111,6 +113,20 @@ static __attribute__((noinline)) void fill_lists(void)
     say("ring_third", third);
 }
 
+static __attribute__((noinline)) void *new_tiny(void)
+{
+    void *tiny = malloc(8);
+    __asm__ volatile("" : "+r"(tiny)); /* or the call is the caller's last */
+    return tiny;
+}
+
+static __attribute__((noinline)) void fill_tiny(void)
+{
+    tinies = calloc((size_t)(TINY * times), sizeof *tinies);
+    for (int i = 0; i < TINY * times; i++)
+        tinies[i] = new_tiny();
+}
+
 static __attribute__((noinline)) void fill_others(void)
 {
     void *shared = new_shared();
@@ -135,6 +151,7 @@ static void *fill(void *unused)
     (void)unused;
     fill_table();
     fill_lists();
+    fill_tiny();
     fill_others();
     return NULL;
 }

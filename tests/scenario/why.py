@@ -201,6 +201,11 @@ def estimated(t, memdebug, rate, *arguments):
             t.ok(function == 'new_node of the list' or
                  0.3 < row['retained_bytes_error'] / (error * row['retained_bytes']) < 3,
                  f'{name}{function}: the error that is told', (row, size, error))
+        for row in sites.get('new_tiny', []):
+            usable = 16 if memdebug else 8 # README, "Blocks of 8 bytes"
+            t.ok(all(abs(row[key] - usable * row['objects']) < usable for key in ('own_bytes', 'retained_bytes')),
+                 name + 'the smallest blocks have their bytes', row)
+        t.ok('new_tiny' in sites or rate > 65536, name + 'and they are there', sites)
         t.ok(all(row['retained_bytes'] <= heap['reachable_bytes'] for rows in sites.values() for row in rows),
              name + 'no site retains more than there is', (sites, heap))
 

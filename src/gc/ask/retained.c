@@ -5,7 +5,8 @@
 #include "gc/ask/flow.h"
 #include "segment/segment.h"
 
-#define LINK_STEPS 3 /* dominators that are looked at for the next one of the same size */
+#define SMALLEST_BYTES 8 /* a block where nothing is set; all sizes are multiples of it */
+#define LINK_STEPS 3     /* dominators that are looked at for the next one of the same size */
 /* A class of which a live sample stands for less than this, in 1/1024, is sampled whole. */
 #define WHOLE_WEIGHT (MD_WEIGHT_ONE + MD_WEIGHT_ONE / 16)
 
@@ -15,7 +16,7 @@ struct sample {
     uint32_t place; /* in the order of the search; 0: unreachable */
     uint32_t stack;
     uint32_t weight; /* in 1/1024 */
-    uint32_t size;   /* granules of 16 bytes */
+    uint32_t size;   /* in units of the smallest one */
 };
 
 struct retained {
@@ -56,7 +57,7 @@ static bool read_samples(struct retained *r)
         sample->stack = __atomic_load_n(&buckets[bucket].stack, __ATOMIC_RELAXED);
         sample->weight = (uint32_t)MIN(MAX(weight, MD_WEIGHT_ONE), UINT32_MAX);
         sample->place = r->flow.order[graph_number(&r->flow.graph, block)];
-        sample->size = (uint32_t)MIN(size >> GRANULE_SHIFT, UINT32_MAX);
+        sample->size = (uint32_t)MIN(size / SMALLEST_BYTES, UINT32_MAX);
         if (!sample->place)
             continue;
         r->site[sample->place] = sample->stack;
@@ -158,7 +159,7 @@ static void tell_site(const struct retained *r, const struct sample *samples, ui
     site->samples = count;
     for (uint32_t i = 0; i < count; i++) {
         double weight = (double)samples[i].weight / MD_WEIGHT_ONE;
-        double size = (double)samples[i].size * ((size_t)1 << GRANULE_SHIFT);
+        double size = (double)samples[i].size * SMALLEST_BYTES;
         own += weight * size;
         site->own_variance += weight * (weight - 1) * size * size;
         site->objects += samples[i].weight;
