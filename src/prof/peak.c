@@ -6,7 +6,7 @@
 #include "prof/table.h"
 #include "segment/segment.h"
 
-#define BATCH 128u /* buckets for which the tables are locked at a time */
+#define BATCH 32u /* buckets for which the tables are locked at a time */
 
 static uint64_t in_use(const struct md_bucket *bucket, unsigned plus, unsigned minus)
 {

@@ -7,7 +7,7 @@
 #include "prof/table.h"
 #include "segment/segment.h"
 
-#define BATCH 128u /* entries for which the tables are locked at a time */
+#define BATCH 32u /* entries for which the tables are locked at a time */
 #define BATCHES 4u
 
 /* An array that grows, in memory of our own, zeroed; guarded by the tables' lock. */

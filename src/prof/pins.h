@@ -25,7 +25,7 @@ enum pins_state {
     PINS_TOLD,   /* all is told */
     PINS_REFUSED /* or not: there was no room for some of it */
 };
-/* Goes on, with some hundred samples or buckets: some 50 us, of which the tables are locked for
+/* Goes on, with 128 samples or buckets: some 50 us, of which the tables are locked for
  * some 10 at a time.  One thread at a time, not inside the profiler; after segment_check. */
 enum pins_state pins_step(pins_share *share);
 /* In a forked copy, whose table of buckets is empty. */
