@@ -367,7 +367,7 @@ void memdebug_boot(void)
         bases_init();
         slabs_init();
         prof_init();
-        rate_init(tracked);
+        rate_init(!tracked);
         segment_on_fork = on_copy;
         prof_on_sample = on_sample;
         counts_on_publish = on_publish;
@@ -376,7 +376,6 @@ void memdebug_boot(void)
     }
     counts_on_thread_end = on_thread_end;
     if (tracked) {
-        tracked_init();
 #ifdef HOSTILE_ALLOCATIONS
         tracked_hostile = on_hostile;
 #endif

@@ -8,6 +8,7 @@
 
 uint8_t *object_map;
 size_t object_class_size[128];
+uint8_t object_class_table[OBJECT_TABLE_MAX / 16 + 1];
 unsigned object_small_classes;
 size_t object_slab_size[128];
 static unsigned class_count;
@@ -53,10 +54,16 @@ void object_map_set_classes(const size_t *sizes, unsigned count, const size_t *s
         object_class_size[class_count] = sizes[i];
         object_slab_size[class_count] = i < small ? slab_sizes[i] : 0;
     }
+    for (unsigned i = 0, class = 1; i < ARRAY_LENGTH(object_class_table); i++) {
+        class += class < class_count && object_class_size[class] < i * 16u;
+        object_class_table[i] = (uint8_t) class;
+    }
 }
 
 unsigned object_class_of(size_t usable_size)
 {
+    if (usable_size <= OBJECT_TABLE_MAX)
+        return object_class_table[(usable_size + 15) / 16];
     unsigned low = 1, high = class_count;
     while (low < high) {
         unsigned middle = (low + high) / 2;

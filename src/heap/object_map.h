@@ -35,6 +35,10 @@
 extern uint8_t *object_map;
 /* Usable bytes of each class; 0 for class 0, unused ones and OBJECT_CLASS_HUGE. */
 extern size_t object_class_size[128];
+/* By (size + 15) / 16 up to OBJECT_TABLE_MAX bytes, jemalloc's largest small class: the class of a
+ * block that so much is asked for; 0 until the classes are known. */
+#define OBJECT_TABLE_MAX 14336u
+extern uint8_t object_class_table[OBJECT_TABLE_MAX / 16 + 1];
 /* Classes 1 to object_small_classes are slabs: equal objects side by side, the slab
  * object_slab_size[class] bytes = lcm(jemalloc's page, size), its start page-aligned. */
 extern unsigned object_small_classes;
@@ -57,7 +61,8 @@ static inline uint8_t *object_byte(const void *block)
     return object_map + ((uintptr_t)block >> GRANULE_SHIFT);
 }
 
-/* Class of a block of so many bytes, those of a size class of jemalloc's (8 bytes count as 16). */
+/* Class of a block of so many bytes, those of a size class of jemalloc's (8 bytes count as 16).
+ * Until the classes are known: none that has a size. */
 unsigned object_class_of(size_t usable_size);
 
 #endif

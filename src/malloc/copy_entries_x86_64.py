@@ -111,6 +111,7 @@ def emit(name, path, table, relocs):
         fail("a short jump to the slow path")
     data[jump + 1:jump + 5] = bytes(4)
     print(f".globl {name}\n.type {name}, @function\n.p2align 6\n{name}:\n.cfi_startproc")
+    print(f".globl entry_{name}\n.hidden entry_{name}\n.set entry_{name}, {name}")
     for at in range(0, size, 16):
         print("  .byte " + ", ".join(f"0x{b:02x}" for b in data[at:at + 16]))
     print(f".cfi_endproc\n.size {name}, . - {name}")

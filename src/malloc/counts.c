@@ -30,12 +30,17 @@ int counts_init(void)
     return 0;
 }
 
+uint64_t counts_allocated(void)
+{
+    return alloc_offset ? *(uint64_t *)(je_tsd_tls + alloc_offset) : 0;
+}
+
 void counts_publish(void)
 {
     if (!alloc_offset)
         return;
     struct thread_counts *c = &thread_counts;
-    uint64_t allocated = *(uint64_t *)(je_tsd_tls + alloc_offset);
+    uint64_t allocated = counts_allocated();
     uint64_t freed = *(uint64_t *)(je_tsd_tls + free_offset);
     uint64_t new_allocated = allocated - c->alloc_seen, new_freed = freed - c->free_seen;
     c->alloc_seen = allocated;

@@ -15,6 +15,8 @@ extern _Thread_local struct thread_counts thread_counts __attribute__((tls_model
 
 /* Once jemalloc is up.  0 or an errno value. */
 int counts_init(void);
+/* Bytes that the calling thread has allocated, by jemalloc's count; 0 before counts_init. */
+uint64_t counts_allocated(void);
 /* Adds the calling thread's share now. */
 void counts_publish(void);
 /* Bytes that the calling thread has freed and jemalloc has not counted. */

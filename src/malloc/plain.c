@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
+#include "malloc/entry.h"
 #include "malloc/jemalloc.h"
 #include "malloc/slabs.h"
 #include "malloc/variants.h"
@@ -22,17 +23,33 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
 void je_prof_unwind_init(void);
 void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
 
-/* Set between je_prof_tctx_create and je_prof_malloc_sample_object: the allocation at hand is the
- * one that is sampled. */
+/* Between je_prof_tctx_create and je_prof_malloc_sample_object: the allocation at hand is the one
+ * that is sampled. */
 static THREAD_LOCAL bool sampling;
+/* With the toll that prof_choose has said; 0: its size was not known, and it is asked then. */
+static THREAD_LOCAL uint64_t sampling_toll;
+/* Bytes that the thread is asking jemalloc for; 0: not known. */
+static THREAD_LOCAL size_t asked_bytes;
+
+/* What it costs to look at an allocation that is no sample: jemalloc's slow path with its events;
+ * where the size is known late, also the page of its own that it has then, and the way back. */
+#define LOOK_NS 100u
+#define LATE_LOOK_NS 3000u
 
 /* The countdown has ended in this allocation. */
 void *je_prof_tctx_create(jemalloc_tsd *tsd)
 {
     if (own_thread || !prof_wanted())
         return NOT_SAMPLED;
+    size_t asked = asked_bytes, usable = asked ? jep_nallocx(asked, 0) : 0;
+    uint64_t toll = usable ? prof_choose(counts_allocated(), usable) : 0;
+    if (usable && !toll) {
+        rate_passed(LOOK_NS);
+        return NOT_SAMPLED;
+    }
     void *tctx = jep_prof_tctx_create(tsd);
     sampling = tctx != NULL;
+    sampling_toll = toll;
     return tctx ? tctx : NOT_SAMPLED;
 }
 
@@ -51,16 +68,48 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
                                   void *tctx)
 {
     sampling = false;
-    jep_prof_malloc_sample_object(tsd, ptr, prof_alloc(ptr, usable, slabs_sibling(usable)), usable,
-                                  tctx);
+    uint64_t toll = sampling_toll ? sampling_toll : prof_choose(counts_allocated(), usable),
+             handle = 0;
+    if (toll)
+        handle = prof_alloc(ptr, usable, toll, slabs_sibling(usable));
+    else
+        rate_passed(LATE_LOOK_NS);
+    jep_prof_malloc_sample_object(tsd, ptr, handle, usable, tctx);
+}
+
+#ifdef COPIED_ENTRIES
+/* The exported malloc is the copy, whose slow path tells us how much was asked for: inside the
+ * library the same. */
+#define known_malloc entry_malloc
+
+void *je_malloc_default(size_t size);
+
+void *plain_malloc_slow(size_t size)
+{
+    asked_bytes = size;
+    void *ptr = je_malloc_default(size);
+    asked_bytes = 0;
+    return ptr;
+}
+#else
+#define known_malloc jep_malloc
+#endif
+
+void *plain_calloc(size_t count, size_t size)
+{
+    asked_bytes = count * size; /* where that is too much, nothing is allocated */
+    void *ptr = jep_calloc(count, size);
+    asked_bytes = 0;
+    return ptr;
 }
 
 static THREAD_LOCAL uint64_t gaps_drawn; /* for plain_redraw */
 
 uint64_t je_prof_sample_new_event_wait(jemalloc_tsd *tsd)
 {
-    gaps_drawn++;
-    return prof_draw_gap();
+    uint64_t before = prof_thread.points.next, wait = prof_wait(counts_allocated());
+    gaps_drawn += prof_thread.points.next != before;
+    return wait;
 }
 
 /* What jemalloc takes for the stack of every sample: its own tables stay of one entry. */
@@ -96,13 +145,15 @@ void *plain_realloc(void *ptr, size_t size)
 {
     /* Interpreters allocate by realloc of nothing: jemalloc's fast path is malloc's. */
     if (!ptr)
-        return jep_malloc(size);
+        return known_malloc(size);
     size_t usable = jep_malloc_usable_size(ptr);
     /* Most that grow or shrink do so by much, and need not ask: a class is at most twice the one
      * before it, and the first is 8. */
     if (size && size <= usable && size + 4 > usable / 2 && jep_nallocx(size, 0) == usable)
         return ptr;
+    asked_bytes = size;
     void *fresh = jep_realloc(ptr, size);
+    asked_bytes = 0;
     if (UNLIKELY(!fresh) && size)
         errno = ENOMEM;
     return fresh;
@@ -151,18 +202,18 @@ void *plain_pvalloc(size_t size)
 
 static void *again(size_t alignment, size_t size)
 {
-    return alignment ? jep_aligned_alloc(alignment, size) : jep_malloc(size);
+    return alignment ? jep_aligned_alloc(alignment, size) : known_malloc(size);
 }
 
 void *plain_new(size_t size)
 {
-    void *ptr = jep_malloc(size);
+    void *ptr = known_malloc(size);
     return LIKELY(ptr) ? ptr : new_failed(again, 0, size, 0);
 }
 
 void *plain_new_nothrow(size_t size)
 {
-    void *ptr = jep_malloc(size);
+    void *ptr = known_malloc(size);
     return LIKELY(ptr) ? ptr : new_failed(again, 0, size, 1);
 }
 

@@ -15,20 +15,11 @@
 #include <string.h>
 
 #define GRANULE_BYTES ((size_t)1 << GRANULE_SHIFT)
-#define TABLE_MAX 14336u /* jemalloc's largest small class */
 
 /* Bytes of the gap in progress that may still be allocated without a sample.  0 in a new thread:
  * its first allocation draws a gap. */
 static THREAD_LOCAL uint64_t gap_left;
 static THREAD_LOCAL bool gap_drawn;
-
-static uint8_t class_table[TABLE_MAX / 16 + 1]; /* by (size + 15) / 16 */
-
-void tracked_init(void)
-{
-    for (unsigned i = 0; i < ARRAY_LENGTH(class_table); i++)
-        class_table[i] = (uint8_t)object_class_of(i ? i * 16u : GRANULE_BYTES);
-}
 
 static void draw_gap(void)
 {
@@ -127,9 +118,9 @@ static size_t at_least(size_t size)
 
 HOT void *tracked_malloc(size_t size)
 {
-    if (UNLIKELY(size > TABLE_MAX || own_thread))
+    if (UNLIKELY(size > OBJECT_TABLE_MAX || own_thread))
         return track(jep_malloc(at_least(size)));
-    unsigned class = class_table[(size + 15) / 16];
+    unsigned class = object_class_table[(size + 15) / 16];
     size_t usable = object_class_size[class];
     void *ptr = jep_malloc(usable);
     if (LIKELY(ptr))
@@ -152,9 +143,9 @@ void *tracked_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (UNLIKELY(bytes > TABLE_MAX || own_thread))
+    if (UNLIKELY(bytes > OBJECT_TABLE_MAX || own_thread))
         return track(jep_calloc(1, at_least(bytes)));
-    unsigned class = class_table[(bytes + 15) / 16];
+    unsigned class = object_class_table[(bytes + 15) / 16];
     size_t usable = object_class_size[class];
     void *ptr = jep_calloc(1, usable);
     if (LIKELY(ptr))

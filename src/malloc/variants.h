@@ -12,6 +12,9 @@
 void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
                  int nothrow);
 
+/* Where the exported malloc goes when jemalloc's fast path does not do. */
+void *plain_malloc_slow(size_t size);
+void *plain_calloc(size_t count, size_t size);
 void *plain_realloc(void *ptr, size_t size);
 void *plain_reallocarray(void *ptr, size_t count, size_t size);
 void *plain_memalign(size_t alignment, size_t size);
@@ -37,8 +40,6 @@ int common_malloc_trim(size_t pad);
 struct mallinfo common_mallinfo(void);
 struct mallinfo2 common_mallinfo2(void);
 
-/* Once jemalloc is up and the object map has its classes. */
-void tracked_init(void);
 #ifdef HOSTILE_ALLOCATIONS
 extern void (*tracked_hostile)(void); /* called in an allocation, at each so-many-th */
 #endif

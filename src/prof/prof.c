@@ -49,6 +49,31 @@ uint64_t prof_draw_gap(void)
     return rate ? rng_exponential(&t->rng, rate) : PROF_IDLE_GAP;
 }
 
+uint64_t prof_wait(uint64_t allocated_bytes)
+{
+    struct prof_thread *t = &prof_thread;
+    if (allocated_bytes >= t->points.next) {
+        uint64_t back = t->gap_rate ? rng_exponential(&t->rng, t->gap_rate) - 1 : 0;
+        bool sampled = t->gap_rate != 0;
+        points_pass(&t->points, allocated_bytes, back, prof_draw_gap());
+        t->points.any = sampled; /* where a thread begins, and where sampling was off, none */
+    }
+    return points_wait(&t->points, allocated_bytes,
+                       __atomic_load_n(&rate_window, __ATOMIC_RELAXED));
+}
+
+uint64_t prof_choose(uint64_t allocated_bytes, size_t size)
+{
+    struct prof_thread *t = &prof_thread;
+    uint64_t toll = 0;
+    if (!prof_wanted())
+        return 0;
+    if (__atomic_load_n(&rate_window, __ATOMIC_RELAXED))
+        toll = __atomic_load_n(&rate_toll[object_class_of(size)], __ATOMIC_RELAXED);
+    toll = MAX(toll, size);
+    return points_hit(&t->points, allocated_bytes, size, toll) ? toll : 0;
+}
+
 uint64_t prof_weight(uint64_t toll, uint64_t rate)
 {
     if (rate <= 1)
@@ -127,9 +152,9 @@ static uint64_t sample(const void *ptr, size_t size, uint64_t toll, uintptr_t si
     return handle;
 }
 
-uint64_t prof_alloc(const void *ptr, size_t size, uintptr_t sibling)
+uint64_t prof_alloc(const void *ptr, size_t size, uint64_t toll, uintptr_t sibling)
 {
-    return sample(ptr, size, size, sibling);
+    return sample(ptr, size, toll, sibling);
 }
 
 bool prof_alloc_at(const void *ptr, size_t size, uint64_t toll)

@@ -11,6 +11,7 @@
 #define PROF_PROF_H
 
 #include "base/rng.h"
+#include "prof/points.h"
 #include "prof/rate.h"
 
 #include <memdebug/segment.h>
@@ -22,6 +23,7 @@
 struct prof_thread {
     uint64_t gap_rate; /* rate that the gap in progress was drawn with; 0: no sample at its end */
     struct rng rng;
+    struct points points; /* the plain variant */
     bool seeded;
     bool busy;         /* inside the profiler: what it calls is not sampled */
     bool gathering;    /* inside the unwinder */
@@ -54,14 +56,18 @@ static inline bool prof_wanted(void)
 {
     return prof_thread.gap_rate != 0 && !prof_thread.busy;
 }
-/* Takes a sample of `ptr`, `size` usable bytes, which lies apart from others of its size: those lie
- * at `sibling` (pins.h; 0: not known).  Returns a handle for prof_free, 0 if the sample could not
- * be kept (counted). */
-uint64_t prof_alloc(const void *ptr, size_t size, uintptr_t sibling);
+/* The plain variant: bytes that this thread may allocate, which has allocated so many, before the
+ * next allocation must be looked at. */
+uint64_t prof_wait(uint64_t allocated_bytes);
+/* The toll of that allocation, of `size` usable bytes, if it is a sample on this thread; else 0. */
+uint64_t prof_choose(uint64_t allocated_bytes, size_t size);
+/* Takes a sample of `ptr`, `size` usable bytes, which has paid `toll` (rate.h), and lies apart from
+ * others of its size: those lie at `sibling` (pins.h; 0: not known).  Returns a handle for
+ * prof_free, 0 if the sample could not be kept (counted). */
+uint64_t prof_alloc(const void *ptr, size_t size, uint64_t toll, uintptr_t sibling);
 void prof_free(uint64_t handle);
 /* The same by address, for callers that keep no handle: prof_alloc_at also notes the address.
- * `toll`: what the allocation has taken off the gap, which may be more than its bytes.  False: not
- * kept. */
+ * False: not kept. */
 bool prof_alloc_at(const void *ptr, size_t size, uint64_t toll);
 void prof_free_at(const void *ptr);
 

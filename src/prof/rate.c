@@ -36,9 +36,10 @@
 enum purpose { FOR_ALL, FOR_LEAKS, PURPOSES };
 
 uint64_t rate_toll[RATE_CLASSES];
+uint64_t rate_window;
 
 /* Atomic, all of it. */
-static uint64_t fineness_all = UNIT; /* of the gaps: in UNIT */
+static uint64_t fineness_all = UNIT; /* of the gaps: in UNIT, and no more */
 static uint64_t spent_ns[PURPOSES];  /* so far */
 static uint64_t mean[RATE_WORKS];    /* 1/16 ns */
 static bool want[RATE_CLASSES];
@@ -53,7 +54,7 @@ static bool looking;
 static double fineness = 1;
 static double finest_before = 1;
 static uint64_t looked_spent_ns[PURPOSES];
-static bool tolls; /* written once */
+static bool own_page; /* written once */
 
 static uint64_t load(const uint64_t *word)
 {
@@ -68,12 +69,7 @@ static void store(uint64_t *word, uint64_t value)
 uint64_t rate_now(void)
 {
     uint64_t rate = option_number(OPTION_MEMPROFILERATE), unit = load(&fineness_all);
-    if (!rate || unit == UNIT)
-        return rate;
-    uint64_t now = (uint64_t)((unsigned __int128)rate * UNIT / unit);
-    if (now < rate) /* the plain variant */
-        return MAX(now, MIN(rate, PROF_PLAIN_MIN_RATE));
-    return now;
+    return unit == UNIT ? rate : (uint64_t)((unsigned __int128)rate * UNIT / unit);
 }
 
 /* ---- what samples cost ---- */
@@ -99,14 +95,21 @@ void rate_end(enum rate_work work, int64_t begun)
     cost /= 16;
     spend(FOR_ALL, cost);
     COUNT_ADD(sample_cost_ns, cost);
-    uint64_t unit = load(&fineness_all);
-    if (unit > UNIT)
-        spend(FOR_LEAKS, cost - cost * UNIT / unit);
 }
 
 void rate_paid_more(void)
 {
     spend(FOR_LEAKS, (load(&mean[RATE_SAMPLE]) + load(&mean[RATE_END])) / 16);
+}
+
+void rate_passed(uint64_t ns)
+{
+    static THREAD_LOCAL uint8_t turn;
+    spend(FOR_ALL, ns);
+    spend(FOR_LEAKS, ns);
+    COUNT_ADD(sample_cost_ns, ns);
+    if (turn++ % 16 == 0)
+        rate_look();
 }
 
 /* ---- how fine ---- */
@@ -121,7 +124,7 @@ static bool any_wanted(void)
 
 static bool has_room(void)
 {
-    uint64_t each = RECORD_BYTES + (tolls ? 0 : OS_PAGE);
+    uint64_t each = RECORD_BYTES + (own_page ? OS_PAGE : 0);
     return live_count() * each <= ROOM_BYTES + segment_in_use() / ROOM_DIVISOR;
 }
 
@@ -132,8 +135,6 @@ static void bounds_now(struct governor_step *step)
     uint64_t cpu_ppm = option_number(OPTION_MEMPROFILECPU), near = option_number(OPTION_LEAKRATE);
     bool wanted = near != OPTION_OFF && near != 0 && any_wanted() && has_room();
     double nearest = (double)(near == OPTION_AUTO ? load(&want_rate) : near);
-    if (!tolls)
-        nearest = MAX(nearest, (double)PROF_PLAIN_MIN_RATE);
     step->finest = wanted && nearest < rate ? rate / nearest : 1;
     step->coarsest = cpu_ppm != OPTION_OFF && rate < COARSEST_RATE ? rate / COARSEST_RATE : 1;
     step->budget_ppm = cpu_ppm != OPTION_OFF                     ? cpu_ppm
@@ -145,16 +146,18 @@ static void put_in_force(bool wanted)
 {
     uint64_t rate = option_number(OPTION_MEMPROFILERATE);
     uint64_t factor = fineness > 1 ? (uint64_t)MIN(fineness, (double)TOLL_FACTOR_MAX) : 1;
-    double all = tolls ? MIN(fineness, 1) : fineness;
-    store(&fineness_all, MAX((uint64_t)(all * UNIT), 1));
-    for (unsigned class = 1; tolls && class < OBJECT_CLASS_HUGE; class ++) {
+    uint64_t window = 0;
+    store(&fineness_all, MAX((uint64_t)(MIN(fineness, 1) * UNIT), 1));
+    for (unsigned class = 1; class < OBJECT_CLASS_HUGE; class ++) {
         bool more = __atomic_load_n(&want[class], __ATOMIC_RELAXED);
-        store(&rate_toll[class], object_class_size[class] * (more ? factor : 1));
+        uint64_t size = object_class_size[class], toll = size * (more ? factor : 1);
+        store(&rate_toll[class], toll);
+        window = MAX(window, toll - size);
     }
+    store(&rate_window, window);
     struct md_counters *counters = segment_counters();
     store(&counters->sample_rate_bytes, rate_now());
-    uint64_t leak_rate = tolls ? MAX(rate / factor, 1) : rate_now();
-    store(&counters->leak_rate_bytes, wanted && rate ? leak_rate : 0);
+    store(&counters->leak_rate_bytes, wanted && rate ? MAX(rate / factor, 1) : 0);
 }
 
 /* `measured`: enough time has gone, or enough been spent, that a step can go by it; else the bounds
@@ -244,9 +247,9 @@ void rate_want(const bool wanted[RATE_CLASSES], uint64_t lost_bytes)
     look(true);
 }
 
-void rate_init(bool by_class)
+void rate_init(bool paged)
 {
-    tolls = by_class;
+    own_page = paged;
     looked_ns = os_now_ns();
     put_in_force(false);
 }

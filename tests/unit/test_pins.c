@@ -50,7 +50,7 @@ static uint64_t take(uint64_t addr, size_t size, uintptr_t sibling)
     uint64_t handle;
     do
         prof_draw_gap(); /* this thread has one now, at the rate in force */
-    while (!(handle = prof_alloc((void *)addr, size, sibling)));
+    while (!(handle = prof_alloc((void *)addr, size, size, sibling)));
     return handle;
 }
 

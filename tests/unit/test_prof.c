@@ -70,7 +70,7 @@ static unsigned play(uint64_t size, unsigned count, uint64_t *handles, unsigned 
         if (left > 0)
             continue;
         if (prof_wanted()) {
-            uint64_t handle = prof_alloc((void *)(UINT64_C(0x10000000) + samples * 64), size, 0);
+            uint64_t handle = prof_alloc((void *)(UINT64_C(0x10000000) + samples * 64), size, size, 0);
             if (handle && samples < most)
                 handles[samples++] = handle;
         }
@@ -159,14 +159,14 @@ static void test_rules(void)
     double alloc, inuse, bytes;
     prof_on_sample = on_sample;
     errno = 77;
-    uint64_t handle = prof_alloc(&calls, 333, 0);
+    uint64_t handle = prof_alloc(&calls, 333, 333, 0);
     ok(handle && calls == 1 && errno == 77, "a sample is told of, errno preserved");
     prof_on_sample = NULL;
     own_thread = true;
-    is(prof_alloc(&calls, 333, 0), 0, "no samples on threads of ours");
+    is(prof_alloc(&calls, 333, 333, 0), 0, "no samples on threads of ours");
     own_thread = false;
     prof_thread.busy = true;
-    is(prof_alloc(&calls, 333, 0), 0, "nor inside the profiler");
+    is(prof_alloc(&calls, 333, 333, 0), 0, "nor inside the profiler");
     ok(!prof_wanted(), "nor are any wanted there");
     prof_thread.busy = false;
     is(option_set("memprofilerate", "0"), 0, "rate 0");
@@ -235,7 +235,7 @@ static int copy(void *argument)
     if (alloc != inuse || inuse <= 0)
         return 3;
     for (unsigned i = 0; i < 100; i++)
-        if (!(fresh[i] = prof_alloc((void *)(UINT64_C(0x30000000) + i * 64), 888, 0)))
+        if (!(fresh[i] = prof_alloc((void *)(UINT64_C(0x30000000) + i * 64), 888, 888, 0)))
             return 4;
     for (unsigned i = 0; i < 100; i++)
         prof_free(before_fork[i]);
@@ -261,7 +261,7 @@ static void test_fork(bool file)
     if (pipe(go) != 0)
         return;
     for (unsigned i = 0; i < 100; i++)
-        before_fork[i] = prof_alloc((void *)(UINT64_C(0x20000000) + i * 64), 777, 0);
+        before_fork[i] = prof_alloc((void *)(UINT64_C(0x20000000) + i * 64), 777, 777, 0);
     if (tap_emulated("a forked copy takes over the live samples", "MADV_WIPEONFORK"))
         return;
     pid_t pid = fork();
@@ -356,7 +356,7 @@ static void test_locked(bool at)
         if (at)
             prof_alloc_at(blocks + 64 * i, 1200, 1200);
         else
-            handles[i] = prof_alloc(blocks + 64 * i, 1200, 0);
+            handles[i] = prof_alloc(blocks + 64 * i, 1200, 1200, 0);
     uint64_t lost = segment_counters()->lost_samples;
     ok(segment_move_lock(true), "the tables are locked");
     prof_thread.busy = true;
