@@ -31,10 +31,10 @@ static THREAD_LOCAL uint64_t sampling_toll;
 /* Bytes that the thread is asking jemalloc for; 0: not known. */
 static THREAD_LOCAL size_t asked_bytes;
 
-/* What it costs to look at an allocation that is no sample: jemalloc's slow path with its events;
- * where the size is known late, also the page of its own that it has then, and the way back. */
+/* What it costs to look at an allocation that is no sample, as measured: jemalloc's slow path with
+ * its events; where the size is known late, also the page of its own that it has then. */
 #define LOOK_NS 100u
-#define LATE_LOOK_NS 3000u
+#define LATE_LOOK_NS 2000u
 
 /* The countdown has ended in this allocation. */
 void *je_prof_tctx_create(jemalloc_tsd *tsd)
