@@ -37,8 +37,9 @@ extern "C" {
  * 6: MD_REQUEST_ALLOCATOR, md_header.allocator, MD_SECTION_RANGES; counters of what
  *    samples cost; MD_FLAG_ASKABLE.
  * 7: MD_REQUEST_QUESTION, md_header.answer, MD_SECTION_ANSWERS; buckets of the kinds peak and
- *    pinned, MD_REQUEST_PINS, md_header.pinned_ns. */
-#define MD_SEGMENT_VERSION 7u
+ *    pinned, MD_REQUEST_PINS, md_header.pinned_ns.
+ * 8: MD_SECTION_PAST. */
+#define MD_SEGMENT_VERSION 8u
 #define MD_SEGMENT_OLDEST_READER 2u
 /* Files are named PID-STARTTIME.mdseg or, where that name is taken by something else,
  * PID-STARTTIME.TAG.mdseg, TAG in hexadecimal; until they are finished a suffix follows.  As long
@@ -56,6 +57,7 @@ enum md_section_id {
     MD_SECTION_MAPPINGS,  /* struct md_mapping */
     MD_SECTION_RANGES,    /* struct md_range, as of md_header.allocator */
     MD_SECTION_ANSWERS,   /* uint64_t words: records of the last answer, as of md_header.answer */
+    MD_SECTION_PAST,      /* struct md_past, in any order: see there */
     MD_SECTION_COUNT
 };
 
@@ -507,6 +509,33 @@ struct md_answer_module {
     struct md_module module; /* born and gone are 0 */
 };
 
+/* What had been counted at a publication, the last one of its second.  What was published last of
+ * all is not among them, but in md_header.counters.
+ *
+ * Of the last 600 seconds that had a publication each has a point.  Of those before, each 10 s have
+ * one, the last one in them, 720 in all; then each minute, 1440; then each 10 minutes, 1008: a week
+ * and more (less of each where the segment is small).  So of two points that follow one another the
+ * first is what there was until the second's interval began: where they lie far apart the process
+ * published nothing in between, and what it counted stood still, but for what threads keep back.  A
+ * forked copy begins with none.
+ *
+ * They lie where there was room for them: a reader sorts them by time.  Two of the same time are
+ * the same point, on its way from one interval to another. */
+#define MD_PAST_HOLE 1u /* points before it are missing, as memory for them was refused */
+#define MD_PAST_UNKNOWN UINT64_MAX
+struct md_past {
+    uint32_t seq;      /* odd while it is being written */
+    uint32_t flags;    /* MD_PAST_* */
+    uint32_t pause_us; /* the longest of a cycle since the point before; 0: there was no cycle */
+    uint32_t cycles;   /* done so far */
+    uint64_t time_ns;  /* CLOCK_MONOTONIC; 0: unused */
+    uint64_t alloc_bytes;
+    uint64_t free_bytes;
+    uint64_t objects;         /* in use; MD_PAST_UNKNOWN: not counted */
+    uint64_t reachable_bytes; /* in the last cycle; MD_PAST_UNKNOWN: there was none */
+    uint64_t leaked_bytes;    /* by the last cycle; MD_PAST_UNKNOWN: it did not tell */
+};
+
 /* Bytes of an entry of each section. */
 #define MD_SECTION_ENTRY_SIZES                                                                     \
     {                                                                                              \
@@ -517,6 +546,7 @@ struct md_answer_module {
         [MD_SECTION_UNSAMPLED] = sizeof(struct md_unsampled),                                      \
         [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),                                         \
         [MD_SECTION_RANGES] = sizeof(struct md_range), [MD_SECTION_ANSWERS] = sizeof(uint64_t),    \
+        [MD_SECTION_PAST] = sizeof(struct md_past),                                                \
     }
 
 #ifdef __cplusplus
@@ -538,6 +568,7 @@ MD_SEGMENT_ASSERT(sizeof(struct md_sample) == 32, "sample");
 MD_SEGMENT_ASSERT(sizeof(struct md_unsampled) == 32, "unsampled");
 MD_SEGMENT_ASSERT(sizeof(struct md_mapping) == 32, "mapping");
 MD_SEGMENT_ASSERT(sizeof(struct md_range) == 24, "range");
+MD_SEGMENT_ASSERT(sizeof(struct md_past) == 64, "past");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer) == 120, "answer");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_record) == 8, "record of an answer");
 MD_SEGMENT_ASSERT(sizeof(struct md_answer_path) == 240, "path");

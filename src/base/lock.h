@@ -12,6 +12,7 @@
 enum lock_rank {
     LOCK_JOB,     /* one job of our thread's at a time (service.c) */
     LOCK_SEGMENT, /* which memory the segment's tables lie in (segment.c) */
+    LOCK_PAST,    /* the rings of points (past.c) */
     LOCK_MODULES, /* the module table (modules.c) */
     LOCK_TABLES,  /* stacks, buckets, samples, mappings, and their indexes (record.c) */
     LOCK_BASES,   /* which arenas jemalloc has (bases.c) */

@@ -5,6 +5,7 @@
 #include "base/options.h"
 #include "base/fmt.h"
 #include "base/os.h"
+#include "segment/past.h"
 #include "segment/place.h"
 #include "segment/tables.h"
 
@@ -264,8 +265,12 @@ static bool make_file(void)
     if (lock_try(&segment_lock)) {
         locked = segment_move_lock(true);
         if (locked) {
-            moved = move_locked();
+            bool held = past_hold();
+            moved = held && move_locked();
+            if (held)
+                past_let_go();
             segment_move_lock(false);
+            locked = held;
         }
         lock_release(&segment_lock);
     }
@@ -308,7 +313,7 @@ uint64_t segment_in_use(void)
     return allocated > freed ? allocated - freed : 0;
 }
 
-static void publish_counters(struct md_header *header)
+static void publish_counters(struct md_header *header, int64_t now)
 {
     uint64_t in_use = segment_in_use();
     uint64_t peak = __atomic_load_n(&counters.peak_bytes, __ATOMIC_RELAXED);
@@ -317,7 +322,7 @@ static void publish_counters(struct md_header *header)
                                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
     __atomic_store_n(&counters.own_bytes, own_bytes(), __ATOMIC_RELAXED);
-    __atomic_store_n(&counters.publish_ns, (uint64_t)os_coarse_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&counters.publish_ns, (uint64_t)now, __ATOMIC_RELAXED);
     /* Word by word: a reader may see a mixture of two publications, never half a number. */
     const uint64_t *from = (const uint64_t *)&counters;
     uint64_t *to = (uint64_t *)&header->counters;
@@ -331,9 +336,12 @@ void segment_publish(uint64_t allocated_bytes)
 {
     if (!segment_check())
         return;
-    publish_counters(tables.header);
+    int64_t now = os_coarse_ns();
+    if (past_due(now))
+        past_publish(&tables, now);
+    publish_counters(tables.header, now);
     if (__atomic_load_n(&is_file, __ATOMIC_RELAXED)
-            ? os_coarse_ns() - __atomic_load_n(&looked_ns, __ATOMIC_RELAXED) < LOOK_NS
+            ? now - __atomic_load_n(&looked_ns, __ATOMIC_RELAXED) < LOOK_NS
             : allocated_bytes < FILE_DUE_BYTES)
         return;
     if (option_number(OPTION_MONITOR) == 0 ||
@@ -342,7 +350,6 @@ void segment_publish(uint64_t allocated_bytes)
     /* An allocation is no point of cancellation; what makes a file is. */
     int saved = errno, cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    int64_t now = os_coarse_ns();
     /* A child of vfork would have the file made for itself, by its own /proc/self. */
     if (now - looked_ns >= LOOK_NS && !segment_is_guest()) {
         __atomic_store_n(&looked_ns, now, __ATOMIC_RELAXED);
@@ -377,6 +384,7 @@ static void counters_postfork_child(void)
 static void start_anew(void)
 {
     lock_postfork_child(&segment_lock);
+    past_postfork_child();
     if (moving) {
         memset(&tables, 0, sizeof tables);
         memset(&retired, 0, sizeof retired);
@@ -482,7 +490,7 @@ void segment_fini(void)
 {
     if (is_file && !segment_forked() && (uint32_t)getpid() == identity.pid && place.path[0] &&
         file_is_there()) {
-        publish_counters(tables.header);
+        publish_counters(tables.header, os_coarse_ns());
         __atomic_fetch_or(&tables.header->flags, MD_FLAG_EXITED, __ATOMIC_RELEASE);
         if (!kept)
             unlink(place.path);
@@ -562,7 +570,11 @@ void segment_add_cycle(struct md_cycle *cycle)
 {
     if (!segment_check())
         return;
+    int64_t now = os_coarse_ns();
     lock_take(&segment_lock);
+    if (past_due(now))
+        past_publish(&tables, now);
+    past_cycle(cycle);
     uint64_t index = tables.count[MD_SECTION_CYCLES];
     uint64_t capacity = tables.capacity[MD_SECTION_CYCLES];
     cycle->index = index;
@@ -581,6 +593,6 @@ void segment_add_cycle(struct md_cycle *cycle)
         __atomic_store_n(&slot->seq, seq + 1, __ATOMIC_RELEASE);
         segment_set_count(MD_SECTION_CYCLES, index + 1);
     }
-    publish_counters(tables.header);
+    publish_counters(tables.header, now);
     lock_release(&segment_lock);
 }

@@ -18,22 +18,25 @@
 /* Of all, what an answer may come to, and at most so much. */
 #define ANSWERS_SHARE 32
 #define ANSWERS_MAX (2u << 20)
+/* Of all, what the past may come to: less than all its points where that is a small set. */
+#define PAST_SHARE 16
 
 static const uint32_t entry_size[MD_SECTION_COUNT] = MD_SECTION_ENTRY_SIZES;
 
-/* Cycles, modules, size classes, mappings, ranges and an answer have fixed room (of mappings, what
- * the kernel lets a process have); the rest is shared out by what each costs per sample: a live
- * sample 32 bytes, a bucket 64, a stack some 20 words. */
+/* Cycles, modules, size classes, mappings, ranges, an answer and the past have fixed room (of
+ * mappings, what the kernel lets a process have); the rest is shared out by what each costs per
+ * sample: a live sample 32 bytes, a bucket 64, a stack some 20 words. */
 static void lay_out(struct tables *t, void *base, size_t size)
 {
     bool small = size < (8u << 20);
-    const uint64_t count[MD_SECTION_COUNT] = {[MD_SECTION_CYCLES] = CYCLES,
-                                              [MD_SECTION_MODULES] = small ? 128 : 1024,
-                                              [MD_SECTION_UNSAMPLED] = CLASSES,
-                                              [MD_SECTION_MAPPINGS] = small ? 256 : 65536,
-                                              [MD_SECTION_RANGES] = small ? 256 : 4096,
-                                              [MD_SECTION_ANSWERS] =
-                                                  MIN(size / ANSWERS_SHARE, ANSWERS_MAX) / 8};
+    const uint64_t count[MD_SECTION_COUNT] = {
+        [MD_SECTION_CYCLES] = CYCLES,
+        [MD_SECTION_MODULES] = small ? 128 : 1024,
+        [MD_SECTION_UNSAMPLED] = CLASSES,
+        [MD_SECTION_MAPPINGS] = small ? 256 : 65536,
+        [MD_SECTION_RANGES] = small ? 256 : 4096,
+        [MD_SECTION_ANSWERS] = MIN(size / ANSWERS_SHARE, ANSWERS_MAX) / 8,
+        [MD_SECTION_PAST] = MIN(size / PAST_SHARE / sizeof(struct md_past), (uint64_t)PAST_POINTS)};
     const uint64_t tenths[MD_SECTION_COUNT] = {
         [MD_SECTION_STACKS] = 3, [MD_SECTION_BUCKETS] = 2, [MD_SECTION_SAMPLES] = 5};
     uint64_t at = OS_PAGE, rest = size - OS_PAGE;
@@ -148,6 +151,9 @@ bool tables_copy(struct tables *to, const struct tables *from)
         uint64_t entries = MIN(from->count[id], from->grown[id]);
         if (id == MD_SECTION_CYCLES && to->capacity[id] != from->capacity[id])
             return false;
+        /* Rings of another size begin anew. */
+        if (id == MD_SECTION_PAST && to->capacity[id] != from->capacity[id])
+            continue;
         if (!tables_grow(to, id, entries))
             return false;
         memcpy(to->table[id], from->table[id], entries * entry_size[id]);

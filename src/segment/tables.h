@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Points that the rings of the past have room for, in a set of 4 MiB or more. */
+enum { PAST_POINTS = 3768 };
 /* Bytes of the smallest set in which each section has room: they begin at pages, of any size. */
 #define TABLES_MIN MAX(256u << 10, 16 * OS_PAGE)
 

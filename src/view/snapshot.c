@@ -41,6 +41,7 @@ static const uint32_t entry_size_min[MD_SECTION_COUNT] = {
     [MD_SECTION_MAPPINGS] = sizeof(struct md_mapping),
     [MD_SECTION_RANGES] = sizeof(struct md_range),
     [MD_SECTION_ANSWERS] = sizeof(uint64_t),
+    [MD_SECTION_PAST] = sizeof(struct md_past),
 };
 #define HEADER_SIZE_MIN (offsetof(struct md_header, control) + sizeof(struct md_control))
 #define ENTRY_SIZE_MAX 65536
@@ -192,21 +193,18 @@ static int compare_cycles(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* A seqlock read: the same even number before and after. */
-static bool read_cycle(struct md_cycle *out, const struct span *span, uint64_t slot)
+/* A seqlock read of an entry that begins with its number: the same, and even, before and after. */
+static bool read_whole(void *out, size_t bytes, const struct span *span, uint64_t slot)
 {
-    const struct md_cycle *live = entry_at(span, slot);
+    const uint32_t *live = entry_at(span, slot);
     for (unsigned try = 0; try < SEQ_TRIES; try++) {
-        uint32_t seq = __atomic_load_n(&live->seq, __ATOMIC_ACQUIRE);
+        uint32_t seq = __atomic_load_n(live, __ATOMIC_ACQUIRE);
         if (seq & 1)
             continue;
-        copy_known(out, sizeof *out, live, span->entry_size);
+        copy_known(out, bytes, live, span->entry_size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&live->seq, __ATOMIC_RELAXED) != seq)
-            continue;
-        out->seq = seq;
-        tame_text(out->reason, sizeof out->reason);
-        return true;
+        if (__atomic_load_n(live, __ATOMIC_RELAXED) == seq)
+            return true;
     }
     return false;
 }
@@ -222,10 +220,11 @@ static int take_cycles(struct snapshot *snap, const struct segment_file *file)
         return ENOMEM;
     for (uint64_t slot = 0; slot < span.count; slot++) {
         struct md_cycle *c = &snap->cycles[snap->cycle_count];
-        if (!read_cycle(c, &span, slot)) {
+        if (!read_whole(c, sizeof *c, &span, slot)) {
             snap->torn++;
             continue;
         }
+        tame_text(c->reason, sizeof c->reason);
         /* An index from `total` on is of a cycle that ended meanwhile: it is whole, so it stays. */
         if (c->index % span.capacity != slot || c->index + span.capacity < span.total) {
             snap->torn++;
@@ -234,6 +233,34 @@ static int take_cycles(struct snapshot *snap, const struct segment_file *file)
         snap->cycle_count++;
     }
     qsort(snap->cycles, snap->cycle_count, sizeof *snap->cycles, compare_cycles);
+    return 0;
+}
+
+static int compare_past(const void *a, const void *b)
+{
+    uint64_t x = ((const struct md_past *)a)->time_ns, y = ((const struct md_past *)b)->time_ns;
+    return x < y ? -1 : x > y;
+}
+
+/* In the order of places, as the writer moves a point to a further one before it is overwritten. */
+static int take_past(struct snapshot *snap, const struct segment_file *file)
+{
+    struct span span = section_span(snap, file, MD_SECTION_PAST);
+    if (!span.count)
+        return 0;
+    snap->past = reallocarray(NULL, span.count, sizeof *snap->past);
+    if (!snap->past)
+        return ENOMEM;
+    size_t found = 0;
+    for (uint64_t slot = 0; slot < span.count; slot++)
+        if (!read_whole(&snap->past[found], sizeof *snap->past, &span, slot))
+            snap->torn++;
+        else
+            found += snap->past[found].time_ns != 0;
+    qsort(snap->past, found, sizeof *snap->past, compare_past);
+    for (size_t i = 0; i < found; i++)
+        if (!i || snap->past[i].time_ns != snap->past[i - 1].time_ns)
+            snap->past[snap->past_count++] = snap->past[i];
     return 0;
 }
 
@@ -465,6 +492,22 @@ static int take_modules(struct snapshot *snap, const struct segment_file *file)
     return 0;
 }
 
+/* In this order.  Mappings after the buckets, as memtop's mapped.c subtracts from those what is no
+ * longer mapped: one that is unmapped in between would be subtracted twice in the other order. */
+static const struct {
+    unsigned what;
+    int (*take)(struct snapshot *snap, const struct segment_file *file);
+} parts[] = {{SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS, take_samples},
+             {SNAPSHOT_PROFILE, take_buckets},
+             {SNAPSHOT_MAPPINGS, take_mappings},
+             {SNAPSHOT_RANGES, take_ranges},
+             {SNAPSHOT_ANSWER, take_answer},
+             {SNAPSHOT_PROFILE, take_stacks},
+             {SNAPSHOT_PROFILE, take_modules},
+             {SNAPSHOT_LEAKS, take_unsampled},
+             {SNAPSHOT_CYCLES, take_cycles},
+             {SNAPSHOT_PAST, take_past}};
+
 int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsigned what,
                   char *error)
 {
@@ -476,32 +519,13 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
         *snap = (struct snapshot){0};
         return result;
     }
-    if (what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS))
-        result = take_samples(snap, file);
-    if (result == 0 && what & SNAPSHOT_PROFILE)
-        result = take_buckets(snap, file);
-    /* After the buckets, as memtop's mapped.c subtracts from those what is no longer mapped.  A
-     * mapping that is unmapped in between is not among these; in the other order it would be
-     * subtracted twice. */
-    if (result == 0 && what & SNAPSHOT_MAPPINGS)
-        result = take_mappings(snap, file);
-    if (result == 0 && what & SNAPSHOT_RANGES)
-        result = take_ranges(snap, file);
-    if (result == 0 && what & SNAPSHOT_ANSWER)
-        result = take_answer(snap, file);
-    if (result == 0 && what & SNAPSHOT_PROFILE)
-        result = take_stacks(snap, file);
-    if (result == 0 && what & SNAPSHOT_PROFILE)
-        result = take_modules(snap, file);
-    if (result == 0 && what & SNAPSHOT_LEAKS)
-        result = take_unsampled(snap, file);
-    if (result == 0 && what & SNAPSHOT_CYCLES)
-        result = take_cycles(snap, file);
+    for (size_t i = 0; result == 0 && i < sizeof parts / sizeof parts[0]; i++)
+        if (what & parts[i].what)
+            result = parts[i].take(snap, file);
     if (result != 0) {
         snapshot_fini(snap);
         return fail(error, result, "no memory for a copy of the segment");
     }
-
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     snap->taken_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
@@ -554,11 +578,10 @@ int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned
 
 unsigned snapshot_of_profile(const void *base, size_t size)
 {
-    const struct md_header *h = base;
-    if (!base || size < OS_PAGE_MIN || !readable(base, OS_PAGE_MIN) ||
-        !__atomic_load_n(&h->counters.cycles, __ATOMIC_RELAXED))
-        return SNAPSHOT_PROFILE;
-    return SNAPSHOT_PROFILE | SNAPSHOT_LEAKS;
+    const struct md_counters *c = &((const struct md_header *)base)->counters;
+    bool cycles = base && size >= OS_PAGE_MIN && readable(base, OS_PAGE_MIN) &&
+                  __atomic_load_n(&c->cycles, __ATOMIC_RELAXED);
+    return SNAPSHOT_PROFILE | (cycles ? SNAPSHOT_LEAKS : 0);
 }
 
 void snapshot_fini(struct snapshot *snap)
@@ -572,5 +595,6 @@ void snapshot_fini(struct snapshot *snap)
     free(snap->mappings);
     free(snap->ranges);
     free(snap->answer_words);
+    free(snap->past);
     *snap = (struct snapshot){0};
 }

@@ -48,6 +48,7 @@ void segment_file_close(struct segment_file *file);
 #define SNAPSHOT_MAPPINGS 16u
 #define SNAPSHOT_RANGES 32u /* and header.allocator as of them */
 #define SNAPSHOT_ANSWER 64u /* and header.answer as of it */
+#define SNAPSHOT_PAST 128u
 
 struct snapshot {
     unsigned what; /* SNAPSHOT_* that it was asked for */
@@ -72,6 +73,8 @@ struct snapshot {
     size_t range_count;
     uint64_t *answer_words; /* records of the answer: snapshot_record */
     size_t answer_word_count;
+    struct md_past *past; /* by time, which none has twice */
+    size_t past_count;
     uint64_t torn;    /* records that could not be read whole */
     int64_t taken_ns; /* CLOCK_MONOTONIC */
 };

@@ -20,8 +20,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         return 0;
     memcpy(aligned, bytes, size);
     if (snapshot_take(&snap, aligned, size,
-                      SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES | SNAPSHOT_ANSWER,
+                      SNAPSHOT_ALL | SNAPSHOT_MAPPINGS | SNAPSHOT_RANGES | SNAPSHOT_ANSWER |
+                          SNAPSHOT_PAST,
                       error) == 0) {
+        for (size_t i = 0; i < snap.past_count; i++)
+            if (!snap.past[i].time_ns || (i && snap.past[i].time_ns <= snap.past[i - 1].time_ns))
+                abort();
         const struct md_answer_record *record;
         for (size_t at = 0;
              (record = snapshot_record(&snap, &at, MD_ANSWER_PATH, sizeof(struct md_answer_path)));)

@@ -128,10 +128,25 @@ static inline void *fake_record(struct fake_segment *s, enum md_answer_kind kind
     return record;
 }
 
+/* A point of the past, `seconds` after the start, with so much allocated. */
+static inline struct md_past *fake_past(struct fake_segment *s, unsigned seconds,
+                                        uint64_t alloc_bytes)
+{
+    struct md_section *t = &s->header->section[MD_SECTION_PAST];
+    struct md_past *p = fake_entry(s, MD_SECTION_PAST, t->count++);
+    *p = (struct md_past){.seq = 2,
+                          .time_ns = s->header->start_ns + seconds * UINT64_C(1000000000),
+                          .alloc_bytes = alloc_bytes,
+                          .objects = MD_PAST_UNKNOWN,
+                          .reachable_bytes = MD_PAST_UNKNOWN,
+                          .leaked_bytes = MD_PAST_UNKNOWN};
+    return p;
+}
+
 /* A little of everything; what test_snapshot and the fuzzers start from. */
 static inline void fake_full(struct fake_segment *s)
 {
-    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4, 4, 0, 64};
+    static const uint64_t capacity[MD_SECTION_COUNT] = {4, 3, 64, 6, 6, 4, 4, 0, 64, 8};
     fake_init(s, capacity);
     struct md_module *m = fake_module(s, "/usr/bin/redis-server", 0x400000, 0x500000, 0);
     m->build_id_size = 20;
@@ -159,6 +174,12 @@ static inline void fake_full(struct fake_segment *s)
         fake_cycle(s)->start_ns = i * UINT64_C(1000000000);
     struct md_cycle *skip = fake_cycle(s);
     skip->flags = MD_CYCLE_SKIPPED;
+    fake_past(s, 20, 2000);
+    fake_past(s, 30, 3000);
+    fake_past(s, 10, 1000);
+    fake_past(s, 20, 2000); /* on its way from one ring to another */
+    fake_past(s, 25, 2500)->seq = 3;
+    fake_past(s, 0, 0);                /* not used yet */
     fake_record(s, MD_ANSWER_PATH, 2); /* too short */
     struct md_answer_path *path =
         fake_record(s, MD_ANSWER_PATH, (sizeof *path + sizeof *path->step) / 8);
