@@ -14,13 +14,14 @@ set -eu
 # redis-tools has the server's program under another name; redis-server would start a service.
 # By dpkg-dev meson knows in which folder libraries lie.
 build='gcc g++ libc6-dev dpkg-dev pkgconf meson ninja-build binutils scdoc libjemalloc-dev libunwind-dev
-    libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev'
+    libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev
+    libmicrohttpd-dev'
 test='autoconf make golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format
-    clang-tidy clang systemd'
+    clang-tidy clang systemd curl openssl'
 # A|B: the first that there is.
 real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
     nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git
-    redis-server zsh fish'
+    redis-server zsh fish prometheus'
 package='git build-essential debhelper lintian patchelf debootstrap'
 bench='redis-tools sqlite3 lua5.4 valgrind heaptrack libgc-dev golang-go'
 distros='debootstrap debian-archive-keyring'

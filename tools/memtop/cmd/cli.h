@@ -27,7 +27,11 @@ struct options {
     const char *diff;     /* --diff */
     const char *suppressions;
     enum leaks_by by;
-    int leak_status;  /* --exit-code; 0: not given */
+    int leak_status;                                      /* --exit-code; 0: not given */
+    const char *listen, *token_file, *tls_cert, *tls_key; /* of serve */
+    const char *allow_hosts[CLI_LIST_MAX];                /* --allow-host of serve */
+    size_t allow_host_count;
+    bool allow_actions;
     char **arguments; /* what is no option; of run the program and its arguments */
     size_t argument_count;
     const char

@@ -178,6 +178,22 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         return true;
     case CLI_INSTALL:
         return options->install = true;
+    case CLI_LISTEN:
+        options->listen = value;
+        return true;
+    case CLI_TOKEN_FILE:
+        options->token_file = value;
+        return true;
+    case CLI_TLS_CERT:
+        options->tls_cert = value;
+        return true;
+    case CLI_TLS_KEY:
+        options->tls_key = value;
+        return true;
+    case CLI_ALLOW_HOST:
+        return take_one_more(id, value, options->allow_hosts, &options->allow_host_count);
+    case CLI_ALLOW_ACTIONS:
+        return options->allow_actions = true;
     case CLI_HELP: /* read_options has handled these */
     case CLI_VERSION:
     case CLI_NONE:

@@ -162,6 +162,12 @@ bool proc_cmdline(pid_t pid, char *buffer, size_t size)
     return true;
 }
 
+size_t proc_arguments(pid_t pid, char *buffer, size_t size)
+{
+    ssize_t n = read_file(pid, "cmdline", buffer, size);
+    return n > 0 ? (size_t)n : 0;
+}
+
 bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size)
 {
     enum { LIMIT = 256 * 1024 };

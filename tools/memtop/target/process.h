@@ -44,6 +44,9 @@ pid_t proc_confined(pid_t pid);
  * (plain_text.h).  False: it has none (a kernel thread, a process that ends); `buffer` is
  * unchanged. */
 bool proc_cmdline(pid_t pid, char *buffer, size_t size);
+/* The same as the kernel has it: arguments with a NUL behind each, cut to `size`; how many bytes, 0
+ * if there are none. */
+size_t proc_arguments(pid_t pid, char *buffer, size_t size);
 /* A variable of the environment that the process was started with, cut to `size`.  False: it is not
  * set, or not readable. */
 bool proc_environ(pid_t pid, const char *name, char *buffer, size_t size);

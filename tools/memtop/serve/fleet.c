@@ -1,0 +1,252 @@
+#include "fleet.h"
+
+#include "target/source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND INT64_C(1000000000)
+/* How old a search may be, as a time and as a multiple of how long it took; when a pid is asked for
+ * that is not known, much younger. */
+#define SEARCH_NS SECOND
+#define SEARCH_SHARE 20
+#define MISS_NS (SECOND / 5)
+#define MISS_SHARE 4
+
+struct member {
+    struct target target;
+    struct segment_file file;
+    struct pauses pauses;
+    struct md_cycle last;
+    uint64_t next_cycle; /* index of the first that has not been counted */
+    bool kept;           /* found by the search under way */
+};
+
+struct fleet {
+    pthread_mutex_t lock; /* guards all else */
+    struct member **members;
+    size_t count;
+    int64_t searched_ns, lasted_ns; /* searched_ns 0: never */
+};
+
+struct fleet *fleet_open(void)
+{
+    struct fleet *fleet = calloc(1, sizeof *fleet);
+    if (fleet)
+        pthread_mutex_init(&fleet->lock, NULL);
+    return fleet;
+}
+
+static void close_member(struct member *member)
+{
+    segment_file_close(&member->file);
+    free(member);
+}
+
+void fleet_close(struct fleet *fleet)
+{
+    if (!fleet)
+        return;
+    for (size_t i = 0; i < fleet->count; i++)
+        close_member(fleet->members[i]);
+    free(fleet->members);
+    pthread_mutex_destroy(&fleet->lock);
+    free(fleet);
+}
+
+/* The member that has this segment; NULL: there is none. */
+static struct member *member_of(struct fleet *fleet, const struct target *target)
+{
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct member *member = fleet->members[i];
+        if (member->target.pid == target->pid && member->target.ino == target->ino &&
+            member->target.dev == target->dev && member->target.start_ticks == target->start_ticks)
+            return member;
+    }
+    return NULL;
+}
+
+static struct member *open_member(const struct target *target)
+{
+    struct member *member = calloc(1, sizeof *member);
+    char error[VIEW_ERROR_SIZE];
+    if (!member)
+        return NULL;
+    if (segment_file_open(&member->file, target->path, false, error) ||
+        member->file.ino != target->ino || member->file.dev != target->dev) {
+        close_member(member);
+        return NULL;
+    }
+    return member;
+}
+
+/* Takes over what a search has found: by pid, the living that can be read. */
+static void adopt(struct fleet *fleet, const struct targets *targets)
+{
+    struct member **fresh = calloc(targets->count + 1, sizeof *fresh);
+    size_t count = 0;
+    if (!fresh)
+        return;
+    for (size_t i = 0; i < fleet->count; i++)
+        fleet->members[i]->kept = false;
+    for (size_t i = 0; i < targets->count; i++) {
+        const struct target *target = &targets->target[i];
+        if (target->state != TARGET_LIVE)
+            continue;
+        struct member *member = member_of(fleet, target);
+        if (!member)
+            member = open_member(target);
+        if (!member)
+            continue;
+        member->target = *target;
+        member->kept = true;
+        fresh[count++] = member;
+    }
+    for (size_t i = 0; i < fleet->count; i++)
+        if (!fleet->members[i]->kept)
+            close_member(fleet->members[i]);
+    free(fleet->members);
+    fleet->members = fresh;
+    fleet->count = count;
+}
+
+/* With the lock.  Searches if the last search is older than `least_ns` and `share` times what it
+ * took. */
+static void search_locked(struct fleet *fleet, int64_t least_ns, int64_t share)
+{
+    struct targets targets;
+    int64_t begin = monotonic_ns(), age = begin - fleet->searched_ns;
+    if (fleet->searched_ns && (age < least_ns || age < share * fleet->lasted_ns))
+        return;
+    if (targets_scan(&targets) == 0)
+        adopt(fleet, &targets);
+    targets_fini(&targets);
+    fleet->searched_ns = monotonic_ns();
+    fleet->lasted_ns = fleet->searched_ns - begin;
+}
+
+static bool is_shown(const struct target *target, bool all)
+{
+    return all || target->uid == geteuid();
+}
+
+/* Whether the process that has the segment still runs. */
+static bool runs(const struct member *member, struct proc_stat *stat)
+{
+    const struct target *target = &member->target;
+    return proc_stat(target->pid, stat) == 0 && !proc_ended(stat) &&
+           proc_started_at(target->pid, stat, target->start_ticks) &&
+           target_hold(target) != HOLD_NOBODY;
+}
+
+static struct member *find_locked(struct fleet *fleet, pid_t pid)
+{
+    struct proc_stat stat;
+    for (size_t i = 0; i < fleet->count; i++)
+        if (fleet->members[i]->target.pid == pid && runs(fleet->members[i], &stat))
+            return fleet->members[i];
+    return NULL;
+}
+
+int fleet_find(struct fleet *fleet, pid_t pid, bool all, struct target *target)
+{
+    pthread_mutex_lock(&fleet->lock);
+    search_locked(fleet, SEARCH_NS, SEARCH_SHARE);
+    struct member *member = find_locked(fleet, pid);
+    if (!member) {
+        search_locked(fleet, MISS_NS, MISS_SHARE);
+        member = find_locked(fleet, pid);
+    }
+    int result = !member ? ENOENT : is_shown(&member->target, all) ? 0 : EACCES;
+    if (result == 0)
+        *target = member->target;
+    pthread_mutex_unlock(&fleet->lock);
+    return result;
+}
+
+size_t fleet_list(struct fleet *fleet, const char *name, bool all, struct target **targets)
+{
+    struct proc_stat stat;
+    size_t count = 0;
+    pthread_mutex_lock(&fleet->lock);
+    search_locked(fleet, SEARCH_NS, SEARCH_SHARE);
+    *targets = calloc(fleet->count + 1, sizeof **targets);
+    for (size_t i = 0; i < fleet->count && *targets; i++) {
+        const struct member *member = fleet->members[i];
+        if (is_shown(&member->target, all) && (!name || strcmp(member->target.name, name) == 0) &&
+            runs(member, &stat))
+            (*targets)[count++] = member->target;
+    }
+    pthread_mutex_unlock(&fleet->lock);
+    return count;
+}
+
+static void count_pause(struct pauses *pauses, const struct md_cycle *cycle)
+{
+    static const double bounds[PAUSE_BOUNDS_COUNT] = PAUSE_BOUNDS;
+    double seconds = ((double)cycle->stop1_ns + (double)cycle->stop2_ns) / 1e9;
+    for (size_t i = 0; i < PAUSE_BOUNDS_COUNT; i++)
+        pauses->below[i] += seconds <= bounds[i];
+    pauses->count++;
+    pauses->sum_seconds += seconds;
+}
+
+/* Counts the cycles that are new since the last look.  More than the ring holds are lost. */
+static void count_cycles(struct member *member, const struct snapshot *snap)
+{
+    for (size_t i = 0; i < snap->cycle_count; i++) {
+        const struct md_cycle *cycle = &snap->cycles[i];
+        if (cycle->index < member->next_cycle)
+            continue;
+        member->next_cycle = cycle->index + 1;
+        if (cycle->flags & MD_CYCLE_SKIPPED)
+            continue;
+        count_pause(&member->pauses, cycle);
+        member->last = *cycle;
+    }
+}
+
+/* False: the segment cannot be read, or its process has ended. */
+static bool read_member(struct member *member, struct reading *reading)
+{
+    struct proc_stat stat;
+    struct snapshot snap;
+    if (!runs(member, &stat) || snapshot_read(&snap, &member->file, 0, NULL))
+        return false;
+    if (snap.header.section[MD_SECTION_CYCLES].count > member->next_cycle) {
+        snapshot_fini(&snap);
+        if (snapshot_read(&snap, &member->file, SNAPSHOT_CYCLES, NULL))
+            return false;
+        count_cycles(member, &snap);
+    }
+    *reading = (struct reading){.pid = member->target.pid,
+                                .header = snap.header,
+                                .threads = stat.threads,
+                                .pauses = member->pauses,
+                                .last = member->last};
+    memcpy(reading->name, member->target.name, sizeof reading->name);
+    reading->rss_known = proc_rss(reading->pid, &reading->rss_bytes);
+    snapshot_fini(&snap);
+    return true;
+}
+
+size_t fleet_read(struct fleet *fleet, pid_t pid, bool all, struct reading **readings)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&fleet->lock);
+    search_locked(fleet, SEARCH_NS, SEARCH_SHARE);
+    *readings = calloc(pid ? 1 : fleet->count + 1, sizeof **readings);
+    for (size_t i = 0; i < fleet->count && *readings; i++) {
+        struct member *member = fleet->members[i];
+        if (is_shown(&member->target, all) && (!pid || member->target.pid == pid) &&
+            read_member(member, &(*readings)[count]))
+            count++;
+        if (pid && count)
+            break;
+    }
+    pthread_mutex_unlock(&fleet->lock);
+    return count;
+}

@@ -1,0 +1,55 @@
+/* The processes that serve knows: those on memdebug that live and can be read.  Their segments stay
+ * mapped between requests, so that a scrape of a thousand costs one look at each and not the search
+ * for them.
+ *
+ * They are looked for when somebody asks and the last search is a second old, or twenty times as
+ * long as it took: a serve that nobody asks does nothing.  Nothing is asked of the processes.  All
+ * functions may be called by any thread; one at a time looks, others wait for it. */
+#ifndef MEMTOP_FLEET_H
+#define MEMTOP_FLEET_H
+
+#include "target/discover.h"
+
+#include <stdio.h>
+
+/* Pauses in seconds, cumulative from the first cycle that was seen on. */
+#define PAUSE_BOUNDS                                                                               \
+    {                                                                                              \
+        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1             \
+    }
+#define PAUSE_BOUNDS_COUNT 12
+struct pauses {
+    uint64_t below[PAUSE_BOUNDS_COUNT]; /* how many lasted no longer than that */
+    uint64_t count;
+    double sum_seconds;
+};
+
+/* What was read of one process at one moment. */
+struct reading {
+    pid_t pid;
+    char name[32];
+    struct md_header header;
+    bool rss_known;
+    uint64_t rss_bytes;
+    long threads; /* 0: not known */
+    struct pauses pauses;
+    struct md_cycle last; /* the last cycle done; number 0: none was seen */
+};
+
+struct fleet;
+
+/* NULL: no memory. */
+struct fleet *fleet_open(void);
+void fleet_close(struct fleet *fleet); /* accepts NULL; when nobody uses it */
+
+/* Without `all` those of our own user alone.  A process that lives with this pid: 0; ENOENT: there
+ * is none; EACCES: it is another user's. */
+int fleet_find(struct fleet *fleet, pid_t pid, bool all, struct target *target);
+/* Those that have this name; NULL: each.  They are in *targets, by pid, for the caller to free; how
+ * many. */
+size_t fleet_list(struct fleet *fleet, const char *name, bool all, struct target **targets);
+/* Reads the counters of each, `pid` 0, or of one.  In *readings, by pid, for the caller to free;
+ * how many. */
+size_t fleet_read(struct fleet *fleet, pid_t pid, bool all, struct reading **readings);
+
+#endif
