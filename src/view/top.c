@@ -1,5 +1,7 @@
 #include "view/top.h"
 
+#include "view/sampling.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,7 @@ struct edge {
 struct graph {
     const struct profile *profile;
     int index;
-    int objects, space; /* the types that give the variance of `index`; -1: it has none */
+    struct sampling sampling; /* of `index` */
     struct node *nodes;
     size_t node_count, node_room;
     struct edge *edges;
@@ -139,40 +141,6 @@ static bool add_edge(struct graph *g, uint32_t from, uint32_t to, int64_t weight
     return true;
 }
 
-/* Finds how many objects each value is, and of how many bytes: the type's own and its sibling,
- * "inuse_objects" of "inuse_space". */
-static void find_siblings(struct graph *g)
-{
-    const struct profile *p = g->profile;
-    const struct profile_value_type *own = &p->types[g->index];
-    const char *end = strrchr(own->type, '_');
-    bool sampled = p->period > 1 && strcmp(p->period_type.unit, "bytes") == 0;
-    bool bytes = strcmp(own->unit, "bytes") == 0;
-    char name[64];
-    g->objects = g->space = -1;
-    if (!sampled || !end || (!bytes && strcmp(own->unit, "count") != 0) ||
-        snprintf(name, sizeof name, "%.*s_%s", (int)(end - own->type), own->type,
-                 bytes ? "objects" : "space") >= (int)sizeof name)
-        return;
-    for (size_t i = 0; i < p->type_count; i++)
-        if (strcmp(p->types[i].type, name) == 0) {
-            g->objects = bytes ? (int)i : g->index;
-            g->space = bytes ? g->index : (int)i;
-        }
-}
-
-/* The variance of a sample's value (top.h). */
-static double variance_of(const struct graph *g, uint32_t s)
-{
-    const int64_t *values = &g->profile->values[s * g->profile->type_count];
-    if (g->objects < 0 || !values[g->objects])
-        return 0;
-    double objects = fabs((double)values[g->objects]), space = fabs((double)values[g->space]);
-    double size = space / objects, beyond = 1 / expm1(size / (double)g->profile->period);
-    double variance = objects * beyond * (g->index == g->space ? size * size : 1);
-    return isfinite(variance) ? variance : 0;
-}
-
 /* Adds all samples up anew over the nodes that are kept.  A sample whose leaf is not kept adds to
  * no flat.  Returns how many nodes have a value, -1: no memory. */
 static int64_t add_up(struct graph *g)
@@ -190,7 +158,7 @@ static int64_t add_up(struct graph *g)
         bool residual = false;
         if (!value)
             continue;
-        double variance = variance_of(g, s);
+        double variance = sampling_variance(&g->sampling, s);
         for (uint32_t i = sample->location_count; i-- > 0;) {
             uint32_t location = p->location_ids[sample->location_first + i];
             size_t first = g->location_first[location], last = g->location_first[location + 1];
@@ -366,8 +334,8 @@ bool top_build(struct top *top, const struct profile *p, int index,
     if (index < 0 || (size_t)index >= p->type_count)
         return false;
     struct graph g = {.profile = p, .index = index};
-    find_siblings(&g);
-    top->errors = options->errors && g.objects >= 0;
+    g.sampling = sampling_of(p, index);
+    top->errors = options->errors && g.sampling.known == SAMPLING_ESTIMATES;
     top->type = p->types[index].type;
     top->unit = p->types[index].unit;
     top->total = total_of(p, index);

@@ -4,9 +4,7 @@
  * flat: the sum of the samples whose leaf is the function; cum: of those that have it anywhere in
  * the stack, each counted once.  Functions are told apart by name, as pprof does by default.
  *
- * Of a profile of the heap the period says how it was sampled: an allocation of S bytes with the
- * probability p = 1 - exp(-S/period), to stand for w = 1/p objects.  So N objects add N(w-1) to the
- * variance, and S^2 times that in bytes (Horvitz-Thompson).
+ * Standard errors are those of sampling.h.
  *
  * Memory: malloc.  Each object is used by one thread at a time. */
 #ifndef VIEW_TOP_H

@@ -53,7 +53,7 @@ static bool takes(const struct command *command, enum cli_option id, const char 
     *next++ = option;
     if (value)
         *next++ = value;
-    if (command->fewest > 0)
+    for (size_t i = 0; i < command->fewest; i++)
         *next++ = "operand";
     read_line(&reading, argv);
     enum line_wants wanted = id == CLI_HELP      ? LINE_HELP

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONDITION = 3 };
 
 #define CLI_LIST_MAX 64
 
@@ -32,6 +32,9 @@ struct options {
     const char *allow_hosts[CLI_LIST_MAX];                /* --allow-host of serve */
     size_t allow_host_count;
     bool allow_actions;
+    bool by_given;                        /* --by */
+    const char *conditions[CLI_LIST_MAX]; /* --fail-if */
+    size_t condition_count;
     char **arguments; /* what is no option; of run the program and its arguments */
     size_t argument_count;
     const char

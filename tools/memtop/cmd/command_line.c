@@ -157,6 +157,7 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         if (!take_word(id, value, &index))
             return false;
         options->by = (enum leaks_by)index;
+        options->by_given = true;
         return true;
     case CLI_SINCE:
         return units_parse_seconds(value, &options->since_seconds) ||
@@ -176,6 +177,8 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
             return wrong_value(id, value, "a number up to 255 is wanted");
         options->leak_status = (int)number;
         return true;
+    case CLI_FAIL_IF:
+        return take_one_more(id, value, options->conditions, &options->condition_count);
     case CLI_INSTALL:
         return options->install = true;
     case CLI_LISTEN:
