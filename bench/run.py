@@ -114,9 +114,15 @@ def compare(report, bench, programs, variants, count, limits, rss_limits=None, r
 CACHEGRIND = ('valgrind', '--tool=cachegrind', '--cache-sim=no', '--cachegrind-out-file=/dev/null')
 
 
-def instructions(run, extra):
+# valgrind cannot run a process that copies itself, as a cycle does.  So what readiness for cycles costs between
+# them is counted where our thread cannot be started, and the program's own do all that they do in any case.
+NO_THREAD = (('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups') if os.geteuid() == 0 else ()) + (
+    'prlimit', '--nproc=1')
+
+
+def instructions(run, extra, under=()):
     """Instructions that cachegrind counts for one run."""
-    return int(re.search(r'I\s+refs:\s+([\d,]+)', run(extra, CACHEGRIND).err)[1].replace(',', ''))
+    return int(re.search(r'I\s+refs:\s+([\d,]+)', run(extra, (*under, *CACHEGRIND)).err)[1].replace(',', ''))
 
 
 def bench_instructions(report, quick):
@@ -124,8 +130,10 @@ def bench_instructions(report, quick):
     deep = 12 if quick else 14
     small = 8
 
-    def counts(extra):
-        return instructions(Program([bt, deep]), extra), instructions(Program([bt, small]), extra)
+    def counts(extra, limited=False):
+        under = (*NO_THREAD, 'env', *map('='.join, extra.items())) if limited else ()
+        return tuple(instructions(Program([bt, depth, 'abrupt']), {} if limited else extra, under)
+                     for depth in (deep, small))
 
     base, again = counts(jemalloc()), counts(jemalloc())
     noise = again[0] / base[0]
@@ -140,6 +148,12 @@ def bench_instructions(report, quick):
         report.row('instructions', f'bt {deep}, start-up taken out, {name}',
                    (total - start) / (base[0] - base[1]), 'x',
                    noise=(slope_noise, slope_noise, slope_noise))
+    unset, unset_again = counts(ours(), limited=True), counts(ours(), limited=True)
+    noise = (unset_again[0] - unset_again[1]) / (unset[0] - unset[1])
+    for name in 'gc=ready', 'gctrace=1':
+        total, start = counts(ours(f'{name},gcengine=clone'), limited=True)
+        report.row('instructions', f'bt {deep}, {name} by clone, between cycles, against MEMDEBUG unset',
+                   (total - start) / (unset[0] - unset[1]), 'x', limit=1.01, noise=(noise, noise, noise))
 
 
 def bench_programs(report, quick):

@@ -1,8 +1,9 @@
 /* Binary trees by malloc and free, 16-byte nodes: nothing but the allocator's fast paths.
  *
- *   bt DEPTH */
+ *   bt DEPTH [abrupt]   abrupt: ends by _exit, so that nothing is done at its end */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct node {
     struct node *left, *right;
@@ -52,5 +53,8 @@ int main(int argc, char **argv)
     sum += check(lasting);
     drop(lasting);
     printf("%ld\n", sum);
+    fflush(stdout);
+    if (argc > 2)
+        _exit(0);
     return 0;
 }
