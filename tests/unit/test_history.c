@@ -45,10 +45,55 @@ static void test_ring(void)
     history_init(&history, 4);
     for (int i = 1; i <= 10; i++)
         push(&history, i, i, NAN);
-    is(history.count, 4, "a full ring stays as it is");
+    ok(history.count == 4 && history.points[0].time_ns < 8 * SECOND,
+       "where there is no room for more, what is old is thinned, and does not go");
+    unsigned wrong = 0;
+    for (size_t i = 0; i < history.count; i++)
+        wrong +=
+            history.points[i].time_ns != (int64_t)history.points[i].value[HISTORY_HEAP] * SECOND;
+    is(wrong, 0, "each point is one that there was");
     is(history_last(&history)->value[HISTORY_HEAP], 10, "with the newest");
     push(&history, 3, 11, NAN);
     is(history_last(&history)->time_ns, 10 * SECOND, "time does not go back");
+    history_fini(&history);
+}
+
+static void test_thin(void)
+{
+    struct history history;
+    double out[100];
+    history_init(&history, 64);
+    for (int i = 1; i <= 1000; i++)
+        push(&history, i, i, i == 3 ? 9 : i == 500 ? 7 : 1);
+    history_window(&history, HISTORY_PAUSE, 1000 * SECOND, 1000 * SECOND, out, 1);
+    is(out[0], 9, "the longest pause stays, however old");
+    history_window(&history, HISTORY_HEAP, 1000 * SECOND, 1000 * SECOND, out, 100);
+    unsigned wrong = 0;
+    for (int i = 40; i < 100; i++)
+        wrong += out[i] > 10 * (i + 1) || out[i] < 10 * (i + 1) - 300;
+    is(wrong, 0, "what is old is known less exactly");
+    is(history.points[history.count - 2].time_ns, 999 * SECOND, "what is new is not thinned");
+    history_fini(&history);
+}
+
+static void test_gap(void)
+{
+    struct history history;
+    double out[20];
+    history_init(&history, 64);
+    push(&history, 1, 1, NAN);
+    push(&history, 5, 5, NAN);
+    struct history_point point = history_blank(15 * SECOND);
+    point.gap = true;
+    point.value[HISTORY_HEAP] = 15;
+    history_push(&history, &point);
+    history_window(&history, HISTORY_HEAP, 20 * SECOND, 20 * SECOND, out, 20);
+    ok(out[0] == 1 && out[3] == 1 && out[4] == 5, "a value holds up to the next point");
+    ok(isnan(out[5]) && isnan(out[13]) && out[14] == 15, "but not through a gap");
+    history_window(&history, HISTORY_HEAP, 20 * SECOND, 10 * SECOND, out, 10);
+    ok(isnan(out[0]) && isnan(out[3]) && out[4] == 15, "that began before the window");
+    history_window(&history, HISTORY_HEAP, 12 * SECOND, 4 * SECOND, out, 4);
+    ok(isnan(out[0]) && isnan(out[3]), "or covers all of it");
     history_fini(&history);
 }
 
@@ -127,6 +172,8 @@ int main(void)
 {
     test_window();
     test_ring();
+    test_thin();
+    test_gap();
     test_change();
     test_rate();
     test_rate_between_publications();

@@ -245,7 +245,7 @@ static double whole_span(const struct model *model)
 {
     if (model->history->count == 0)
         return 120;
-    const struct history_point *first = &model->history->points[model->history->first];
+    const struct history_point *first = &model->history->points[0];
     double seconds = (double)(model->now_ns - first->time_ns) / 1e9 * 1.02;
     return seconds < 1 ? 1 : seconds;
 }

@@ -39,6 +39,7 @@ static int watch_batch(const struct target *target, const struct options *option
         return EXIT_FAILED;
     }
     watch_show(&watch, options->view.kind);
+    watch.with_past = options->history;
     cli_missing_names();
     int status = EXIT_DONE;
     for (long i = 0; options->count == 0 || i < options->count; i++) {
@@ -97,6 +98,10 @@ int command_watch(const struct options *options)
 {
     if (options->argument_count == 0)
         return command_list(options);
+    if (options->history && !options->json) {
+        cli_error("--history is for --json");
+        return EXIT_USAGE;
+    }
     cli_wrappers();
     struct target target;
     struct targets matches;
@@ -122,6 +127,10 @@ int command_watch(const struct options *options)
 int command_list(const struct options *options)
 {
     char error[VIEW_ERROR_SIZE];
+    if (options->history) {
+        cli_error("--history is of a TARGET");
+        return EXIT_USAGE;
+    }
     cli_wrappers();
     if (!in_batch(options)) {
         if (!term_open(options->view.color, error)) {

@@ -127,6 +127,8 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         return options->batch = true;
     case CLI_JSON:
         return options->json = true;
+    case CLI_HISTORY:
+        return options->history = true;
     case CLI_ALL:
         return options->all = true;
     case CLI_OUTPUT:

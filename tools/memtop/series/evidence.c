@@ -25,12 +25,11 @@ static int64_t start_of(const struct snapshot *snapshot, const struct md_cycle *
     return (int64_t)(snapshot->header.start_ns + cycle->start_ns);
 }
 
-void evidence_begin(struct evidence *evidence, const struct snapshot *snapshot)
+void evidence_begin(struct evidence *evidence, const struct history *history)
 {
-    for (size_t i = 0; i < snapshot->cycle_count; i++)
-        if (is_done(&snapshot->cycles[i]))
-            add_heap(evidence, start_of(snapshot, &snapshot->cycles[i]),
-                     (double)snapshot->cycles[i].heap_start_bytes);
+    for (size_t i = 0; i < history->count; i++)
+        if (!isnan(history->points[i].value[HISTORY_HEAP]))
+            add_heap(evidence, history->points[i].time_ns, history->points[i].value[HISTORY_HEAP]);
 }
 
 static double anonymous_bytes(const struct snapshot *snapshot)

@@ -2,6 +2,7 @@
 #ifndef MEMTOP_EVIDENCE_H
 #define MEMTOP_EVIDENCE_H
 
+#include "history.h"
 #include "names.h"
 #include "sites.h"
 #include "view/rss.h"
@@ -13,8 +14,8 @@ struct evidence {
     struct verdict verdict;
 };
 
-/* Adds the first readings, before those of ticks: what the cycles done before have found in use. */
-void evidence_begin(struct evidence *evidence, const struct snapshot *snapshot);
+/* Adds the first readings, before those of ticks: what was in use, as far as it is known. */
+void evidence_begin(struct evidence *evidence, const struct history *history);
 /* Takes in a tick: its snapshot, with SNAPSHOT_CYCLES and SNAPSHOT_SAMPLES, resident memory (NAN:
  * not known) and its parts, and call sites, by kind, that have been updated with it.  Finds the
  * verdict, and asks for the names of what it names. */

@@ -2,6 +2,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+static const bool holds[] = {
+#define SERIES(ident, stays) stays,
+    HISTORY_SERIES(SERIES)
+#undef SERIES
+};
 
 bool history_init(struct history *history, size_t capacity)
 {
@@ -27,7 +34,30 @@ struct history_point history_blank(int64_t time_ns)
 
 static struct history_point *point_at(const struct history *history, size_t index)
 {
-    return &history->points[(history->first + index) % history->capacity];
+    return &history->points[index];
+}
+
+/* Into the later of two goes what only the earlier one knows, and the greater of what does not
+ * hold. */
+static void merge(struct history_point *later, const struct history_point *earlier)
+{
+    later->gap = later->gap || earlier->gap;
+    for (size_t i = 0; i < HISTORY_SERIES_COUNT; i++)
+        if (isnan(later->value[i]) || (!holds[i] && earlier->value[i] > later->value[i]))
+            later->value[i] = earlier->value[i];
+}
+
+/* Of the older half each second point is merged into the one after it. */
+static void thin(struct history *history)
+{
+    size_t half = history->count / 2 & ~(size_t)1, kept = 0;
+    for (size_t i = 0; i < half; i += 2) {
+        merge(&history->points[i + 1], &history->points[i]);
+        history->points[kept++] = history->points[i + 1];
+    }
+    memmove(&history->points[kept], &history->points[half],
+            (history->count - half) * sizeof history->points[0]);
+    history->count -= half - kept;
 }
 
 const struct history_point *history_last(const struct history *history)
@@ -52,22 +82,47 @@ void history_push(struct history *history, const struct history_point *point)
     const struct history_point *last = history_last(history);
     int64_t time_ns = last && last->time_ns > point->time_ns ? last->time_ns : point->time_ns;
     if (history->count == history->capacity)
-        history->first = (history->first + 1) % history->capacity;
-    else
+        thin(history);
+    if (history->count < history->capacity)
         history->count++;
     struct history_point *slot = point_at(history, history->count - 1);
     *slot = *point;
     slot->time_ns = time_ns;
 }
 
+/* The column, of `count` in the span that ends `column_ns` * count after `start_ns`, in which a
+ * time lies.  A column has the times (from, to], so that a point at the end is in the last one. */
+static size_t column_of(int64_t time_ns, int64_t start_ns, double column_ns, size_t count)
+{
+    if (time_ns <= start_ns)
+        return 0;
+    size_t column = (size_t)(((double)(time_ns - start_ns) - 1) / column_ns);
+    return column < count ? column : count - 1;
+}
+
+/* Takes away what holds over a time of which nothing is known. */
+static void cut_gaps(const struct history *history, int64_t start_ns, double column_ns, double *out,
+                     size_t count)
+{
+    for (size_t i = 1; i < history->count; i++) {
+        const struct history_point *point = point_at(history, i);
+        if (!point->gap || point->time_ns <= start_ns)
+            continue;
+        int64_t before_ns = point_at(history, i - 1)->time_ns;
+        size_t column =
+            before_ns <= start_ns ? 0 : column_of(before_ns, start_ns, column_ns, count) + 1;
+        int64_t span_ns = (int64_t)(column_ns * (double)count);
+        size_t end = point->time_ns > start_ns + span_ns
+                         ? count
+                         : column_of(point->time_ns, start_ns, column_ns, count);
+        for (; column < end; column++)
+            out[column] = NAN;
+    }
+}
+
 void history_window(const struct history *history, enum history_series series, int64_t end_ns,
                     int64_t span_ns, double *out, size_t count)
 {
-    static const bool holds[] = {
-#define SERIES(ident, stays) stays,
-        HISTORY_SERIES(SERIES)
-#undef SERIES
-    };
     for (size_t i = 0; i < count; i++)
         out[i] = NAN;
     if (count == 0 || span_ns <= 0)
@@ -84,10 +139,7 @@ void history_window(const struct history *history, enum history_series series, i
             before = value;
             continue;
         }
-        /* A column has the times (from, to], so that a point at end_ns is in the last one. */
-        size_t column = (size_t)(((double)(point->time_ns - start_ns) - 1) / column_ns);
-        if (column >= count)
-            column = count - 1;
+        size_t column = column_of(point->time_ns, start_ns, column_ns, count);
         if (holds[series] || isnan(out[column]) || value > out[column])
             out[column] = value;
     }
@@ -100,6 +152,7 @@ void history_window(const struct history *history, enum history_series series, i
         else if (last && (double)(last->time_ns - start_ns) > (double)i * column_ns)
             out[i] = before;
     }
+    cut_gaps(history, start_ns, column_ns, out, count);
 }
 
 double history_change(const struct history *history, enum history_series series, int64_t span_ns,

@@ -1,6 +1,7 @@
-/* Measurements over time: a ring of points, each a time and one value for each series.  Charts read
- * them by time, so ticks need not be even, and a pause of the reader makes no false step.  Pure,
- * but for the ring's memory, which is malloc'ed once. */
+/* Measurements over time: points, oldest first, each a time and one value for each series.  Charts
+ * read them by time, so ticks need not be even, and a pause of the reader makes no false step.
+ * Where there is no room for more, those of the older half become half as many.  Pure, but for the
+ * points' memory, which is malloc'ed once. */
 #ifndef MEMTOP_HISTORY_H
 #define MEMTOP_HISTORY_H
 
@@ -27,12 +28,13 @@ enum history_series {
 
 struct history_point {
     int64_t time_ns;
+    bool gap; /* nothing is known of the time between the point before and this one */
     double value[HISTORY_SERIES_COUNT]; /* NAN: not known */
 };
 
 struct history {
     struct history_point *points;
-    size_t capacity, count, first;
+    size_t capacity, count;
 };
 
 /* False: no memory; the history is then empty, and stays so. */
@@ -40,7 +42,7 @@ bool history_init(struct history *history, size_t capacity);
 void history_fini(struct history *history);
 /* A point of which no value is known. */
 struct history_point history_blank(int64_t time_ns);
-/* Adds a point; the oldest goes if the ring is full.  Times never go back: a point that is older
+/* Adds a point.  Times never go back: a point that is older
  * than the last takes the last one's time. */
 void history_push(struct history *history, const struct history_point *point);
 /* The newest, or NULL. */

@@ -1,5 +1,6 @@
 #include "watch.h"
 
+#include "past.h"
 #include "target/ask.h"
 #include "target/mapped.h"
 #include "units.h"
@@ -20,23 +21,6 @@
 #define PINS_EVERY_NS INT64_C(30000000000)
 
 enum { FIRST_KIND = MD_BUCKET_UNUSED + 1 };
-
-/* Puts the `added` cycles from before the first tick into the history. */
-static void fill_from_cycles(struct watch *watch, size_t added)
-{
-    int64_t start_ns = (int64_t)watch->source.snapshot.header.start_ns;
-    while (added > 0) {
-        const struct md_cycle *cycle = trace_recent(&watch->trace, --added);
-        if (!cycle || (cycle->flags & MD_CYCLE_SKIPPED))
-            continue;
-        struct history_point point = history_blank(start_ns + (int64_t)cycle->start_ns);
-        point.value[HISTORY_HEAP] = (double)cycle->heap_start_bytes;
-        point.value[HISTORY_REACHABLE] = (double)cycle->heap_live_bytes;
-        point.value[HISTORY_GOAL] = (double)cycle->goal_bytes;
-        point.value[HISTORY_PAUSE] = cycle_pause_ns(cycle);
-        history_push(&watch->history, &point);
-    }
-}
 
 /* Sets the model's title.  A command line that begins with the program's name is none. */
 static void describe_title(struct watch *watch)
@@ -224,7 +208,7 @@ static void judge(struct watch *watch)
     struct snapshot *snapshot = &watch->source.snapshot;
     if (watch->source.state == SOURCE_LIVE) {
         if (watch->ticks == 0)
-            evidence_begin(&watch->evidence, snapshot);
+            evidence_begin(&watch->evidence, &watch->history);
         evidence_tick(&watch->evidence, snapshot,
                       watch->source.rss_known ? (double)watch->source.rss_bytes : NAN,
                       &watch->resident.parts, watch->sites, watch->names);
@@ -251,6 +235,7 @@ static void ask_who_pins(struct watch *watch)
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
     unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
+    what |= watch->ticks == 0 || watch->with_past ? SNAPSHOT_PAST : 0;
     what |= frozen ? 0 : SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS | SNAPSHOT_RANGES;
     if (!frozen)
         resident_ask(&watch->resident, &watch->source);
@@ -268,8 +253,10 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     if (!alive && snapshot->taken_ns > watch->model.now_ns)
         snapshot->taken_ns = watch->model.now_ns;
     size_t added = trace_add_ring(&watch->trace, snapshot->cycles, snapshot->cycle_count);
-    if (watch->ticks == 0)
-        fill_from_cycles(watch, added);
+    if (watch->ticks == 0) {
+        past_fill(&watch->history, snapshot);
+        past_rates(snapshot, &watch->alloc_rate, &watch->free_rate);
+    }
     if (!frozen) {
         for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
             sites_update(&watch->sites[kind], snapshot);

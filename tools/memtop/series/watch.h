@@ -10,6 +10,7 @@
 struct watch {
     struct source source;
     struct history history;
+    bool with_past; /* each tick's snapshot has the past, not only the first one's */
     struct evidence evidence;
     int64_t pins_asked_ns; /* when the process was last asked who pins its slabs; 0: never */
     struct sites sites[MD_BUCKET_KINDS]; /* by kind */

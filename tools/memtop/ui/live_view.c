@@ -55,7 +55,7 @@ bool live_common_key(struct view_state *state, enum charset *charset, enum key_a
                      int64_t now_ns)
 {
     static const double intervals[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60};
-    static const double spans[] = {30, 60, 120, 300, 900, 3600, 7200};
+    static const double spans[] = {30, 60, 120, 300, 600, 1800, 7200, 28800, 86400, 604800};
     const size_t interval_count = sizeof intervals / sizeof intervals[0];
     const size_t span_count = sizeof spans / sizeof spans[0];
     switch (action) {
@@ -400,9 +400,9 @@ static void redraw(struct live *live)
     names_take(live->watch.names);
     arrange(live);
     scroll(live);
-    if (!live->state.span_chosen) { /* as much as is known, half a minute to five */
+    if (!live->state.span_chosen) { /* as much as is known, half a minute to ten */
         double known = history_seconds(&live->watch.history);
-        live->state.span_seconds = known < 30 ? 30 : known > 300 ? 300 : known;
+        live->state.span_seconds = known < 30 ? 30 : known > 600 ? 600 : known;
     }
     panels_draw(&live->screen, &live->watch.model, &live->state);
     term_show(&live->screen);

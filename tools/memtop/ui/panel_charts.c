@@ -129,10 +129,15 @@ void panel_draw_heap(struct screen *screen, struct rect area, const struct model
     };
     char note[32];
     double span = state->span_seconds;
+    bool hours = span >= 7200, days = span > 86400;
+    double unit = days ? 86400 : hours ? 3600 : 60;
     if (span < 120)
         snprintf(note, sizeof note, "last %.0fs", span);
     else
-        snprintf(note, sizeof note, "last %.*fm", fmod(span, 60) < 1 ? 0 : 1, span / 60);
+        snprintf(note, sizeof note, "last %.*f%c", fmod(span, unit) < 1 ? 0 : 1, span / unit,
+                 days    ? 'd'
+                 : hours ? 'h'
+                         : 'm');
     draw_curves(screen, area, model, state, curves, sizeof curves / sizeof curves[0],
                 &(struct axis){units_bytes, units_bytes, 1024, note});
 }

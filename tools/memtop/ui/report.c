@@ -2,6 +2,7 @@
 
 #include "series/counter_text.h"
 #include "series/losses.h"
+#include "series/past.h"
 #include "series/site_text.h"
 #include "view/gctrace.h"
 #include "view/plain_text.h"
@@ -318,6 +319,8 @@ char *report_json_text(struct watch *watch, size_t sites)
     json_object_set_new(object, "sites", sites_json(watch, sites));
     json_object_set_new(object, "sites_missing",
                         model->sites->count == 0 ? json_string(model->hint) : json_null());
+    if (watch->with_past)
+        json_object_set_new(object, "history", past_json(&watch->source.snapshot));
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(object);
     return text;

@@ -13,7 +13,8 @@
  * growth_bytes. */
 #define REPORT_TARGET_VERSION 2
 
-/* A target at this tick with the `sites` call sites that grow most; NULL: no memory.  malloc'ed. */
+/* A target at this tick with the `sites` call sites that grow most, and its past where the watch
+ * has that at each tick; NULL: no memory.  malloc'ed. */
 char *report_json_text(struct watch *watch, size_t sites);
 /* The same as text. */
 void report_text(FILE *out, struct watch *watch, size_t sites);
