@@ -3,6 +3,7 @@
 #include "target/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +31,17 @@ struct fleet {
     struct member **members;
     size_t count;
     int64_t searched_ns, lasted_ns; /* searched_ns 0: never */
+    bool searching;                 /* somebody does, without the lock */
+    pthread_cond_t searched;        /* that has ended */
 };
 
 struct fleet *fleet_open(void)
 {
     struct fleet *fleet = calloc(1, sizeof *fleet);
-    if (fleet)
-        pthread_mutex_init(&fleet->lock, NULL);
+    if (!fleet)
+        return NULL;
+    pthread_mutex_init(&fleet->lock, NULL);
+    pthread_cond_init(&fleet->searched, NULL);
     return fleet;
 }
 
@@ -50,9 +55,14 @@ void fleet_close(struct fleet *fleet)
 {
     if (!fleet)
         return;
+    pthread_mutex_lock(&fleet->lock);
+    while (fleet->searching)
+        pthread_cond_wait(&fleet->searched, &fleet->lock);
+    pthread_mutex_unlock(&fleet->lock);
     for (size_t i = 0; i < fleet->count; i++)
         close_member(fleet->members[i]);
     free(fleet->members);
+    pthread_cond_destroy(&fleet->searched);
     pthread_mutex_destroy(&fleet->lock);
     free(fleet);
 }
@@ -113,19 +123,64 @@ static void adopt(struct fleet *fleet, const struct targets *targets)
     fleet->count = count;
 }
 
-/* With the lock.  Searches if the last search is older than `least_ns` and `share` times what it
- * took. */
-static void search_locked(struct fleet *fleet, int64_t least_ns, int64_t share)
+/* Whoever has set `searching` does this. */
+static void search(struct fleet *fleet)
 {
     struct targets targets;
-    int64_t begin = monotonic_ns(), age = begin - fleet->searched_ns;
-    if (fleet->searched_ns && (age < least_ns || age < share * fleet->lasted_ns))
-        return;
-    if (targets_scan(&targets) == 0)
+    int64_t begin = monotonic_ns();
+    int result = targets_scan(&targets);
+    pthread_mutex_lock(&fleet->lock);
+    if (result == 0)
         adopt(fleet, &targets);
-    targets_fini(&targets);
     fleet->searched_ns = monotonic_ns();
     fleet->lasted_ns = fleet->searched_ns - begin;
+    fleet->searching = false;
+    pthread_cond_broadcast(&fleet->searched);
+    pthread_mutex_unlock(&fleet->lock);
+    targets_fini(&targets);
+}
+
+static void *search_beside(void *fleet)
+{
+    search(fleet);
+    return NULL;
+}
+
+static bool is_old(const struct fleet *fleet, int64_t least_ns, int64_t share)
+{
+    int64_t age = monotonic_ns() - fleet->searched_ns;
+    return !fleet->searching && age > least_ns && age > share * fleet->lasted_ns;
+}
+
+/* With the lock, which it gives away meanwhile: searches, or waits for who does. */
+static void search_now_locked(struct fleet *fleet)
+{
+    if (fleet->searching) {
+        while (fleet->searching)
+            pthread_cond_wait(&fleet->searched, &fleet->lock);
+        return;
+    }
+    fleet->searching = true;
+    pthread_mutex_unlock(&fleet->lock);
+    search(fleet);
+    pthread_mutex_lock(&fleet->lock);
+}
+
+/* Takes the lock.  The first time it searches; later, where that is due, a thread does beside: who
+ * asks gets what is known. */
+static void lock_fleet(struct fleet *fleet)
+{
+    pthread_t thread;
+    pthread_mutex_lock(&fleet->lock);
+    if (!fleet->searched_ns) {
+        search_now_locked(fleet);
+    } else if (is_old(fleet, SEARCH_NS, SEARCH_SHARE)) {
+        fleet->searching = true;
+        if (pthread_create(&thread, NULL, search_beside, fleet) == 0)
+            pthread_detach(thread);
+        else
+            fleet->searching = false;
+    }
 }
 
 static bool is_shown(const struct target *target, bool all)
@@ -133,13 +188,15 @@ static bool is_shown(const struct target *target, bool all)
     return all || target->uid == geteuid();
 }
 
-/* Whether the process that has the segment still runs. */
+/* Whether the process that has the segment still runs, and has it mapped. */
 static bool runs(const struct member *member, struct proc_stat *stat)
 {
     const struct target *target = &member->target;
-    return proc_stat(target->pid, stat) == 0 && !proc_ended(stat) &&
-           proc_started_at(target->pid, stat, target->start_ticks) &&
-           target_hold(target) != HOLD_NOBODY;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    bool free_lock = member->file.fd >= 0 && fcntl(member->file.fd, F_OFD_GETLK, &lock) == 0 &&
+                     lock.l_type == F_UNLCK;
+    return !free_lock && proc_stat(target->pid, stat) == 0 && !proc_ended(stat) &&
+           proc_started_at(target->pid, stat, target->start_ticks);
 }
 
 static struct member *find_locked(struct fleet *fleet, pid_t pid)
@@ -153,11 +210,10 @@ static struct member *find_locked(struct fleet *fleet, pid_t pid)
 
 int fleet_find(struct fleet *fleet, pid_t pid, bool all, struct target *target)
 {
-    pthread_mutex_lock(&fleet->lock);
-    search_locked(fleet, SEARCH_NS, SEARCH_SHARE);
+    lock_fleet(fleet);
     struct member *member = find_locked(fleet, pid);
-    if (!member) {
-        search_locked(fleet, MISS_NS, MISS_SHARE);
+    if (!member && (fleet->searching || is_old(fleet, MISS_NS, MISS_SHARE))) {
+        search_now_locked(fleet);
         member = find_locked(fleet, pid);
     }
     int result = !member ? ENOENT : is_shown(&member->target, all) ? 0 : EACCES;
@@ -171,8 +227,7 @@ size_t fleet_list(struct fleet *fleet, const char *name, bool all, struct target
 {
     struct proc_stat stat;
     size_t count = 0;
-    pthread_mutex_lock(&fleet->lock);
-    search_locked(fleet, SEARCH_NS, SEARCH_SHARE);
+    lock_fleet(fleet);
     *targets = calloc(fleet->count + 1, sizeof **targets);
     for (size_t i = 0; i < fleet->count && *targets; i++) {
         const struct member *member = fleet->members[i];
@@ -214,7 +269,7 @@ static bool read_member(struct member *member, struct reading *reading)
 {
     struct proc_stat stat;
     struct snapshot snap;
-    if (!runs(member, &stat) || snapshot_read(&snap, &member->file, 0, NULL))
+    if (!runs(member, &stat) || snapshot_take(&snap, member->file.base, member->file.size, 0, NULL))
         return false;
     if (snap.header.section[MD_SECTION_CYCLES].count > member->next_cycle) {
         snapshot_fini(&snap);
@@ -224,11 +279,11 @@ static bool read_member(struct member *member, struct reading *reading)
     }
     *reading = (struct reading){.pid = member->target.pid,
                                 .header = snap.header,
+                                .rss_bytes = stat.rss_bytes,
                                 .threads = stat.threads,
                                 .pauses = member->pauses,
                                 .last = member->last};
     memcpy(reading->name, member->target.name, sizeof reading->name);
-    reading->rss_known = proc_rss(reading->pid, &reading->rss_bytes);
     snapshot_fini(&snap);
     return true;
 }
@@ -236,8 +291,7 @@ static bool read_member(struct member *member, struct reading *reading)
 size_t fleet_read(struct fleet *fleet, pid_t pid, bool all, struct reading **readings)
 {
     size_t count = 0;
-    pthread_mutex_lock(&fleet->lock);
-    search_locked(fleet, SEARCH_NS, SEARCH_SHARE);
+    lock_fleet(fleet);
     *readings = calloc(pid ? 1 : fleet->count + 1, sizeof **readings);
     for (size_t i = 0; i < fleet->count && *readings; i++) {
         struct member *member = fleet->members[i];

@@ -3,8 +3,9 @@
  * for them.
  *
  * They are looked for when somebody asks and the last search is a second old, or twenty times as
- * long as it took: a serve that nobody asks does nothing.  Nothing is asked of the processes.  All
- * functions may be called by any thread; one at a time looks, others wait for it. */
+ * long as it took: a serve that nobody asks does nothing.  Who asks does not wait for that search,
+ * but for the first one, and for one that a pid needs which is not known.  Nothing is asked of the
+ * processes.  Any thread. */
 #ifndef MEMTOP_FLEET_H
 #define MEMTOP_FLEET_H
 
@@ -29,9 +30,8 @@ struct reading {
     pid_t pid;
     char name[32];
     struct md_header header;
-    bool rss_known;
-    uint64_t rss_bytes;
-    long threads; /* 0: not known */
+    uint64_t rss_bytes; /* 0: not known */
+    long threads;       /* 0: not known */
     struct pauses pauses;
     struct md_cycle last; /* the last cycle done; number 0: none was seen */
 };

@@ -135,7 +135,7 @@ static double objects(const struct reading *r)
 
 static double resident(const struct reading *r)
 {
-    return r->rss_known ? (double)r->rss_bytes : NAN;
+    return r->rss_bytes ? (double)r->rss_bytes : NAN;
 }
 
 static double threads(const struct reading *r)

@@ -89,12 +89,15 @@ int proc_stat(pid_t pid, struct proc_stat *stat)
         return EPROTO;
     plain_text(stat->comm, sizeof stat->comm, open + 1, (size_t)(close - open - 1));
     int parent;
+    uint64_t pages;
     if (sscanf(close + 1,
                " %c %d %*d %*d %*d %*d %" SCNu64 " %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d "
-               "%" SCNu64,
-               &stat->state, &parent, &stat->flags, &stat->threads, &stat->start_ticks) != 5)
+               "%" SCNu64 " %*u %" SCNu64,
+               &stat->state, &parent, &stat->flags, &stat->threads, &stat->start_ticks,
+               &pages) != 6)
         return EPROTO;
     stat->parent = parent;
+    stat->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }
 

@@ -17,6 +17,7 @@ struct proc_stat {
     long threads;         /* state Z with more than one: the main thread has ended, others run */
     uint64_t flags;       /* PF_*: kernel threads have PF_KTHREAD */
     uint64_t start_ticks; /* field 22: with the pid it identifies a process for ever */
+    uint64_t rss_bytes;   /* resident; 0: not known, as of one whose main thread has ended */
 };
 
 /* 0 or an errno value; ENOENT: no such process. */
