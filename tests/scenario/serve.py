@@ -31,6 +31,7 @@ HOLDER = ('import sys,time\n'
 GROWER = ('import time\n'
           'keep=[]\n'
           'def grow_here(): keep.append([bytearray(1000) for _ in range(1000)])\n'
+          'for _ in range(5): grow_here()\n'
           'print("ready", flush=True)\n'
           'while True: grow_here(); time.sleep(0.02)\n')
 MALLOC = {'PYTHONMALLOC': 'malloc'}
@@ -257,6 +258,28 @@ def metrics(t, port, program, name):
     t.equal([(group['targets'], group['labels']['__metrics_path__']) for group in mine],
             [[[f'127.0.0.1:{port}'], f'/pid/{program.pid}/metrics']] and [([f'127.0.0.1:{port}'], f'/pid/{program.pid}/metrics')],
             '/targets: a group for http_sd')
+
+
+def as_json(t, port, pid):
+    """The same objects as memtop's commands write."""
+    theirs = {}
+    for line in s.run([s.MEMTOP, 'ps', '--json'], preload=False).out.splitlines():
+        theirs[json.loads(line)['segment']] = json.loads(line)
+    answer = ask(port, '/json/ps')
+    ours = {one['segment']: one for one in map(json.loads, answer.text.splitlines())}
+    mine = [name for name, one in ours.items() if one['pid'] == pid]
+    t.ok(answer.headers['content-type'] == 'application/x-ndjson' and len(mine) == 1, '/json/ps', answer)
+    moving = {'time_seconds', 'uptime_seconds', 'rss_bytes', 'own_bytes'}
+    same = [{key: value for key, value in all_[mine[0]].items() if key not in moving} for all_ in (ours, theirs)]
+    t.equal(same[0], same[1], 'as memtop ps --json')
+    answer = ask(port, f'/json/pid/{pid}')
+    command = json.loads(s.run([s.MEMTOP, '--json', '-n', '1', str(pid)], preload=False).out)
+    if t.ok(answer.status == 200 and answer.headers['content-type'] == 'application/json', '/json/pid/N', answer):
+        one = json.loads(answer.text)
+        t.equal((list(one), one['type'], one['heap_bytes'], [site['site'] for site in one['sites']]),
+                (list(command), 'target', command['heap_bytes'], [site['site'] for site in command['sites']]),
+                'as memtop --json')
+    t.equal(ask(port, '/json/pid/1').status, 404, 'of a process that is not on memdebug')
 
 
 def pauses(t):
@@ -523,6 +546,7 @@ with s.Tap() as tap:
                 merged(tap, number, (first.pid, second.pid))
                 choose(tap, number, (first.pid, second.pid))
                 metrics(tap, number, first, NAME)
+                as_json(tap, number, first.pid)
                 with s.running([PYTHON, '-c', GROWER], ready='ready', env=MALLOC) as grower:
                     delta(tap, number, grower.pid)
                 hostile(tap, number, first.pid)

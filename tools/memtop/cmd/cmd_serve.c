@@ -3,10 +3,36 @@
 #include "commands.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #ifdef HAVE_MICROHTTPD
 #include "serve/server.h"
+#include "ui/report.h"
+
+enum { JSON_SITES = 20 };
+
+static char *summary(const struct target *target)
+{
+    json_t *object = report_target_json(target);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_decref(object);
+    return text;
+}
+
+static char *whole(const struct target *target, char error[VIEW_ERROR_SIZE])
+{
+    struct watch *watch = malloc(sizeof *watch);
+    char *text = NULL;
+    if (!watch)
+        return NULL;
+    if (watch_open(watch, target, false, error) == 0) {
+        text = report_json_text(watch, JSON_SITES);
+        watch_close(watch);
+    }
+    free(watch);
+    return text;
+}
 
 static bool read_access(const struct options *options, struct access *access)
 {
@@ -28,7 +54,8 @@ int command_serve(const struct options *options)
     struct server_options server = {.listen =
                                         options->listen ? options->listen : SERVER_LISTEN_DEFAULT,
                                     .tls_certificate = options->tls_cert,
-                                    .tls_key = options->tls_key};
+                                    .tls_key = options->tls_key,
+                                    .makers = {summary, whole}};
     char error[VIEW_ERROR_SIZE];
     bool given_up;
     if (!options->tls_cert != !options->tls_key) {

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CYCLE_EVERY_NS (INT64_C(10) * 1000000000) /* that are asked of one process */
 #define CYCLE_SECONDS 10                          /* to wait for one */
@@ -21,6 +22,7 @@
 #define ASKED_MAX 1024 /* processes asked for a cycle in CYCLE_EVERY_NS */
 
 struct answers {
+    const struct json_makers *makers;
     struct fleet *fleet;
     struct symbols *symbols;
     pthread_mutex_t lock; /* guards what follows */
@@ -30,12 +32,13 @@ struct answers {
     } asked[ASKED_MAX];
 };
 
-struct answers *answers_create(void)
+struct answers *answers_create(const struct json_makers *makers)
 {
     struct answers *answers = calloc(1, sizeof *answers);
     if (!answers)
         return NULL;
     pthread_mutex_init(&answers->lock, NULL);
+    answers->makers = makers;
     answers->fleet = fleet_open();
     answers->symbols = symbols_create();
     if (!answers->fleet || !answers->symbols) {
@@ -373,6 +376,42 @@ static void answer_list(struct answers *answers, const struct question *q, struc
     free(targets);
 }
 
+/* A line for each process, the dead too, as ps --json. */
+static void answer_ps(struct answers *answers, const struct question *q, struct reply *reply)
+{
+    struct targets targets;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = targets_scan(&targets) == 0 ? open_memstream(&text, &size) : NULL;
+    bool good = out != NULL;
+    for (size_t i = 0; i < targets.count && good; i++) {
+        if (!q->all && targets.target[i].uid != geteuid())
+            continue;
+        char *line = answers->makers->summary(&targets.target[i]);
+        good = line && fprintf(out, "%s\n", line) > 0;
+        free(line);
+    }
+    if (out && fclose(out) != 0)
+        good = false;
+    if (!good) {
+        free(text);
+        text = NULL;
+    }
+    reply_body(reply, REPLY_NDJSON, text, size);
+    targets_fini(&targets);
+}
+
+/* One process as memtop -b --json has it at first. */
+static void answer_json(struct answers *answers, const struct target *target, struct reply *reply)
+{
+    char error[VIEW_ERROR_SIZE] = "out of memory";
+    char *text = answers->makers->whole(target, error);
+    if (text)
+        reply_body(reply, REPLY_JSON, text, strlen(text));
+    else
+        reply_error(reply, 500, "%s", error);
+}
+
 /* Pages of one process, or of a program's. */
 static void answer_of_process(struct answers *answers, const struct question *q,
                               struct reply *reply)
@@ -393,6 +432,9 @@ static void answer_of_process(struct answers *answers, const struct question *q,
         case ROUTE_INDEX:
             text = pages_profiles(targets, count, &size);
             reply_body(reply, REPLY_HTML, text, size);
+            break;
+        case ROUTE_TARGET:
+            answer_json(answers, &targets[0], reply);
             break;
         case ROUTE_CMDLINE:
             answer_cmdline(&targets[0], reply);
@@ -427,6 +469,8 @@ void answer_question(struct answers *answers, const struct question *q, struct r
     else if (route->page == ROUTE_HOME || route->page == ROUTE_TARGETS ||
              (route->page == ROUTE_INDEX && route->scope == ROUTE_ALL))
         answer_list(answers, q, reply);
+    else if (route->page == ROUTE_PS)
+        answer_ps(answers, q, reply);
     else if (route->page == ROUTE_METRICS && route->scope == ROUTE_ALL)
         answer_metrics(answers, q, reply);
     else

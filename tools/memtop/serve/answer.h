@@ -7,10 +7,20 @@
 
 #include "reply.h"
 #include "route.h"
+#include "target/discover.h"
 
 struct answers;
 
-struct answers *answers_create(void);          /* NULL: no memory */
+/* Who makes JSON of a process: the same as memtop's other commands, which serve does not know.  Any
+ * thread.  What they return is malloc'ed, one line without its end; NULL: no memory, or a line in
+ * `error`. */
+struct json_makers {
+    char *(*summary)(const struct target *target);                            /* as ps --json */
+    char *(*whole)(const struct target *target, char error[VIEW_ERROR_SIZE]); /* as -b --json */
+};
+
+/* `makers` must outlive it.  NULL: no memory. */
+struct answers *answers_create(const struct json_makers *makers);
 void answers_destroy(struct answers *answers); /* accepts NULL; when nobody uses it */
 
 struct question {

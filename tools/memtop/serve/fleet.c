@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECOND INT64_C(1000000000)
@@ -30,7 +31,8 @@ struct fleet {
     pthread_mutex_t lock; /* guards all else */
     struct member **members;
     size_t count;
-    int64_t searched_ns, lasted_ns; /* searched_ns 0: never */
+    int64_t searched_ns, lasted_ns; /* the end of the last search; 0: never */
+    int64_t began_ns;               /* of the last search, which may be under way */
     bool searching;                 /* somebody does, without the lock */
     pthread_cond_t searched;        /* that has ended */
 };
@@ -146,10 +148,12 @@ static void *search_beside(void *fleet)
     return NULL;
 }
 
-static bool is_old(const struct fleet *fleet, int64_t least_ns, int64_t share)
+/* How long until the next search may begin. */
+static int64_t wait_ns(const struct fleet *fleet, int64_t least_ns, int64_t share)
 {
-    int64_t age = monotonic_ns() - fleet->searched_ns;
-    return !fleet->searching && age > least_ns && age > share * fleet->lasted_ns;
+    int64_t pause = share * fleet->lasted_ns > least_ns ? share * fleet->lasted_ns : least_ns;
+    int64_t left = fleet->searched_ns + pause - monotonic_ns();
+    return left > 0 ? left : 0;
 }
 
 /* With the lock, which it gives away meanwhile: searches, or waits for who does. */
@@ -161,6 +165,7 @@ static void search_now_locked(struct fleet *fleet)
         return;
     }
     fleet->searching = true;
+    fleet->began_ns = monotonic_ns();
     pthread_mutex_unlock(&fleet->lock);
     search(fleet);
     pthread_mutex_lock(&fleet->lock);
@@ -174,8 +179,9 @@ static void lock_fleet(struct fleet *fleet)
     pthread_mutex_lock(&fleet->lock);
     if (!fleet->searched_ns) {
         search_now_locked(fleet);
-    } else if (is_old(fleet, SEARCH_NS, SEARCH_SHARE)) {
+    } else if (!fleet->searching && wait_ns(fleet, SEARCH_NS, SEARCH_SHARE) == 0) {
         fleet->searching = true;
+        fleet->began_ns = monotonic_ns();
         if (pthread_create(&thread, NULL, search_beside, fleet) == 0)
             pthread_detach(thread);
         else
@@ -208,12 +214,29 @@ static struct member *find_locked(struct fleet *fleet, pid_t pid)
     return NULL;
 }
 
+/* With the lock, which it gives away meanwhile: has a search be made that begins after now. */
+static void search_anew_locked(struct fleet *fleet)
+{
+    int64_t now = monotonic_ns();
+    while (fleet->began_ns < now) {
+        int64_t wait = fleet->searching ? 0 : wait_ns(fleet, MISS_NS, MISS_SHARE);
+        if (wait == 0) {
+            search_now_locked(fleet);
+            continue;
+        }
+        pthread_mutex_unlock(&fleet->lock);
+        nanosleep(&(struct timespec){wait / SECOND, wait % SECOND}, NULL);
+        pthread_mutex_lock(&fleet->lock);
+    }
+}
+
 int fleet_find(struct fleet *fleet, pid_t pid, bool all, struct target *target)
 {
+    struct proc_stat stat;
     lock_fleet(fleet);
     struct member *member = find_locked(fleet, pid);
-    if (!member && (fleet->searching || is_old(fleet, MISS_NS, MISS_SHARE))) {
-        search_now_locked(fleet);
+    if (!member && proc_stat(pid, &stat) == 0) {
+        search_anew_locked(fleet);
         member = find_locked(fleet, pid);
     }
     int result = !member ? ENOENT : is_shown(&member->target, all) ? 0 : EACCES;

@@ -579,7 +579,7 @@ int server_run(const struct server_options *options, bool *given_up, char error[
             server.job_pids[i] = -1;
         pthread_mutex_init(&server.lock, NULL);
         pthread_cond_init(&server.job_ended, NULL);
-        server.answers = answers_create();
+        server.answers = answers_create(&options->makers);
         server.stop_fd = eventfd(0, EFD_CLOEXEC);
         if (server.answers && server.stop_fd >= 0) {
             result = serve(&server, fd, address, certificate, key, given_up, error);

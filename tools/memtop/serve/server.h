@@ -11,6 +11,7 @@
 #define MEMTOP_SERVER_H
 
 #include "access.h"
+#include "answer.h"
 
 #define SERVER_CONNECTIONS 512
 #define SERVER_JOBS 64
@@ -20,6 +21,7 @@ struct server_options {
     const char *listen; /* "127.0.0.1:6061", "[::1]:0", ":6061" */
     struct access access;
     const char *tls_certificate, *tls_key; /* files in PEM; NULL: plain HTTP */
+    struct json_makers makers;
 };
 
 #define SERVER_LISTEN_DEFAULT "127.0.0.1:6061"
