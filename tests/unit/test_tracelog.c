@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 #define GO(n, at)                                                                                  \
     "gc " n " @" at "s 0%: 0.014+0.30+0.002 ms clock, 0.028+0/0.064/0.086+0.005 ms cpu, "          \
@@ -106,6 +107,43 @@ static void test_files(void)
     tracelog_fini(&log);
 }
 
+/* As docker and journalctl write them. */
+static void test_wrapped(void)
+{
+    struct tracelog log;
+    struct md_cycle cycle;
+    char json[GCTRACE_JSON_SIZE], name[GCTRACE_NAME_SIZE], line[4096];
+    uint32_t pid;
+    tracelog_init(&log);
+    feed(&log, "{\"log\":\"" OURS("1", "0.480", "812") "\\n\",\"stream\":\"stderr\",\"time\":"
+                                                       "\"2026-11-21T12:00:00.1Z\"}");
+    feed(&log,
+         "{\"PRIORITY\":\"6\",\"MESSAGE\":\"" OURS("2", "0.900", "812") "\",\"_PID\":\"812\"}");
+    feed(&log, "2026-11-21T12:00:00.1Z stderr F " OURS("3", "1.900", "812"));
+    is(log.count, 1, "one program");
+    is(log.program[0].trace.cycles, 3, "in a container's log, in the journal, behind a time stamp");
+    gctrace_parse(OURS("4", "2.900", "812"), strlen(OURS("4", "2.900", "812")), &cycle, &pid, name);
+    cycle.heap_live_bytes = 12345677;
+    gctrace_format_json(GCTRACE_EXACT, &cycle, pid, name, json, sizeof json);
+    size_t n = (size_t)snprintf(line, sizeof line, "{\"time\":\"x\",\"log\":\"");
+    for (const char *c = json; *c; c++) {
+        if (*c == '"')
+            line[n++] = '\\';
+        if (*c != '\n')
+            line[n++] = *c;
+    }
+    snprintf(line + n, sizeof line - n, "\\n\"}");
+    feed(&log, line);
+    is(log.program[0].trace.reachable_last, 12345677, "a record of JSON in one of JSON");
+    feed(&log, "{\"log\":\"gc gc 1 @\"}");
+    feed(&log, "{\"log\":{\"gc\":1}}");
+    feed(&log, "{\"log\":\"gc 1 @");
+    feed(&log, "{\"MESSAGE\":[103,99],\"gc\":1}");
+    feed(&log, "{\"log\":\"\\n\\n\",\"gc\":1}");
+    is(log.trace_lines, 4, "what only looks like one is passed over");
+    tracelog_fini(&log);
+}
+
 static void count_line(void *context, const char *line, size_t length)
 {
     (void)line;
@@ -156,6 +194,33 @@ static void test_following(void)
        "what cannot be read is refused");
 }
 
+static void test_gzip(void)
+{
+    char path[] = "/tmp/memtop-log-XXXXXX";
+    size_t sums[2] = {0};
+    struct logread log;
+    int fd = mkstemp(path);
+    gzFile gzip = gzopen(path, "wb");
+    for (int i = 0; i < 20000; i++)
+        gzprintf(gzip, "line %d\n", i);
+    gzclose(gzip);
+    logread_open(&log, path);
+    while (!logread_poll(&log, 4096, count_line, sums))
+        ;
+    ok(sums[0] == 20000 && log.ended && !log.damaged, "a file of gzip's is read to its end");
+    logread_close(&log);
+    if (ftruncate(fd, lseek(fd, 0, SEEK_END) / 2) != 0)
+        tap_print("# truncate failed");
+    sums[0] = 0;
+    logread_open(&log, path);
+    while (!logread_poll(&log, 1 << 20, count_line, sums))
+        ;
+    ok(sums[0] > 0 && sums[0] < 20000 && log.ended && log.damaged, "of half a one what is there");
+    logread_close(&log);
+    close(fd);
+    unlink(path);
+}
+
 static void test_long_lines(void)
 {
     char path[] = "/tmp/memtop-log-XXXXXX", block[4096];
@@ -181,7 +246,9 @@ int main(void)
 {
     test_sorting();
     test_files();
+    test_wrapped();
     test_following();
+    test_gzip();
     test_long_lines();
     return tap_done();
 }

@@ -170,6 +170,7 @@ static void report_lost(const struct input *input)
 static int summarize(struct inputs *inputs, const struct options *options)
 {
     struct tracelog trace;
+    int status = EXIT_DONE;
     tracelog_init(&trace);
     trace.records = options->json ? stdout : NULL;
     trace.many_logs = inputs->count > 1;
@@ -190,9 +191,12 @@ static int summarize(struct inputs *inputs, const struct options *options)
                 poll(&wait, 1, -1);
         }
         logread_finish(log, tracelog_line, &trace);
+        if (log->damaged) {
+            cli_error("%s: damaged, or not whole: what could be read of it follows", input->name);
+            status = EXIT_FAILED;
+        }
     }
     tracelog_report(&trace, options->json, stdout);
-    int status = EXIT_DONE;
     if (trace.count == 0) {
         if (trace.lines > 0 || !inputs->input[0].is_target)
             cli_error("no gctrace line in %" PRIu64

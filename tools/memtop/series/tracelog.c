@@ -114,15 +114,13 @@ static bool begins_with(const char *text, const char *end, const char *literal)
     return (size_t)(end - text) > length && memcmp(text, literal, length) == 0;
 }
 
-void tracelog_line(void *context, const char *line, size_t length)
+static bool take_line(struct tracelog *log, const char *line, size_t length)
 {
     static const char record[] = "{\"version\":";
-    struct tracelog *log = context;
     struct md_cycle cycle;
     uint32_t pid;
     char name[GCTRACE_NAME_SIZE];
     const char *end = line + length;
-    log->lines++;
     /* A log's time stamp may stand before a line, or output that had no newline. */
     for (const char *start = line; start < end; start++) {
         size_t left = (size_t)(end - start);
@@ -133,9 +131,41 @@ void tracelog_line(void *context, const char *line, size_t length)
             form = trace_json_parse(start, left, &cycle, &pid, name);
         if (form != GCTRACE_NONE) {
             tracelog_cycle(log, form, &cycle, pid, name);
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+/* The text inside a record of a log of JSON: Docker's has it as "log", journalctl's as "MESSAGE",
+ * many a program's as one of the others.  NULL: there is none.  `object` is to be released. */
+static const char *wrapped_text(const char *line, size_t length, json_t **object)
+{
+    static const char *const keys[] = {"log", "MESSAGE", "message", "msg"};
+    *object = json_loadb(line, length, JSON_DISABLE_EOF_CHECK, NULL);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *text = json_string_value(json_object_get(*object, keys[i]));
+        if (text)
+            return text;
+    }
+    return NULL;
+}
+
+void tracelog_line(void *context, const char *line, size_t length)
+{
+    struct tracelog *log = context;
+    json_t *object;
+    log->lines++;
+    if (take_line(log, line, length) || !begins_with(line, line + length, "{") ||
+        !memmem(line, length, "gc", 2))
+        return;
+    const char *text = wrapped_text(line, length, &object);
+    size_t inside = text ? strlen(text) : 0;
+    while (inside > 0 && text[inside - 1] == '\n')
+        inside--;
+    if (inside > 0)
+        take_line(log, text, inside);
+    json_decref(object);
 }
 
 void tracelog_who(const struct tracelog *log, const struct log_program *program, char *buffer,

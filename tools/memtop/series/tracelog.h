@@ -33,7 +33,8 @@ struct tracelog {
 
 void tracelog_init(struct tracelog *log);
 void tracelog_fini(struct tracelog *log);
-/* A logread_line; `context` is the tracelog. */
+/* A logread_line; `context` is the tracelog.  The line may stand behind other text, or in a record
+ * of a log of JSON, as a container's or the journal's. */
 void tracelog_line(void *context, const char *line, size_t length);
 /* Takes in a cycle that was read in this form. */
 void tracelog_cycle(struct tracelog *log, enum gctrace_form form, const struct md_cycle *cycle,

@@ -6,6 +6,20 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
+
+/* A second descriptor is zlib's, which closes it.  What cannot be had for it is read as it is. */
+static void look_for_gzip(struct logread *log)
+{
+    unsigned char magic[2];
+    if (log->is_pipe || pread(log->fd, magic, sizeof magic, 0) != sizeof magic ||
+        magic[0] != 0x1f || magic[1] != 0x8b)
+        return;
+    int own = fcntl(log->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    log->gzip = own < 0 ? NULL : gzdopen(own, "rb");
+    if (own >= 0 && !log->gzip)
+        close(own);
+}
 
 static int open_path(struct logread *log)
 {
@@ -23,6 +37,7 @@ static int open_path(struct logread *log)
     log->dev = st.st_dev;
     log->ino = st.st_ino;
     log->offset = 0;
+    look_for_gzip(log);
     return 0;
 }
 
@@ -34,6 +49,9 @@ int logread_open(struct logread *log, const char *path)
 
 void logread_close(struct logread *log)
 {
+    if (log->gzip)
+        gzclose(log->gzip);
+    log->gzip = NULL;
     if (log->fd > STDIN_FILENO)
         close(log->fd);
     log->fd = -1;
@@ -84,6 +102,18 @@ static bool reopened(struct logread *log)
     return open_path(log) == 0;
 }
 
+static ssize_t read_gzip(struct logread *log, void *bytes, unsigned size)
+{
+    int error, n = gzread(log->gzip, bytes, size);
+    if (n == 0) {
+        gzerror(log->gzip, &error);
+        log->damaged = error != Z_OK && error != Z_STREAM_END;
+    }
+    log->damaged = log->damaged || n < 0;
+    log->ended = n <= 0;
+    return n;
+}
+
 bool logread_poll(struct logread *log, size_t limit, logread_line *on_line, void *context)
 {
     char bytes[65536];
@@ -93,7 +123,12 @@ bool logread_poll(struct logread *log, size_t limit, logread_line *on_line, void
         struct pollfd ready = {log->fd, POLLIN, 0};
         if (log->is_pipe && poll(&ready, 1, 0) <= 0)
             return true;
-        ssize_t n = read(log->fd, bytes, sizeof bytes);
+        if (log->ended && log->gzip)
+            return true;
+        ssize_t n =
+            log->gzip ? read_gzip(log, bytes, sizeof bytes) : read(log->fd, bytes, sizeof bytes);
+        if (log->gzip && n <= 0)
+            return true;
         if (n < 0 && errno == EINTR)
             continue;
         if (n > 0) {

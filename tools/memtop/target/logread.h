@@ -1,5 +1,6 @@
 /* A growing text as lines: a file that is followed as by `tail -F` (grown, cut, replaced), or a
- * pipe.  Lines longer than LOG_LINE bytes cannot be trace lines, and are passed over. */
+ * pipe; a file of gzip's, as rotation leaves them, is read to its end.  Lines longer than LOG_LINE
+ * bytes cannot be trace lines, and are passed over. */
 #ifndef MEMTOP_LOGREAD_H
 #define MEMTOP_LOGREAD_H
 
@@ -13,7 +14,9 @@ struct logread {
     const char *path; /* NULL: standard input */
     int fd;
     bool is_pipe; /* not a regular file */
-    bool ended;   /* a pipe has no writer any more, or a read has failed */
+    bool ended;   /* a pipe has no writer any more, a gzip file is read, or a read has failed */
+    struct gzFile_s *gzip; /* NULL: no gzip file */
+    bool damaged;          /* it is one that ended too early, or is no gzip file further on */
     dev_t dev;
     ino_t ino;
     off_t offset;
