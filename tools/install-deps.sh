@@ -17,7 +17,7 @@ build='gcc g++ libc6-dev dpkg-dev pkgconf meson ninja-build binutils scdoc libje
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libncurses-dev libjansson-dev libdw-dev
     libmicrohttpd-dev'
 test='autoconf make golang-go redis-tools sqlite3 lua5.4 perl-base strace tmux gdb valgrind clang-format
-    clang-tidy clang systemd curl openssl'
+    clang-tidy clang systemd curl openssl python3-jsonschema'
 # A|B: the first that there is.
 real='chromium php-cli php-xml php-mbstring php-sqlite3 php-curl openjdk-17-jdk-headless|openjdk-21-jdk-headless
     nginx-light|nginx apache2-bin wrk postgresql-15|postgresql-17 memcached mariadb-server-core nodejs ruby git

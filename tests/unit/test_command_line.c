@@ -270,7 +270,7 @@ static void test_wrong(void)
          "--since never: a time is wanted, as 30s, 5m or 1h\n"},
         {{"memtop", "leaks", "--exit-code", "256"},
          "--exit-code 256: a number up to 255 is wanted\n"},
-        {{"memtop", "ps", "x"}, "ps: too many arguments\nusage: memtop ps [--all] [-b] [--json]\n"},
+        {{"memtop", "ps", "x"}, "ps: too many arguments\nusage: memtop ps [--all] [-b] [--json|--csv]\n"},
         {{"memtop", "unit"},
          "unit: something is missing\nusage: memtop unit NAME [KEY=VALUE]... [--install]\n"},
         {{"memtop", "record", "-b"}, "record is not in this version\n"},

@@ -17,7 +17,7 @@ struct options {
     struct view_options view;
     bool interval_given; /* -d */
     long count;          /* -n; 0: no end */
-    bool batch, json, history, all, allocs, live, leaks, no_cycle, install;
+    bool batch, json, csv, schema, history, all, allocs, live, leaks, no_cycle, install;
     const char *output;                 /* -o */
     const char *settings[CLI_LIST_MAX]; /* -e of run: key=value for MEMDEBUG */
     size_t setting_count;

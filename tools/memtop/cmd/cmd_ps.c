@@ -75,6 +75,23 @@ static bool listed(const struct targets *targets, pid_t pid)
     return false;
 }
 
+/* As JSON or CSV; releases it.  The line of names comes once. */
+static void print_object(json_t *object, const struct options *options)
+{
+    static struct csv csv;
+    static const struct target nobody = {.state = TARGET_DEAD};
+    if (!options->csv) {
+        ndjson_line(stdout, object);
+        return;
+    }
+    if (!csv.columns) {
+        json_t *example = report_target_json(&nobody);
+        json_object_set_new(example, "reason", json_null());
+        csv_begin(&csv, stdout, example, (const char *const[]){"version", "type", NULL});
+    }
+    csv_row(&csv, stdout, object);
+}
+
 static void print_other(pid_t pid, const struct options *options)
 {
     struct proc_stat stat;
@@ -85,7 +102,7 @@ static void print_other(pid_t pid, const struct options *options)
     proc_cmdline(pid, command, sizeof command);
     uint64_t bytes;
     bool rss_known = proc_rss(pid, &bytes);
-    if (options->json) {
+    if (options->json || options->csv) {
         json_t *object = json_object();
         json_t *line = json_string(command);
         json_object_set_new(object, "version", json_integer(NDJSON_VERSION));
@@ -97,7 +114,7 @@ static void print_other(pid_t pid, const struct options *options)
         json_object_set_new(object, "rss_bytes",
                             rss_known ? ndjson_number((double)bytes) : json_null());
         json_object_set_new(object, "reason", json_string(reason));
-        ndjson_line(stdout, object);
+        print_object(object, options);
         return;
     }
     char rss[UNITS_SIZE];
@@ -122,17 +139,18 @@ int command_ps(const struct options *options)
         cli_error("out of memory");
         return EXIT_FAILED;
     }
-    if (!options->json && (targets.count > 0 || options->all))
+    bool text = !options->json && !options->csv;
+    if (text && (targets.count > 0 || options->all))
         printf("%7s %-10s %-7s %7s %7s %7s %7s %6s  %s\n", "PID", "USER", "STATE", "UP", "HEAP",
                "PEAK", "RSS", "CYCLES", options->all ? "COMMAND, OR WHY NOT" : "COMMAND");
     for (size_t i = 0; i < targets.count; i++) {
         dead += is_dead(&targets.target[i]);
-        if (options->json)
-            ndjson_line(stdout, report_target_json(&targets.target[i]));
+        if (!text)
+            print_object(report_target_json(&targets.target[i]), options);
         else if (dead <= DEAD_SHOWN || options->all)
             print_target(&targets.target[i]);
     }
-    if (!options->json && !options->all && dead > DEAD_SHOWN)
+    if (text && !options->all && dead > DEAD_SHOWN)
         printf("%zu more of the dead: memtop ps --all\n", dead - DEAD_SHOWN);
     if (options->all) {
         pid_t *pids;

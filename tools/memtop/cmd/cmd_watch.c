@@ -5,6 +5,7 @@
 #include "ui/fleet.h"
 #include "ui/live_view.h"
 #include "ui/report.h"
+#include "ui/schema.h"
 #include "ui/term.h"
 #include "ui/wait.h"
 
@@ -31,6 +32,7 @@ static bool in_batch(const struct options *options)
 static int watch_batch(const struct target *target, const struct options *options)
 {
     struct watch watch;
+    struct csv csv = {NULL};
     char error[VIEW_ERROR_SIZE];
     if (!cli_output(options))
         return EXIT_FAILED;
@@ -51,7 +53,9 @@ static int watch_batch(const struct target *target, const struct options *option
                 break;
             }
         }
-        if (options->json) {
+        if (options->csv) {
+            report_csv(&csv, stdout, &watch);
+        } else if (options->json) {
             char *text = report_json_text(&watch, BATCH_SITES);
             printf("%s\n", text ? text : "{}");
             free(text);
@@ -67,6 +71,7 @@ static int watch_batch(const struct target *target, const struct options *option
         if (watch.source.state != SOURCE_LIVE)
             break;
     }
+    csv_end(&csv);
     watch_close(&watch);
     return status;
 }
@@ -122,6 +127,17 @@ int command_watch(const struct options *options)
     if (batch)
         return status == 0 ? watch_batch(&target, options) : status;
     return status == 0 || awaited ? watch_live(&target, awaited, message, options) : status;
+}
+
+static int print_schema(void)
+{
+    json_t *schema = schema_json();
+    int result = schema ? json_dumpf(schema, stdout, JSON_INDENT(2)) : -1;
+    json_decref(schema);
+    putchar('\n');
+    if (result)
+        cli_error("out of memory");
+    return result || cli_flush() == EXIT_FAILED ? EXIT_FAILED : EXIT_DONE;
 }
 
 int command_list(const struct options *options)

@@ -129,6 +129,10 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         return options->json = true;
     case CLI_HISTORY:
         return options->history = true;
+    case CLI_CSV:
+        return options->csv = true;
+    case CLI_SCHEMA:
+        return options->schema = true;
     case CLI_ALL:
         return options->all = true;
     case CLI_OUTPUT:

@@ -258,7 +258,7 @@ static json_t *rss_anonymous_json(const struct watch *watch)
     return object;
 }
 
-char *report_json_text(struct watch *watch, size_t sites)
+json_t *report_json(struct watch *watch, size_t sites)
 {
     const struct model *model = &watch->model;
     const struct md_header *header = model->header;
@@ -321,9 +321,27 @@ char *report_json_text(struct watch *watch, size_t sites)
                         model->sites->count == 0 ? json_string(model->hint) : json_null());
     if (watch->with_past)
         json_object_set_new(object, "history", past_json(&watch->source.snapshot));
+    return object;
+}
+
+char *report_json_text(struct watch *watch, size_t sites)
+{
+    json_t *object = report_json(watch, sites);
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(object);
     return text;
+}
+
+void report_csv(struct csv *csv, FILE *out, struct watch *watch)
+{
+    /* Lists and objects, which are null at times. */
+    static const char *const left_out[] = {"version", "type",          "rss_parts", "rss_anonymous",
+                                           "verdict", "last_cycle",    "losses",    "sites_kind",
+                                           "sites",   "sites_missing", "history",   NULL};
+    json_t *object = report_json(watch, 0);
+    if (!csv->columns)
+        csv_begin(csv, out, json_incref(object), left_out);
+    csv_row(csv, out, object);
 }
 
 void report_losses(FILE *out, const struct watch *watch, const char *indent)

@@ -2,6 +2,7 @@
 #ifndef MEMTOP_REPORT_H
 #define MEMTOP_REPORT_H
 
+#include "series/csv.h"
 #include "series/ndjson.h"
 #include "series/watch.h"
 
@@ -13,6 +14,10 @@
  * growth_bytes. */
 #define REPORT_TARGET_VERSION 2
 
+/* A target at this tick as JSON's type "target", as below; the caller's. */
+json_t *report_json(struct watch *watch, size_t sites);
+/* Its figures as a line of CSV, at first with that of the names. */
+void report_csv(struct csv *csv, FILE *out, struct watch *watch);
 /* A target at this tick with the `sites` call sites that grow most, and its past where the watch
  * has that at each tick; NULL: no memory.  malloc'ed. */
 char *report_json_text(struct watch *watch, size_t sites);
