@@ -58,8 +58,7 @@ def commands(t, check, directory):
         check(memtop('ps', '--json', '--all'), 'ps')
         check(memtop('stat', pid, '20ms', '3', '--json'), 'stat')
         check(memtop(pid, '-n', '2', '-d', '0.05', '--json'), 'a target before a cycle')
-        for command in (('gc', pid), ('purge', pid), ('leaks', pid), ('leaks', pid, '--by=function'), ('leaks', pid, '--by=size'),
-                        ('leaks', pid, '--by=type'), ('leaks', pid, '--by=module'), ('why', pid, 'fill'), ('why', pid, '0x10'),
+        for command in (('gc', pid), ('purge', pid), ('why', pid, 'fill'), ('why', pid, '0x10'),
                         ('retained', pid), ('threads', pid), (pid, '-n', '1'), (pid, '-n', '1', '--kind=mmap'),
                         (pid, '-n', '1', '--history'), ('tail', pid)):
             check(memtop(*command, '--json'), ' '.join(map(str, command)).replace(str(pid), 'TARGET'))
@@ -73,6 +72,10 @@ def commands(t, check, directory):
     leaky.write_text('gc 1 @0.012s 1%: 0.01+0.2+0.01 ms clock, 0.02+0/0.1/0+0.02 ms cpu, 4->4->1 MB, 5 MB goal, 2 P\n'
                      'gcskip @12.345s threads did not stop, pid 812 redis-server\n')
     check(memtop('tail', leaky, '--json'), 'tail of a log')
+    with s.running([s.PROGRAMS / 'growing', 'leak'], 'gc=ready,memprofilerate=1', ready='growing') as process:
+        s.wait_for(lambda: s.segments(process.pid), 5, process)
+        for by in ('stack', 'function', 'type', 'module', 'size'):
+            check(memtop('leaks', process.pid, f'--by={by}', '--json'), f'leaks by {by}')
     summary = memtop('run', '--json', '--', '/bin/true')
     summary.out = summary.err.splitlines()[-1]
     check(summary, 'run')

@@ -147,6 +147,8 @@ int command_list(const struct options *options)
         cli_error("--history is of a TARGET");
         return EXIT_USAGE;
     }
+    if (options->schema)
+        return print_schema();
     cli_wrappers();
     if (!in_batch(options)) {
         if (!term_open(options->view.color, error)) {
