@@ -260,6 +260,19 @@ def metrics(t, port, program, name):
             '/targets: a group for http_sd')
 
 
+def resident_parts(t, port, pid, name):
+    """They add up to resident memory, and are looked into while somebody scrapes."""
+    def told():
+        text = ask(port, '/metrics').text
+        return dict(re.findall(r'^memdebug_resident_part_bytes\{pid="%d",program="%s",part="(\w+)"\} (\d+)$' % (pid, name), text, re.M))
+    t.ok(s.wait_for(told, timeout=90), 'parts of resident memory come')
+    parts = told()
+    rss = int(re.search(r'^VmRSS:\s*(\d+) kB', Path(f'/proc/{pid}/status').read_text(), re.M)[1]) * 1024
+    t.ok({'files', 'anonymous', 'unexplained', 'stacks'} <= parts.keys(), 'their names', parts)
+    total = sum(map(int, parts.values()))
+    t.ok(abs(total - rss) < 0.1 * rss, 'their sum is what is resident', f'{parts}: {total} of {rss}')
+
+
 def as_json(t, port, pid):
     """The same objects as memtop's commands write."""
     theirs = {}
@@ -546,6 +559,7 @@ with s.Tap() as tap:
                 merged(tap, number, (first.pid, second.pid))
                 choose(tap, number, (first.pid, second.pid))
                 metrics(tap, number, first, NAME)
+                resident_parts(tap, number, first.pid, NAME)
                 as_json(tap, number, first.pid)
                 with s.running([PYTHON, '-c', GROWER], ready='ready', env=MALLOC) as grower:
                     delta(tap, number, grower.pid)

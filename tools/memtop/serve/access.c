@@ -53,7 +53,7 @@ bool access_is_token(const struct access *access, const char *given)
     size_t length = given ? strlen(given) : 0;
     if (length == 0 || length >= sizeof padded || access->token[0] == '\0')
         return false;
-    memcpy(padded, given, length);
+    snprintf(padded, sizeof padded, "%s", given);
     for (size_t i = 0; i < sizeof padded; i++)
         differs |= (unsigned char)(padded[i] ^ access->token[i]);
     return differs == 0;
@@ -71,8 +71,7 @@ static bool host_name(const char *host, char name[256])
         return false;
     if (length == 0 || length >= 256)
         return false;
-    memcpy(name, host, length);
-    name[length] = '\0';
+    snprintf(name, 256, "%.*s", (int)length, host);
     if (name[length - 1] == '.' && length > 1)
         name[length - 1] = '\0';
     return true;

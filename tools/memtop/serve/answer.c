@@ -5,6 +5,7 @@
 #include "legacy.h"
 #include "metrics.h"
 #include "pages.h"
+#include "rss_round.h"
 #include "target/ask.h"
 #include "view/gctrace.h"
 
@@ -25,6 +26,7 @@ struct answers {
     const struct json_makers *makers;
     struct fleet *fleet;
     struct symbols *symbols;
+    struct rss_round *round;
     pthread_mutex_t lock; /* guards what follows */
     struct {
         pid_t pid;
@@ -41,7 +43,8 @@ struct answers *answers_create(const struct json_makers *makers)
     answers->makers = makers;
     answers->fleet = fleet_open();
     answers->symbols = symbols_create();
-    if (!answers->fleet || !answers->symbols) {
+    answers->round = rss_round_create(answers->fleet);
+    if (!answers->fleet || !answers->symbols || !answers->round) {
         answers_destroy(answers);
         return NULL;
     }
@@ -52,6 +55,7 @@ void answers_destroy(struct answers *answers)
 {
     if (!answers)
         return;
+    rss_round_destroy(answers->round);
     fleet_close(answers->fleet);
     symbols_destroy(answers->symbols);
     pthread_mutex_destroy(&answers->lock);
@@ -357,6 +361,7 @@ static void answer_metrics(struct answers *answers, const struct question *q, st
 {
     struct reading *readings;
     size_t size = 0;
+    rss_round_want(answers->round);
     bool open = metrics_wants_openmetrics(q->accept);
     size_t count = fleet_read(answers->fleet, q->route->pid, q->all, &readings);
     char *text = readings ? metrics_text(readings, count, open, &size) : NULL;

@@ -23,6 +23,8 @@ struct member {
     struct segment_file file;
     struct pauses pauses;
     struct md_cycle last;
+    struct rss_parts parts;
+    int64_t parts_ns;    /* when it was looked into; 0: never */
     uint64_t next_cycle; /* index of the first that has not been counted */
     bool kept;           /* found by the search under way */
 };
@@ -305,7 +307,8 @@ static bool read_member(struct member *member, struct reading *reading)
                                 .rss_bytes = stat.rss_bytes,
                                 .threads = stat.threads,
                                 .pauses = member->pauses,
-                                .last = member->last};
+                                .last = member->last,
+                                .parts = member->parts};
     memcpy(reading->name, member->target.name, sizeof reading->name);
     snapshot_fini(&snap);
     return true;
@@ -326,4 +329,32 @@ size_t fleet_read(struct fleet *fleet, pid_t pid, bool all, struct reading **rea
     }
     pthread_mutex_unlock(&fleet->lock);
     return count;
+}
+
+bool fleet_next(struct fleet *fleet, pid_t pid, int64_t since_ns, struct target *target)
+{
+    struct member *next = NULL;
+    pthread_mutex_lock(&fleet->lock);
+    for (size_t i = 0; i < fleet->count && !next; i++) {
+        struct member *member = fleet->members[i];
+        if (member->target.pid > pid && member->parts_ns <= since_ns)
+            next = member;
+    }
+    if (next)
+        *target = next->target;
+    pthread_mutex_unlock(&fleet->lock);
+    return next != NULL;
+}
+
+void fleet_set_parts(struct fleet *fleet, const struct target *target,
+                     const struct rss_parts *parts)
+{
+    pthread_mutex_lock(&fleet->lock);
+    struct member *member = member_of(fleet, target);
+    if (member) {
+        member->parts_ns = monotonic_ns();
+        if (parts->taken_ns)
+            member->parts = *parts;
+    }
+    pthread_mutex_unlock(&fleet->lock);
 }

@@ -10,6 +10,7 @@
 #define MEMTOP_FLEET_H
 
 #include "target/discover.h"
+#include "view/rss.h"
 
 #include <stdio.h>
 
@@ -33,7 +34,8 @@ struct reading {
     uint64_t rss_bytes; /* 0: not known */
     long threads;       /* 0: not known */
     struct pauses pauses;
-    struct md_cycle last; /* the last cycle done; number 0: none was seen */
+    struct md_cycle last;   /* the last cycle done; number 0: none was seen */
+    struct rss_parts parts; /* taken_ns 0: not known yet */
 };
 
 struct fleet;
@@ -51,5 +53,11 @@ size_t fleet_list(struct fleet *fleet, const char *name, bool all, struct target
 /* Reads the counters of each, `pid` 0, or of one.  In *readings, by pid, for the caller to free;
  * how many. */
 size_t fleet_read(struct fleet *fleet, pid_t pid, bool all, struct reading **readings);
+/* Of those of all users the next behind `pid`, in the order of pids, whose resident memory has not
+ * been looked into since `since_ns`.  False: there is none behind. */
+bool fleet_next(struct fleet *fleet, pid_t pid, int64_t since_ns, struct target *target);
+/* Keeps what its resident memory is made of, if it is still known. */
+void fleet_set_parts(struct fleet *fleet, const struct target *target,
+                     const struct rss_parts *parts);
 
 #endif

@@ -53,7 +53,7 @@ static int open_at(const struct addrinfo *info, int *fd)
 
 static void describe(int fd, char address[LISTEN_TEXT_SIZE])
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {0};
     socklen_t size = sizeof storage;
     char host[64] = "", port[8] = "";
     getsockname(fd, (struct sockaddr *)&storage, &size);

@@ -114,6 +114,26 @@ static void pause_family(const struct page *page)
     }
 }
 
+/* Resident memory by who has it: the parts add up to the whole. */
+static void parts_family(const struct page *page)
+{
+    static const char name[] = "memdebug_resident_part_bytes";
+    head(page, name, GAUGE, "bytes", "what resident memory is made of, as it was last looked into");
+    for (size_t i = 0; i < page->count; i++) {
+        const struct rss_parts *parts = &page->rows[i].reading->parts;
+        for (int k = 0; k < RSS_PARTS && parts->taken_ns; k++)
+            if (rss_knows(parts, (enum rss_part)k))
+                fprintf(page->out, "%s{%s,part=\"%s\"} %" PRId64 "\n", name, page->rows[i].labels,
+                        rss_part_names[k].name, rss_part_bytes(parts, (enum rss_part)k));
+    }
+}
+
+static double parts_age(const struct reading *r)
+{
+    double age = (double)(monotonic_ns() - r->parts.taken_ns) / 1e9;
+    return r->parts.taken_ns ? fmax(age, 0) : NAN;
+}
+
 static double heap(const struct reading *r)
 {
     return (double)header_inuse(&r->header);
@@ -209,6 +229,8 @@ static const struct {
      "the same blocks not reached by the last two cycles"},
     {"memdebug_tracing_cpu_seconds", "seconds", COUNTER, tracing_cpu, "CPU time of all cycles"},
     {"memdebug_resident_bytes", "bytes", GAUGE, resident, "resident memory of the process"},
+    {"memdebug_resident_part_age_seconds", "seconds", GAUGE, parts_age,
+     "since it was looked into what resident memory is made of"},
     {"memdebug_threads", "", GAUGE, threads, "threads of the process"},
     {"memdebug_start_time_seconds", "seconds", GAUGE, start,
      "when memdebug started in the process, since 1970"},
@@ -277,6 +299,7 @@ char *metrics_text(struct reading *readings, size_t count, bool openmetrics, siz
     for (size_t i = 0; i < COUNTERS; i++)
         if (counter_list[i].kind != MD_COUNTER_TIME)
             counter_family(&page, i);
+    parts_family(&page);
     pause_family(&page);
     if (openmetrics)
         fputs("# EOF\n", page.out);

@@ -440,7 +440,7 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
 
 static int read_pem(const char *path, char **text, char *error)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int result = fd < 0 || fstat(fd, &st) != 0                  ? errno
                  : !S_ISREG(st.st_mode) || st.st_size > 1 << 20 ? EINVAL
