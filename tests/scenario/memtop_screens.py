@@ -82,6 +82,10 @@ def narrow(t):
                  'the stack: each place whole, without its folder', view.text())
 
 
+def size(text):
+    return float(text[:-1]) * {'K': 1 << 10, 'M': 1 << 20}[text[-1]]
+
+
 def keys(t, fake):
     with screen(memtop(fake.pid, '-d', '0.2')) as view:
         t.ok(view.until(r'cache_insert fake_segment.c:\d+ \(2\) \S pars'), 'names and callers', view.text())
@@ -142,6 +146,36 @@ def keys(t, fake):
         view.key('q')
         t.ok(view.until('STATUS=0'), 'q quits')
         t.ok(view.until('^0$'), 'and gives the terminal back', view.text())
+
+
+def moments(t):
+    """Paused: left and right go through what a program has kept of its past, which it has printed too."""
+    with s.running([s.PROGRAMS / 'tides']) as tides:
+        if not t.ok(s.wait_for(lambda: tides.text()[0].count('rests\n') == 2, 120, tides), 'tides has grown, fallen and grown'):
+            return
+        peak = max(int(use) for use in re.findall(r'in_use=(\d+)', tides.text()[0]))
+        with screen(memtop(tides.pid, '-d', '0.2'), 100, 24) as view:
+            view.until('CALL SITE')
+            view.key('Space')
+            view.until('PAUSED')
+            frozen = view.text()
+            heaps = [size(re.search(r'heap ([\d.]+[KM])', frozen)[1])]
+            for step in range(1, 100):
+                view.key('Left')
+                text = view.until(r'at \d\d:\d\d:\d\d  that is \d+s before  heap \S+')
+                heap = re.search(r'before  heap (\S+)', text or '')
+                if not heap or heap[1] == '-':
+                    break
+                heaps.append(size(heap[1]))
+            t.ok(step > 20 and heap and heap[1] == '-', 'left: to where nothing is known', view.text())
+            t.ok(0 <= max(heaps) - peak + (64 << 10) + (50 << 10) <= 1 << 20, 'the heap at its greatest is what the program says',
+                 (heaps, peak))
+            t.ok(min(heaps[:20]) < max(heaps) * 0.9 and heaps[-1] < max(heaps) / 2, 'it fell and it grew', heaps)
+            for _ in range(step):
+                view.key('Right')
+            # Below are names, which may have come meanwhile.
+            t.ok(s.wait_for(lambda: view.text().splitlines()[:12] == frozen.splitlines()[:12], 10),
+                 'right: back to the moment of the pause', view.text())
 
 
 def kinds(t):
@@ -520,6 +554,7 @@ with s.Tap() as t:
         waits(t)
         replaced(t)
         titled(t)
+        moments(t)
         kinds(t)
         wrapped(t)
         asked(t)

@@ -94,6 +94,9 @@ static void test_gap(void)
     ok(isnan(out[0]) && isnan(out[3]) && out[4] == 15, "that began before the window");
     history_window(&history, HISTORY_HEAP, 12 * SECOND, 4 * SECOND, out, 4);
     ok(isnan(out[0]) && isnan(out[3]), "or covers all of it");
+    is(history_value(&history, HISTORY_HEAP, 5 * SECOND), 5, "the value before a gap");
+    ok(isnan(history_value(&history, HISTORY_HEAP, 8 * SECOND)), "none in it");
+    is(history_value(&history, HISTORY_HEAP, 15 * SECOND), 15, "and that after it");
     history_fini(&history);
 }
 

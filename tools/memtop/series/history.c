@@ -51,6 +51,8 @@ static void merge(struct history_point *later, const struct history_point *earli
 static void thin(struct history *history)
 {
     size_t half = history->count / 2 & ~(size_t)1, kept = 0;
+    if (!history->points)
+        return;
     for (size_t i = 0; i < half; i += 2) {
         merge(&history->points[i + 1], &history->points[i]);
         history->points[kept++] = history->points[i + 1];
@@ -71,6 +73,9 @@ double history_value(const struct history *history, enum history_series series, 
         const struct history_point *point = point_at(history, back - 1);
         if (point->time_ns <= until_ns && !isnan(point->value[series]))
             return point->value[series];
+        if (point->gap && point->time_ns > until_ns && back > 1 &&
+            point_at(history, back - 2)->time_ns < until_ns)
+            break;
     }
     return NAN;
 }

@@ -48,7 +48,7 @@ void history_push(struct history *history, const struct history_point *point);
 /* The newest, or NULL. */
 const struct history_point *history_last(const struct history *history);
 
-/* The last known value of a series up to a time; NAN if there is none. */
+/* The last known value of a series up to a time; NAN if there is none, or the time is in a gap. */
 double history_value(const struct history *history, enum history_series series, int64_t until_ns);
 
 /* Fills `out` with `count` values for the `span_ns` that end at `end_ns`, oldest first; NAN where

@@ -9,6 +9,9 @@
 
 #define UNITS_SIZE 24 /* enough for any one of them */
 
+/* What units_bytes and most others below are. */
+typedef char *units_function(char buffer[static UNITS_SIZE], double value);
+
 /* "0", "812", "53.2K", "1.50G": powers of two, at most 5 columns. */
 char *units_bytes(char buffer[static UNITS_SIZE], double bytes);
 /* The same with a sign, "+1.20M", "-3.0K"; "0" has none. */

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static void draw_title(struct screen *screen, struct rect area, const struct model *model,
                        const struct view_state *state)
@@ -120,12 +121,53 @@ static bool figure(struct figures *figures, enum style style, const char *name, 
     return true;
 }
 
+/* What is known of a moment that has passed: the rest was not kept. */
+static void draw_moment_figures(struct figures *figures, const struct model *model,
+                                int64_t moment_ns, int64_t end_ns)
+{
+    static const struct {
+        const char *name;
+        enum history_series series;
+        units_function *units;
+        const char *unit;
+    } each[] = {{"rss", HISTORY_RSS, units_bytes, ""},
+                {"objects", HISTORY_OBJECTS, units_count, ""},
+                {"alloc", HISTORY_ALLOC_RATE, units_bytes, "/s"},
+                {"reachable", HISTORY_REACHABLE, units_bytes, ""}};
+    char text[UNITS_SIZE], line[64], clock[32];
+    const struct md_header *header = model->header;
+    time_t at =
+        (time_t)((header->start_realtime_ns + moment_ns - (int64_t)header->start_ns) / 1000000000);
+    struct tm local;
+    localtime_r(&at, &local);
+    strftime(clock, sizeof clock, end_ns - moment_ns < INT64_C(43200000000000) ? "%T" : "%F %T",
+             &local);
+    figure(figures, STYLE_SELECTED, "at", clock);
+    snprintf(line, sizeof line, "%s before", units_age(text, (double)(end_ns - moment_ns) / 1e9));
+    figure(figures, STYLE_NORMAL, "that is", line);
+    double heap = history_value(model->history, HISTORY_HEAP, moment_ns);
+    figure(figures, STYLE_BOLD, "heap", units_bytes(text, heap));
+    double later = history_value(model->history, HISTORY_HEAP, end_ns) - heap;
+    if (!isnan(later))
+        figure(figures, STYLE_NORMAL, "grew since", units_growth(text, later));
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+        double value = history_value(model->history, each[i].series, moment_ns);
+        snprintf(line, sizeof line, "%s%s", each[i].units(text, value),
+                 isnan(value) ? "" : each[i].unit);
+        figure(figures, STYLE_NORMAL, each[i].name, line);
+    }
+}
+
 static void draw_program_figures(struct figures *figures, const struct model *model,
                                  const struct view_state *state)
 {
     char text[UNITS_SIZE], line[64];
     const struct md_counters *counters = &model->header->counters;
-    int64_t now_ns = state->paused ? state->frozen_ns : model->now_ns;
+    int64_t now_ns = view_end(state, model->now_ns), moment_ns = view_moment(state, now_ns);
+    if (moment_ns < now_ns) {
+        draw_moment_figures(figures, model, moment_ns, now_ns);
+        return;
+    }
     double heap = history_value(model->history, HISTORY_HEAP, now_ns);
     figure(figures, STYLE_BOLD, "heap", units_bytes(text, heap));
     if (model->growth_seconds >= 1) {
@@ -321,8 +363,11 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
     static const uint8_t stack_keys[] = {KEY_CLOSE, KEY_SITE, KEY_SCROLL, KEY_QUIT, KEYS_COUNT};
     static const uint8_t log_keys[] = {KEY_QUIT, KEY_HELP,    KEY_PAUSE, KEY_PROGRAM,
                                        KEY_SPAN, KEY_CHARSET, KEYS_COUNT};
+    static const uint8_t paused_keys[] = {KEY_QUIT, KEY_HELP, KEY_PAUSE, KEY_MOMENT, KEY_SPAN,
+                                          KEY_SORT, KEY_OPEN, KEY_KIND,  KEYS_COUNT};
     const uint8_t *shown = !model->sites               ? log_keys
                            : state->pane == PANE_STACK ? stack_keys
+                           : state->paused             ? paused_keys
                                                        : target_keys;
     if (state->typing) {
         screen_printf(screen, area, 0, 0, STYLE_BOLD, "filter: %s_", state->filter);

@@ -18,8 +18,6 @@ struct curve {
     const char *name;
 };
 
-typedef char *units_function(char buffer[static UNITS_SIZE], double value);
-
 struct axis {
     units_function *units; /* of values in the caption */
     units_function *scale; /* of the axis, in five columns */
@@ -60,6 +58,16 @@ static int caption(struct screen *screen, struct rect area, const struct history
     return col;
 }
 
+/* The moment that is looked at, `at` of the width from the left. */
+static void draw_moment(struct screen *screen, struct rect body, double at)
+{
+    int col = (int)(at * body.cols);
+    col = col < 0 ? 0 : col < body.cols ? col : body.cols - 1;
+    for (int row = 0; row < body.rows; row++)
+        screen_restyle(screen, (struct rect){body.row + row, body.col + col, 1, 1}, 0,
+                       STYLE_SELECTED);
+}
+
 /* A chart of the last span_seconds, with caption, the axis on the left and the curves' marks on the
  * right. */
 static void draw_curves(struct screen *screen, struct rect area, const struct model *model,
@@ -67,11 +75,11 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
                         const struct axis *axis)
 {
     enum { SCALE = 5, SERIES_MAX = 5 };
-    int64_t end_ns = state->paused ? state->frozen_ns : model->now_ns;
+    int64_t end_ns = view_end(state, model->now_ns), moment_ns = view_moment(state, model->now_ns);
     struct rect head = {area.row, area.col, 1, area.cols - screen_width(screen, axis->note) - 1};
-    bool with_values = caption(screen, head, model->history, end_ns, curves, count, axis->units,
+    bool with_values = caption(screen, head, model->history, moment_ns, curves, count, axis->units,
                                true, false) <= head.cols;
-    caption(screen, head, model->history, end_ns, curves, count, axis->units, with_values, true);
+    caption(screen, head, model->history, moment_ns, curves, count, axis->units, with_values, true);
     screen_right(screen, area, 0, area.cols, STYLE_DIM, axis->note);
     struct rect body = {area.row + 1, area.col + SCALE + 1, area.rows - 1, area.cols - SCALE - 2};
     if (body.rows < 1 || body.cols < 4)
@@ -100,6 +108,8 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
             struct cell cell = cells[row * body.cols + col];
             screen_put(screen, body, row, col, cell.ch, cell.style);
         }
+    if (moment_ns < end_ns)
+        draw_moment(screen, body, 1 - (double)(end_ns - moment_ns) / 1e9 / state->span_seconds);
     char label[UNITS_SIZE];
     if (max > 0)
         screen_right(screen, area, 1, SCALE, STYLE_DIM, axis->scale(label, high));

@@ -21,6 +21,7 @@ struct view_state {
     enum live_pane pane;
     bool paused;
     int64_t frozen_ns; /* the right edge of charts while paused, monotonic */
+    int64_t moment_ns; /* of which figures are shown while paused; 0: of frozen_ns */
     bool typing;       /* keys go into the filter */
     char filter[64];
     double interval_seconds;
@@ -37,5 +38,15 @@ struct view_state {
     size_t stack_scroll; /* frames that are scrolled away */
     char message[300];   /* shown in place of the footer; "": none */
 };
+
+/* Where charts end, and of which moment figures are; `now_ns` is the newest that is known. */
+static inline int64_t view_end(const struct view_state *state, int64_t now_ns)
+{
+    return state->paused ? state->frozen_ns : now_ns;
+}
+static inline int64_t view_moment(const struct view_state *state, int64_t now_ns)
+{
+    return state->paused && state->moment_ns ? state->moment_ns : view_end(state, now_ns);
+}
 
 #endif
