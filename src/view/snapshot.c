@@ -570,6 +570,14 @@ int snapshot_read(struct snapshot *snap, const struct segment_file *file, unsign
     return 0;
 }
 
+void snapshot_counters(const struct segment_file *file, struct md_counters *counters,
+                       uint64_t *cycles)
+{
+    /* They lie before `control`, whose place every version keeps. */
+    copy_words(counters, &((const struct md_header *)file->base)->counters, sizeof *counters);
+    *cycles = load_count(file->base, MD_SECTION_CYCLES);
+}
+
 int snapshot_take(struct snapshot *snap, const void *base, size_t size, unsigned what, char *error)
 {
     return snapshot_read(snap, &(struct segment_file){.base = base, .size = size, .fd = -1}, what,

@@ -396,6 +396,23 @@ static void scan_dir(struct scan *scan, const char *path)
     closedir(dir);
 }
 
+bool target_of_file(const char *directory, const char *name, struct target *target)
+{
+    struct scan nothing = {0};
+    struct stat st;
+    pid_t pid;
+    uint64_t start_ticks;
+    *target = (struct target){0};
+    snprintf(target->path, sizeof target->path, "%s/%s", directory, name);
+    if (!parse_file_name(name, &pid, &start_ticks) || lstat(target->path, &st) != 0 ||
+        !S_ISREG(st.st_mode))
+        return false;
+    target->uid = st.st_uid;
+    target->dev = st.st_dev;
+    target->ino = st.st_ino;
+    return judge_file(&nothing, target, pid, start_ticks);
+}
+
 static int living_first(const void *a, const void *b)
 {
     const struct target *x = a, *y = b;
@@ -420,6 +437,20 @@ bool target_readable(const struct target *target)
            target->state == TARGET_UNSEEN;
 }
 
+static void hand_over_directories(struct scan *scan)
+{
+    struct targets *targets = &scan->targets;
+    targets->directories = calloc(scan->dir_count + 1, sizeof targets->directories[0]);
+    for (size_t i = 0; targets->directories && i < scan->dir_count; i++) {
+        char *copy = strdup(scan->dirs[i]);
+        if (copy)
+            targets->directories[targets->directory_count++] = copy;
+        else
+            scan->out_of_memory = true;
+    }
+    scan->out_of_memory |= !targets->directories;
+}
+
 int targets_scan(struct targets *targets)
 {
     struct scan scan = {0};
@@ -435,6 +466,7 @@ int targets_scan(struct targets *targets)
             scan_process(&scan, pids[i]);
     for (size_t i = 0; i < scan.dir_count; i++)
         scan_dir(&scan, scan.dirs[i]);
+    hand_over_directories(&scan);
     free(pids);
     free(scan.dirs);
     pair_map_fini(&scan.inherited);
@@ -473,6 +505,9 @@ size_t targets_lacks(const struct targets *targets, char lacks[TARGETS_LACKS][TA
 
 void targets_fini(struct targets *targets)
 {
+    for (size_t i = 0; i < targets->directory_count; i++)
+        free(targets->directories[i]);
+    free(targets->directories);
     free(targets->target);
     *targets = (struct targets){0};
 }

@@ -59,6 +59,8 @@ struct targets {
     uid_t passed_over_uid; /* the owner of the last of them */
     size_t closed;         /* directories of segments that we may not read */
     uid_t closed_uid;      /* the owner of the last of them */
+    char **directories;    /* in which segments are kept, whether they are there or not */
+    size_t directory_count;
 };
 /* Files of one user that are looked at in one directory.  The library leaves few of the dead there,
  * but who may write there can plant any number. */
@@ -67,6 +69,9 @@ struct targets {
 /* 0, or ENOMEM: some are missing.  Either way targets_fini frees the list. */
 int targets_scan(struct targets *targets);
 void targets_fini(struct targets *targets);
+/* Looks at one file of such a directory, as targets_scan would.  False: it is no segment's, or
+ * gone, or its process has another one now. */
+bool target_of_file(const char *directory, const char *name, struct target *target);
 
 /* What the list may lack, and what to do about it: a phrase for each reason; returns how many there
  * are.  That other users' programs are closed to us is none where the list is empty: whoever shows

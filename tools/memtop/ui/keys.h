@@ -30,7 +30,9 @@ enum key_action {
     ACTION_LEAKS,
     ACTION_SAVE,
     ACTION_CHARSET,
-    ACTION_NEXT_PROGRAM
+    ACTION_NEXT_PROGRAM,
+    ACTION_TREE,
+    ACTION_TOTALS
 };
 
 enum {

@@ -25,6 +25,7 @@ struct live {
     uint64_t cursor_key;  /* the site under the cursor, if cursor_set */
     uint32_t members[64]; /* the greatest stacks of that site */
     bool cursor_set;
+    bool back; /* there is a list to go back to */
     struct ask_cycles asked;
     bool told_pending; /* of that */
 };
@@ -334,6 +335,8 @@ static bool handle_key(struct live *live, int key, bool *quit)
             state->pane = PANE_NONE;
         else if (state->filter[0] != '\0')
             state->filter[0] = '\0';
+        else if (state->cursor < 0 && live->back)
+            return false;
         else
             live->cursor_set = false, state->cursor = -1;
         break;
@@ -453,7 +456,7 @@ static void follow_replaced(struct live *live)
 enum live_end live_watch(const struct target *target, const struct view_options *options, bool back,
                          char error[VIEW_ERROR_SIZE])
 {
-    struct live live = {.state = live_state(options)};
+    struct live live = {.state = live_state(options), .back = back};
     if (watch_open(&live.watch, target, true, error))
         return LIVE_FAILED;
     watch_show(&live.watch, options->kind);

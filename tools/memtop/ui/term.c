@@ -17,9 +17,27 @@
 
 static SCREEN *terminal;
 static FILE *keyboard;
-static volatile sig_atomic_t open_now, ended_by, resized;
+static volatile sig_atomic_t open_now, ended_by, resized, stopping, mouse_on;
+static int click_row, click_col;
 static attr_t attributes[STYLE_COUNT];
 static short pairs[STYLE_COUNT];
+
+/* Clicks as numbers (SGR): any column, and nothing that could be a character. */
+static const char MOUSE_ON[] = "\033[?1000h\033[?1006h", MOUSE_OFF[] = "\033[?1006l\033[?1000l";
+enum { KEY_SGR_MOUSE = KEY_MAX + 1 };
+
+/* By one write, so that it also works in a signal handler. */
+static void tell_terminal(const char *text)
+{
+    ssize_t n = write(STDOUT_FILENO, text, strlen(text));
+    (void)n; /* it is gone: so is what it would have done */
+}
+
+static void on_stop(int number)
+{
+    (void)number;
+    stopping = 1;
+}
 
 static void on_end(int number)
 {
@@ -38,6 +56,8 @@ static void on_crash(int number)
 {
     if (open_now) {
         open_now = 0;
+        if (mouse_on)
+            tell_terminal(MOUSE_OFF);
         endwin();
     }
     signal(number, SIG_DFL);
@@ -53,6 +73,8 @@ static void catch_signals(void)
         sigaction(ends[i], &action, NULL);
     action.sa_handler = on_resize;
     sigaction(SIGWINCH, &action, NULL);
+    action.sa_handler = on_stop;
+    sigaction(SIGTSTP, &action, NULL);
     action.sa_handler = on_crash;
     action.sa_flags = (int)SA_RESETHAND;
     for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
@@ -141,6 +163,7 @@ void term_close(void)
 {
     if (!open_now)
         return;
+    term_mouse(false);
     open_now = 0;
     curs_set(1);
     endwin();
@@ -148,6 +171,63 @@ void term_close(void)
     terminal = NULL;
     if (keyboard != stdin)
         fclose(keyboard);
+}
+
+void term_mouse(bool on)
+{
+    const char *starts = tigetstr("kmous"); /* who has no such key has no mouse */
+    on = on && starts && starts != (char *)-1;
+    if (!open_now || on == mouse_on)
+        return;
+    mouse_on = on;
+    tell_terminal(on ? MOUSE_ON : MOUSE_OFF);
+    define_key("\033[<", on ? KEY_SGR_MOUSE : 0);
+}
+
+void term_click(int *row, int *col)
+{
+    *row = click_row;
+    *col = click_col;
+}
+
+/* The rest of a report: "BUTTON;COLUMN;ROW" and M, or m at the release. */
+static int read_click(void)
+{
+    int number[3] = {0}, at = 0;
+    wint_t key = 0;
+    for (int i = 0; i < 32 && at < 3; i++) {
+        if (get_wch(&key) != OK)
+            return TERM_NONE;
+        if (key >= '0' && key <= '9' && number[at] < 10000)
+            number[at] = number[at] * 10 + (int)(key - '0');
+        else if (key == ';')
+            at++;
+        else
+            break;
+    }
+    if (key != 'M' || at != 2)
+        return TERM_NONE;
+    if (number[0] == 64)
+        return TERM_UP;
+    if (number[0] == 65)
+        return TERM_DOWN;
+    click_col = number[1] - 1;
+    click_row = number[2] - 1;
+    return number[0] == 0 ? TERM_CLICK : TERM_NONE;
+}
+
+/* ^Z: gives the terminal back meanwhile. */
+static void stop_here(void)
+{
+    bool mouse = mouse_on != 0;
+    stopping = 0;
+    term_mouse(false);
+    curs_set(1);
+    endwin();
+    raise(SIGSTOP);
+    curs_set(0);
+    term_mouse(mouse);
+    resized = 1; /* it may be, and all is to be drawn anew */
 }
 
 void term_size(int *rows, int *cols)
@@ -223,6 +303,8 @@ int term_key(int milliseconds, int extra_fd)
     for (int waited = 0;; waited = 1) {
         if (ended_by)
             return TERM_QUIT;
+        if (stopping)
+            stop_here();
         if (resized) {
             take_new_size();
             return TERM_RESIZE;
@@ -230,7 +312,7 @@ int term_key(int milliseconds, int extra_fd)
         wint_t key;
         int got = get_wch(&key);
         if (got == KEY_CODE_YES)
-            return translate(key);
+            return key == KEY_SGR_MOUSE ? read_click() : translate(key);
         if (got == OK)
             return key == '\r' || key == '\n' ? TERM_ENTER
                    : key == 27                ? TERM_ESCAPE

@@ -20,7 +20,8 @@ enum term_key {
     TERM_ESCAPE,
     TERM_BACKSPACE,
     TERM_HELP,
-    TERM_QUIT /* F10, a signal, or the terminal is gone */
+    TERM_CLICK, /* of the first button: term_click says where */
+    TERM_QUIT   /* F10, a signal, or the terminal is gone */
 };
 
 /* False: the cursor of this terminal cannot be moved (TERM=dumb).  True also for one that is not
@@ -35,6 +36,11 @@ void term_show(const struct screen *screen);
 /* A character, or one of enum term_key; waits up to `milliseconds`.  If `extra_fd` (or -1) is
  * readable, the wait ends with TERM_NONE. */
 int term_key(int milliseconds, int extra_fd);
+/* Whether clicks are told, where the terminal can: it then cannot be used to select text.  Off at
+ * first; term_close, a crash and a stop (^Z) turn it off too.  The wheel is TERM_UP, TERM_DOWN. */
+void term_mouse(bool on);
+/* Where the last TERM_CLICK was, from 0. */
+void term_click(int *row, int *col);
 /* The charset to use: ASCII if the locale is not UTF-8, else `wanted`, CHARSET_AUTO resolved. */
 enum charset term_charset(enum charset wanted);
 /* The signal that asked memtop to end, or 0. */
