@@ -295,6 +295,34 @@ def as_json(t, port, pid):
     t.equal(ask(port, '/json/pid/1').status, 404, 'of a process that is not on memdebug')
 
 
+def events(t, port):
+    """One object a second, until the client or the process has gone."""
+    with s.running([PYTHON, '-c', GROWER], ready='ready', env=MALLOC) as program:
+        connection = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+        connection.request('GET', f'/events/pid/{program.pid}')
+        answer = connection.getresponse()
+        t.equal((answer.status, answer.getheader('content-type')), (200, 'text/event-stream'), '/events')
+        objects, begin = [], time.monotonic()
+        for _ in range(3):
+            line, end = answer.readline().decode(), answer.readline()
+            t.ok(line.startswith('data: {') and end == b'\n', 'an event', line[:200])
+            objects.append(json.loads(line[6:]))
+        t.ok(time.monotonic() - begin > 1.5 and objects[0]['heap_bytes'] < objects[2]['heap_bytes'] and
+             objects[2]['type'] == 'target' and objects[2]['alloc_bytes_per_second'], 'one a second, of what goes on')
+        others = [socket.create_connection(('127.0.0.1', port)) for _ in range(6)]  # who go at once
+        for other in others:
+            other.sendall(f'GET /events/pid/{program.pid} HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode())
+        time.sleep(0.5)
+        for other in others:
+            other.close()
+        os.kill(program.pid, signal.SIGKILL)
+        program.wait()
+        last = [line for line in answer.read().decode().splitlines() if line.startswith('data: ')]
+        t.equal(json.loads(last[-1][6:])['state'], 'ended', 'the process ends: so do the events')
+        connection.close()
+    t.equal(ask(port, f'/events/pid/{program.pid}').status, 404, 'then there are none')
+
+
 def pauses(t):
     """The histogram has every cycle."""
     with s.running([PYTHON, '-c', HOLDER, '2000'], memdebug='gc=ready', ready='ready', env=MALLOC) as program, \
@@ -563,6 +591,7 @@ with s.Tap() as tap:
                 as_json(tap, number, first.pid)
                 with s.running([PYTHON, '-c', GROWER], ready='ready', env=MALLOC) as grower:
                     delta(tap, number, grower.pid)
+                events(tap, number)
                 hostile(tap, number, first.pid)
                 crowds(tap, number, first.pid)
                 death(tap, number)

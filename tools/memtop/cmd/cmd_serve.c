@@ -20,18 +20,36 @@ static char *summary(const struct target *target)
     return text;
 }
 
-static char *whole(const struct target *target, char error[VIEW_ERROR_SIZE])
+struct json_watch {
+    struct watch watch;
+    bool told; /* its first line, which the opening has read */
+};
+
+static void *open_watch(const struct target *target, char error[VIEW_ERROR_SIZE])
 {
-    struct watch *watch = malloc(sizeof *watch);
-    char *text = NULL;
-    if (!watch)
-        return NULL;
-    if (watch_open(watch, target, false, error) == 0) {
-        text = report_json_text(watch, JSON_SITES);
-        watch_close(watch);
+    struct json_watch *watch = calloc(1, sizeof *watch);
+    if (watch && watch_open(&watch->watch, target, false, error)) {
+        free(watch);
+        watch = NULL;
     }
+    return watch;
+}
+
+static char *next_line(void *closure, bool *last, char error[VIEW_ERROR_SIZE])
+{
+    struct json_watch *watch = closure;
+    if (watch->told && watch_tick(&watch->watch, false, error))
+        return NULL;
+    watch->told = true;
+    *last = watch->watch.source.state != SOURCE_LIVE;
+    return report_json_text(&watch->watch, JSON_SITES);
+}
+
+static void close_watch(void *closure)
+{
+    struct json_watch *watch = closure;
+    watch_close(&watch->watch);
     free(watch);
-    return text;
 }
 
 static bool read_access(const struct options *options, struct access *access)
@@ -55,7 +73,7 @@ int command_serve(const struct options *options)
                                         options->listen ? options->listen : SERVER_LISTEN_DEFAULT,
                                     .tls_certificate = options->tls_cert,
                                     .tls_key = options->tls_key,
-                                    .makers = {summary, whole}};
+                                    .makers = {summary, open_watch, next_line, close_watch}};
     char error[VIEW_ERROR_SIZE];
     bool given_up;
     if (!options->tls_cert != !options->tls_key) {

@@ -406,15 +406,32 @@ static void answer_ps(struct answers *answers, const struct question *q, struct 
     targets_fini(&targets);
 }
 
-/* One process as memtop -b --json has it at first. */
-static void answer_json(struct answers *answers, const struct target *target, struct reply *reply)
+/* One process as memtop -b --json has it: at first, or each second as an event. */
+static void answer_json(struct answers *answers, const struct question *q,
+                        const struct target *target, struct reply *reply)
 {
+    const struct json_makers *makers = answers->makers;
     char error[VIEW_ERROR_SIZE] = "out of memory";
-    char *text = answers->makers->whole(target, error);
-    if (text)
-        reply_body(reply, REPLY_JSON, text, strlen(text));
-    else
+    bool events = q->route->page == ROUTE_EVENTS, last = !events, sent = false;
+    void *watch = makers->open(target, error);
+    char *text = watch ? makers->next(watch, &last, error) : NULL;
+    if (!text) {
         reply_error(reply, 500, "%s", error);
+    } else if (!events) {
+        reply_body(reply, REPLY_JSON, text, strlen(text));
+    } else {
+        do {
+            char *event = NULL;
+            int size = asprintf(&event, "data: %s\n\n", text);
+            free(text);
+            text = NULL;
+            sent = size > 0 && q->send(q->closure, event, (size_t)size);
+        } while (sent && !last && q->wait(q->closure, 1) &&
+                 (text = makers->next(watch, &last, error)));
+        free(text);
+    }
+    if (watch)
+        makers->close(watch);
 }
 
 /* Pages of one process, or of a program's. */
@@ -439,7 +456,8 @@ static void answer_of_process(struct answers *answers, const struct question *q,
             reply_body(reply, REPLY_HTML, text, size);
             break;
         case ROUTE_TARGET:
-            answer_json(answers, &targets[0], reply);
+        case ROUTE_EVENTS:
+            answer_json(answers, q, &targets[0], reply);
             break;
         case ROUTE_CMDLINE:
             answer_cmdline(&targets[0], reply);

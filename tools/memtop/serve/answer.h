@@ -15,8 +15,12 @@ struct answers;
  * thread.  What they return is malloc'ed, one line without its end; NULL: no memory, or a line in
  * `error`. */
 struct json_makers {
-    char *(*summary)(const struct target *target);                            /* as ps --json */
-    char *(*whole)(const struct target *target, char error[VIEW_ERROR_SIZE]); /* as -b --json */
+    char *(*summary)(const struct target *target); /* as ps --json */
+    /* As -b --json: one process that is watched.  `next` is its next line; *last: it has ended.  A
+     * watch is for one thread at a time. */
+    void *(*open)(const struct target *target, char error[VIEW_ERROR_SIZE]);
+    char *(*next)(void *watch, bool *last, char error[VIEW_ERROR_SIZE]);
+    void (*close)(void *watch);
 };
 
 /* `makers` must outlive it.  NULL: no memory. */
@@ -31,6 +35,10 @@ struct question {
     const char *accept; /* header; NULL: none */
     const char *host;   /* header; NULL: none */
     const char *body;   /* of a POST */
+    /* Of /events, whose answer goes on: sends malloc'ed text, which it frees; false: its client has
+     * gone.  After the first time there is no reply to fill, and the question has its copy alone.
+     */
+    bool (*send)(void *closure, char *text, size_t size);
     /* Waits; false: nobody wants the answer any more. */
     bool (*wait)(void *closure, double seconds);
     void *closure;

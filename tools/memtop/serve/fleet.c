@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,11 +40,22 @@ struct fleet {
     pthread_cond_t searched;        /* that has ended */
 };
 
+/* Each segment that is kept, each connection and each profile takes descriptors. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 struct fleet *fleet_open(void)
 {
     struct fleet *fleet = calloc(1, sizeof *fleet);
     if (!fleet)
         return NULL;
+    raise_limit();
     pthread_mutex_init(&fleet->lock, NULL);
     pthread_cond_init(&fleet->searched, NULL);
     return fleet;

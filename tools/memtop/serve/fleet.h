@@ -40,7 +40,7 @@ struct reading {
 
 struct fleet;
 
-/* NULL: no memory. */
+/* Raises the process's limit of descriptors as far as it may be.  NULL: no memory. */
 struct fleet *fleet_open(void);
 void fleet_close(struct fleet *fleet); /* accepts NULL; when nobody uses it */
 

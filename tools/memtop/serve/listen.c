@@ -1,11 +1,14 @@
 #include "listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Cuts "HOST:PORT" into its two.  False: it is no such text. */
@@ -92,5 +95,22 @@ int listen_open(const char *text, bool open, int *fd, char address[LISTEN_TEXT_S
         describe(*fd, address);
     }
     freeaddrinfo(info);
+    return result;
+}
+
+int listen_read_pem(const char *path, char **text, char error[VIEW_ERROR_SIZE])
+{
+    struct stat st = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int result = fd < 0 || fstat(fd, &st) != 0                  ? errno
+                 : !S_ISREG(st.st_mode) || st.st_size > 1 << 20 ? EINVAL
+                                                                : 0;
+    *text = result ? NULL : calloc(1, (size_t)st.st_size + 1);
+    if (result == 0 && (!*text || read(fd, *text, (size_t)st.st_size) != st.st_size))
+        result = *text ? EIO : ENOMEM;
+    if (fd >= 0)
+        close(fd);
+    if (result)
+        snprintf(error, VIEW_ERROR_SIZE, "%.160s: %s", path, strerror(result));
     return result;
 }

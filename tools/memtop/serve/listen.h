@@ -1,4 +1,4 @@
-/* Where serve listens. */
+/* Where serve listens, and with which certificate. */
 #ifndef MEMTOP_LISTEN_H
 #define MEMTOP_LISTEN_H
 
@@ -11,5 +11,8 @@
  * value with one line in `error`. */
 int listen_open(const char *text, bool open, int *fd, char address[LISTEN_TEXT_SIZE],
                 char error[VIEW_ERROR_SIZE]);
+/* Reads a file of at most 1 MiB whole, as malloc'ed text.  0, or an errno value with one line in
+ * `error`. */
+int listen_read_pem(const char *path, char **text, char error[VIEW_ERROR_SIZE]);
 
 #endif

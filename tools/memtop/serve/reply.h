@@ -18,6 +18,7 @@ struct reply {
 #define REPLY_TEXT "text/plain; charset=utf-8"
 #define REPLY_HTML "text/html; charset=utf-8"
 #define REPLY_JSON "application/json"
+#define REPLY_EVENTS "text/event-stream"
 #define REPLY_NDJSON "application/x-ndjson"
 #define REPLY_BYTES "application/octet-stream"
 

@@ -1,8 +1,10 @@
 #include "server.h"
 
 #include "answer.h"
+#include "clients.h"
 #include "listen.h"
 #include "mhd.h"
+#include "stream.h"
 #include "target/source.h"
 
 #include <errno.h>
@@ -14,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,22 +26,15 @@
 #define TAKE_NS (INT64_C(300) * 1000000000)
 #define END_MS 5000 /* for what is worked at, once serve is to end */
 
-/* A connection, for the bound on how long what is going on may take. */
-struct client {
-    int fd;
-    int64_t until_ns; /* monotonic; 0: no bound, as an answer is worked at */
-    struct client *next, **link;
-};
-
 struct server {
     const struct mhd *mhd;
     const struct server_options *options;
     struct answers *answers;
+    struct clients clients;
     int stop_fd; /* readable once serve is to end */
     pthread_mutex_t lock;
     pthread_cond_t job_ended; /* with the lock, which guards what follows */
     bool stopping;
-    struct client *clients;
     struct request *waiting; /* for a place, the first that came first */
     unsigned jobs;
     pid_t job_pids[SERVER_JOBS]; /* of the jobs that run; 0: of several; -1: unused */
@@ -59,9 +51,10 @@ struct request {
     struct question question;
     char *body;
     size_t body_size;
-    bool begun, worked;   /* its headers have been looked at; a job has made the reply */
-    int job;              /* in job_pids */
-    struct request *next; /* in server.waiting */
+    struct stream *stream; /* of /events, once its thread has begun it */
+    bool begun, worked;    /* its headers have been looked at; a job has made the reply */
+    int job;               /* in job_pids */
+    struct request *next;  /* in server.waiting */
 };
 
 /* ------------------------------------------------------------------------------- connections */
@@ -71,49 +64,21 @@ static void client_bound(struct request *request, int64_t ns)
     struct server *server = request->server;
     const union MHD_ConnectionInfo *info = server->mhd->MHD_get_connection_info(
         request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct client *client = info ? info->socket_context : NULL;
-    pthread_mutex_lock(&server->lock);
-    if (client)
-        client->until_ns = ns ? monotonic_ns() + ns : 0;
-    pthread_mutex_unlock(&server->lock);
+    clients_bound(&server->clients, info ? info->socket_context : NULL, ns);
 }
 
 static void on_connection(void *closure, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct server *server = closure;
-    struct client *client = *context;
-    pthread_mutex_lock(&server->lock);
-    if (code == MHD_CONNECTION_NOTIFY_CLOSED && client) {
-        *client->link = client->next;
-        if (client->next)
-            client->next->link = client->link;
-        free(client);
-        *context = NULL;
-    } else if (code == MHD_CONNECTION_NOTIFY_STARTED && (client = calloc(1, sizeof *client))) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             server->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        client->fd = info ? info->connect_fd : -1;
-        client->until_ns = monotonic_ns() + COME_NS;
-        client->next = server->clients;
-        client->link = &server->clients;
-        if (client->next)
-            client->next->link = &client->next;
-        server->clients = client;
-        *context = client;
+        *context = info ? clients_add(&server->clients, info->connect_fd, COME_NS) : NULL;
+    } else {
+        clients_remove(&server->clients, *context);
+        *context = NULL;
     }
-    pthread_mutex_unlock(&server->lock);
-}
-
-/* Ends connections on which a request, or the taking of its answer, has lasted too long. */
-static void end_overdue(struct server *server)
-{
-    int64_t now = monotonic_ns();
-    pthread_mutex_lock(&server->lock);
-    for (struct client *client = server->clients; client; client = client->next)
-        if (client->until_ns && now > client->until_ns)
-            shutdown(client->fd, SHUT_RDWR);
-    pthread_mutex_unlock(&server->lock);
 }
 
 /* --------------------------------------------------------------------------------------- jobs */
@@ -176,6 +141,60 @@ static struct request *next_locked(struct server *server)
     return NULL;
 }
 
+/* An answer that goes on.  Once its stream has begun the request is not the thread's any more. */
+struct events {
+    struct server *server;
+    struct request *request;
+    struct stream *stream;
+};
+
+static bool wait_for_event(void *closure, double seconds)
+{
+    struct events *events = closure;
+    struct pollfd stop = {.fd = events->server->stop_fd, .events = POLLIN};
+    return poll(&stop, 1, (int)(seconds * 1000)) == 0;
+}
+
+static bool send_event(void *closure, char *text, size_t size)
+{
+    struct events *events = closure;
+    if (events->stream)
+        return stream_put(events->stream, text, size);
+    struct request *request = events->request;
+    struct stream *stream = stream_create(events->server->mhd, request->connection);
+    if (!stream) {
+        free(text);
+        return false;
+    }
+    stream_put(stream, text, size);
+    events->stream = request->stream = stream;
+    request->reply = (struct reply){.status = 200, .type = REPLY_EVENTS};
+    request->worked = true;
+    events->server->mhd->MHD_resume_connection(request->connection);
+    return true;
+}
+
+/* True: the reply is the request's, as of other pages, and not a stream. */
+static bool work_events(struct request *request)
+{
+    struct events events = {request->server, request, NULL};
+    struct question question = request->question;
+    struct route route = request->route;
+    route.raw_query = "";
+    question.route = &route;
+    question.send = send_event;
+    question.wait = wait_for_event;
+    question.closure = &events;
+    struct reply reply = {0};
+    answer_question(events.server->answers, &question, &reply);
+    if (events.stream) {
+        stream_end(events.stream);
+        return false;
+    }
+    request->reply = reply;
+    return true;
+}
+
 /* A thread makes one reply after the other, as long as requests wait. */
 static void *work(void *closure)
 {
@@ -183,9 +202,15 @@ static void *work(void *closure)
     struct server *server = request->server;
     while (request) {
         int job = request->job;
-        answer_question(server->answers, &request->question, &request->reply);
-        request->worked = true;
-        server->mhd->MHD_resume_connection(request->connection); /* it may be gone from here on */
+        bool whole = true;
+        if (request->route.page == ROUTE_EVENTS)
+            whole = work_events(request);
+        else
+            answer_question(server->answers, &request->question, &request->reply);
+        if (whole) {
+            request->worked = true;
+            server->mhd->MHD_resume_connection(request->connection); /* it may be gone from here */
+        }
         pthread_mutex_lock(&server->lock);
         return_job_locked(server, job);
         request = next_locked(server);
@@ -376,12 +401,14 @@ static enum MHD_Result send_reply(struct request *request)
     const struct mhd *mhd = request->server->mhd;
     struct reply *reply = &request->reply;
     struct MHD_Response *response =
-        mhd->MHD_create_response_from_buffer(reply->size, reply->bytes, MHD_RESPMEM_MUST_FREE);
+        request->stream ? stream_response(request->stream)
+                        : mhd->MHD_create_response_from_buffer(reply->size, reply->bytes,
+                                                               MHD_RESPMEM_MUST_FREE);
     if (!response)
         return MHD_NO;
     reply->bytes = NULL; /* the response's from now on */
     add_headers(request, response);
-    client_bound(request, TAKE_NS);
+    client_bound(request, request->stream ? 0 : TAKE_NS);
     enum MHD_Result result = mhd->MHD_queue_response(request->connection, reply->status, response);
     mhd->MHD_destroy_response(response);
     return result;
@@ -438,23 +465,6 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
 
 /* ---------------------------------------------------------------------------------------- run */
 
-static int read_pem(const char *path, char **text, char *error)
-{
-    struct stat st = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int result = fd < 0 || fstat(fd, &st) != 0                  ? errno
-                 : !S_ISREG(st.st_mode) || st.st_size > 1 << 20 ? EINVAL
-                                                                : 0;
-    *text = result ? NULL : calloc(1, (size_t)st.st_size + 1);
-    if (result == 0 && (!*text || read(fd, *text, (size_t)st.st_size) != st.st_size))
-        result = *text ? EIO : ENOMEM;
-    if (fd >= 0)
-        close(fd);
-    if (result)
-        snprintf(error, VIEW_ERROR_SIZE, "%.160s: %s", path, strerror(result));
-    return result;
-}
-
 /* libmicrohttpd's own messages are of clients' mistakes. */
 static void ignore_message(void *closure, const char *format, va_list arguments)
 {
@@ -483,7 +493,7 @@ static struct MHD_Daemon *start(struct server *server, int fd, const char *certi
 static void wait_for_end(struct server *server, const sigset_t *signals)
 {
     while (sigtimedwait(signals, NULL, &(struct timespec){1, 0}) < 0)
-        end_overdue(server);
+        clients_end_overdue(&server->clients);
     uint64_t one = 1;
     pthread_mutex_lock(&server->lock);
     server->stopping = true;
@@ -512,16 +522,6 @@ static bool jobs_end(struct server *server)
     bool ended = server->jobs == 0;
     pthread_mutex_unlock(&server->lock);
     return ended;
-}
-
-/* Each segment that is kept, each connection and each profile takes descriptors. */
-static void raise_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 static int serve(struct server *server, int fd, const char *address, const char *certificate,
@@ -554,7 +554,8 @@ int server_run(const struct server_options *options, bool *given_up, char error[
 {
     const char *why;
     char address[LISTEN_TEXT_SIZE], *certificate = NULL, *key = NULL;
-    struct server server = {.mhd = mhd_get(&why), .options = options, .stop_fd = -1};
+    struct server server = {
+        .mhd = mhd_get(&why), .options = options, .clients = CLIENTS_NONE, .stop_fd = -1};
     int fd;
     *given_up = false;
     if (!server.mhd) {
@@ -566,15 +567,15 @@ int server_run(const struct server_options *options, bool *given_up, char error[
         snprintf(error, VIEW_ERROR_SIZE, "this libmicrohttpd has no TLS");
         return ENOTSUP;
     }
-    int result =
-        options->tls_certificate ? read_pem(options->tls_certificate, &certificate, error) : 0;
+    int result = options->tls_certificate
+                     ? listen_read_pem(options->tls_certificate, &certificate, error)
+                     : 0;
     if (result == 0 && options->tls_certificate)
-        result = read_pem(options->tls_key, &key, error);
+        result = listen_read_pem(options->tls_key, &key, error);
     if (result == 0)
         result =
             listen_open(options->listen, options->access.token[0] != '\0', &fd, address, error);
     if (result == 0) {
-        raise_limit();
         for (int i = 0; i < SERVER_JOBS; i++)
             server.job_pids[i] = -1;
         pthread_mutex_init(&server.lock, NULL);
