@@ -178,8 +178,32 @@ def moments(t):
                  'right: back to the moment of the pause', view.text())
 
 
+def marks(t):
+    """m: what has come since, of a program that says what that is."""
+    with s.running([s.PROGRAMS / 'tides'], memdebug='memprofilerate=1', ready='rests') as tides:
+        with screen(memtop(tides.pid, '-d', '0.2'), 130, 24) as view:
+            view.until(r'grow tides')
+            view.key('m')
+            t.ok(view.until(r'^ *SINCE \ds '), 'm: since now', view.text())
+            lines = tides.text()[0].splitlines()
+            before = re.findall(r'\d+', lines[-1].split(' ', 1)[1])
+            if len(lines) - lines.index('rests') > 2:
+                t.skip('what has come since the mark', 'the machine was too slow: the program had gone on')
+                return
+            s.wait_for(lambda: tides.text()[0].count('rests\n') == 2, 60, tides)
+            time.sleep(0.3)
+            after = re.findall(r'\d+', tides.text()[0].splitlines()[-1].split(' ', 1)[1])
+            grown, allocated = ((int(after[i]) - int(before[i])) / (1 << 20) for i in (0, 1))
+            row = rf'^ +\+{grown:.2f}M +[\d.]+M +0% +\d+% +\+{grown * 16:.0f} +{allocated:.1f}M .*grow tides'
+            t.ok(view.until(row), 'growth, objects and bytes allocated since the mark', f'{row}\n{view.text()}')
+            t.ok('+OBJECTS' in view.text() and '+ALLOC' in view.text() and f'grew +{grown:.2f}M/' in view.text(),
+                 'as the headings say, and the heap has grown as much', view.text())
+            view.key('m')
+            t.ok(view.until('the mark is gone') and 'SINCE' not in view.text(), 'm again: no longer', view.text())
+
+
 def kinds(t):
-    """m: what is mapped beside the heap, by call site.  Of a program whose every step is known."""
+    """K: what is mapped beside the heap, by call site.  Of a program whose every step is known."""
     def table(view):
         """{site: [growth, mapped, ever]}, from the top."""
         rows = [line.split() for line in view.text().partition('CALL SITE')[2].splitlines() if '  site_' in line]
@@ -188,9 +212,9 @@ def kinds(t):
     with s.running([s.PROGRAMS / 'mapper', 'calls'], 'memprofilerate=1', ready='mapped') as process, \
             screen(memtop(process.pid, '-d', '0.2'), 120, 40) as view:
         t.ok(view.until('HEAP CALL SITE') and not table(view), 'the heap comes first, and says so', view.text())
-        view.key('m')
+        view.key('K')
         t.ok(view.until('GROWTH +[0-9ms]+ +MAPPED +% +MMAP +MMAP CALL SITE') and
-             view.until(r'^ +0 +90\.0M +\d+% +90\.0M  site_mmap '), 'm: mmap, exact', view.text())
+             view.until(r'^ +0 +90\.0M +\d+% +90\.0M  site_mmap '), 'K: mmap, exact', view.text())
         os.kill(process.pid, signal.SIGUSR1)
         wanted = {'site_mremap': ['+40.0M', '40.0M', '40.0M'], 'site_fixed': ['+5.00M', '5.00M', '5.00M'],
                   'site_mmap64': ['0', '6.00M', '6.00M'], 'site_sbrk': ['-1.00M', '2.00M', '3.00M'],
@@ -217,13 +241,13 @@ def kinds(t):
         t.equal(json.loads(told['.json'].read_text())['sites_kind'], 'mmap', 'figures of this kind')
         result = s.run([s.MEMTOP, 'heap', '-b', told['.gz']], preload=False)
         t.ok('Type: mapped_space' in result.out, 'and the profile', result)
-        view.key('>', 'm')
-        t.ok(view.until('HEAP CALL SITE'), 'm: the heap again', view.text())
+        view.key('>', 'K')
+        t.ok(view.until('HEAP CALL SITE'), 'K: the heap again', view.text())
     with s.running([FAKE, '--name', 'unmapped'], preload=False, ready='ready') as fake:
         with screen(memtop(fake.pid)) as view:
             t.ok(view.until('HEAP CALL SITE'), 'one that has mapped nothing', view.text())
-            view.key('m')
-            t.ok(view.until('^mmap: It has mapped nothing itself') and 'HEAP CALL SITE' in view.text(), 'm says so', view.text())
+            view.key('K')
+            t.ok(view.until('^mmap: It has mapped nothing itself') and 'HEAP CALL SITE' in view.text(), 'K says so', view.text())
         with screen(memtop(fake.pid, '--kind', 'mmap')) as view:
             t.ok(view.until('MMAP CALL SITE') and view.until('^  It has mapped nothing itself'), '--kind mmap: in its place',
                  view.text())
@@ -555,6 +579,7 @@ with s.Tap() as t:
         replaced(t)
         titled(t)
         moments(t)
+        marks(t)
         kinds(t)
         wrapped(t)
         asked(t)

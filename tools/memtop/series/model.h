@@ -30,9 +30,11 @@ struct model {
     double alloc_objects_rate;    /* objects a second; NAN: not known */
     double sampling_share;        /* of a CPU, for samples of the heap; NAN: not known */
     double live_objects;
-    const struct resident *resident;     /* NULL: a log */
-    double mapped_bytes;                 /* of the mmap kind; NAN: not known */
-    double growth_bytes, growth_seconds; /* of the heap over the last minute, or as far as known */
+    const struct resident *resident; /* NULL: a log */
+    double mapped_bytes;             /* of the mmap kind; NAN: not known */
+    int64_t marked_ns;               /* the moment that is marked, monotonic; 0: none */
+    /* Of the heap over the last minute, or as far as known; or since the mark. */
+    double growth_bytes, growth_seconds;
     bool objects_counted; /* by the process, up to its last publication; else an estimate */
     uint64_t torn;        /* records that could not be read whole, so far */
     struct verdict verdict;

@@ -85,10 +85,12 @@ char *site_heading_text(const struct sites *sites, unsigned column, char text[SI
                                                     [SITES_BY_LEAKS] = "LEAKS",
                                                     [SITE_ERROR] = "ERROR",
                                                     [SITE_SHARE] = "%"};
-    char age[UNITS_SIZE];
+    char age[UNITS_SIZE], type[SITE_HEADING_SIZE];
     switch (column) {
     case SITES_BY_GROWTH:
-        if (sites_too_early(sites))
+        if (sites->marked_ns)
+            snprintf(text, SITE_HEADING_SIZE, "SINCE %.4s", units_age(age, sites->growth_seconds));
+        else if (sites_too_early(sites))
             snprintf(text, SITE_HEADING_SIZE, "NEW in 60s");
         else if (sites->growth_seconds >= SITES_WINDOW_SECONDS)
             snprintf(text, SITE_HEADING_SIZE, "GROWTH 60s");
@@ -99,11 +101,28 @@ char *site_heading_text(const struct sites *sites, unsigned column, char text[SI
     case SITES_BY_INUSE:
         return in_capitals(site_inuse_text(sites, text));
     case SITES_BY_ALLOC:
-        return in_capitals(type_text(sites->values.alloc_bytes, text));
+        type_text(sites->values.alloc_bytes, type);
+        snprintf(text, SITE_HEADING_SIZE, "%s%.*s", sites->marked_ns ? "+" : "",
+                 SITE_HEADING_SIZE - 2, type);
+        return in_capitals(text);
     default:
-        snprintf(text, SITE_HEADING_SIZE, "%s", column < SITE_COLUMNS ? fixed[column] : "");
+        snprintf(text, SITE_HEADING_SIZE, "%s%s",
+                 sites->marked_ns && column == SITES_BY_OBJECTS ? "+" : "",
+                 column < SITE_COLUMNS ? fixed[column] : "");
         return text;
     }
+}
+
+/* What is a difference has its sign. */
+static void signed_count(char figure[UNITS_SIZE], double count, bool difference)
+{
+    char text[UNITS_SIZE];
+    units_count(text, fabs(count));
+    snprintf(figure, UNITS_SIZE, "%s%.*s",
+             count < 0                              ? "-"
+             : difference && strcmp(text, "0") != 0 ? "+"
+                                                    : "",
+             UNITS_SIZE - 2, text);
 }
 
 char *site_column_text(const struct sites *sites, const struct site *site, unsigned column,
@@ -119,10 +138,10 @@ char *site_column_text(const struct sites *sites, const struct site *site, unsig
         units_bytes(figure, site->inuse_bytes);
         break;
     case SITES_BY_OBJECTS:
-        units_count(figure, site->inuse_objects);
+        signed_count(figure, sites_key(sites, site, SITES_BY_OBJECTS), sites->marked_ns != 0);
         break;
     case SITES_BY_ALLOC:
-        units_bytes(figure, site->alloc_bytes);
+        units_bytes(figure, fmax(sites_key(sites, site, SITES_BY_ALLOC), 0));
         break;
     case SITES_BY_LEAKS:
         units_bytes(figure, sites->leaks_known ? site->leak_bytes : NAN);

@@ -291,7 +291,9 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
     sites->tick_ns = snapshot->taken_ns;
     /* Found before a new slot overwrites the oldest. */
     size_t base = first ? 0 : base_slot(sites);
-    sites->growth_seconds = first ? 0 : (double)(sites->tick_ns - sites->slot_ns[base]) / 1e9;
+    bool marked = sites->marked_ns != 0;
+    int64_t base_ns = marked ? sites->marked_ns : sites->slot_ns[base];
+    sites->growth_seconds = first ? 0 : (double)(sites->tick_ns - base_ns) / 1e9;
     take_counts(sites, snapshot);
     bool complete = add_buckets(sites, snapshot);
     add_samples(sites, snapshot);
@@ -303,12 +305,13 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
         struct site *site = &sites->site[i];
         if (site->seen != sites->tick) /* its bucket was torn: it stays as it was */
             site->seen = sites->tick;
-        site->growth_bytes = first ? 0 : site->raw_bytes - site->before[base];
+        double before = marked ? site->marked_bytes : site->before[base];
+        double alloc_before = marked ? site->marked_alloc_bytes : site->alloc_before[base];
+        site->growth_bytes = first ? 0 : site->raw_bytes - before;
         site->growth_variance = growth_variance(site);
-        site->alloc_rate =
-            sites->growth_seconds > 0
-                ? (site->alloc_bytes - site->alloc_before[base]) / sites->growth_seconds
-                : NAN;
+        site->alloc_rate = sites->growth_seconds > 0
+                               ? (site->alloc_bytes - alloc_before) / sites->growth_seconds
+                               : NAN;
         if (site->alloc_rate < 0)
             site->alloc_rate = NAN;
         if (new_slot) {
@@ -330,9 +333,20 @@ bool sites_update(struct sites *sites, const struct snapshot *snapshot)
     return complete;
 }
 
+void sites_mark(struct sites *sites, bool on)
+{
+    sites->marked_ns = on ? sites->tick_ns : 0;
+    for (size_t i = 0; i < sites->count; i++) {
+        struct site *site = &sites->site[i];
+        site->marked_bytes = on ? site->raw_bytes : 0;
+        site->marked_alloc_bytes = on ? site->alloc_bytes : 0;
+        site->marked_objects = on ? site->inuse_objects : 0;
+    }
+}
+
 bool sites_too_early(const struct sites *sites)
 {
-    return sites->samples_known && sites->growth_seconds < EARLY_SECONDS;
+    return sites->samples_known && sites->growth_seconds < EARLY_SECONDS && !sites->marked_ns;
 }
 
 bool sites_growth_known(const struct sites *sites)
@@ -358,14 +372,14 @@ double sites_key(const struct sites *sites, const struct site *site, enum site_o
     case SITES_BY_INUSE:
         return site->inuse_bytes;
     case SITES_BY_OBJECTS:
-        return site->inuse_objects;
+        return site->inuse_objects - site->marked_objects;
     case SITES_BY_LEAKS:
         return site->leak_bytes;
     case SITES_BY_ALLOC:
     case SITES_ORDERS:
         break;
     }
-    return site->alloc_bytes;
+    return site->alloc_bytes - site->marked_alloc_bytes;
 }
 
 double sites_variance(const struct sites *sites, const struct site *site, enum site_order order)
@@ -461,6 +475,8 @@ static void add_member(const struct sites *sites, struct site *group, const stru
     group->inuse_objects += site->inuse_objects;
     group->alloc_bytes += site->alloc_bytes;
     group->alloc_objects += site->alloc_objects;
+    group->marked_alloc_bytes += site->marked_alloc_bytes;
+    group->marked_objects += site->marked_objects;
     group->alloc_rate += site->alloc_rate;
     group->growth_bytes += site->growth_bytes;
     group->young_bytes += site->young_bytes;

@@ -49,7 +49,8 @@ struct site {
     uint32_t oldest_ds, newest_ds;    /* birth of the oldest and newest live sample */
     double before[SITES_SLOTS];       /* raw_bytes at slot times */
     double alloc_before[SITES_SLOTS]; /* alloc_bytes */
-    uint64_t seen;                    /* the tick in which it was last updated */
+    double marked_bytes, marked_alloc_bytes, marked_objects; /* at the mark; 0: there is none */
+    uint64_t seen; /* the tick in which it was last updated */
 };
 
 enum site_order {
@@ -75,6 +76,7 @@ struct sites {
     size_t count, capacity;
     struct pair_map index;        /* stack -> index in `site` */
     int64_t slot_ns[SITES_SLOTS]; /* when slot i was written, a ring; 0: never */
+    int64_t marked_ns;            /* growth is since then, not of the last minute; 0: no mark */
     size_t slot, slots;           /* the next to write; how many have been written */
     int64_t tick_ns;              /* of the last tick, monotonic */
     uint64_t tick;                /* its number, from 1 */
@@ -96,6 +98,9 @@ void sites_fini(struct sites *sites);
  * for the mmap kind it must be corrected (target/mapped.h).  False: no memory, some sites are
  * missing. */
 bool sites_update(struct sites *sites, const struct snapshot *snapshot);
+/* Marks the last tick: until the mark is taken away growth is since then, and what sites_key tells
+ * of objects and of bytes allocated is what has come since. */
+void sites_mark(struct sites *sites, bool on);
 /* Whether the kind has the figure of this order.  A figure that it has not is 0 in each site. */
 bool sites_has(const struct sites *sites, enum site_order order);
 /* Whether growth says nothing yet, and `young` is to be shown in its place. */

@@ -232,6 +232,24 @@ static void ask_who_pins(struct watch *watch)
     ask_pins(&watch->source, error);
 }
 
+/* Of the last minute, or since the mark. */
+static void update_growth(struct watch *watch)
+{
+    struct model *model = &watch->model;
+    int64_t span_ns = model->marked_ns ? model->now_ns - model->marked_ns
+                                       : (int64_t)SITES_WINDOW_SECONDS * 1000000000;
+    model->growth_bytes =
+        history_change(&watch->history, HISTORY_HEAP, span_ns, &model->growth_seconds);
+}
+
+void watch_mark(struct watch *watch, bool on)
+{
+    for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
+        sites_mark(&watch->sites[kind], on);
+    watch->model.marked_ns = watch->sites[MD_BUCKET_HEAP].marked_ns;
+    update_growth(watch);
+}
+
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
 {
     unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
@@ -268,9 +286,7 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     if (alive || watch->ticks == 0)
         push_point(watch, watch->ticks == 0 ? 0 : added);
     if (!frozen)
-        watch->model.growth_bytes = history_change(&watch->history, HISTORY_HEAP,
-                                                   (int64_t)SITES_WINDOW_SECONDS * 1000000000,
-                                                   &watch->model.growth_seconds);
+        update_growth(watch);
     if (!frozen || !alive)
         describe_state(watch);
     watch->ticks++;

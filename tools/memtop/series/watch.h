@@ -45,6 +45,9 @@ bool watch_show_next(struct watch *watch, char why[VIEW_ERROR_SIZE]);
  * are known afterwards. */
 size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, size_t count,
                    size_t named);
+/* Marks the last tick, or takes the mark away: growth, and what the columns of call sites say of
+ * objects and of bytes allocated, is since then. */
+void watch_mark(struct watch *watch, bool on);
 /* One tick.  With `frozen` call sites and figures stay as they are, and only the history grows.  0,
  * or an errno value with one line in `error`; figures then stay as they were. */
 int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE]);

@@ -14,6 +14,7 @@ enum key_action {
     ACTION_DOWN,
     ACTION_FIRST,
     ACTION_LAST,
+    ACTION_MARK,
     ACTION_LEFT,
     ACTION_RIGHT,
     ACTION_OPEN,

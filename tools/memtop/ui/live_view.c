@@ -362,6 +362,12 @@ static bool handle_key(struct live *live, int key, bool *quit)
     case ACTION_KIND:
         show_next_kind(live);
         break;
+    case ACTION_MARK:
+        watch_mark(&live->watch, live->watch.model.marked_ns == 0);
+        snprintf(state->message, sizeof state->message, "%s",
+                 live->watch.model.marked_ns ? "marked: growth, ALLOC and OBJECTS are since now"
+                                             : "the mark is gone");
+        break;
     case ACTION_FILTER:
         state->typing = true;
         break;

@@ -358,7 +358,7 @@ static void draw_footer(struct screen *screen, struct rect area, const struct mo
                         const struct view_state *state)
 {
     static const uint8_t target_keys[] = {
-        KEY_QUIT, KEY_HELP, KEY_PAUSE, KEY_SORT, KEY_FILTER,   KEY_OPEN,    KEY_LEAKS,
+        KEY_QUIT, KEY_HELP, KEY_PAUSE, KEY_SORT, KEY_FILTER,   KEY_OPEN,    KEY_LEAKS, KEY_MARK,
         KEY_KIND, KEY_SAVE, KEY_CYCLE, KEY_SPAN, KEY_INTERVAL, KEY_CHARSET, KEYS_COUNT};
     static const uint8_t stack_keys[] = {KEY_CLOSE, KEY_SITE, KEY_SCROLL, KEY_QUIT, KEYS_COUNT};
     static const uint8_t log_keys[] = {KEY_QUIT, KEY_HELP,    KEY_PAUSE, KEY_PROGRAM,

@@ -59,13 +59,12 @@ static int caption(struct screen *screen, struct rect area, const struct history
 }
 
 /* The moment that is looked at, `at` of the width from the left. */
-static void draw_moment(struct screen *screen, struct rect body, double at)
+static void draw_moment(struct screen *screen, struct rect body, double at, enum style style)
 {
     int col = (int)(at * body.cols);
     col = col < 0 ? 0 : col < body.cols ? col : body.cols - 1;
     for (int row = 0; row < body.rows; row++)
-        screen_restyle(screen, (struct rect){body.row + row, body.col + col, 1, 1}, 0,
-                       STYLE_SELECTED);
+        screen_restyle(screen, (struct rect){body.row + row, body.col + col, 1, 1}, 0, style);
 }
 
 /* A chart of the last span_seconds, with caption, the axis on the left and the curves' marks on the
@@ -108,8 +107,12 @@ static void draw_curves(struct screen *screen, struct rect area, const struct mo
             struct cell cell = cells[row * body.cols + col];
             screen_put(screen, body, row, col, cell.ch, cell.style);
         }
+    double marked = 1 - (double)(end_ns - model->marked_ns) / 1e9 / state->span_seconds;
+    if (model->marked_ns && marked >= 0 && marked <= 1)
+        draw_moment(screen, body, marked, STYLE_SORTED);
     if (moment_ns < end_ns)
-        draw_moment(screen, body, 1 - (double)(end_ns - moment_ns) / 1e9 / state->span_seconds);
+        draw_moment(screen, body, 1 - (double)(end_ns - moment_ns) / 1e9 / state->span_seconds,
+                    STYLE_SELECTED);
     char label[UNITS_SIZE];
     if (max > 0)
         screen_right(screen, area, 1, SCALE, STYLE_DIM, axis->scale(label, high));
