@@ -2,15 +2,20 @@
 """The benchmarks: each a ratio against a peer that ran in the same minutes, interleaved, with the peer
 against itself beside it as the noise floor.  See run.sh."""
 
+import contextlib
+import fcntl
 import json
 import os
 import platform
 import re
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -418,7 +423,65 @@ def bench_dumps(report, quick):
                f'{statistics.median(found["dumps"]) / 1e3:.2f} of {statistics.median(floor) / 1e3:.2f} us')
 
 
-BENCHES = {'instructions': bench_instructions, 'programs': bench_programs, 'rate4096': bench_rate4096,
+def bench_fleet(report, quick):
+    """The list of a thousand processes at 1 Hz, in a terminal; the peer is `memtop ps` at the same pace.
+    CPU by /proc/PID/stat, of one CPU."""
+    count, seconds = (200, 10) if quick else (1000, 30)
+    memtop = BUILD / 'memtop'
+    with tempfile.TemporaryDirectory(prefix='mdfleet-', dir='/dev/shm') as place:
+        # MEMDEBUG's dir= is where memtop looks for segments too.
+        others = [subprocess.Popen([BUILD / 'tests' / 'scenario' / 'fake_segment', '--dir', place, '--name', f'fake{i}',
+                                    '--step-ms', '2000', '--leak', str(i * 1000)], stdout=subprocess.PIPE)
+                  for i in range(count)]
+        try:
+            for other in others:
+                other.stdout.readline()
+            settings = os.environ | {'MEMDEBUG': f'dir={place}', 'LC_ALL': 'C.UTF-8'}
+            before = os.times()
+            for _ in range(3):
+                subprocess.run([memtop, 'ps'], env=settings, stdout=subprocess.DEVNULL, check=False)
+            after = os.times()
+            peer = (after.children_user + after.children_system - before.children_user - before.children_system) / 3 * 100
+            keyboard, terminal = os.openpty()
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 120, 0, 0))
+            begin = time.monotonic()
+            with subprocess.Popen([memtop], env=settings | {'TERM': 'xterm-256color'}, stdin=terminal, stdout=terminal,
+                                  stderr=terminal, start_new_session=True) as view:
+                shown = b''
+                while b'fake' not in shown:
+                    shown += os.read(keyboard, 65536)
+                first = time.monotonic() - begin
+                reader = threading.Thread(target=drain, args=(keyboard,), daemon=True)
+                reader.start()
+                time.sleep(5)
+                used, begin = cpu_seconds(view.pid), time.monotonic()
+                time.sleep(seconds)
+                share = (cpu_seconds(view.pid) - used) / (time.monotonic() - begin) * 100
+                rss = int(re.search(r'VmRSS:\s+(\d+)', Path(f'/proc/{view.pid}/status').read_text())[1]) / 1024
+                view.terminate()
+            report.row('fleet', f'CPU, {count} processes at 1 Hz', share, '%', limit=1,
+                       note=f'memtop ps each second: {peer:.1f} %')
+            report.row('fleet', f'first screen, {count} processes', first * 1000, 'ms', limit=300)
+            report.row('fleet', f'RSS, {count} processes', rss, 'MB', limit=64)
+        finally:
+            for other in others:
+                other.terminate()
+            for other in others:
+                other.wait()
+
+
+def cpu_seconds(pid):
+    fields = Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def drain(descriptor):
+    with contextlib.suppress(OSError):
+        while os.read(descriptor, 65536):
+            pass
+
+
+BENCHES = {'fleet': bench_fleet, 'instructions': bench_instructions, 'programs': bench_programs, 'rate4096': bench_rate4096,
            'rate1': bench_rate1, 'gctrace': bench_gctrace, 'pause': bench_pause, 'mark': bench_mark,
            'leakcheck': bench_leakcheck, 'startup': bench_startup, 'dumps': bench_dumps}
 

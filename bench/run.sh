@@ -2,7 +2,7 @@
 # Every benchmark, each as a ratio against its peer in the same run; a table, and build/bench.json.
 #
 #   bench/run.sh [--quick] [NAME...]     names: instructions programs rate4096 rate1 gctrace pause
-#                                        mark leakcheck startup dumps
+#                                        mark leakcheck startup dumps fleet
 # Nothing else should run on the machine meanwhile.
 set -eu
 cd "$(dirname "$0")/.."

@@ -28,7 +28,7 @@ enum figure {
     FIGURE_COUNT
 };
 
-#define ROSTER_SEARCH_SHARE 200 /* a search is this many times as long ago as it took, at least */
+#define ROSTER_SEARCH_SHARE 500 /* a search is this many times as long ago as it took, at least */
 #define ROSTER_GROWTH_SECONDS 10
 #define ROSTER_POINTS 64 /* of the heap: two minutes */
 #define ROSTER_POINT_NS INT64_C(2000000000)

@@ -68,6 +68,8 @@ static int compare(const struct roster_row *a, const struct roster_row *b,
         result = by_text(column, a->member, b->member);
     }
     const struct target *x = &a->member->target, *y = &b->member->target;
+    if (result == 0 && x->ended_realtime_ns != y->ended_realtime_ns)
+        return x->ended_realtime_ns < y->ended_realtime_ns ? 1 : -1;
     return result             ? result
            : x->pid != y->pid ? (x->pid > y->pid) - (x->pid < y->pid)
                               : (x->ino > y->ino) - (x->ino < y->ino);

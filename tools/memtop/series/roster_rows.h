@@ -45,9 +45,9 @@ enum roster_column roster_next(enum roster_column column, int step);
 
 /* Fills rows[0 .. count) at most and returns how many there are.  Numbers are sorted from the
  * greatest, texts and pids from the least; what is not known comes last, the dead behind the
- * living, equals by pid.  A tree has its members below their parents, as far as those are in the
- * list; siblings are sorted, a branch by its parent.  Totals are of the living: sums, of UP and
- * PAUSE the greatest, in as far as they are known. */
+ * living, equals by pid, of the dead who died last first.  A tree has its members below their
+ * parents, as far as those are in the list; siblings are sorted, a branch by its parent.  Totals
+ * are of the living: sums, of UP and PAUSE the greatest, in as far as they are known. */
 size_t roster_rows(struct member *const *members, size_t count, const struct roster_order *order,
                    struct roster_row *rows);
 

@@ -163,7 +163,7 @@ static void draw_cell(const struct fleet *fleet, struct rect area, const struct 
                     total ? "-" : target_state_name(target));
         break;
     case ROSTER_PAST:
-        if (!total)
+        if (!total && target->state != TARGET_DEAD && target_readable(target))
             draw_past(screen, area, row->member);
         break;
     default:
