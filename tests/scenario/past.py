@@ -54,19 +54,20 @@ def tides(t, memdebug):
     times = [point['time_seconds'] for point in points]
     t.ok(times == sorted(times) and len({int(at * 1000) for at in times}) == len(times), f'{what}: oldest first', times)
 
-    # Each point lies between two lines of the program.  The segment's clock is one of the kernel's ticks.
+    # Each point lies between lines of the program.  The segment's clock goes by the kernel's ticks.
     wrong, compared = [], 0
     for point in points:
         at = point['time_seconds']
-        before = [line for line in lines if line[0] <= at + 0.02]
-        after = [line for line in lines if line[0] >= at - 0.02]
-        if not before or not after:
+        first_after = next((i for i, line in enumerate(lines) if line[0] >= at + 0.02), None)
+        last_before = sum(line[0] <= at - 0.02 for line in lines) - 1
+        if first_after is None or last_before < 0:
             continue
+        around = lines[last_before:first_after + 1]
         compared += 1
         for key, column in (('heap_bytes', 1), ('alloc_bytes', 2), ('free_bytes', 3)):
-            low, high = sorted((before[-1][column], after[0][column]))
+            low, high = (extreme(line[column] for line in around) for extreme in (min, max))
             if not low - KEPT_BACK <= point[key] <= high + BEFORE:
-                wrong.append((point, before[-1], after[0]))
+                wrong.append((point, around))
     t.ok(compared >= 5 and not wrong, f'{what}: what was in use, allocated and freed is what the program says', wrong)
 
     # While it rested.
