@@ -10,7 +10,6 @@
 #define MALLOC_ENTRY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #ifdef COPIED_ENTRIES
@@ -19,8 +18,6 @@
 bool entry_can_track(void);
 /* Where that page has come from, in the middle of our code: what lies there now is not ours. */
 uintptr_t entry_page_gone(void);
-/* The exported malloc, called from inside. */
-void *entry_malloc(size_t size);
 #else
 static inline bool entry_can_track(void)
 {

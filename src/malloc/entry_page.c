@@ -2,7 +2,7 @@
  * stands before it.  Their slots are used only once that page has been replaced. */
 #include "base/os.h"
 #include "malloc/entry.h"
-#include "malloc/variants.h"
+#include "malloc/jemalloc.h"
 
 #include <sys/mman.h>
 
@@ -14,12 +14,17 @@ extern void *slot_free __attribute__((visibility("hidden")));
 void *slot_malloc, *slot_free;
 
 /* Where jemalloc's malloc goes when its fast path does not do: the first call among them. */
+void *je_malloc_default(size_t size);
 void *entry_malloc_slow(size_t size);
 
 void *entry_malloc_slow(size_t size)
 {
-    if (LIKELY(slot_malloc))
-        return plain_malloc_slow(size);
+    if (LIKELY(slot_malloc)) {
+        jemalloc_asked_bytes = size;
+        void *ptr = je_malloc_default(size);
+        jemalloc_asked_bytes = 0;
+        return ptr;
+    }
     memdebug_boot();
     return ((void *(*)(size_t))slot_malloc)(size);
 }

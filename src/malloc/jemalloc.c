@@ -8,6 +8,8 @@
 /* A program may define malloc_conf for jemalloc: it is found here, as it would be there. */
 EXPORT __attribute__((weak)) const char *malloc_conf;
 
+THREAD_LOCAL size_t jemalloc_asked_bytes;
+
 /* What nobody can overrule. */
 static const char *const settings[] = {
     [JEMALLOC_UNWATCHED] = "dss:disabled,zero_realloc:free,prof:false",

@@ -47,6 +47,11 @@ int jep_mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old_si
                      size_t fresh_size);
 void jep_malloc_stats_print(void (*write)(void *, const char *), void *data, const char *options);
 
+#ifdef COPIED_ENTRIES
+/* The copy of its malloc that is exported, called from inside. */
+void *entry_malloc(size_t size);
+#endif
+
 #define MALLOCX_LG_ALIGN_MASK 63
 #define MALLOCX_ALIGN(a) (__builtin_ctzll(a))
 #define MALLOCX_ZERO 0x40
@@ -84,6 +89,9 @@ struct jemalloc_prof_bt {
     void **vec;
     unsigned length;
 };
+
+/* Bytes that the thread is asking it for; 0: not known (the plain variant). */
+extern _Thread_local size_t jemalloc_asked_bytes __attribute__((tls_model("initial-exec")));
 
 typedef struct jemalloc_arena jemalloc_arena;
 extern jemalloc_arena *je_arenas[] __attribute__((visibility("hidden"))); /* by index; atomic */

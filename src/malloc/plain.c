@@ -3,7 +3,6 @@
 #include "base/os.h"
 #include "malloc/arena.h"
 #include "malloc/counts.h"
-#include "malloc/entry.h"
 #include "malloc/jemalloc.h"
 #include "malloc/slabs.h"
 #include "malloc/variants.h"
@@ -28,8 +27,6 @@ void je_prof_backtrace(jemalloc_tsd *tsd, struct jemalloc_prof_bt *bt);
 static THREAD_LOCAL bool sampling;
 /* With the toll that prof_choose has said; 0: its size was not known, and it is asked then. */
 static THREAD_LOCAL uint64_t sampling_toll;
-/* Bytes that the thread is asking jemalloc for; 0: not known. */
-static THREAD_LOCAL size_t asked_bytes;
 
 /* What it costs to look at an allocation that is no sample, as measured: jemalloc's slow path with
  * its events; where the size is known late, also the page of its own that it has then. */
@@ -41,7 +38,7 @@ void *je_prof_tctx_create(jemalloc_tsd *tsd)
 {
     if (own_thread || !prof_wanted())
         return NOT_SAMPLED;
-    size_t asked = asked_bytes, usable = asked ? jep_nallocx(asked, 0) : 0;
+    size_t asked = jemalloc_asked_bytes, usable = asked ? jep_nallocx(asked, 0) : 0;
     uint64_t toll = usable ? prof_choose(counts_allocated(), usable) : 0;
     if (usable && !toll) {
         rate_passed(LOOK_NS);
@@ -78,28 +75,18 @@ void je_prof_malloc_sample_object(jemalloc_tsd *tsd, const void *ptr, size_t siz
 }
 
 #ifdef COPIED_ENTRIES
-/* The exported malloc is the copy, whose slow path tells us how much was asked for: inside the
- * library the same. */
+/* The exported malloc is the copy, whose slow path notes how much is asked for: inside the library
+ * the same. */
 #define known_malloc entry_malloc
-
-void *je_malloc_default(size_t size);
-
-void *plain_malloc_slow(size_t size)
-{
-    asked_bytes = size;
-    void *ptr = je_malloc_default(size);
-    asked_bytes = 0;
-    return ptr;
-}
 #else
 #define known_malloc jep_malloc
 #endif
 
 void *plain_calloc(size_t count, size_t size)
 {
-    asked_bytes = count * size; /* where that is too much, nothing is allocated */
+    jemalloc_asked_bytes = count * size; /* where that is too much, nothing is allocated */
     void *ptr = jep_calloc(count, size);
-    asked_bytes = 0;
+    jemalloc_asked_bytes = 0;
     return ptr;
 }
 
@@ -151,9 +138,9 @@ void *plain_realloc(void *ptr, size_t size)
      * before it, and the first is 8. */
     if (size && size <= usable && size + 4 > usable / 2 && jep_nallocx(size, 0) == usable)
         return ptr;
-    asked_bytes = size;
+    jemalloc_asked_bytes = size;
     void *fresh = jep_realloc(ptr, size);
-    asked_bytes = 0;
+    jemalloc_asked_bytes = 0;
     if (UNLIKELY(!fresh) && size)
         errno = ENOMEM;
     return fresh;

@@ -12,8 +12,6 @@
 void *new_failed(void *(*again)(size_t alignment, size_t size), size_t alignment, size_t size,
                  int nothrow);
 
-/* Where the exported malloc goes when jemalloc's fast path does not do. */
-void *plain_malloc_slow(size_t size);
 void *plain_calloc(size_t count, size_t size);
 void *plain_realloc(void *ptr, size_t size);
 void *plain_reallocarray(void *ptr, size_t count, size_t size);

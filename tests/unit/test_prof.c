@@ -70,7 +70,8 @@ static unsigned play(uint64_t size, unsigned count, uint64_t *handles, unsigned 
         if (left > 0)
             continue;
         if (prof_wanted()) {
-            uint64_t handle = prof_alloc((void *)(UINT64_C(0x10000000) + samples * 64), size, size, 0);
+            uint64_t handle =
+                prof_alloc((void *)(UINT64_C(0x10000000) + samples * 64), size, size, 0);
             if (handle && samples < most)
                 handles[samples++] = handle;
         }

@@ -183,8 +183,8 @@ static int read_conditions(struct judgement *judgement, const struct options *op
         struct judged *judged = &judgement->list[judgement->count++];
         judged->text = options->conditions[i];
         if (!condition_read(judged->text, &judged->condition)) {
-            cli_error("--fail-if '%.60s': a condition is wanted, %s",
-                      judged->text, CONDITION_ACCEPTED);
+            cli_error("--fail-if '%.60s': a condition is wanted, %s", judged->text,
+                      CONDITION_ACCEPTED);
             return EXIT_USAGE;
         }
     }
