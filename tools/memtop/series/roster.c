@@ -16,7 +16,7 @@
 #define SECOND INT64_C(1000000000)
 
 enum {
-    LOOKS_IN_TURN = 64, /* members off the screen that are looked at closely in a tick */
+    LOOKS_IN_TURN = 24, /* members off the screen that are looked at closely in a tick */
     EVENTS = 256        /* deaths that are taken in by one */
 };
 
