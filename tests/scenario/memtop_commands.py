@@ -74,7 +74,7 @@ def usage(t):
     t.ok(result.status == 1 and result.err.startswith('memtop: no process is called leak: ')
          and result.err.endswith('; or is memtop leaks meant?\n') and result.err.count('\n') == 1,
          'a single word may be a process or a command', result)
-    for command in ('stat', 'record', 'replay', 'diff', 'serve'):
+    for command in ('report', 'post-mortem'):
         for words in ((command,), ('help', command)):
             result = memtop(*words)
             t.equal((result.status, result.err), (2, f'memtop: {command} is not in this version\n'), ' '.join(words))

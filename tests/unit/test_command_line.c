@@ -273,7 +273,7 @@ static void test_wrong(void)
         {{"memtop", "ps", "x"}, "ps: too many arguments\nusage: memtop ps [--all] [-b] [--json|--csv]\n"},
         {{"memtop", "unit"},
          "unit: something is missing\nusage: memtop unit NAME [KEY=VALUE]... [--install]\n"},
-        {{"memtop", "record", "-b"}, "record is not in this version\n"},
+        {{"memtop", "report", "-b"}, "report is not in this version\n"},
         {{"memtop", "leak", "1"}, "unknown command leak, nearest: leaks (memtop -h lists all)\n"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {

@@ -32,6 +32,7 @@ struct options {
     const char *allow_hosts[CLI_LIST_MAX];                /* --allow-host of serve */
     size_t allow_host_count;
     bool allow_actions;
+    double speed;                         /* --speed; 0: not given; INFINITY: max */
     bool by_given;                        /* --by */
     const char *conditions[CLI_LIST_MAX]; /* --fail-if */
     size_t condition_count;

@@ -31,13 +31,6 @@ struct before {
     double heap_bytes;
 };
 
-static double realtime_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
-}
-
 /* Of the last cycle that has counted leaks. */
 static double leaked_bytes(const struct trace *trace)
 {

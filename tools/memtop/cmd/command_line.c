@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,15 @@ static bool take_option(struct line *line, enum cli_option id, const char *value
         return options->history = true;
     case CLI_CSV:
         return options->csv = true;
+    case CLI_SPEED:
+        if (strcmp(value, "max") == 0) {
+            options->speed = INFINITY;
+            return true;
+        }
+        options->speed = strtod(value, &end);
+        return (value[0] >= '0' && value[0] <= '9' && *end == '\0' && options->speed > 0 &&
+                options->speed <= 1e6) ||
+               wrong_value(id, value, "a number above 0 is wanted, or max");
     case CLI_SCHEMA:
         return options->schema = true;
     case CLI_ALL:

@@ -171,7 +171,8 @@ static void add_samples(struct sites *sites, const struct snapshot *snapshot)
     int64_t age_ns = snapshot->taken_ns - (int64_t)snapshot->header.start_ns;
     int64_t now_ds = age_ns / 100000000;
     double window_ds = sites->growth_seconds * 10;
-    sites->samples_known = sites->sampled && snapshot->sample_count > 0;
+    sites->samples_known = sites->sampled && snapshot->sample_count > 0 &&
+                           (snapshot->what & (SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS)) != SNAPSHOT_LEAKS;
     for (size_t i = 0; i < snapshot->sample_count; i++) {
         const struct md_sample *sample = &snapshot->samples[i];
         if (sample->bucket >= snapshot->bucket_count)

@@ -255,15 +255,17 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
     unsigned what = SNAPSHOT_CYCLES | SNAPSHOT_PROFILE | SNAPSHOT_MAPPINGS;
     what |= watch->ticks == 0 || watch->with_past ? SNAPSHOT_PAST : 0;
     what |= frozen ? 0 : SNAPSHOT_SAMPLES | SNAPSHOT_LEAKS | SNAPSHOT_RANGES;
-    if (!frozen)
+    bool fed = watch->source.feed != NULL; /* there is nobody to ask */
+    if (!frozen && !fed)
         resident_ask(&watch->resident, &watch->source);
     struct snapshot *snapshot = &watch->source.snapshot;
     int result = source_poll(&watch->source, what, error);
     if (result)
         return result;
-    if (!frozen)
+    if (!frozen && !fed)
         resident_read(&watch->resident, &watch->source);
-    mapped_correct(&watch->source);
+    if (!fed)
+        mapped_correct(&watch->source);
     bool alive = watch->source.state == SOURCE_LIVE;
     /* A dead process's time stands still where it last wrote. */
     int64_t wrote = (int64_t)snapshot->header.counters.publish_ns;
@@ -281,7 +283,8 @@ int watch_tick(struct watch *watch, bool frozen, char error[VIEW_ERROR_SIZE])
         update_model(watch);
         tell_unsampled(watch);
         judge(watch);
-        ask_who_pins(watch);
+        if (!fed)
+            ask_who_pins(watch);
     }
     if (alive || watch->ticks == 0)
         push_point(watch, watch->ticks == 0 ? 0 : added);
@@ -352,13 +355,10 @@ size_t watch_sites(struct watch *watch, enum site_order by, uint32_t *order, siz
     return found;
 }
 
-int watch_open(struct watch *watch, const struct target *target, bool background,
-               char error[VIEW_ERROR_SIZE])
+/* Begins to watch the source, which is open or fed. */
+static int begin(struct watch *watch, bool background, char error[VIEW_ERROR_SIZE])
 {
-    *watch = (struct watch){.kind = MD_BUCKET_HEAP};
-    int result = source_open(&watch->source, target, error);
-    if (result)
-        return result;
+    const struct target *target = &watch->source.target;
     char root[SOURCE_ROOT_SIZE];
     struct symbolizer_options options = source_symbols(&watch->source, root);
     for (int kind = FIRST_KIND; kind < MD_BUCKET_KINDS; kind++)
@@ -373,10 +373,25 @@ int watch_open(struct watch *watch, const struct target *target, bool background
     struct model *model = &watch->model;
     snprintf(model->identity, sizeof model->identity, "%d %s", (int)target->pid, target->name);
     watch_moved(watch);
-    result = watch_tick(watch, false, error);
+    int result = watch_tick(watch, false, error);
     if (result)
         watch_close(watch);
     return result;
+}
+
+int watch_open(struct watch *watch, const struct target *target, bool background,
+               char error[VIEW_ERROR_SIZE])
+{
+    *watch = (struct watch){.kind = MD_BUCKET_HEAP};
+    int result = source_open(&watch->source, target, error);
+    return result ? result : begin(watch, background, error);
+}
+
+int watch_fed(struct watch *watch, const struct source *source, bool background,
+              char error[VIEW_ERROR_SIZE])
+{
+    *watch = (struct watch){.kind = MD_BUCKET_HEAP, .source = *source};
+    return begin(watch, background, error);
 }
 
 void watch_close(struct watch *watch)

@@ -31,6 +31,9 @@ struct watch {
  * `error`. */
 int watch_open(struct watch *watch, const struct target *target, bool background,
                char error[VIEW_ERROR_SIZE]);
+/* The same of a source that is fed (source.h), which has not been polled yet. */
+int watch_fed(struct watch *watch, const struct source *source, bool background,
+              char error[VIEW_ERROR_SIZE]);
 void watch_close(struct watch *watch);
 /* Call it when the struct has been moved, as the model has pointers into it. */
 void watch_moved(struct watch *watch);

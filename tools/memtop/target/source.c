@@ -1,11 +1,35 @@
 #include "source.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+static bool fixed;
+static int64_t fixed_ns, fixed_realtime_ns;
+
+void monotonic_fix(int64_t monotonic, int64_t realtime_ns)
+{
+    fixed = true;
+    fixed_ns = monotonic;
+    fixed_realtime_ns = realtime_ns;
+}
+
 int64_t monotonic_ns(void)
+{
+    return fixed ? fixed_ns : monotonic_real_ns();
+}
+
+double realtime_seconds(void)
+{
+    struct timespec time = {fixed_realtime_ns / 1000000000, fixed_realtime_ns % 1000000000};
+    if (!fixed)
+        clock_gettime(CLOCK_REALTIME, &time);
+    return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
+}
+
+int64_t monotonic_real_ns(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -37,7 +61,7 @@ struct symbolizer_options source_symbols(const struct source *source, char root[
 {
     const struct target *target = &source->target;
     struct symbolizer_options options = {.load_cxx = true};
-    if (source->state != SOURCE_LIVE)
+    if (source->state != SOURCE_LIVE || source->feed)
         return options;
     snprintf(root, SOURCE_ROOT_SIZE, "/proc/%d/root", (int)target->pid);
     options.root = proc_other_root(target->pid) ? root : NULL;
@@ -67,7 +91,8 @@ void source_close(struct source *source)
     if (source->taken)
         snapshot_fini(&source->snapshot);
     source->taken = false;
-    segment_file_close(&source->file);
+    if (!source->feed)
+        segment_file_close(&source->file);
 }
 
 /* Whether the process still has this segment: it has not if it has called exec or made another.  If
@@ -120,10 +145,17 @@ static void check_process(struct source *source)
 int source_poll(struct source *source, unsigned what, char error[VIEW_ERROR_SIZE])
 {
     struct snapshot fresh;
-    check_process(source);
-    int result = snapshot_read(&fresh, &source->file, what, error);
-    if (result)
+    int result = 0;
+    if (source->feed)
+        result = source->feed(source, error);
+    else
+        check_process(source);
+    if (source->feed) /* of samples it has only those that are lost */
+        what &= ~(unsigned)SNAPSHOT_SAMPLES;
+    if (result || (result = snapshot_read(&fresh, &source->file, what, error)))
         return result;
+    if (source->feed)
+        fresh.taken_ns = source->fed_ns;
     if (source->taken)
         snapshot_fini(&source->snapshot);
     source->snapshot = fresh;

@@ -28,6 +28,12 @@ struct source {
     bool stopped;       /* likewise: by a signal or a debugger */
     uint64_t torn;      /* records that could not be read whole, so far */
     int64_t checked_ns; /* when the process's maps were last looked at, monotonic */
+    /* NULL, or what a poll calls in place of looking at a process: it sets `file`, which stays its
+     * own, and all from `state` to `stopped` but the snapshot, and fed_ns, the time of that.  0, or
+     * an errno value with one line in `error`. */
+    int (*feed)(struct source *source, char error[VIEW_ERROR_SIZE]);
+    void *feeder;
+    int64_t fed_ns; /* CLOCK_MONOTONIC of when it was so */
 };
 
 /* 0 or an errno value with one line in `error`. */
@@ -48,5 +54,9 @@ uint64_t header_inuse(const struct md_header *header);
 /* Seconds since the process's memdebug started: to `now_ns` if live, else to what it last wrote. */
 double header_uptime(const struct md_header *header, int64_t now_ns, bool live);
 int64_t monotonic_ns(void);
+double realtime_seconds(void); /* to the millisecond */
+/* From here on the two say this; what is fed is told by its own clock. */
+void monotonic_fix(int64_t monotonic, int64_t realtime_ns);
+int64_t monotonic_real_ns(void); /* whatever was fixed */
 
 #endif

@@ -459,20 +459,19 @@ static void follow_replaced(struct live *live)
     targets_fini(&targets);
 }
 
-enum live_end live_watch(const struct target *target, const struct view_options *options, bool back,
-                         char error[VIEW_ERROR_SIZE])
+enum live_end live_show(struct watch *watch, const struct view_options *options, bool back)
 {
-    struct live live = {.state = live_state(options), .back = back};
-    if (watch_open(&live.watch, target, true, error))
-        return LIVE_FAILED;
+    struct live live = {.state = live_state(options), .back = back, .watch = *watch};
+    char error[VIEW_ERROR_SIZE];
+    watch_moved(&live.watch);
     watch_show(&live.watch, options->kind);
     live.screen.charset = term_charset(options->charset);
     enum live_end end = back ? LIVE_BACK : LIVE_QUIT;
     bool quit = false;
     /* The first tick was at the opening. */
-    int64_t next_ns = monotonic_ns() + (int64_t)(live.state.interval_seconds * 1e9);
+    int64_t next_ns = monotonic_real_ns() + (int64_t)(live.state.interval_seconds * 1e9);
     for (;;) {
-        int64_t now = monotonic_ns();
+        int64_t now = monotonic_real_ns();
         if (now >= next_ns) {
             if (watch_tick(&live.watch, live.state.paused, error)) {
                 /* The file was cut: what was read before stays on the screen. */
@@ -485,16 +484,23 @@ enum live_end live_watch(const struct target *target, const struct view_options 
             next_ns = now + (int64_t)(live.state.interval_seconds * 1e9);
         }
         redraw(&live);
-        int64_t wait_ms = (next_ns - monotonic_ns()) / 1000000 + 1;
+        int64_t wait_ms = (next_ns - monotonic_real_ns()) / 1000000 + 1;
         double before = live.state.interval_seconds;
         int key = term_key(wait_ms < 0 ? 0 : (int)wait_ms, names_fd(live.watch.names));
         if (!handle_key(&live, key, &quit))
             break;
         if (live.state.interval_seconds != before)
-            next_ns = monotonic_ns();
+            next_ns = monotonic_real_ns();
     }
     watch_close(&live.watch);
     screen_fini(&live.screen);
     free(live.rows);
     return quit ? LIVE_QUIT : end;
+}
+
+enum live_end live_watch(const struct target *target, const struct view_options *options, bool back,
+                         char error[VIEW_ERROR_SIZE])
+{
+    struct watch watch;
+    return watch_open(&watch, target, true, error) ? LIVE_FAILED : live_show(&watch, options, back);
 }

@@ -6,12 +6,17 @@
 #include "view_state.h"
 #include "target/discover.h"
 
+struct watch;
+
 enum live_end { LIVE_QUIT, LIVE_BACK, LIVE_FAILED };
 
 /* Watches one target until the user leaves.  `back`: q leads back to a list (LIVE_BACK).
  * LIVE_FAILED, with one line in `error`: it could not be opened. */
 enum live_end live_watch(const struct target *target, const struct view_options *options, bool back,
                          char error[VIEW_ERROR_SIZE]);
+
+/* The same of what is being watched already, with a background thread; closes it. */
+enum live_end live_show(struct watch *watch, const struct view_options *options, bool back);
 
 /* Shared with the view of logs (cmd_tail.c): the state to begin with, and the actions that mean the
  * same there, which are span, interval, charset, help and pause.  True: it was one of them. */

@@ -13,13 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-static double realtime_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (double)time.tv_sec + round((double)time.tv_nsec / 1e6) / 1e3;
-}
-
 /* All that the process counts, but the time, which is told as an age.  `header` NULL: it cannot be
  * read. */
 static void add_counters(json_t *object, const struct md_header *header)
