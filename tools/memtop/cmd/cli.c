@@ -114,7 +114,8 @@ void cli_pending(const struct options *options, const struct target *target, con
 
 bool cli_batch(const struct options *options)
 {
-    return options->batch || options->json || options->csv || !isatty(STDOUT_FILENO) || !term_can_draw();
+    return options->batch || options->json || options->csv || !isatty(STDOUT_FILENO) ||
+           !term_can_draw();
 }
 
 /* What standard output is, for messages. */
