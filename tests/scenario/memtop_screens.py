@@ -60,7 +60,7 @@ def narrow(t):
             for charset, mark in (('braille', '\u2026'), ('ascii', '>')):
                 with screen(memtop(fake.pid, '-d', '0.2', f'--charset={charset}'), cols, 15) as view:
                     # Until all have their names: before, a call site is an address in fake_segment.
-                    text = view.until(r'(?s)\A(?!.*\d  fake_seg).*create_s')
+                    text = view.until(r'(?s)\A(?!.*\w  fake_seg).*create_s')
                     rows = (text or 'CALL SITE').split('CALL SITE')[1].splitlines()[1:-1]
                     rows = [row for row in rows if row.strip()]
                     whole = re.compile(r'fake_segment\.c:\d\d|fake_segment\+')
