@@ -33,7 +33,8 @@ static THREAD_LOCAL uint64_t sampling_toll;
 #define LOOK_NS 100u
 #define LATE_LOOK_NS 2000u
 
-/* The countdown has ended in this allocation. */
+/* The countdown has ended in this allocation, at a point or within the window behind one
+ * (points.h). */
 void *je_prof_tctx_create(jemalloc_tsd *tsd)
 {
     if (own_thread || !prof_wanted())
