@@ -7,7 +7,10 @@
  * point lies in the last T of the bytes up to its end: with probability 1 - exp(-T/g), as one that
  * takes T off a gap.  So after a point the allocations that begin within so many bytes as the
  * greatest toll is more than its allocation, the window, are looked at too.  Whether two neighbours
- * are samples is then no longer independent; sums stay unbiased. */
+ * are samples is then no longer independent; sums stay unbiased.
+ *
+ * A toll that grows does not open a window again that is over: what would lie in the rest of it is
+ * not looked at, once for each such step, in a thread that is just then behind a point. */
 #ifndef PROF_POINTS_H
 #define PROF_POINTS_H
 

@@ -4,7 +4,8 @@
  * of a second in which a sample is taken, and after each cycle.
  *
  * A change takes no sample's law from it: the gap in progress ends as it was drawn, each sample
- * carries the rate that its own gap was drawn with, and the toll that it paid itself. */
+ * carries the rate that its own gap was drawn with, and the toll that it paid itself.  (In the
+ * plain variant but for the rest of a window: points.h.) */
 #ifndef PROF_RATE_H
 #define PROF_RATE_H
 
